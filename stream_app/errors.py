@@ -1,0 +1,51 @@
+"""Every error a person meets, by the reaction it calls for.
+
+    StreamAppError
+    ├── UsageError      the call's words are off: correct them             exit 2
+    ├── Refused         it would be wrong to go on: follow the remedy      exit 3
+    │   └── Halted      one shard stopped for good, the others go on
+    └── ShardFailed     this attempt is over: drop the shard's state and recover it again
+        └── Fenced      another owner has the shard: drop it and wait for an assignment
+
+Source: the tree drawn in httpx `_exceptions.py`; exit codes as in docs/cli.md.
+"""
+
+from __future__ import annotations
+
+
+class StreamAppError(Exception):
+    """Base of all; `remedy` is one sentence that tells a person what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}" if self.remedy else self.message
+
+
+class UsageError(StreamAppError):
+    """The call or the definition is off; nothing was touched."""
+
+    exit_code = 2
+
+
+class Refused(StreamAppError):
+    """Going on would break a promise; nothing was touched, the remedy is named."""
+
+    exit_code = 3
+
+
+class Halted(Refused):
+    """One shard must not go on (its replay diverged, its input was cut); a person has to decide."""
+
+
+class ShardFailed(StreamAppError):
+    """A shard's transaction or client failed after `step`: its state in memory is void, recover it."""
+
+
+class Fenced(ShardFailed):
+    """A newer owner took the shard; whatever this process still holds of it must be dropped."""
