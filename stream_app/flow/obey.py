@@ -1,0 +1,43 @@
+"""Stage: what operators command. A command is journaled like any record, so a replay obeys it too."""
+
+from __future__ import annotations
+
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import CommandDone, Output
+from topics.envelope import Record
+from topics.records import Command
+
+
+def command(core: Core, record: Record, command: Command, out: list[Output]) -> list[str]:
+    """Carry out one command and give the entities that the view must drop. A command sent twice acts once."""
+    state = core.state
+    if command.command_id in state.commands:
+        return []
+    dropped: list[str] = []
+    outcome, why = "done", command.reason
+    if command.shard is not None and command.shard != state.shard:
+        outcome, why = "refused", f"this is shard {state.shard}, the command is for shard {command.shard}"
+    elif command.command == "pause":
+        state.paused = True
+    elif command.command == "resume":
+        state.paused = False
+    elif command.command == "forget" and command.key:
+        forget(core, command.key)
+        dropped = [command.key]
+        why = "features, pending rows and waiting labels are dropped; a model cannot unlearn"
+    elif command.command == "forget":
+        outcome, why = "refused", "forget needs a key"
+    else:
+        outcome, why = "refused", f"unknown command {command.command!r}; known are pause, resume and forget"
+    state.remember_command(command.command_id, outcome)
+    out.append(CommandDone(command.command_id, outcome, why))
+    return dropped
+
+
+def forget(core: Core, key: str) -> None:
+    """Drop what is stored of one entity: its windows, its pending rows, its waiting labels."""
+    state = core.state
+    state.entities.drop(key)
+    for waiting in (state.pending, state.parked):
+        for item_id in [item_id for item_id, item in waiting.items.items() if item.key == key]:
+            waiting.take(item_id)

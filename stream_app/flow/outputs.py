@@ -1,0 +1,79 @@
+"""Effects as values: what a step decided. One interpreter (`learner/emit.py`) performs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from topics.envelope import Record
+
+
+class PredictionMade(msgspec.Struct, gc=False):
+    """One served prediction; `probabilities` maps class to probability, None where the task has none.
+
+    `prior` is set for a cold prediction only: the share of each class among labels so far (or the mean target).
+    """
+
+    event_id: str
+    key: str
+    time_ms: int
+    prediction: Any
+    probabilities: dict[Any, float] | None
+    model: str
+    version: int
+    learned: int
+    offset: int
+    prior: Any = None
+
+
+class FeaturesChanged(msgspec.Struct, gc=False):
+    """The entity's state moved; its blob is written once per batch."""
+
+    key: str
+
+
+class EntityDropped(msgspec.Struct, gc=False):
+    """The entity must vanish from the view."""
+
+    key: str
+
+
+class DeadLettered(msgspec.Struct, gc=False):
+    """The record goes to the dead letters untouched; `reason` is one of `topics.reasons`."""
+
+    record: Record
+    reason: str
+    message: str
+    stage: str
+
+
+class AlertRaised(msgspec.Struct, gc=False):
+    """`alert_id` derives from the shard and the record, so that a replay names the same alert."""
+
+    alert_id: str
+    type: str
+    severity: str
+    time_ms: int
+    message: str
+    evidence: dict[str, Any]
+
+
+class CommandDone(msgspec.Struct, gc=False):
+    """The outcome of one command: `outcome` is `done` or `refused`."""
+
+    command_id: str
+    outcome: str
+    why: str
+
+
+class ModelBorn(msgspec.Struct, gc=False):
+    """A slot's model came to be; its receipt and, for the champion, the pointer are written to `<app>.models`."""
+
+    slot: str
+    version: int
+    serving: bool
+    why: str
+
+
+Output = PredictionMade | FeaturesChanged | EntityDropped | DeadLettered | AlertRaised | CommandDone | ModelBorn

@@ -1,0 +1,233 @@
+"""step(core, record, out): the only place that orders the stages.
+
+    event   → validate → dedupe → feature row → predict with every slot → remember as pending
+    label   → join its pending row → score the SERVED predictions → detect → learn every slot from the stored row
+    command → journaled like any record
+    time    → each accepted record moves log time; rows past the horizon expire (dropped, or labelled by default)
+
+Nothing here reads a clock, rolls dice or sends: same state and same records give the same output bytes. Whatever is
+refused is refused before log time moves, so a bad record leaves no trace but its dead letter.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import msgspec
+
+from stream_app.flow import learn, obey, predict, validate
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import DeadLettered, EntityDropped, FeaturesChanged, Output
+from stream_app.models.calls import ModelFault
+from stream_app.state.ids import NO_LABEL
+from stream_app.state.pending import ParkedLabel, PendingRow
+from topics import reasons
+from topics.codec import Rejected, check_headers, decode_command, decode_event, decode_key, decode_label
+from topics.envelope import EVENT, LABEL, Record
+from topics.placement import partition_for
+
+PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
+PLACEMENT_SAMPLE = 16  # after that, one offset in this many
+
+
+def step(core: Core, record: Record, out: list[Output]) -> None:
+    """Apply one record to the shard and append what it decided to `out`. Never raises for bad input."""
+    if record.rank == EVENT:
+        on_event(core, record, out)
+    elif record.rank == LABEL:
+        on_label(core, record, out)
+    else:
+        on_command(core, record, out)
+
+
+def on_event(core: Core, record: Record, out: list[Output]) -> None:
+    app, state = core.app, core.state
+    state.counters.events += 1
+    event = decode_event(record.value)
+    key = decode_key(record.key)
+    headers = check_headers(record.headers)
+    for checked in (headers, key, event):
+        if isinstance(checked, Rejected):
+            return dead(core, record, checked, out)
+    assert not isinstance(event, Rejected) and not isinstance(key, Rejected)
+    fault = validate.feature_fault(app, state, event.features)
+    inline = event.label is not msgspec.UNSET
+    if fault is None and inline:
+        fault = validate.label_fault(app, state, event.label)
+    if fault is not None:
+        return dead(core, record, fault, out)
+    event_id = event.event_id
+    content = crc32(record.value or b"", crc32(record.key or b""))
+    known = state.ids.get(event_id)
+    if known is not None:
+        if known[0] == content:
+            state.counters.duplicate_events += 1
+            return None
+        text = f"event_id {event_id!r} came before with other content; give every event its own id"
+        return dead(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
+
+    now = advance(core, record, out)
+    entity = state.entities.get(key, now) if core.has_features else None
+    row = core.windows.row(entity[2] if entity else None, now) if core.has_features else {}
+    row.update(event.features)
+    try:
+        served = predict.every_slot(core, record, event_id, key, row, now, out)
+    except ModelFault as fault_of_model:
+        return dead(core, record, Rejected(reasons.MODEL_ERROR, str(fault_of_model)), out, "predict")
+    check_placement(core, record, out)
+    validate.accept_features(state, event.features)
+    if core.has_features:
+        if entity is None:
+            entity = [now, record.offset, core.windows.new()]
+            state.entities.add(key, entity)
+        entity[0], entity[1] = now, record.offset
+        core.windows.update(entity[2], now, event.features)
+        out.append(FeaturesChanged(key))
+
+    if app.labels is None:
+        state.ids.add(event_id, content, NO_LABEL, now)
+        return learn.without_label(core, record, row, out)
+    pending = PendingRow(key, now, record.offset, row, served, state.last_label)
+    if inline:
+        state.ids.add(event_id, content, event.label, now)
+        return learn.from_label(core, record, pending, event.label, 1.0, out)
+    state.ids.add(event_id, content, NO_LABEL, now)
+    if state.pending.full:
+        expire_oldest(core, record, out)
+    state.pending.put(event_id, pending)
+    early = state.parked.take(event_id)
+    if early is not None:
+        apply_label(core, early.record, event_id, early.key, early.label, early.weight, out)
+    return None
+
+
+def on_label(core: Core, record: Record, out: list[Output]) -> None:
+    app, state = core.app, core.state
+    state.counters.labels += 1
+    label = decode_label(record.value)
+    key = decode_key(record.key)
+    headers = check_headers(record.headers)
+    for checked in (headers, key, label):
+        if isinstance(checked, Rejected):
+            return dead(core, record, checked, out)
+    assert not isinstance(label, Rejected) and not isinstance(key, Rejected)
+    event_id = label.event_id
+    row = state.pending.items.get(event_id)
+    known = state.ids.get(event_id) if row is None else None
+    earlier = state.parked.items.get(event_id) if row is None and known is None else None
+    before = known[1] if known else earlier.label if earlier else NO_LABEL
+    if before is not NO_LABEL:
+        if before == label.label and type(before) is type(label.label):
+            state.counters.duplicate_labels += 1
+            return None
+        text = f"event {event_id!r} has another label already; the first valid one counts"
+        return dead(core, record, Rejected(reasons.LABEL_CONTRADICTORY, text), out)
+    fault = validate.label_fault(app, state, label.label)
+    now = max(record.time_ms, state.log_time_ms)
+    if fault is None and row is not None and row.key != key:
+        fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
+    elif fault is None and ((row is not None and row.time_ms + core.horizon_ms < now) or known is not None):
+        fault = Rejected(reasons.LABEL_LATE, f"the label came after the horizon of {core.horizon_ms} ms")
+    elif fault is None and row is None and state.parked.full:
+        fault = Rejected(reasons.LABEL_ORPHAN, "no such event yet, and no room to wait for it; raise max_parked")
+    if fault is not None:
+        return dead(core, record, fault, out)
+    advance(core, record, out)
+    check_placement(core, record, out)
+    if row is not None:
+        return apply_label(core, record, event_id, key, label.label, label.weight, out)
+    return state.parked.put(event_id, ParkedLabel(key, now, label.label, label.weight, record))
+
+
+def apply_label(
+    core: Core, record: Record, event_id: str, key: str, label: object, weight: float, out: list[Output]
+) -> None:
+    """Join a label with its pending row: checked anew, for a parked label meets another state than it left."""
+    fault = validate.label_fault(core.app, core.state, label)
+    row = core.state.pending.items[event_id]
+    if fault is None and row.key != key:
+        fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
+    if fault is not None:
+        return dead(core, record, fault, out)
+    core.state.pending.take(event_id)
+    core.state.ids.settle(event_id, label)
+    return learn.from_label(core, record, row, label, weight, out)
+
+
+def on_command(core: Core, record: Record, out: list[Output]) -> None:
+    core.state.counters.commands += 1
+    command = decode_command(record.value)
+    if isinstance(command, Rejected):
+        return dead(core, record, command, out)
+    advance(core, record, out)
+    for dropped in obey.command(core, record, command, out):
+        out.append(EntityDropped(dropped))
+    return None
+
+
+def advance(core: Core, record: Record, out: list[Output]) -> int:
+    """Move log time to the record's, never back, and settle what is past its horizon. Gives log time in ms."""
+    state = core.state
+    if record.time_ms > state.log_time_ms:
+        state.log_time_ms = record.time_ms
+    now = state.log_time_ms
+    if state.pending.queue or state.parked.queue:
+        before_ms = now - core.horizon_ms
+        while (row := state.pending.expired(before_ms)) is not None:
+            expire(core, record, row[1], out)
+        while (parked := state.parked.expired(before_ms)) is not None:
+            text = f"no event {parked[0]!r} came within the horizon of {core.horizon_ms} ms"
+            dead(core, parked[1].record, Rejected(reasons.LABEL_ORPHAN, text), out)
+    return now
+
+
+def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> None:
+    """The horizon has passed without a label: learn the default one, or let the row go. Counted either way."""
+    labels = core.app.labels
+    core.state.counters.labels_expired += 1
+    if labels is not None and labels.on_timeout == "label":
+        learn.from_label(core, record, row, labels.default, 1.0, out)
+
+
+def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
+    """Make room for a new row: the oldest one expires before its time, and somebody is told once a bound is met."""
+    oldest = core.state.pending.oldest()
+    if oldest is None:
+        return
+    core.state.pending.take(oldest[0])
+    if not core.state.pending_overflowed:
+        core.state.pending_overflowed = True
+        bound = core.app.limits.max_pending
+        text = f"{bound} rows wait for labels; the oldest now expire early. Raise max_pending or shorten the horizon"
+        core.alert(out, record.offset, "pending-full", "warning", text, max_pending=bound)
+    expire(core, record, oldest[1], out)
+
+
+def check_placement(core: Core, record: Record, out: list[Output]) -> None:
+    """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its event."""
+    state, shards = core.state, core.app.shards
+    if shards == 1 or state.misplaced or record.key is None:
+        return
+    if state.counters.events + state.counters.labels > PLACEMENT_ALWAYS and record.offset % PLACEMENT_SAMPLE:
+        return
+    expected = partition_for(record.key, shards)
+    if expected != state.shard:
+        state.misplaced = True
+        text = (
+            f"a key of shard {expected} came to shard {state.shard}: its producer does not place keys by murmur2. "
+            "Set partitioner=murmur2_random (librdkafka) or use stream_app.client"
+        )
+        core.alert(out, record.offset, "partitioner-mismatch", "critical", text, expected=expected)
+
+
+def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:
+    """Send the record to the dead letters and count it by reason."""
+    counters, by_reason = core.state.counters, core.state.dead_by_reason
+    if record.rank == EVENT:
+        counters.dead_events += 1
+    elif record.rank == LABEL:
+        counters.dead_labels += 1
+    else:
+        counters.dead_commands += 1
+    by_reason[fault.reason] = by_reason.get(fault.reason, 0) + 1
+    out.append(DeadLettered(record, fault.reason, fault.message, stage))

@@ -1,0 +1,1 @@
+"""What a shard remembers: owned by one writer, pickled whole into snapshots."""

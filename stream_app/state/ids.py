@@ -1,0 +1,76 @@
+"""Identities seen within the deduplication window, in a handful of dictionaries that are dropped whole.
+
+Popping the oldest key of one large dictionary scans its dead slots and turns quadratic; rotating buckets never do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+BUCKETS = 4
+NO_LABEL = "\x00no-label"  # no JSON label equals it: labels with NUL are refused as keys, and it is never stored
+
+
+class Ids:
+    """event_id → [content hash, label]; remembered for at least `window_ms` of log time, at most a quarter longer.
+
+    `limit` bounds the number of ids; beyond it the oldest bucket goes early (`evicted` counts how many ids went).
+    """
+
+    def __init__(self, window_ms: int, limit: int) -> None:
+        self.width_ms = max(1, -(-window_ms // BUCKETS))
+        self.limit = max(BUCKETS, limit)
+        self.current: dict[str, tuple[int, Any]] = {}
+        self.current_until_ms = 0
+        self.older: deque[dict[str, tuple[int, Any]]] = deque()
+        self.evicted = 0
+
+    def rotate(self, now_ms: int) -> None:
+        """Move to the bucket of `now_ms`; log time never goes back, so a bucket is closed once."""
+        gap = (now_ms - self.current_until_ms) // self.width_ms + 1
+        if gap > BUCKETS + 1:
+            self.older.clear()
+        self.older.appendleft(self.current)
+        for _ in range(min(gap - 1, BUCKETS)):
+            self.older.appendleft({})
+        while len(self.older) > BUCKETS:
+            self.older.pop()
+        self.current = {}
+        self.current_until_ms = (now_ms // self.width_ms + 1) * self.width_ms
+
+    def make_room(self) -> None:
+        """Close the bucket when it holds its share of `limit`, so that memory stays bounded in a burst."""
+        self.older.appendleft(self.current)
+        self.current = {}
+        while len(self.older) > BUCKETS:
+            self.evicted += len(self.older.pop())
+
+    def get(self, event_id: str) -> tuple[int, Any] | None:
+        """The stored (hash, label) pair, or None for an id that is new within the window."""
+        found = self.current.get(event_id)
+        if found is None:
+            for bucket in self.older:
+                found = bucket.get(event_id)
+                if found is not None:
+                    return found
+        return found
+
+    def add(self, event_id: str, content: int, label: Any, now_ms: int) -> None:
+        """Remember a new id; the caller has checked that it is new."""
+        if now_ms >= self.current_until_ms:
+            self.rotate(now_ms)
+        elif len(self.current) * (BUCKETS + 1) >= self.limit:
+            self.make_room()
+        self.current[event_id] = (content, label)
+
+    def settle(self, event_id: str, label: Any) -> None:
+        """Store the label that was applied, so that a second one can be told as the same or contradictory."""
+        for bucket in (self.current, *self.older):
+            found = bucket.get(event_id)
+            if found is not None:
+                bucket[event_id] = (found[0], label)
+                return
+
+    def __len__(self) -> int:
+        return len(self.current) + sum(len(bucket) for bucket in self.older)
