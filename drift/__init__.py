@@ -1,1 +1,1 @@
-"""WHEN the world changed: signals, detectors and verdicts; knows no Kafka, no model and nothing else of ours."""
+"""WHEN the world changed: signals, detectors, verdicts; knows no Kafka, no model and nothing else of ours."""

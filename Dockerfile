@@ -1,0 +1,25 @@
+# The image of every role; the command names the role: `learn MODULE:APP`, `topics create MODULE:APP`, ...
+# Add your definition with `FROM stream-app` and `COPY phishing.py ./`, then run `learn phishing:app`.
+FROM python:3.11-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+COPY requirements/runtime.lock /src/requirements/
+RUN /opt/venv/bin/pip install --require-hashes --no-deps --requirement /src/requirements/runtime.lock
+COPY pyproject.toml README.md LICENSE /src/
+COPY stream_app /src/stream_app
+COPY topics /src/topics
+COPY drift /src/drift
+RUN /opt/venv/bin/pip install --no-deps --no-build-isolation /src
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin stream-app \
+    && install --directory --owner stream-app --mode 0700 /var/lib/stream-app /var/lib/stream-app/snapshots
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /app
+COPY examples ./examples
+# Replays are compared to the bit, and a hash seed changes the order in which some models add.
+ENV PATH=/opt/venv/bin:$PATH PYTHONHASHSEED=0 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER stream-app
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["stream-app"]
+CMD ["--help"]
