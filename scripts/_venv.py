@@ -22,21 +22,22 @@ STAMP = ROOT / ".venv.stamp"
 GUARD = ROOT / ".venv.lock"
 
 
-def wanted() -> list[str]:
-    """What `.venv` is made from, in two lines: the dependencies' hash and our own package's.
+def stamp(version: str) -> list[str]:
+    """What `.venv` is made from, as two hashes: its dependencies', and our own package's.
 
     The first takes in the path, since the scripts of a moved checkout point nowhere, and the Python version.
     """
-    dependencies = f"{sys.version}\n{VENV}\n".encode() + LOCK.read_bytes()
+    dependencies = f"{version}\n{VENV}\n".encode() + LOCK.read_bytes()
     own = (ROOT / "pyproject.toml").read_bytes()
     return [hashlib.sha256(part).hexdigest() for part in (dependencies, own)]
 
 
-def present() -> list[str]:
-    """The stamp of the finished environment, or nothing if there is none that starts."""
-    if not STAMP.exists() or not os.access(PYTHON, os.X_OK):
-        return []
-    return STAMP.read_text().split()
+def version() -> str:
+    """The version `.venv` should have: the named Python's, else what it has, so that no PATH can flip it."""
+    if os.environ.get("STREAM_APP_PYTHON") or not os.access(PYTHON, os.X_OK):
+        return sys.version
+    ask = [str(PYTHON), "-c", "import sys; print(sys.version)"]
+    return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or sys.version
 
 
 def run(guard: int, *arguments: str) -> None:
@@ -62,18 +63,21 @@ def main() -> None:
         except BlockingIOError:
             print("another start is setting up .venv; waiting for it", file=sys.stderr)
             fcntl.flock(guard, fcntl.LOCK_EX)
-        want, have = wanted(), present()
-        if have == want:
+        have = STAMP.read_text().split() if STAMP.exists() and PYTHON.exists() else []
+        if have == stamp(version()):
             return
         STAMP.unlink(missing_ok=True)
         pip = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps")
-        if have[:1] != want[:1]:
+        if have[:1] != stamp(version())[:1]:
             print("setting up .venv (once; about a minute)", file=sys.stderr)
             venv.create(VENV, clear=True, with_pip=True, symlinks=True)
             run(guard.fileno(), *pip, "--require-hashes", "--requirement", str(LOCK))
         run(guard.fileno(), *pip, "--no-build-isolation", "--editable", str(ROOT))
-        STAMP.write_text("\n".join(want))
+        STAMP.write_text("\n".join(stamp(version())))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
