@@ -5,7 +5,8 @@
     ├── Refused         it would be wrong to go on: follow the remedy      exit 3
     │   └── Halted      one shard stopped for good, the others go on
     └── ShardFailed     this attempt is over: drop the shard's state and recover it again
-        └── Fenced      another owner has the shard: drop it and wait for an assignment
+        ├── Fenced      another owner has the shard: drop it and wait for an assignment
+        └── StaleGroup  the group's generation moved on: capture it again and send the same outputs
 
 Source: the tree drawn in httpx `_exceptions.py`; exit codes as in docs/cli.md.
 """
@@ -49,3 +50,7 @@ class ShardFailed(StreamAppError):
 
 class Fenced(ShardFailed):
     """A newer owner took the shard; whatever this process still holds of it must be dropped."""
+
+
+class StaleGroup(ShardFailed):
+    """The transaction was aborted because its group generation is old; the stepped batch is still good."""

@@ -1,10 +1,9 @@
-"""Stage: a label meets the row that was stored at event time: score, detect, then learn."""
+"""Stage: every slot learns the row that was stored at event time."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from stream_app.flow import detect, score
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, Output
 from stream_app.models.calls import ModelFault
@@ -15,11 +14,8 @@ from topics.envelope import Record
 
 
 def from_label(core: Core, record: Record, row: PendingRow, label: Any, weight: float, out: list[Output]) -> None:
-    """Score the served predictions, let the detectors judge the loss, then every slot learns the stored row."""
+    """Learn one label with every slot, unless learning is paused; class weights of the definition apply."""
     state = core.state
-    loss = score.served(core, row, label)
-    if loss is not None and state.detectors:
-        detect.on_loss(core, record, loss, out)
     if state.paused:
         state.counters.labels_skipped += 1
         return

@@ -11,11 +11,12 @@ refused is refused before log time moves, so a bad record leaves no trace but it
 
 from __future__ import annotations
 
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from stream_app.flow import learn, obey, predict, validate
+from stream_app.flow import detect, learn, obey, predict, score, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, FeaturesChanged, Output
 from stream_app.models.calls import ModelFault
@@ -27,6 +28,7 @@ from topics.envelope import EVENT, LABEL, Record
 from topics.placement import partition_for
 
 PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
+SAMPLE_ROWS = 32  # one row in this many is kept for the smoke test of snapshots
 PLACEMENT_SAMPLE = 16  # after that, one offset in this many
 
 
@@ -76,6 +78,8 @@ def on_event(core: Core, record: Record, out: list[Output]) -> None:
         return dead(core, record, Rejected(reasons.MODEL_ERROR, str(fault_of_model)), out, "predict")
     check_placement(core, record, out)
     validate.accept_features(state, event.features)
+    if record.offset % SAMPLE_ROWS == 0:
+        state.sample_rows.append(row)
     if core.has_features:
         if entity is None:
             entity = [now, record.offset, core.windows.new()]
@@ -90,7 +94,7 @@ def on_event(core: Core, record: Record, out: list[Output]) -> None:
     pending = PendingRow(key, now, record.offset, row, served, state.last_label)
     if inline:
         state.ids.add(event_id, content, event.label, now)
-        return learn.from_label(core, record, pending, event.label, 1.0, out)
+        return settle(core, record, pending, event.label, 1.0, out)
     state.ids.add(event_id, content, NO_LABEL, now)
     if state.pending.full:
         expire_oldest(core, record, out)
@@ -151,7 +155,15 @@ def apply_label(
         return dead(core, record, fault, out)
     core.state.pending.take(event_id)
     core.state.ids.settle(event_id, label)
-    return learn.from_label(core, record, row, label, weight, out)
+    return settle(core, record, row, label, weight, out)
+
+
+def settle(core: Core, record: Record, row: PendingRow, label: Any, weight: float, out: list[Output]) -> None:
+    """A row has its label: score what was served, let the detectors judge the loss, then learn."""
+    loss = score.served(core, row, label)
+    if loss is not None and core.state.detectors:
+        detect.on_loss(core, record, loss, out)
+    learn.from_label(core, record, row, label, weight, out)
 
 
 def on_command(core: Core, record: Record, out: list[Output]) -> None:
@@ -186,7 +198,7 @@ def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> No
     labels = core.app.labels
     core.state.counters.labels_expired += 1
     if labels is not None and labels.on_timeout == "label":
-        learn.from_label(core, record, row, labels.default, 1.0, out)
+        settle(core, record, row, labels.default, 1.0, out)
 
 
 def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:

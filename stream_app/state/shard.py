@@ -86,6 +86,7 @@ class ShardState:
         self.gap_served = Scores(self.classify)
         self.gap_again = Scores(self.classify)
         self.detectors = [detect.build() for detect in app.drift]
+        self.sample_rows: deque[dict[str, Any]] = deque(maxlen=4)
         self.misplaced = False
         self.pending_overflowed = False
         self.commands: dict[str, str] = {}

@@ -1,0 +1,140 @@
+"""confluent-kafka: the group member that reads the inputs of owned shards.
+
+The group subscribes to the events topic only; labels and commands of an owned shard are assigned by hand beside it,
+so one assignment decides all three. `on_assign` assigns nothing: a shard is read only after its recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_app.errors import ShardFailed
+from stream_app.ports import Polled, Positions
+from topics.envelope import EVENT, RANKS, Record
+
+GENERATION = slice(7, 11)  # of the serialised group metadata "CGMDv2:<int32 generation>…" (librdkafka)
+NO_GENERATION = b"\xff\xff\xff\xff"
+COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
+
+
+class KafkaLog:
+    """`input_topics` by rank: commands, events, labels. Not thread-safe except `committed`."""
+
+    def __init__(self, config: Mapping[str, Any], group: str, input_topics: tuple[str, ...], **tuning: Any) -> None:
+        self.topics = input_topics
+        self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
+        self.consumer = Consumer(
+            {
+                **config,
+                "group.id": group,
+                "group.protocol": "classic",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "heartbeat.interval.ms": 1_500,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 20,
+                "fetch.queue.backoff.ms": 5,
+                "queued.max.messages.kbytes": 32_768,
+                **tuning,
+            }
+        )
+
+    def subscribe(self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]) -> None:
+        """Join the group; callbacks get shard numbers and run inside `poll`."""
+
+        def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            consumer.incremental_assign([])
+            on_assign([p.partition for p in partitions])
+
+        def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            on_revoke([p.partition for p in partitions], False)
+
+        def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            on_revoke([p.partition for p in partitions], True)
+
+        self.consumer.subscribe([self.topics[EVENT]], on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def poll(self, limit: int, timeout_s: float) -> Polled:
+        """Up to `limit` records now, waiting `timeout_s` for the first; callbacks run inside."""
+        messages: list[Message] = self.consumer.consume(limit, 0.0)
+        if not messages and timeout_s:
+            messages = self.consumer.consume(1, timeout_s)
+            if messages:
+                messages += self.consumer.consume(limit, 0.0)
+        records: dict[tuple[int, int], list[Record]] = {}
+        ends: dict[tuple[int, int], int] = {}
+        for message in messages:
+            error = message.error()
+            rank = self.rank_of.get(message.topic() or "", -1)
+            if error is None:
+                source = (message.partition(), rank)
+                taken = records.get(source)
+                if taken is None:
+                    taken = records[source] = []
+                taken.append(
+                    Record(
+                        rank, message.offset(), message.timestamp()[1], message.key(), message.value(),
+                        message.headers(),
+                    )
+                )  # fmt: skip
+                if source in ends:
+                    del ends[source]
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[(message.partition(), rank)] = message.offset()
+            elif not error.retriable() and error.code() not in PASSING:
+                raise KafkaException(error)
+        group: bytes = self.consumer.consumer_group_metadata()
+        return Polled(records, ends, None if group[GENERATION] == NO_GENERATION else group)
+
+    def start(self, shard: int, positions: Positions) -> None:
+        self.consumer.incremental_assign(
+            [TopicPartition(self.topics[rank], shard, positions[rank]) for rank in RANKS]
+        )
+
+    def stop(self, shard: int) -> None:
+        """Stop reading a shard, whether or not the group still grants it."""
+        mine = {(p.topic, p.partition) for p in self.consumer.assignment()}
+        held = [TopicPartition(topic, shard) for topic in self.topics if (topic, shard) in mine]
+        if held:
+            self.consumer.incremental_unassign(held)
+
+    def pause(self, shard: int, rank: int) -> None:
+        self.consumer.pause([TopicPartition(self.topics[rank], shard)])
+
+    def resume(self, shard: int, rank: int) -> None:
+        self.consumer.resume([TopicPartition(self.topics[rank], shard)])
+
+    def committed(self, shard: int) -> list[int | None]:
+        """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.
+
+        Raises:
+            ShardFailed: no answer in time; recover again.
+        """
+        wanted = [TopicPartition(self.topics[rank], shard) for rank in RANKS]
+        try:
+            found = self.consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
+        except KafkaException as error:
+            raise ShardFailed(f"shard {shard}: committed offsets cannot be read ({error})") from error
+        return [p.offset if p.offset >= 0 else None for p in found]
+
+    def close(self) -> None:
+        self.consumer.close()
+
+
+# Conditions that librdkafka reports through the queue and heals by itself.
+PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}

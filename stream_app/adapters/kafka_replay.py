@@ -1,0 +1,146 @@
+"""confluent-kafka: reads one shard's journal and the inputs that it names again, outside the group."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_app.errors import Halted, ShardFailed
+from stream_app.ports import JournalEntry, Positions
+from topics.envelope import RANKS, Record
+
+BATCH = 4_000
+BUFFER_HIGH = 20_000
+WAIT_S = 0.01
+LOOKUP_TIMEOUT_S = 10.0
+CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+
+
+class KafkaReplay:
+    """Two consumers, one for the journal and one for the inputs, since the journal says how much input is needed."""
+
+    def __init__(self, config: Mapping[str, Any], shard: int, journal_topic: str, input_topics: tuple[str, ...]) -> None:
+        self.shard = shard
+        self.journal_topic = journal_topic
+        self.topics = input_topics
+        self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
+        self.config = {
+            **config,
+            "group.id": f"{journal_topic}.replay",  # needed by the client; nothing is ever committed under it
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 10,
+            "fetch.queue.backoff.ms": 2,
+        }
+        self.journal_consumer = Consumer(self.config)
+        self.input_consumer = Consumer(self.config)
+        self.buffers: list[deque[Record]] = [deque() for _ in RANKS]
+        self.ended = [-1] * len(RANKS)
+        self.paused: set[int] = set()
+
+    def journal(self, from_offset: int) -> Iterator[JournalEntry | None]:
+        """Journal records from an offset (−1: the earliest) to the end; None: nothing yet.
+
+        Raises:
+            Halted: the offset is no longer retained.
+        """
+        start = OFFSET_BEGINNING if from_offset < 0 else from_offset
+        self.journal_consumer.assign([TopicPartition(self.journal_topic, self.shard, start)])
+        while True:
+            messages = self.journal_consumer.consume(200, 0.0) or self.journal_consumer.consume(1, WAIT_S)
+            for message in messages:
+                if self.is_end(message):
+                    return
+                value = message.value()
+                if value is not None:
+                    yield JournalEntry(message.offset() or 0, value)
+            if not messages:
+                yield None
+
+    def is_end(self, message: Message) -> bool:
+        """True at the partition's end; other errors end the attempt or the shard."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:
+            return True
+        if error.code() in CUT:
+            raise Halted(
+                f"{message.topic()}[{self.shard}] no longer retains what the journal needs ({error})",
+                "Restore the topic from a backup and raise its retention",
+            )
+        raise ShardFailed(f"{message.topic()}[{self.shard}]: {error}")
+
+    def inputs(self, positions: Positions) -> None:
+        self.input_consumer.assign(
+            [TopicPartition(self.topics[rank], self.shard, positions[rank]) for rank in RANKS]
+        )
+        self.buffers = [deque() for _ in RANKS]
+        self.ended = [-1] * len(RANKS)
+        self.paused = set()
+
+    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
+        """Exactly the n records below `end`, or None while they are not all here."""
+        buffer = self.buffers[rank]
+        if len(buffer) <= n and self.ended[rank] < end:
+            self.pump()
+        have = len(buffer)
+        complete = have > n or self.ended[rank] >= end
+        if have < n and not complete:
+            return None
+        inside = n if have > n and buffer[n].offset >= end else sum(record.offset < end for record in buffer)
+        if inside != n and (complete or inside > n):
+            raise Halted(
+                f"{self.topics[rank]}[{self.shard}] has {inside} records below offset {end}, the journal read {n}",
+                "The input was cut or changed: restore the topic from a backup",
+            )
+        if inside < n:
+            return None
+        taken = [buffer.popleft() for _ in range(n)]
+        if rank in self.paused and len(buffer) < BUFFER_HIGH // 2:
+            self.input_consumer.resume([TopicPartition(self.topics[rank], self.shard)])
+            self.paused.discard(rank)
+        return taken
+
+    def pump(self) -> None:
+        """Read what is at hand into the buffers, pausing an input that runs far ahead."""
+        messages = self.input_consumer.consume(BATCH, 0.0) or self.input_consumer.consume(1, WAIT_S)
+        for message in messages:
+            rank = self.rank_of.get(message.topic() or "", -1)
+            if self.is_end(message):
+                self.ended[rank] = message.offset() or 0
+                continue
+            self.buffers[rank].append(
+                Record(
+                    rank, message.offset() or 0, message.timestamp()[1], message.key(), message.value(),
+                    message.headers(),
+                )
+            )  # fmt: skip
+        for rank in RANKS:
+            if len(self.buffers[rank]) > BUFFER_HIGH and rank not in self.paused:
+                self.input_consumer.pause([TopicPartition(self.topics[rank], self.shard)])
+                self.paused.add(rank)
+
+    def earliest(self) -> Positions:
+        """The earliest retained offset of each input.
+
+        Raises:
+            ShardFailed: the broker does not answer; recover again.
+        """
+        try:
+            return [
+                self.input_consumer.get_watermark_offsets(TopicPartition(topic, self.shard), LOOKUP_TIMEOUT_S)[0]
+                for topic in self.topics
+            ]
+        except KafkaException as error:
+            raise ShardFailed(f"shard {self.shard}: the inputs' earliest offsets cannot be read ({error})") from error
+
+    def close(self) -> None:
+        self.journal_consumer.close()
+        self.input_consumer.close()

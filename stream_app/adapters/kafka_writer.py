@@ -1,0 +1,108 @@
+"""confluent-kafka: one transactional producer for one shard, its transactional.id = `<app>.<shard>`.
+
+Two fences guard every commit: the producer epoch (a successor's `init_transactions` ends ours) and the group
+generation captured right after the poll that brought the batch (KIP-447). Alone, the second is not enough: a live
+member that lost the shard was measured to commit its offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from stream_app.errors import Fenced, ShardFailed, StaleGroup
+from stream_app.ports import Commit
+from topics.envelope import RANKS
+
+FENCE_TIMEOUT_S = 30.0
+COMMIT_TIMEOUT_S = 15.0
+STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
+FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
+
+
+class KafkaWriter:
+    """`topics` maps the catalog's attribute names to topic names; used by one helper thread at a time."""
+
+    def __init__(
+        self, config: Mapping[str, Any], transactional_id: str, shard: int, topics: Mapping[str, str],
+        input_topics: tuple[str, ...], transaction_timeout_ms: int = 10_000,
+    ) -> None:  # fmt: skip
+        self.shard = shard
+        self.topics = topics
+        self.input_topics = input_topics
+        self.journal_offset: int | None = None
+        self.write_error: KafkaError | None = None
+        self.producer = Producer(
+            {
+                **config,
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": transaction_timeout_ms,
+                "linger.ms": 0.5,
+                "retry.backoff.ms": 5,
+                "batch.num.messages": 10_000,
+                "queue.buffering.max.messages": 1_000_000,
+                "compression.type": "lz4",
+            }
+        )
+
+    def fence(self) -> None:
+        try:
+            self.producer.init_transactions(FENCE_TIMEOUT_S)
+        except KafkaException as error:
+            raise ShardFailed(f"shard {self.shard}: init_transactions failed ({error})") from error
+
+    def commit(self, commit: Commit, group: bytes | None) -> int | None:
+        producer = self.producer
+        self.journal_offset, self.write_error = None, None
+        try:
+            producer.begin_transaction()
+            if commit.predictions:
+                queued = producer.produce_batch(self.topics["predictions"], commit.predictions)
+                if queued != len(commit.predictions):
+                    raise ShardFailed(f"shard {self.shard}: only {queued} of {len(commit.predictions)} were queued")
+            for send in commit.others:
+                producer.produce(
+                    self.topics[send.topic], send.value, send.key, partition=self.shard, headers=send.headers or [],
+                    timestamp=send.time_ms, on_delivery=self.delivered,
+                )  # fmt: skip
+            if commit.journal is not None:
+                producer.produce(
+                    self.topics["journal"], commit.journal, partition=self.shard, on_delivery=self.journaled
+                )
+            if group is not None:
+                offsets = [TopicPartition(self.input_topics[r], self.shard, commit.positions[r]) for r in RANKS]
+                producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
+            producer.commit_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise self.failure(error) from error
+        producer.poll(0)
+        if self.write_error is not None or (commit.journal is not None and self.journal_offset is None):
+            raise ShardFailed(f"shard {self.shard}: committed without a delivery report ({self.write_error})")
+        return self.journal_offset
+
+    def journaled(self, error: KafkaError | None, message: Message) -> None:
+        self.write_error = self.write_error or error
+        self.journal_offset = None if error else message.offset()
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        self.write_error = self.write_error or error
+
+    def failure(self, caught: KafkaException) -> ShardFailed:
+        """Abort where that is asked for, and name the reaction."""
+        error: KafkaError = caught.args[0]
+        if error.code() in FENCING or error.fatal():
+            return Fenced(f"shard {self.shard}: another owner took over ({error})")
+        try:
+            self.producer.abort_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as second:
+            return ShardFailed(f"shard {self.shard}: {error}, and the abort failed too ({second})")
+        if error.code() in STALE:
+            return StaleGroup(f"shard {self.shard}: {error}")
+        return ShardFailed(f"shard {self.shard}: {error}")
+
+    def close(self) -> None:
+        """Drop the client without waiting: an open transaction is resolved by the successor's fence."""
+        self.producer.purge()
+        self.producer.close(0)

@@ -1,0 +1,76 @@
+"""redis-py: the feature view of one shard; written after the commit, fenced by a stamp (ADR 5).
+
+Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of a Redis Cluster. The stamp
+`<epoch>:<seq>` only grows: a writer whose base is older than what is stored rebuilds, one that is overtaken stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import redis
+import structlog
+
+# KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous stamp, new stamp, ttl in ms, then the blobs ('' deletes).
+WRITE = """
+local function parts(stamp)
+  local e, s = string.match(stamp or '', '^(%d+):(%d+)')
+  return tonumber(e) or -1, tonumber(s) or -1
+end
+local function newer(a, b)
+  local ae, as = parts(a)
+  local be, bs = parts(b)
+  return ae > be or (ae == be and as > bs)
+end
+local stored = redis.call('GET', KEYS[1]) or ''
+if newer(stored, ARGV[3]) then return 'fenced' end
+if ARGV[1] == 'write' and (newer(ARGV[2], stored) or string.find(stored, 'rebuilding')) then return 'behind' end
+for i = 2, #KEYS do
+  local blob = ARGV[i + 3]
+  if blob == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], blob, 'PX', ARGV[4]) end
+end
+redis.call('SET', KEYS[1], ARGV[1] == 'rebuild' and ARGV[3] .. ':rebuilding' or ARGV[3])
+return 'ok'
+"""
+log = structlog.get_logger()
+
+
+class RedisView:
+    """One shard's view; `client` has a short socket timeout, so that a frozen server costs no more than that."""
+
+    def __init__(self, client: redis.Redis, app: str, shard: int, ttl_ms: int) -> None:
+        self.client = client
+        self.tag = f"{{{app}:{shard}}}"
+        self.ttl_ms = ttl_ms
+        self.script = client.register_script(WRITE)
+        self.down = False
+
+    def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
+        """Write a committed batch; ok, behind (rebuild), fenced (stop) or down (come back)."""
+        return self.run("write", previous, stamp, blobs)
+
+    def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
+        """Write a slice of a rebuild; the last one (`done`) seals the view with the stamp."""
+        return self.run("seal" if done else "rebuild", "", stamp, blobs)
+
+    def run(self, mode: str, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
+        keys = [f"{self.tag}:s", *(f"{self.tag}:f:{key}" for key in blobs)]
+        values = [blob or b"" for blob in blobs.values()]
+        try:
+            answer = self.script(keys=keys, args=[mode, previous, stamp, self.ttl_ms, *values])
+        except redis.RedisError as error:
+            if not self.down:
+                log.warning("view is down", tag=self.tag, error=str(error))
+            self.down = True
+            return "down"
+        self.down = False
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    def stamp(self) -> str | None:
+        """The sealed stamp in Redis; None when missing, half rebuilt or unreachable."""
+        try:
+            stored = self.client.get(f"{self.tag}:s")
+        except redis.RedisError:
+            return None
+        text = stored.decode() if isinstance(stored, bytes) else None
+        return None if text is None or "rebuilding" in text else text

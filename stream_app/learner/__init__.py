@@ -1,0 +1,1 @@
+"""The hot path's process: poll, merge, step, commit, publish; supervised, and crash-only."""

@@ -1,0 +1,149 @@
+"""The interpreter of outputs: turns decided values into records to write, blobs for the view, and the digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import orjson
+
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import (
+    AlertRaised,
+    CommandDone,
+    DeadLettered,
+    EntityDropped,
+    FeaturesChanged,
+    ModelBorn,
+    Output,
+    PredictionMade,
+)
+from stream_app.ports import Send
+from topics.envelope import RANK_NAMES
+
+# Sorted keys: the order of classes in `probabilities` is part of the contract, and sorting all of them is cheapest.
+PREDICTION_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
+HEADER = "__stream_app.errors."
+
+
+class Emitter:
+    """Collects what one batch writes; `close` chains the digest and hands everything over.
+
+    The digest covers predictions, alerts, models, dead letters, entity blobs and counters; never a wall clock.
+    """
+
+    def __init__(self, core: Core, input_topics: tuple[str, ...], digest: str) -> None:
+        self.core = core
+        self.shard = core.state.shard
+        self.input_topics = input_topics
+        self.digest = digest
+        self.cases: dict[type, Callable[[Any], None]] = {
+            PredictionMade: self.prediction,
+            FeaturesChanged: self.features,
+            EntityDropped: self.entity_dropped,
+            DeadLettered: self.dead_letter,
+            AlertRaised: self.alert,
+            CommandDone: self.command,
+            ModelBorn: self.model,
+        }
+        self.begin()
+
+    def begin(self) -> None:
+        self.predictions: list[dict[str, Any]] = []
+        self.others: list[Send] = []
+        self.hashed: list[bytes] = []
+        self.dirty: dict[str, bool] = {}
+        self.decisions: list[dict[str, Any]] = []
+
+    def perform(self, outputs: list[Output]) -> None:
+        """Take one batch's outputs in order."""
+        cases = self.cases
+        for output in outputs:
+            cases[type(output)](output)
+
+    def prediction(self, made: PredictionMade) -> None:
+        value: dict[str, Any] = {
+            "v": 1,
+            "event_id": made.event_id,
+            "key": made.key,
+            "time_ms": made.time_ms,
+            "prediction": made.prediction,
+            "model": {"name": made.model, "version": made.version},
+            "learned": made.learned,
+            "cold": made.prediction is None,
+            "shard": self.shard,
+            "offset": made.offset,
+        }
+        if made.probabilities is not None:
+            value["probabilities"] = made.probabilities
+        if made.prediction is None:
+            value["prior"] = made.prior
+        encoded = orjson.dumps(value, option=PREDICTION_OPTIONS)
+        self.hashed.append(encoded)
+        self.predictions.append(
+            {"value": encoded, "key": made.key, "partition": self.shard, "timestamp": max(1, made.time_ms)}
+        )
+
+    def features(self, changed: FeaturesChanged) -> None:
+        self.dirty[changed.key] = True
+
+    def entity_dropped(self, dropped: EntityDropped) -> None:
+        self.dirty[dropped.key] = False
+
+    def dead_letter(self, letter: DeadLettered) -> None:
+        record = letter.record
+        told = {
+            "reason": letter.reason,
+            "message": letter.message,
+            "stage": letter.stage,
+            "topic": self.input_topics[record.rank],
+            "partition": str(self.shard),
+            "offset": str(record.offset),
+        }
+        headers = [*(record.headers or ()), *((HEADER + name, text.encode()) for name, text in told.items())]
+        self.hashed.append(f"{RANK_NAMES[record.rank]}@{record.offset}:{letter.reason}".encode())
+        self.others.append(Send("dead_letters", record.key, record.value, headers))
+
+    def alert(self, raised: AlertRaised) -> None:
+        value = {"v": 1, **msgspec.structs.asdict(raised), "shard": self.shard}
+        self.write("alerts", raised.alert_id, value)
+
+    def command(self, done: CommandDone) -> None:
+        self.write("models", f"{self.shard}/command/{done.command_id}", {"v": 1, "outcome": done.outcome, "why": done.why})
+        self.decisions.append({"command": done.command_id, "outcome": done.outcome})
+
+    def model(self, born: ModelBorn) -> None:
+        receipt = {
+            "v": 1, "shard": self.shard, "slot": born.slot, "version": born.version, "parent": None, "why": born.why,
+            "trained_through": None, "scores": {},
+        }  # fmt: skip
+        self.write("models", f"{self.shard}/{born.version}", receipt)
+        if born.serving:
+            self.write("models", f"{self.shard}/champion", receipt)
+        self.decisions.append({"model": born.slot, "version": born.version})
+
+    def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
+        encoded = orjson.dumps(value, option=PREDICTION_OPTIONS)
+        self.hashed.append(encoded)
+        self.others.append(Send(topic, key.encode(), encoded))
+
+    def close(self) -> dict[str, bytes | None]:
+        """Chain the digest over the batch and give the view's blobs (None: the entity is dropped)."""
+        blobs: dict[str, bytes | None] = {}
+        entities = self.core.state.entities
+        for key, lives in self.dirty.items():
+            entity = entities.peek(key) if lives else None
+            blobs[key] = orjson.dumps(entity) if entity else None
+        chain = blake2b(bytes.fromhex(self.digest), digest_size=16)
+        chain.update(b"\n".join(self.hashed))
+        for key, blob in blobs.items():
+            chain.update(key.encode())
+            chain.update(blob or b"-")
+        chain.update(msgspec.json.encode(self.core.state.counters))
+        self.digest = chain.hexdigest()
+        return blobs
+
+
+FIRST_DIGEST = blake2b(b"stream_app", digest_size=16).hexdigest()

@@ -1,0 +1,87 @@
+"""A shard's deterministic part: core, emitter and chain position, the same live and in a replay."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import Output
+from stream_app.flow.step import step
+from stream_app.learner import journal
+from stream_app.learner.emit import Emitter
+from stream_app.learner.merge import Run, pack_order
+from stream_app.ports import Commit, Positions
+from topics.envelope import RANK_NAMES, RANKS
+
+
+class Closed(msgspec.Struct):
+    """A batch that was stepped and sealed: what to commit, and what the view is to show after the commit."""
+
+    commit: Commit
+    blobs: dict[str, bytes | None]
+    previous: str
+    stamp: str
+    seq: int
+
+
+class Machine:
+    """Steps runs of records into batches; `seal` closes a batch and moves (seq, digest) on."""
+
+    def __init__(
+        self, core: Core, input_topics: tuple[str, ...], *, epoch: int, seq: int, digest: str, positions: Positions
+    ) -> None:
+        self.core = core
+        self.emitter = Emitter(core, input_topics, digest)
+        self.epoch = epoch
+        self.seq = seq
+        self.positions = list(positions)
+        self.begin()
+
+    def begin(self) -> None:
+        self.start = list(self.positions)
+        self.counts = [0] * len(RANKS)
+        self.order: list[tuple[int, int]] = []
+        self.records = 0
+
+    @property
+    def digest(self) -> str:
+        return self.emitter.digest
+
+    @property
+    def stamp(self) -> str:
+        return f"{self.epoch}:{self.seq}"
+
+    def apply(self, runs: list[Run]) -> None:
+        """Step the records of each run; the machine's position is then past them."""
+        core, emitter = self.core, self.emitter
+        for rank, records in runs:
+            outputs: list[Output] = []
+            for record in records:
+                step(core, record, outputs)
+            emitter.perform(outputs)
+            n = len(records)
+            self.order.append((rank, n))
+            self.counts[rank] += n
+            self.records += n
+            self.positions[rank] = records[-1].offset + 1
+
+    def seal(self) -> Closed:
+        """Close the batch: chain the digest, write its journal record, begin the next."""
+        previous = self.stamp
+        emitter = self.emitter
+        blobs = emitter.close()
+        self.seq += 1
+        spans = zip(self.start, self.positions, self.counts, strict=True)
+        record = journal.BatchRecord(
+            epoch=self.epoch,
+            seq=self.seq,
+            inputs=dict(zip(RANK_NAMES, spans, strict=True)),
+            order=pack_order(self.order),
+            log_time=self.core.state.log_time_ms,
+            digest=emitter.digest,
+            decisions=emitter.decisions,
+        )
+        commit = Commit(emitter.predictions, emitter.others, journal.encode(record), list(self.positions))
+        emitter.begin()
+        self.begin()
+        return Closed(commit, blobs, previous, self.stamp, self.seq)

@@ -1,0 +1,37 @@
+"""What a learner process reaches through ports, joined by `wiring`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from stream_app.application import Application
+from stream_app.ports import Clock, InputLog, ReplaySource, ShardWriter, SnapshotStore, Telemetry, View
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Limits of the loop; units in the names."""
+
+    batch_ms: float = 30.0
+    batch_records: int = 2_000
+    watchdog_s: float = 20.0
+    owner: str = "learner"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Every door of the process; `open_*` make one adapter for one shard."""
+
+    app: Application
+    input_topics: tuple[str, ...]
+    log: InputLog
+    open_writer: Callable[[int], ShardWriter]
+    open_source: Callable[[int], ReplaySource]
+    open_view: Callable[[int], View]
+    open_store: Callable[[int], SnapshotStore]
+    clock: Clock
+    telemetry: Telemetry
+    pool: Executor
+    tuning: Tuning

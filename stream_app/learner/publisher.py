@@ -1,0 +1,110 @@
+"""Keeps one shard's Redis view behind its committed batches: coalesced, fenced by the stamp, rebuilt when lost.
+
+    current ──behind──▶ rebuilding ──last slice sealed──▶ current
+       │ ▲                   │ ▲
+     down └──retry──┐      down └──retry── (from the first slice)
+       ▼            │
+     waiting ───────┘
+
+The learner never waits for Redis: what could not be written is kept by entity, newest blob only, so memory is bounded
+by the number of entities.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from itertools import islice
+
+import orjson
+import structlog
+
+from stream_app.errors import Fenced
+from stream_app.learner.machine import Closed
+from stream_app.ports import Clock, View
+from stream_app.state.entities import Entities
+
+SLICE = 2_000  # entities per rebuild slice: one Lua call of a few ms
+RETRY_S = 1.0
+log = structlog.get_logger()
+
+
+class Publisher:
+    """Blobs wait in `blobs` until a write is free; `stamp` is the newest committed batch they belong to."""
+
+    def __init__(self, view: View, pool: Executor, clock: Clock, shard: int, stamp: str, stored: str | None) -> None:
+        self.view = view
+        self.pool = pool
+        self.clock = clock
+        self.shard = shard
+        self.stored = stored or ""
+        self.stamp = stamp
+        self.blobs: dict[str, bytes | None] = {}
+        self.rebuilding: list[str] | None = None
+        self.wants_rebuild = self.stored != stamp
+        self.slice_uncommitted = False
+        self.job: Future[str] | None = None
+        self.job_blobs: dict[str, bytes | None] = {}
+        self.job_stamp = ""
+        self.job_seals = False
+        self.retry_at_s = 0.0
+
+    @property
+    def caught_up(self) -> bool:
+        return self.job is None and self.stored == self.stamp and not self.wants_rebuild and self.rebuilding is None
+
+    def committed(self, closed: Closed) -> None:
+        """Take a committed batch's blobs; called in commit order."""
+        self.blobs.update(closed.blobs)
+        self.stamp = closed.stamp
+        self.slice_uncommitted = False
+
+    def slice(self, entities: Entities) -> dict[str, bytes | None]:
+        """While rebuilding: the next entities' blobs as the state shows them, to go with the batch being sealed."""
+        if self.wants_rebuild and self.job is None:
+            self.rebuilding, self.wants_rebuild = entities.keys(), False
+            log.info("view rebuild", shard=self.shard, entities=len(self.rebuilding))
+        if not self.rebuilding:
+            return {}
+        self.slice_uncommitted = True
+        keys = list(islice(self.rebuilding, SLICE))
+        del self.rebuilding[:SLICE]
+        return {key: orjson.dumps(entity) for key in keys if (entity := entities.peek(key))}
+
+    def tick(self, drained: Entities | None) -> None:
+        """Collect a finished write and start the next; `drained` is the state when it equals the committed one.
+
+        Raises:
+            Fenced: a newer owner wrote the view; drop the shard.
+        """
+        if self.job is not None:
+            if not self.job.done():
+                return
+            self.collect(self.job.result())
+        if self.clock.monotonic() < self.retry_at_s:
+            return
+        if drained is not None and (self.wants_rebuild or self.rebuilding):
+            self.blobs.update(self.slice(drained))
+            self.slice_uncommitted = False
+        if self.wants_rebuild or self.slice_uncommitted or (self.rebuilding is None and self.stored == self.stamp):
+            return
+        self.job_blobs, self.blobs, self.job_stamp = self.blobs, {}, self.stamp
+        if self.rebuilding is None:
+            self.job = self.pool.submit(self.view.write, self.stored, self.stamp, self.job_blobs)
+        elif self.job_blobs or not self.rebuilding:
+            self.job_seals = not self.rebuilding
+            self.job = self.pool.submit(self.view.rebuild, self.stamp, self.job_blobs, self.job_seals)
+
+    def collect(self, outcome: str) -> None:
+        self.job = None
+        if outcome == "ok":
+            if self.rebuilding is None or self.job_seals:
+                self.stored, self.rebuilding, self.job_seals = self.job_stamp, None, False
+        elif outcome == "fenced":
+            raise Fenced(f"shard {self.shard}: the view carries a newer stamp than {self.job_stamp}")
+        else:
+            self.blobs = {**self.job_blobs, **self.blobs}
+            self.job_seals = False
+            if outcome == "behind" or self.rebuilding is not None:
+                self.wants_rebuild, self.rebuilding = True, None
+            if outcome == "down":
+                self.retry_at_s = self.clock.monotonic() + RETRY_S

@@ -1,0 +1,200 @@
+"""Recovery of a shard, read top to bottom: fence, find a snapshot, replay, compare, go live.
+
+A generator: each `yield` gives the process's live shards a turn. Nothing is written but a first epoch record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from stream_app.application import Application
+from stream_app.errors import Halted, Refused
+from stream_app.flow.core import Core
+from stream_app.learner import journal
+from stream_app.learner.emit import FIRST_DIGEST
+from stream_app.learner.journal import EpochRecord
+from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.outside import Outside
+from stream_app.learner.replay import replay
+from stream_app.learner.snapshots import restore
+from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
+from stream_app.state.shard import ShardState
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Recovered(msgspec.Struct):
+    """A shard that may go live; `dirty` are blobs committed since the view's stamp, None: rebuild the view."""
+
+    machine: Machine
+    writer: ShardWriter
+    journal_offset: int
+    replayed: int
+    snapshot_seq: int | None
+
+
+def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Generator[None, None, Recovered]:
+    """Bring a shard to its journal's end and give it ready to go on.
+
+    Raises:
+        Refused: the definition or its libraries changed: upgrade.
+        Halted: the journal, an input or the committed offsets contradict each other: a person must decide.
+    """
+    writer = outside.open_writer(shard)
+    yield from wait(outside.pool.submit(writer.fence))
+    committed = yield from wait(outside.pool.submit(outside.log.committed, shard))
+    source = yield from wait(outside.pool.submit(outside.open_source, shard))
+    try:
+        entry = yield from first_entry(source, -1)
+        if entry is None:
+            refuse_lost_journal(shard, committed)
+            start = yield from wait(outside.pool.submit(first_epoch, outside, shard, fingerprint, source, writer))
+        else:
+            start = yield from newest_start(outside, source, shard, fingerprint)
+        machine, offset, snapshot_seq = start
+        newest = [offset]
+        replayed = [0]
+
+        def count(closed: Closed, at: int) -> None:
+            newest[0] = at
+            replayed[0] += 1
+
+        yield from replay(machine, source, offset + 1, outside.clock, count)
+        compare(shard, committed, machine.positions)
+        return Recovered(machine, writer, newest[0], replayed[0], snapshot_seq)
+    finally:
+        source.close()
+
+
+def wait(future: Future[T]) -> Generator[None, None, T]:
+    """Give others a turn until a blocking call on the helper pool is done."""
+    while not future.done():
+        yield
+    return future.result()
+
+
+def first_entry(source: ReplaySource, offset: int) -> Generator[None, None, journal.BatchRecord | EpochRecord | None]:
+    """The journal record at `offset` (−1: the earliest retained), or None where the journal has none."""
+    for entry in source.journal(offset):
+        if entry is None:
+            yield
+            continue
+        if offset >= 0 and entry.offset != offset:
+            return None
+        return journal.read(entry.value, entry.offset)
+    return None
+
+
+def first_epoch(
+    outside: Outside, shard: int, fingerprint: dict[str, Any], source: ReplaySource, writer: ShardWriter
+) -> tuple[Machine, int, int | None]:
+    """A shard without history: journal its first epoch from the earliest retained inputs."""
+    positions = source.earliest()
+    record = EpochRecord(0, 0, fingerprint, journal.by_name(positions), FIRST_DIGEST, [])
+    offset = writer.commit(Commit([], [], journal.encode(record), positions), None)
+    assert offset is not None
+    return genesis(outside, shard, record), offset, None
+
+
+def genesis(outside: Outside, shard: int, record: EpochRecord) -> Machine:
+    """The machine at the very start of an epoch that carried nothing over."""
+    core = Core(outside.app, ShardState(outside.app, shard))
+    positions = journal.by_rank(record.positions)
+    return Machine(
+        core, outside.input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
+    )
+
+
+def newest_start(
+    outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any]
+) -> Generator[None, None, tuple[Machine, int, int | None]]:
+    """The newest snapshot that the journal confirms, else the journal's beginning."""
+    store = outside.open_store(shard)
+    loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
+    if loaded is not None:
+        header, state = loaded
+        machine = Machine(
+            Core(outside.app, state), outside.input_topics,
+            epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
+        )  # fmt: skip
+        return machine, header["journal_offset"], header["seq"]
+    offset = -1
+    first: journal.BatchRecord | EpochRecord | None = None
+    for entry in source.journal(-1):
+        if entry is not None:
+            offset, first = entry.offset, journal.read(entry.value, entry.offset)
+            break
+        yield
+    if not isinstance(first, EpochRecord) or first.epoch != 0:
+        raise Halted(
+            f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
+            "Restore the snapshot directory or the journal topic",
+        )
+    check_fingerprint(first.fingerprint, fingerprint)
+    return genesis(outside, shard, first), offset, None
+
+
+def newest_snapshot(
+    store: SnapshotStore, source: ReplaySource, app: Application, shard: int, fingerprint: dict[str, Any]
+) -> Generator[None, None, tuple[dict[str, Any], ShardState] | None]:
+    """Try snapshots from the newest on: signed by us, confirmed by the journal, same fingerprint, same answers."""
+    for header, load in store.load():
+        try:
+            confirmed = yield from first_entry(source, header["journal_offset"])
+        except Halted:
+            confirmed = None  # the journal no longer reaches back to this snapshot
+        if confirmed is None or (confirmed.epoch, confirmed.seq, confirmed.digest) != (
+            header["epoch"], header["seq"], header["digest"],
+        ):  # fmt: skip
+            log.warning("snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it")
+            continue
+        check_fingerprint(header["fingerprint"], fingerprint)
+        try:
+            return header, restore(app, load())
+        except Exception as error:  # any failure of a foreign pickle means: try the next older one
+            log.warning("snapshot passed over", shard=shard, seq=header["seq"], why=str(error))
+    return None
+
+
+def check_fingerprint(recorded: dict[str, Any], current: dict[str, Any]) -> None:
+    """Refuse to append to an epoch under another definition, library or topic."""
+    changed = [name for name in current if recorded.get(name) != current[name]]
+    if "topics" in changed:
+        raise Halted(
+            "an input topic was deleted and created again, so the journal's offsets no longer mean anything",
+            "Restore the topic, or start the application under a new name",
+        )
+    if changed:
+        was = {name: recorded.get(name) for name in changed}
+        now = {name: current[name] for name in changed}
+        raise Refused(
+            f"the running epoch was recorded under another {', '.join(changed)} ({was} is now {now})",
+            "Run `stream-app upgrade MODULE:APP` to open a new epoch, or go back to what it was",
+        )
+
+
+def refuse_lost_journal(shard: int, committed: list[int | None]) -> None:
+    if any(position is not None and position > 0 for position in committed):
+        raise Halted(
+            f"shard {shard} has committed offsets {committed} but its journal is empty",
+            "Restore the journal topic, or start the application under a new name",
+        )
+
+
+def compare(shard: int, committed: list[int | None], positions: list[int]) -> None:
+    """Committed offsets, where the broker still has them, must be the journal's (invariant I4)."""
+    for stored, expected in zip(committed, positions, strict=True):
+        if stored is not None and stored != expected:
+            raise Halted(
+                f"shard {shard}: committed offsets {committed} are not the journal's {positions}",
+                "Somebody reset the group's offsets: set them back to the journal's with kafka-consumer-groups",
+            )
+
+
+Opener = Callable[[int], Any]

@@ -1,0 +1,90 @@
+"""Replay: the journal drives the same machine over the same records; every batch must chain the same digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from stream_app.errors import Halted
+from stream_app.learner import journal
+from stream_app.learner.journal import BatchRecord, EpochRecord
+from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.merge import Run, unpack_order
+from stream_app.ports import Clock, ReplaySource
+from topics.envelope import RANKS, Record
+
+SLICE_S = 0.2  # live shards of the process wait at most this long between their turns
+
+
+def replay(
+    machine: Machine,
+    source: ReplaySource,
+    from_offset: int,
+    clock: Clock,
+    on_batch: Callable[[Closed, int], None] = lambda closed, offset: None,
+) -> Iterator[None]:
+    """Bring `machine` to the journal's end; yields whenever it has to wait or has used its slice.
+
+    `on_batch` gets each sealed batch and its journal offset; nothing is written anywhere.
+
+    Raises:
+        Halted: the journal has a gap, an input was cut, or a digest differs; the shard must not go on.
+    """
+    source.inputs(machine.positions)
+    turn_ends = clock.monotonic() + SLICE_S
+    for entry in source.journal(from_offset):
+        if entry is None:
+            yield
+            turn_ends = clock.monotonic() + SLICE_S
+            continue
+        record = journal.read(entry.value, entry.offset)
+        check_order(machine, record, entry.offset)
+        assert isinstance(record, BatchRecord)
+        inputs: list[list[Record]] = []
+        for rank, name in zip(RANKS, record.inputs, strict=True):
+            _, end, n = record.inputs[name]
+            while (taken := source.take(rank, n, end)) is None:
+                yield
+                turn_ends = clock.monotonic() + SLICE_S
+            inputs.append(taken)
+        machine.apply(in_order(inputs, record))
+        machine.positions[:] = [end for _, end, _ in record.inputs.values()]
+        closed = machine.seal()
+        if machine.digest != record.digest:
+            raise Halted(
+                f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
+                f"digest {machine.digest} instead of {record.digest}",
+                "The definition, a library or the journal differs from the recorded run: restore what changed, "
+                "or start a new epoch from here with `stream-app upgrade`",
+            )
+        on_batch(closed, entry.offset)
+        if clock.monotonic() >= turn_ends:
+            yield
+            turn_ends = clock.monotonic() + SLICE_S
+
+
+def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
+    """Cut the inputs into the runs that the journal recorded."""
+    taken = [0] * len(inputs)
+    runs: list[Run] = []
+    for rank, n in unpack_order(record.order):
+        runs.append((rank, inputs[rank][taken[rank] : taken[rank] + n]))
+        taken[rank] += n
+    if taken != [len(records) for records in inputs]:
+        raise Halted(f"the journal's order at seq {record.seq} does not fit its inputs", "Restore the journal topic")
+    return runs
+
+
+def check_order(machine: Machine, record: BatchRecord | EpochRecord, offset: int) -> None:
+    """Every record continues the one before: same epoch, next seq, inputs from where the last batch ended."""
+    if isinstance(record, EpochRecord):
+        raise Halted(
+            f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
+            "Restore the snapshot directory: an epoch after the first can only be entered through its snapshot",
+        )
+    starts = [span[0] for span in record.inputs.values()]
+    if (record.epoch, record.seq, starts) != (machine.epoch, machine.seq + 1, machine.positions):
+        raise Halted(
+            f"the journal has a gap: after {machine.stamp} at {machine.positions} comes "
+            f"{record.epoch}:{record.seq} at {starts}",
+            "Restore the journal topic from a backup",
+        )

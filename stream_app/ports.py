@@ -1,0 +1,137 @@
+"""Everything outside the learner, as Protocols; `wiring` joins the adapters to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from topics.envelope import Headers, Record
+
+Positions = list[int]  # next offset to read, by rank (commands, events, labels); −1: from the earliest retained
+
+
+class Send(msgspec.Struct, gc=False):
+    """One record to write; `topic` names a topic of the catalog by its attribute."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+    time_ms: int = 0  # 0: the moment of writing
+
+
+class Commit(msgspec.Struct):
+    """One transaction: predictions in order, the other records, the journal record and the inputs' positions."""
+
+    predictions: list[dict[str, Any]]
+    others: list[Send]
+    journal: bytes | None
+    positions: Positions
+
+
+class JournalEntry(msgspec.Struct):
+    """A raw journal record and where it lies."""
+
+    offset: int
+    value: bytes
+
+
+class ShardWriter(Protocol):
+    """One transactional producer for one shard."""
+
+    def fence(self) -> None:
+        """Fence the previous owner and resolve its open transaction; blocks up to some seconds."""
+
+    def commit(self, commit: Commit, group: bytes | None) -> int | None:
+        """Write one transaction and give the journal record's offset. `group` None: no offsets (an epoch record).
+
+        Raises:
+            StaleGroup: the captured generation is old and the transaction aborted; capture again and resend.
+            Fenced: another owner took the shard.
+            ShardFailed: anything else; the shard's state is void.
+        """
+
+    def close(self) -> None: ...
+
+
+class Polled(msgspec.Struct):
+    """What one poll brought: records by (shard, rank) in order, and end-of-partition marks with their position."""
+
+    records: dict[tuple[int, int], list[Record]]
+    ends: dict[tuple[int, int], int]
+    group: bytes | None  # the group metadata captured right after the poll; None without a generation
+
+
+class InputLog(Protocol):
+    """The group member: owns the subscription, reads the inputs of owned shards."""
+
+    def subscribe(
+        self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
+    ) -> None: ...
+    def poll(self, limit: int, timeout_s: float) -> Polled: ...
+    def start(self, shard: int, positions: Positions) -> None: ...
+    def stop(self, shard: int) -> None: ...
+    def pause(self, shard: int, rank: int) -> None: ...
+    def resume(self, shard: int, rank: int) -> None: ...
+    def committed(self, shard: int) -> list[int | None]: ...
+    def close(self) -> None: ...
+
+
+class ReplaySource(Protocol):
+    """Reads one shard's journal and inputs from given positions, read_committed, outside the group."""
+
+    def journal(self, from_offset: int) -> Iterable[JournalEntry | None]:
+        """Journal records in order up to the end at the time of the call; None: nothing yet, come back."""
+
+    def inputs(self, positions: Positions) -> None:
+        """Place the inputs."""
+
+    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
+        """The next n records of an input, all below offset `end`; None: not all here yet, come back.
+
+        Raises:
+            Halted: the retained input has fewer or more records in that range.
+        """
+
+    def earliest(self) -> Positions: ...
+    def close(self) -> None: ...
+
+
+class View(Protocol):
+    """The feature view of one shard in Redis."""
+
+    def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
+        """Write all blobs (None: delete) if the stored stamp is `previous`; gives ok, behind, fenced or down."""
+
+    def rebuild(self, stamp: str, blobs: Mapping[str, bytes], done: bool) -> str:
+        """Write a slice of a rebuild unless the stored stamp is newer; `done` seals it with `stamp`."""
+
+    def stamp(self) -> str | None:
+        """The stored stamp; None when missing or Redis is unreachable."""
+
+
+class SnapshotStore(Protocol):
+    """Signed snapshots of one shard, newest first."""
+
+    def save(self, header: Mapping[str, Any], payload: bytes) -> int: ...
+    def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
+        """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
+
+    def dump(self, state: Any) -> bytes: ...
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int: ...
+    def monotonic(self) -> float: ...
+
+
+class Telemetry(Protocol):
+    """Where the loop reports; the adapter turns it into metrics."""
+
+    def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
+    def halted(self, shard: int, reason: str) -> None: ...
+
+
+ShardRanks = Sequence[int]
