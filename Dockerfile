@@ -1,6 +1,9 @@
 # The image of every role; the command names the role: `learn MODULE:APP`, `topics create MODULE:APP`, ...
 # Add your definition with `FROM stream-app` and `COPY phishing.py ./`, then run `learn phishing:app`.
-FROM python:3.11-slim AS build
+# A learner refuses to go on under another Python than its journal's: pin it to the patch in production,
+# `docker build --build-arg PYTHON=3.11.14`, and move on with `stream-app upgrade`.
+ARG PYTHON=3.11
+FROM python:${PYTHON}-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 COPY requirements/runtime.lock /src/requirements/
@@ -11,7 +14,7 @@ COPY topics /src/topics
 COPY drift /src/drift
 RUN /opt/venv/bin/pip install --no-deps --no-build-isolation /src
 
-FROM python:3.11-slim
+FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin stream-app \
     && install --directory --owner stream-app --mode 0700 /var/lib/stream-app /var/lib/stream-app/snapshots
 COPY --from=build /opt/venv /opt/venv
