@@ -1,0 +1,169 @@
+"""The model's calls, bound once: what a slot serves is what River itself would answer, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from river import base, compose
+
+Answer = tuple[Any, dict[Any, float] | None]
+COLD: Answer = (None, None)
+
+
+class ModelFault(Exception):
+    """The model raised or answered with something that is no number; react by slot: refuse the event, or fail it."""
+
+
+class Calls:
+    """`predict(row)` gives (prediction, probabilities), (None, None) when cold; `learn(row, label, weight)`."""
+
+    __slots__ = ("learn", "predict")
+
+    def __init__(self, predict: Callable[[dict[str, Any]], Answer], learn: Callable[..., None]) -> None:
+        self.predict = predict
+        self.learn = learn
+
+
+def bind(model: Any, task: str, threshold: float | None) -> Calls:
+    """Bind a model's calls for a task (binary, multiclass, regression, anomaly)."""
+    if task == "anomaly":
+        return Calls(one_value(model.score_one), anomaly_learner(model))
+    if task == "regression":
+        return Calls(one_value(model.predict_one), learner(model))
+    if not gives_probabilities(model):
+        return Calls(one_class(model.predict_one), learner(model))
+    if threshold is not None:
+        return Calls(by_threshold(model.predict_proba_one, threshold), learner(model))
+    if overrides_predict(model):
+        return Calls(both(model.predict_one, model.predict_proba_one), learner(model))
+    return Calls(by_argmax(model.predict_proba_one), learner(model))
+
+
+def last_step(model: Any) -> Any:
+    """The step of a pipeline that answers; wrappers that are no pipeline answer for themselves."""
+    while isinstance(model, compose.Pipeline):
+        model = list(model.steps.values())[-1]
+    return model
+
+
+def gives_probabilities(model: Any) -> bool:
+    """Whether the answering step implements predict_proba_one itself."""
+    step = last_step(model)
+    implementation = getattr(type(step), "predict_proba_one", None)
+    if implementation is None or implementation is base.Classifier.predict_proba_one:
+        return False
+    inner = getattr(step, "classifier", None)
+    return inner is None or not isinstance(step, base.Wrapper) or gives_probabilities(inner)
+
+
+def overrides_predict(model: Any) -> bool:
+    """Whether the answering step decides in another way than by its largest probability."""
+    return type(last_step(model)).predict_one is not base.Classifier.predict_one
+
+
+def fault(error: Exception) -> ModelFault:
+    return ModelFault(f"{type(error).__name__}: {error}")
+
+
+def finite(probabilities: dict[Any, float]) -> bool:
+    """False for a NaN or an infinity among them: the sum carries either."""
+    total = 0.0
+    for p in probabilities.values():
+        total += p
+    return isfinite(total)
+
+
+def by_argmax(predict_proba: Callable[[dict[str, Any]], dict[Any, float]]) -> Callable[[dict[str, Any]], Answer]:
+    def predict(row: dict[str, Any]) -> Answer:
+        try:
+            probabilities = predict_proba(row)
+        except Exception as error:
+            raise fault(error) from error
+        if not probabilities:
+            return COLD
+        if not finite(probabilities):
+            raise ModelFault(f"the model answers {probabilities}")
+        return max(probabilities, key=probabilities.__getitem__), probabilities
+
+    return predict
+
+
+def by_threshold(
+    predict_proba: Callable[[dict[str, Any]], dict[Any, float]], threshold: float
+) -> Callable[[dict[str, Any]], Answer]:
+    argmax = by_argmax(predict_proba)
+
+    def predict(row: dict[str, Any]) -> Answer:
+        answer = argmax(row)
+        probabilities = answer[1]
+        if probabilities is None:
+            return COLD
+        return probabilities.get(True, 0.0) > threshold, probabilities
+
+    return predict
+
+
+def both(
+    predict_one: Callable[[dict[str, Any]], Any], predict_proba: Callable[[dict[str, Any]], dict[Any, float]]
+) -> Callable[[dict[str, Any]], Answer]:
+    one, argmax = one_class(predict_one), by_argmax(predict_proba)
+
+    def predict(row: dict[str, Any]) -> Answer:
+        return one(row)[0], argmax(row)[1]
+
+    return predict
+
+
+def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Answer]:
+    def predict(row: dict[str, Any]) -> Answer:
+        try:
+            return predict_one(row), None
+        except Exception as error:
+            raise fault(error) from error
+
+    return predict
+
+
+def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Answer]:
+    def predict(row: dict[str, Any]) -> Answer:
+        try:
+            value = predict_one(row)
+            if value is None:
+                return COLD
+            value = float(value)
+        except Exception as error:
+            raise fault(error) from error
+        if not isfinite(value):
+            raise ModelFault(f"the model answers {value}")
+        return value, None
+
+    return predict
+
+
+def learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
+    learn_one = model.learn_one
+
+    def learn(row: dict[str, Any], label: Any, weight: float) -> None:
+        try:
+            if weight == 1.0:
+                learn_one(row, label)
+            else:
+                learn_one(row, label, w=weight)
+        except Exception as error:
+            raise fault(error) from error
+
+    return learn
+
+
+def anomaly_learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
+    learn_one = model.learn_one
+
+    def learn(row: dict[str, Any], label: Any, weight: float) -> None:
+        try:
+            learn_one(row)
+        except Exception as error:
+            raise fault(error) from error
+
+    return learn
