@@ -1,0 +1,16 @@
+"""`stream-app admit TARGET` (hidden): one process's half of the admission check."""
+
+import typer
+
+from stream_app.cli.context import pin, print_json
+
+app = typer.Typer()
+
+
+@app.command()
+def admit(target: str) -> None:
+    """Exercise the definition and print what came out as one JSON object."""
+    pin()
+    from stream_app.adapters.admission import admission_report
+
+    print_json(admission_report(target))
