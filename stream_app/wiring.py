@@ -1,0 +1,150 @@
+"""The composition root: the only file that joins adapters to ports."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import redis
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_log import KafkaLog
+from stream_app.adapters.kafka_replay import KafkaReplay
+from stream_app.adapters.kafka_writer import KafkaWriter
+from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.redis_view import RedisView
+from stream_app.adapters.snapshot_store import FileSnapshots
+from stream_app.application import Application
+from stream_app.errors import Refused
+from stream_app.learner.fingerprint import fingerprint
+from stream_app.learner.loop import Learner
+from stream_app.learner.outside import Outside, Tuning
+from stream_app.settings import Settings
+from topics.catalog import Catalog, catalog
+
+HELPERS_PER_SHARD = 2  # one commit and one view write may block at the same time
+ADMIN_TIMEOUT_S = 15.0
+
+
+def catalog_for(app: Application, settings: Settings) -> Catalog:
+    """The application's topics under the settings' replication."""
+    kafka = settings.kafka
+    return catalog(app.name, app.shards, replication=kafka.replication, min_insync=kafka.min_insync)
+
+
+def input_topics(topics: Catalog) -> tuple[str, ...]:
+    """By rank: commands, events, labels."""
+    return (topics.commands.name, topics.events.name, topics.labels.name)
+
+
+def topic_ids(settings: Settings, names: tuple[str, ...]) -> dict[str, str]:
+    """The broker's ids of topics: a recreated topic has another one.
+
+    Raises:
+        Refused: a topic is missing or the broker does not answer.
+    """
+    admin = AdminClient(settings.kafka.confluent())
+    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_TIMEOUT_S)
+    ids = {}
+    for name, future in futures.items():
+        try:
+            ids[name] = str(future.result().topic_id)
+        except KafkaException as error:
+            raise Refused(
+                f"topic {name} cannot be described ({error.args[0].str()})",
+                "Run `stream-app topics create MODULE:APP`, or check that the broker is up",
+            ) from error
+    return ids
+
+
+def own_modules(app: Application) -> tuple[str, ...]:
+    """Modules of the definition: their classes may stand in a snapshot."""
+    factories = (app.champion, *app.challengers.values())
+    return tuple(sorted({factory.__module__ for factory in factories}))
+
+
+def outside_for(app: Application, settings: Settings, instance_id: str | None = None) -> Outside:
+    """Every door of a learner process."""
+    topics = catalog_for(app, settings)
+    inputs = input_topics(topics)
+    kafka = settings.kafka.confluent()
+    names = {
+        "predictions": topics.predictions.name, "alerts": topics.alerts.name, "models": topics.models.name,
+        "stats": topics.stats.name, "dead_letters": topics.dead_letters.name, "journal": topics.journal.name,
+    }  # fmt: skip
+    tuning = settings.learner
+    member: dict[str, Any] = {"session.timeout.ms": tuning.session_timeout_ms}
+    if instance_id:
+        member["group.instance.id"] = instance_id
+    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), **settings.redis.client_kwargs())
+    metrics = Metrics(app.name)
+    if tuning.metrics_port is not None:
+        metrics.serve(tuning.metrics_port, tuning.metrics_host)
+    return Outside(
+        app=app,
+        input_topics=inputs,
+        log=KafkaLog(kafka, app.name, inputs, **member),
+        open_writer=lambda shard: KafkaWriter(
+            kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms
+        ),
+        open_source=source_opener(app, settings),
+        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms),
+        open_store=store_opener(app, settings),
+        clock=SystemClock(),
+        telemetry=metrics,
+        pool=ThreadPoolExecutor(max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"),
+        tuning=Tuning(
+            tuning.batch_ms, tuning.batch_records, tuning.watchdog_s, f"{socket.gethostname()}:{os.getpid()}"
+        ),
+    )
+
+
+def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
+    topics = catalog_for(app, settings)
+    return lambda shard: KafkaReplay(settings.kafka.confluent(), shard, topics.journal.name, input_topics(topics))
+
+
+def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
+    if not settings.snapshots.url:
+        raise Refused("no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL")
+    keys = settings.signing.raw()
+    return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, own_modules(app))
+
+
+def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
+    return fingerprint(app, topic_ids(settings, input_topics(catalog_for(app, settings))))
+
+
+def learner(
+    app: Application, settings: Settings, *, exit_when_idle_s: float | None = None, instance_id: str | None = None
+) -> Learner:
+    """A learner process's loop, ready to run."""
+    store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
+    prints = fingerprint_for(app, settings)
+    return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
+
+
+def configure_logs() -> None:
+    """Logs go to stderr, so that `--json` owns stdout: JSON when no person looks, colours otherwise."""
+    import structlog
+
+    renderer = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(sort_keys=True)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
