@@ -40,11 +40,20 @@ def test_every_import_respects_the_fences() -> None:
         ("R1b", "stream_app/utils.py", ""),
         ("R2", "stream_app/flow/breach.py", "import time"),
         ("R2", "drift/breach.py", "import random"),
+        ("R3", "stream_app/flow/score.py", "import stream_app.flow.detect"),
+        ("R4", "stream_app/adapters/redis_view.py", "import stream_app.adapters.kafka_log"),
+        ("R5", "stream_app/learner/breach.py", "import redis"),
+        ("R6", "stream_app/flow/score.py", "import river.metrics"),
+        ("R7", "stream_app/state/pending.py", "import stream_app.state.shard"),
+        ("R8", "stream_app/client/breach.py", "import confluent_kafka"),
+        ("R9", "stream_app/learner/breach.py", "import kafka"),
+        ("R10", "stream_app/learner/breach.py", "import pickle"),
     ],
 )
 def test_a_breach_is_caught(tmp_path: Path, contract: str, path: str, line: str) -> None:
-    """Each fence that guards a promise breaks on a deliberate breach, so that it is known to stand."""
-    (copy_tree(tmp_path) / path).write_text(line + "\n")
+    """Each fence breaks on a deliberate breach, so that it is known to stand."""
+    with (copy_tree(tmp_path) / path).open("a") as file:
+        file.write(f"\n{line}\n")
     result = lint_imports(tmp_path)
     broken = [row for row in result.stdout.splitlines() if row.endswith("BROKEN")]
     assert result.returncode == 1, result.stdout + result.stderr

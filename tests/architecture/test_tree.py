@@ -38,6 +38,12 @@ def test_no_file_is_longer_than_a_reader_can_hold() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
 
 
+def test_every_directory_of_code_is_a_package() -> None:
+    """Each directory with Python in it has an `__init__.py`: the import fences cannot see into others."""
+    directories = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    assert [str(path) for path in directories if not (path / "__init__.py").exists()] == []
+
+
 def test_no_tracked_file_names_a_place_on_one_machine() -> None:
     """A checkout works anywhere: no file holds an absolute path of the machine it was written on."""
     found = [

@@ -1,0 +1,1 @@
+"""Where the outside begins: one outside library per file, each behind a protocol of `stream_app.ports`."""
