@@ -1,0 +1,1 @@
+"""Definitions to run and to learn from."""

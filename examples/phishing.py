@@ -1,0 +1,15 @@
+"""Phishing web sites: delayed labels, entity features and a shadow challenger."""
+
+from river import linear_model, preprocessing, tree
+
+from stream_app import features as f
+from stream_app.application import Application, Labels
+
+app = Application(
+    name="phishing",
+    task="binary",
+    labels=Labels(horizon="1h", on_timeout="drop"),
+    features=[f.count(window="10m")],
+    champion=lambda seed: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    challengers={"tree": lambda seed: tree.HoeffdingAdaptiveTreeClassifier(seed=seed)},
+)

@@ -1,0 +1,165 @@
+"""What a user writes: one `Application`, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drift.detectors import Detect
+from stream_app.durations import parse_duration
+from stream_app.errors import UsageError
+from stream_app.features import Feature
+from topics.catalog import NAME
+from topics.codec import texts_collide
+
+Factory = Callable[[int], Any]
+TASKS = ("binary", "multiclass", "regression", "anomaly")
+KINDS = ("number", "string", "bool")
+MOST_SHARDS = 1_024
+
+__all__ = ["Application", "Detect", "Feature", "Labels", "Limits", "Snapshots", "parse_duration"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """How labels arrive: within `horizon` of their event, else `on_timeout` is "drop" or "label" with `default`.
+
+    `classes` closes the set; `max_classes` bounds an open one (2 for binary tasks).
+    """
+
+    horizon: str = "1h"
+    on_timeout: str = "drop"
+    default: Any = None
+    classes: Sequence[Any] | None = None
+    max_classes: int = 100
+
+    def __post_init__(self) -> None:
+        parse_duration(self.horizon)
+        if self.on_timeout not in ("drop", "label"):
+            raise UsageError(f"on_timeout={self.on_timeout!r}", 'Use "drop", or "label" with default=')
+        if (self.on_timeout == "label") != (self.default is not None):
+            raise UsageError("on_timeout and default do not fit", 'Give default= exactly with on_timeout="label"')
+        if self.classes is not None and texts_collide(self.classes):
+            raise UsageError(
+                f"classes {list(self.classes)!r} cannot be told apart in JSON or in Python",
+                "Use classes of one JSON type",
+            )
+        if self.classes is not None and self.default is not None and self.default not in self.classes:
+            raise UsageError(f"the default label {self.default!r} is not among the classes", "Add it to classes=")
+        if self.max_classes < 2:
+            raise UsageError("max_classes is below 2", "A classifier needs two classes at least")
+
+    @property
+    def horizon_ms(self) -> int:
+        return parse_duration(self.horizon)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of one shard's memory; what would pass them is refused or expires early, never grows."""
+
+    max_features: int = 256
+    max_feature_names: int = 1_024
+    max_categories: int = 10_000
+    max_pending: int = 1_000_000
+    max_parked: int = 100_000
+    max_ids: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name}={value!r} is no positive integer", "Give a bound of 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """How often to snapshot: at most `max_cost` of the time, and a replay of at most `max_recovery`."""
+
+    max_cost: float = 0.02
+    max_recovery: str = "60s"
+
+    def __post_init__(self) -> None:
+        parse_duration(self.max_recovery)
+        if not 0 < self.max_cost <= 1:
+            raise UsageError(f"max_cost={self.max_cost}", "Give a share of the time between 0 and 1")
+
+    @property
+    def max_recovery_ms(self) -> int:
+        return parse_duration(self.max_recovery)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """A streaming online-learning application.
+
+    `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest class as
+    River does, else True where p(True) > threshold. `types` declares feature types that would be learned otherwise.
+
+    Raises:
+        UsageError: the definition contradicts itself; the remedy names the fix.
+    """
+
+    name: str
+    task: str
+    champion: Factory
+    challengers: Mapping[str, Factory] = field(default_factory=dict)
+    shards: int = 1
+    threshold: float | None = None
+    labels: Labels | None = field(default_factory=Labels)
+    features: Sequence[Feature] = ()
+    dedupe: str = "1h"
+    class_weights: Mapping[Any, float] | None = None
+    drift: Sequence[Detect] = (Detect("adwin"),)
+    types: Mapping[str, str] | None = None
+    limits: Limits = field(default_factory=Limits)
+    snapshot: Snapshots = field(default_factory=Snapshots)
+    ttl: str = "30d"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        parse_duration(self.dedupe), parse_duration(self.ttl)
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise UsageError(f"name {self.name!r} is no topic prefix", "Use lower-case letters, digits, _ and -")
+        if self.task not in TASKS:
+            raise UsageError(f"unknown task {self.task!r}", f"Choose one of {', '.join(TASKS)}")
+        if not isinstance(self.shards, int) or not 1 <= self.shards <= MOST_SHARDS:
+            raise UsageError(f"shards={self.shards!r}", f"Give a number from 1 to {MOST_SHARDS}")
+        if (self.labels is None) != (self.task == "anomaly"):
+            raise UsageError(f"task {self.task} with labels={self.labels}", "labels=None belongs to task anomaly only")
+        if self.threshold is not None and (self.task != "binary" or not 0 < self.threshold < 1):
+            raise UsageError(f"threshold={self.threshold}", "A threshold between 0 and 1 belongs to task binary")
+        if self.task == "binary" and self.labels is not None:
+            classes = self.labels.classes
+            if classes is not None and len(classes) != 2:
+                raise UsageError(f"a binary task with {len(classes)} classes", "Declare two, or use task multiclass")
+            object.__setattr__(self, "labels", two_classes(self.labels))
+        if self.class_weights and self.task not in ("binary", "multiclass"):
+            raise UsageError("class_weights without classes", "Leave them out for this task")
+        for slot, factory in {"champion": self.champion, **self.challengers}.items():
+            if not callable(factory):
+                raise UsageError(f"{slot} is a {type(factory).__name__}, no factory", "Write `lambda seed: model`")
+        if "champion" in self.challengers:
+            raise UsageError("a challenger is named champion", "Give it another name")
+        names = [feature.name for feature in self.features]
+        if len(set(names)) < len(names):
+            raise UsageError(f"features {names} repeat a name", "Drop one of each pair")
+        for name, kind in (self.types or {}).items():
+            if kind not in KINDS:
+                raise UsageError(f"type {kind!r} of feature {name}", f"Choose one of {', '.join(KINDS)}")
+
+    @property
+    def dedupe_ms(self) -> int:
+        return parse_duration(self.dedupe)
+
+    @property
+    def ttl_ms(self) -> int:
+        return parse_duration(self.ttl)
+
+
+def two_classes(labels: Labels) -> Labels:
+    """Binary labels: a set of two, whatever they are called."""
+    return Labels(
+        horizon=labels.horizon, on_timeout=labels.on_timeout, default=labels.default, classes=labels.classes,
+        max_classes=2,
+    )  # fmt: skip

@@ -1,0 +1,6 @@
+"""SDK for applications: produce events and labels, consume committed predictions. Imports no River."""
+
+from stream_app.client.consumer import CommittedReader, PredictionConsumer
+from stream_app.client.producer import EventProducer
+
+__all__ = ["CommittedReader", "EventProducer", "PredictionConsumer"]
