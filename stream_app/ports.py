@@ -23,9 +23,9 @@ class Send(msgspec.Struct, gc=False):
 
 
 class Commit(msgspec.Struct):
-    """One transaction: predictions in order, the other records, the journal record and the inputs' positions."""
+    """One transaction: predictions (value, key, time in ms) in order, other records, journal record, inputs' positions."""
 
-    predictions: list[dict[str, Any]]
+    predictions: list[tuple[bytes, str, int]]
     others: list[Send]
     journal: bytes | None
     positions: Positions
@@ -75,7 +75,6 @@ class InputLog(Protocol):
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...
     def resume(self, shard: int, rank: int) -> None: ...
-    def committed(self, shard: int) -> list[int | None]: ...
     def close(self) -> None: ...
 
 
@@ -96,6 +95,9 @@ class ReplaySource(Protocol):
         """
 
     def earliest(self) -> Positions: ...
+    def committed(self) -> list[int | None]:
+        """The group's stable committed offsets by rank; None where the broker has none."""
+
     def close(self) -> None: ...
 
 

@@ -107,7 +107,9 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
 
 def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
     topics = catalog_for(app, settings)
-    return lambda shard: KafkaReplay(settings.kafka.confluent(), shard, topics.journal.name, input_topics(topics))
+    return lambda shard: KafkaReplay(
+        settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics)
+    )
 
 
 def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:

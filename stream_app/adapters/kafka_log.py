@@ -11,17 +11,15 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream_app.errors import ShardFailed
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS, Record
 
 GENERATION = slice(7, 11)  # of the serialised group metadata "CGMDv2:<int32 generation>…" (librdkafka)
 NO_GENERATION = b"\xff\xff\xff\xff"
-COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
 
 
 class KafkaLog:
-    """`input_topics` by rank: commands, events, labels. Not thread-safe except `committed`."""
+    """`input_topics` by rank: commands, events, labels. Not thread-safe."""
 
     def __init__(self, config: Mapping[str, Any], group: str, input_topics: tuple[str, ...], **tuning: Any) -> None:
         self.topics = input_topics
@@ -109,19 +107,6 @@ class KafkaLog:
 
     def resume(self, shard: int, rank: int) -> None:
         self.consumer.resume([TopicPartition(self.topics[rank], shard)])
-
-    def committed(self, shard: int) -> list[int | None]:
-        """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.
-
-        Raises:
-            ShardFailed: no answer in time; recover again.
-        """
-        wanted = [TopicPartition(self.topics[rank], shard) for rank in RANKS]
-        try:
-            found = self.consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
-        except KafkaException as error:
-            raise ShardFailed(f"shard {shard}: committed offsets cannot be read ({error})") from error
-        return [p.offset if p.offset >= 0 else None for p in found]
 
     def close(self) -> None:
         self.consumer.close()

@@ -16,20 +16,25 @@ BATCH = 4_000
 BUFFER_HIGH = 20_000
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
+COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
 CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
 class KafkaReplay:
     """Two consumers, one for the journal and one for the inputs, since the journal says how much input is needed."""
 
-    def __init__(self, config: Mapping[str, Any], shard: int, journal_topic: str, input_topics: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], group: str, shard: int, journal_topic: str, input_topics: tuple[str, ...]
+    ) -> None:
         self.shard = shard
         self.journal_topic = journal_topic
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
         self.config = {
             **config,
-            "group.id": f"{journal_topic}.replay",  # needed by the client; nothing is ever committed under it
+            # The group's offsets are read, never written, and nothing subscribes: a subscribed member's own
+            # `committed` was seen to hang for as long as its assignment is empty.
+            "group.id": group,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -140,6 +145,19 @@ class KafkaReplay:
             ]
         except KafkaException as error:
             raise ShardFailed(f"shard {self.shard}: the inputs' earliest offsets cannot be read ({error})") from error
+
+    def committed(self) -> list[int | None]:
+        """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.
+
+        Raises:
+            ShardFailed: no answer in time; recover again.
+        """
+        wanted = [TopicPartition(self.topics[rank], self.shard) for rank in RANKS]
+        try:
+            found = self.input_consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
+        except KafkaException as error:
+            raise ShardFailed(f"shard {self.shard}: committed offsets cannot be read ({error})") from error
+        return [p.offset if p.offset >= 0 else None for p in found]
 
     def close(self) -> None:
         self.journal_consumer.close()

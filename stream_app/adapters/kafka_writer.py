@@ -58,10 +58,10 @@ class KafkaWriter:
         self.journal_offset, self.write_error = None, None
         try:
             producer.begin_transaction()
-            if commit.predictions:
-                queued = producer.produce_batch(self.topics["predictions"], commit.predictions)
-                if queued != len(commit.predictions):
-                    raise ShardFailed(f"shard {self.shard}: only {queued} of {len(commit.predictions)} were queued")
+            # One by one: produce_batch takes no timestamps (confluent-kafka 2.16), and a prediction carries event time.
+            produce, predictions = producer.produce, self.topics["predictions"]
+            for value, key, time_ms in commit.predictions:
+                produce(predictions, value, key, self.shard, timestamp=time_ms)
             for send in commit.others:
                 producer.produce(
                     self.topics[send.topic], send.value, send.key, partition=self.shard, headers=send.headers or [],

@@ -51,7 +51,7 @@ class Emitter:
         self.begin()
 
     def begin(self) -> None:
-        self.predictions: list[dict[str, Any]] = []
+        self.predictions: list[tuple[bytes, str, int]] = []
         self.others: list[Send] = []
         self.hashed: list[bytes] = []
         self.dirty: dict[str, bool] = {}
@@ -82,9 +82,8 @@ class Emitter:
             value["prior"] = made.prior
         encoded = orjson.dumps(value, option=PREDICTION_OPTIONS)
         self.hashed.append(encoded)
-        self.predictions.append(
-            {"value": encoded, "key": made.key, "partition": self.shard, "timestamp": max(1, made.time_ms)}
-        )
+        # Stamp 0 would mean "now" to the client.
+        self.predictions.append((encoded, made.key, made.time_ms or 1))
 
     def features(self, changed: FeaturesChanged) -> None:
         self.dirty[changed.key] = True

@@ -61,8 +61,7 @@ class Learner:
                 if shard.phase is Phase.LIVE:
                     busy |= shard.work(polled.group)
                 elif shard.phase in (Phase.RECOVERING, Phase.FAILED):
-                    shard.recover()
-                    busy |= shard.phase is Phase.RECOVERING
+                    busy |= shard.recover()
             turns += 1
             if turns % COLLECT_EVERY_TURNS == 0:
                 gc.collect(1)

@@ -1,6 +1,6 @@
 """Recovery of a shard, read top to bottom: fence, find a snapshot, replay, compare, go live.
 
-A generator: each `yield` gives the process's live shards a turn. Nothing is written but a first epoch record.
+A generator: each `yield` gives the process's live shards a turn and tells whether there is more to do right away. Nothing is written but a first epoch record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
-from stream_app.learner.replay import replay
+from stream_app.learner.replay import WAITING, replay
 from stream_app.learner.snapshots import restore
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import ShardState
@@ -39,7 +39,7 @@ class Recovered(msgspec.Struct):
     snapshot_seq: int | None
 
 
-def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Generator[None, None, Recovered]:
+def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Generator[bool, None, Recovered]:
     """Bring a shard to its journal's end and give it ready to go on.
 
     Raises:
@@ -48,9 +48,9 @@ def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Genera
     """
     writer = outside.open_writer(shard)
     yield from wait(outside.pool.submit(writer.fence))
-    committed = yield from wait(outside.pool.submit(outside.log.committed, shard))
     source = yield from wait(outside.pool.submit(outside.open_source, shard))
     try:
+        committed = yield from wait(outside.pool.submit(source.committed))
         entry = yield from first_entry(source, -1)
         if entry is None:
             refuse_lost_journal(shard, committed)
@@ -72,18 +72,18 @@ def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Genera
         source.close()
 
 
-def wait(future: Future[T]) -> Generator[None, None, T]:
+def wait(future: Future[T]) -> Generator[bool, None, T]:
     """Give others a turn until a blocking call on the helper pool is done."""
     while not future.done():
-        yield
+        yield WAITING
     return future.result()
 
 
-def first_entry(source: ReplaySource, offset: int) -> Generator[None, None, journal.BatchRecord | EpochRecord | None]:
+def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, journal.BatchRecord | EpochRecord | None]:
     """The journal record at `offset` (−1: the earliest retained), or None where the journal has none."""
     for entry in source.journal(offset):
         if entry is None:
-            yield
+            yield WAITING
             continue
         if offset >= 0 and entry.offset != offset:
             return None
@@ -113,7 +113,7 @@ def genesis(outside: Outside, shard: int, record: EpochRecord) -> Machine:
 
 def newest_start(
     outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any]
-) -> Generator[None, None, tuple[Machine, int, int | None]]:
+) -> Generator[bool, None, tuple[Machine, int, int | None]]:
     """The newest snapshot that the journal confirms, else the journal's beginning."""
     store = outside.open_store(shard)
     loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
@@ -130,7 +130,7 @@ def newest_start(
         if entry is not None:
             offset, first = entry.offset, journal.read(entry.value, entry.offset)
             break
-        yield
+        yield WAITING
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
             f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
@@ -142,7 +142,7 @@ def newest_start(
 
 def newest_snapshot(
     store: SnapshotStore, source: ReplaySource, app: Application, shard: int, fingerprint: dict[str, Any]
-) -> Generator[None, None, tuple[dict[str, Any], ShardState] | None]:
+) -> Generator[bool, None, tuple[dict[str, Any], ShardState] | None]:
     """Try snapshots from the newest on: signed by us, confirmed by the journal, same fingerprint, same answers."""
     for header, load in store.load():
         try:

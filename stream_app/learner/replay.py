@@ -12,6 +12,7 @@ from stream_app.learner.merge import Run, unpack_order
 from stream_app.ports import Clock, ReplaySource
 from topics.envelope import RANKS, Record
 
+MORE, WAITING = True, False
 SLICE_S = 0.2  # live shards of the process wait at most this long between their turns
 
 
@@ -21,8 +22,8 @@ def replay(
     from_offset: int,
     clock: Clock,
     on_batch: Callable[[Closed, int], None] = lambda closed, offset: None,
-) -> Iterator[None]:
-    """Bring `machine` to the journal's end; yields whenever it has to wait or has used its slice.
+) -> Iterator[bool]:
+    """Bring `machine` to the journal's end; yields whenever it has to wait (WAITING) or has used its slice (MORE).
 
     `on_batch` gets each sealed batch and its journal offset; nothing is written anywhere.
 
@@ -33,7 +34,7 @@ def replay(
     turn_ends = clock.monotonic() + SLICE_S
     for entry in source.journal(from_offset):
         if entry is None:
-            yield
+            yield WAITING
             turn_ends = clock.monotonic() + SLICE_S
             continue
         record = journal.read(entry.value, entry.offset)
@@ -43,7 +44,7 @@ def replay(
         for rank, name in zip(RANKS, record.inputs, strict=True):
             _, end, n = record.inputs[name]
             while (taken := source.take(rank, n, end)) is None:
-                yield
+                yield WAITING
                 turn_ends = clock.monotonic() + SLICE_S
             inputs.append(taken)
         machine.apply(in_order(inputs, record))
@@ -58,7 +59,7 @@ def replay(
             )
         on_batch(closed, entry.offset)
         if clock.monotonic() >= turn_ends:
-            yield
+            yield MORE
             turn_ends = clock.monotonic() + SLICE_S
 
 

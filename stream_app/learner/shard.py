@@ -30,7 +30,8 @@ BUFFER_HIGH = 20_000  # records of one input held in memory before its partition
 BUFFER_LOW = 5_000
 STATS_EVERY_S = 1.0
 WAIT_ALERT_S = 5.0
-RETRY_S = 1.0
+RETRY_FIRST_S = 0.5
+RETRY_LAST_S = 30.0
 log = structlog.get_logger()
 
 
@@ -60,8 +61,9 @@ class Shard:
         self.fingerprint = fingerprint
         self.phase = Phase.RECOVERING
         self.refusal: Refused | None = None
-        self.recovery: Generator[None, None, Recovered] = recover(outside, number, fingerprint)
+        self.recovery: Generator[bool, None, Recovered] = recover(outside, number, fingerprint)
         self.retry_at_s = 0.0
+        self.retry_s = RETRY_FIRST_S
         self.paused: set[int] = set()
         self.replayed = 0
 
@@ -73,22 +75,23 @@ class Shard:
 
     # ── recovery ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def recover(self) -> None:
-        """One turn of the recovery; on its end the inputs start at the journal's positions."""
+    def recover(self) -> bool:
+        """One turn of the recovery, True if more is at hand; on its end the inputs start at the journal's positions."""
         clock = self.outside.clock
         if self.phase is Phase.FAILED:
             if clock.monotonic() < self.retry_at_s:
-                return
+                return False
             self.move(Phase.RECOVERING)
             self.recovery = recover(self.outside, self.number, self.fingerprint)
         try:
-            next(self.recovery)
+            return next(self.recovery)
         except StopIteration as done:
             self.go_live(done.value)
         except Refused as refusal:
             self.halt(refusal)
         except Exception as error:
             self.fail(error)
+        return False
 
     def go_live(self, recovered: Recovered) -> None:
         outside, self.machine = self.outside, recovered.machine
@@ -247,6 +250,7 @@ class Shard:
             self.journal_offset = offset
             self.publisher.committed(self.flying)
             self.flying = None
+            self.retry_s = RETRY_FIRST_S
 
     def finish(self, group: bytes | None) -> None:
         """Commit what is stepped and step nothing more; called until drained."""
@@ -298,7 +302,8 @@ class Shard:
         expected = isinstance(error, ShardFailed)
         log.error("shard failed", shard=self.number, error=str(error), exc_info=None if expected else error)
         self.close_doors()
-        self.retry_at_s = self.outside.clock.monotonic() + RETRY_S
+        self.retry_at_s = self.outside.clock.monotonic() + self.retry_s
+        self.retry_s = min(RETRY_LAST_S, self.retry_s * 2)
         self.move(Phase.FAILED)
 
     def drop(self) -> None:
