@@ -5,7 +5,7 @@ A generator: each `yield` gives the process's live shards a turn and tells wheth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -51,12 +51,12 @@ def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Genera
     source = yield from wait(outside.pool.submit(outside.open_source, shard))
     try:
         committed = yield from wait(outside.pool.submit(source.committed))
-        entry = yield from first_entry(source, -1)
-        if entry is None:
+        first = yield from first_entry(source, -1)
+        if first is None:
             refuse_lost_journal(shard, committed)
             start = yield from wait(outside.pool.submit(first_epoch, outside, shard, fingerprint, source, writer))
         else:
-            start = yield from newest_start(outside, source, shard, fingerprint)
+            start = yield from newest_start(outside, source, shard, fingerprint, *first)
         machine, offset, snapshot_seq = start
         newest = [offset]
         replayed = [0]
@@ -79,15 +79,17 @@ def wait(future: Future[T]) -> Generator[bool, None, T]:
     return future.result()
 
 
-def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, journal.BatchRecord | EpochRecord | None]:
-    """The journal record at `offset` (−1: the earliest retained), or None where the journal has none."""
+def first_entry(
+    source: ReplaySource, offset: int
+) -> Generator[bool, None, tuple[int, journal.BatchRecord | EpochRecord] | None]:
+    """The journal's (offset, record) at `offset` (−1: the earliest retained), or None where it has none."""
     for entry in source.journal(offset):
         if entry is None:
             yield WAITING
             continue
         if offset >= 0 and entry.offset != offset:
             return None
-        return journal.read(entry.value, entry.offset)
+        return entry.offset, journal.read(entry.value, entry.offset)
     return None
 
 
@@ -99,22 +101,23 @@ def first_epoch(
     record = EpochRecord(0, 0, fingerprint, journal.by_name(positions), FIRST_DIGEST, [])
     offset = writer.commit(Commit([], [], journal.encode(record), positions), None)
     assert offset is not None
-    return genesis(outside, shard, record), offset, None
+    return fresh(outside.app, shard, record, outside.input_topics), offset, None
 
 
-def genesis(outside: Outside, shard: int, record: EpochRecord) -> Machine:
+def fresh(app: Application, shard: int, record: EpochRecord, input_topics: tuple[str, ...]) -> Machine:
     """The machine at the very start of an epoch that carried nothing over."""
-    core = Core(outside.app, ShardState(outside.app, shard))
     positions = journal.by_rank(record.positions)
+    core = Core(app, ShardState(app, shard))
     return Machine(
-        core, outside.input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
+        core, input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
     )
 
 
 def newest_start(
-    outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any]
-) -> Generator[bool, None, tuple[Machine, int, int | None]]:
-    """The newest snapshot that the journal confirms, else the journal's beginning."""
+    outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any], offset: int,
+    first: journal.BatchRecord | EpochRecord,
+) -> Generator[bool, None, tuple[Machine, int, int | None]]:  # fmt: skip
+    """The newest snapshot that the journal confirms, else the journal's beginning, which is `first` at `offset`."""
     store = outside.open_store(shard)
     loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
     if loaded is not None:
@@ -124,20 +127,13 @@ def newest_start(
             epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
         )  # fmt: skip
         return machine, header["journal_offset"], header["seq"]
-    offset = -1
-    first: journal.BatchRecord | EpochRecord | None = None
-    for entry in source.journal(-1):
-        if entry is not None:
-            offset, first = entry.offset, journal.read(entry.value, entry.offset)
-            break
-        yield WAITING
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
             f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
             "Restore the snapshot directory or the journal topic",
         )
     check_fingerprint(first.fingerprint, fingerprint)
-    return genesis(outside, shard, first), offset, None
+    return fresh(outside.app, shard, first, outside.input_topics), offset, None
 
 
 def newest_snapshot(
@@ -149,7 +145,7 @@ def newest_snapshot(
             confirmed = yield from first_entry(source, header["journal_offset"])
         except Halted:
             confirmed = None  # the journal no longer reaches back to this snapshot
-        if confirmed is None or (confirmed.epoch, confirmed.seq, confirmed.digest) != (
+        if confirmed is None or (confirmed[1].epoch, confirmed[1].seq, confirmed[1].digest) != (
             header["epoch"], header["seq"], header["digest"],
         ):  # fmt: skip
             log.warning("snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it")
@@ -195,6 +191,3 @@ def compare(shard: int, committed: list[int | None], positions: list[int]) -> No
                 f"shard {shard}: committed offsets {committed} are not the journal's {positions}",
                 "Somebody reset the group's offsets: set them back to the journal's with kafka-consumer-groups",
             )
-
-
-Opener = Callable[[int], Any]

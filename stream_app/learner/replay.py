@@ -22,10 +22,11 @@ def replay(
     from_offset: int,
     clock: Clock,
     on_batch: Callable[[Closed, int], None] = lambda closed, offset: None,
+    until_seq: int | None = None,
 ) -> Iterator[bool]:
     """Bring `machine` to the journal's end; yields whenever it has to wait (WAITING) or has used its slice (MORE).
 
-    `on_batch` gets each sealed batch and its journal offset; nothing is written anywhere.
+    It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset; nothing is written anywhere.
 
     Raises:
         Halted: the journal has a gap, an input was cut, or a digest differs; the shard must not go on.
@@ -58,6 +59,8 @@ def replay(
                 "or start a new epoch from here with `stream-app upgrade`",
             )
         on_batch(closed, entry.offset)
+        if machine.seq == until_seq:
+            return
         if clock.monotonic() >= turn_ends:
             yield MORE
             turn_ends = clock.monotonic() + SLICE_S

@@ -1,0 +1,115 @@
+"""Proof after the fact: replay a shard from two starts and compare every digest, and the states at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import msgspec
+
+from stream_app.application import Application
+from stream_app.errors import Halted, Refused
+from stream_app.flow.core import Core
+from stream_app.learner.journal import EpochRecord
+from stream_app.learner.machine import Machine
+from stream_app.learner.recovery import check_fingerprint, fresh, first_entry
+from stream_app.learner.replay import replay
+from stream_app.learner.snapshots import restore, state_digest
+from stream_app.ports import Clock, ReplaySource, SnapshotStore
+
+T = TypeVar("T")
+PAUSE_S = 0.002
+
+
+class Verified(msgspec.Struct):
+    """One replay: `source` is "earliest" or "snapshot", `start` and `to` are journal seqs; `equal` is the verdict."""
+
+    shard: int
+    source: str
+    start: int
+    to: int
+    digest: str
+    state: str
+    equal: bool
+    why: str = ""
+
+
+def verify_shard(
+    app: Application, shard: int, source: ReplaySource, store: SnapshotStore, clock: Clock,
+    fingerprint: dict[str, Any], input_topics: tuple[str, ...], progress: Callable[[int], None] = lambda seq: None,
+) -> list[Verified]:  # fmt: skip
+    """Replay from the earliest retained point, then from the newest snapshot up to the same seq.
+
+    Raises:
+        Refused: the definition or the libraries are not those of the journal.
+    """
+    starts = find_starts(app, shard, source, store, fingerprint, input_topics)
+    results: list[Verified] = []
+    until: int | None = None
+    for name, machine, offset in starts:
+        start, why = machine.seq, ""
+        try:
+            for more in replay(machine, source, offset + 1, clock, lambda closed, at: progress(closed.seq), until):
+                if not more:
+                    time.sleep(PAUSE_S)
+        except Halted as halted:
+            why = halted.message
+        until = machine.seq
+        state = state_digest(machine.core.state)
+        results.append(Verified(shard, name, start, machine.seq, machine.digest, state, not why, why))
+    first = results[0]
+    for other in results[1:]:
+        if (other.to, other.digest, other.state) != (first.to, first.digest, first.state) and not other.why:
+            other.equal, other.why = False, "ends in another state than the replay from the earliest point"
+    return results
+
+
+def find_starts(
+    app: Application, shard: int, source: ReplaySource, store: SnapshotStore, fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+) -> list[tuple[str, Machine, int]]:  # fmt: skip
+    """The earliest start of the newest epoch, and its newest snapshot where there is one."""
+    snapshots: list[tuple[str, Machine, int]] = []
+    for header, load in store.load():
+        try:
+            entry = drain(first_entry(source, header["journal_offset"]))
+        except Halted:
+            entry = None
+        if entry is None or (entry[1].epoch, entry[1].seq, entry[1].digest) != (
+            header["epoch"], header["seq"], header["digest"],
+        ):  # fmt: skip
+            continue
+        if snapshots and header["epoch"] != snapshots[0][1].epoch:
+            break
+        check_fingerprint(header["fingerprint"], fingerprint)
+        machine = Machine(
+            Core(app, restore(app, load())), input_topics,
+            epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
+        )  # fmt: skip
+        snapshots.append(("snapshot", machine, header["journal_offset"]))
+    first = drain(first_entry(source, -1))
+    if first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
+        if not snapshots or snapshots[0][1].epoch == 0:
+            check_fingerprint(first[1].fingerprint, fingerprint)
+            return [("earliest", fresh(app, shard, first[1], input_topics), first[0]), *snapshots[:1]]
+    if not snapshots:
+        raise Refused(
+            f"shard {shard} has neither a journal from its beginning nor a valid snapshot",
+            "Run a learner first, or restore the snapshot directory",
+        )
+    oldest = snapshots[-1]
+    return [("earliest", *oldest[1:]), *snapshots[: 1 if len(snapshots) > 1 else 0]]
+
+
+def drain(steps: Generator[bool, None, T]) -> T:
+    """Run a generator of the learner to its end, sleeping where it waits."""
+    while True:
+        try:
+            if not next(steps):
+                time.sleep(PAUSE_S)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+
+
