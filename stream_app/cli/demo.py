@@ -1,0 +1,259 @@
+"""`stream-app demo`: real data through real Kafka and Valkey, compared with bare River to the bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import orjson
+import typer
+
+from stream_app.cli.context import pin, print_json, settings_for
+from stream_app.errors import StreamAppError
+
+app = typer.Typer()
+KEYS = 1_000
+IDLE_S = 0.5
+STEP_MS = 2
+
+
+class Act(msgspec.Struct):
+    """One data set of the demo: `delay` is how many events late its labels come; None: inside the events."""
+
+    name: str
+    title: str
+    delay: int | None
+
+
+ACTS = (
+    Act("phishing", "Phishing, 1,250 rows, labels 100 events late", 100),
+    Act("shuttle", "Shuttle, 49,097 rows, labels inside the events", None),
+)
+
+
+@app.command()
+def demo(
+    json: bool = typer.Option(False, "--json", help="The last line is one JSON object."),
+    keep: bool = typer.Option(False, help="Leave the embedded services running."),
+) -> None:
+    """Stream two data sets that River bundles; exit 0 only if every committed prediction equals bare River's."""
+    os.environ.setdefault("STREAM_APP_DEMO_RUN", str(time.time_ns() // 1_000_000))
+    pin()
+    from rich.console import Console
+
+    from stream_app.embedded import services
+
+    console = Console(file=sys.stderr)
+    ran_before = services.running() is not None
+    console.print("[bold]stream_app[/] · starting Kafka and Valkey")
+    services.up()
+    try:
+        results = [run_act(act, console) for act in ACTS]
+    finally:
+        if not keep and not ran_before:
+            services.down()
+    total = summarise(results)
+    show(results, total, console)
+    if json:
+        print_json(total)
+    if not total["identical_to_reference"]:
+        raise typer.Exit(1)
+
+
+def run_act(act: Act, console: Any) -> dict[str, Any]:
+    """Produce, learn, read back, compare."""
+    from river import datasets
+
+    from stream_app.adapters.kafka_admin import TopicAdmin
+    from stream_app.cli import demo_app
+    from stream_app.wiring import catalog_for
+
+    definition = getattr(demo_app, act.name)
+    settings = settings_for(redis=True)
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        admin.create(catalog_for(definition, settings))
+    rows = list({"phishing": datasets.Phishing, "shuttle": datasets.Shuttle}[act.name]())
+    console.rule(act.title)
+    produce(definition.name, rows, act.delay, settings, console)
+    learn(act, definition, settings, len(rows), console)
+    with console.status("comparing with bare River"):
+        return compare(act, definition, rows, settings)
+
+
+def produce(name: str, rows: list[Any], delay: int | None, settings: Any, console: Any) -> None:
+    """Write events and labels; the label of event i is stamped 1 ms before event i + delay."""
+    from rich.progress import track
+
+    from stream_app.client.producer import UNSET, EventProducer
+
+    start_ms = time.time_ns() // 1_000_000 - STEP_MS * (len(rows) + (delay or 0))
+    with EventProducer(name, settings.kafka.kafka_python()) as producer:
+        for i, (x, y) in enumerate(track(rows, "producing", console=console, transient=True)):
+            label = UNSET if delay is not None else y
+            producer.send(f"entity-{i % KEYS}", x, f"{i}", label, start_ms + STEP_MS * i)
+            if delay is not None:
+                producer.label(f"entity-{i % KEYS}", f"{i}", y, time=start_ms + STEP_MS * (i + delay) - 1)
+
+
+def learn(act: Act, definition: Any, settings: Any, n: int, console: Any) -> None:
+    """Run a learner until it is idle, and show what it says of itself meanwhile."""
+    from rich.live import Live
+
+    command = [sys.executable, "-m", "stream_app", "learn", f"stream_app.cli.demo_app:{act.name}"]
+    newest: dict[str, Any] = {}
+    done = threading.Event()
+    follower = threading.Thread(target=follow, args=(definition.name, settings, newest, done), daemon=True)
+    follower.start()
+    with subprocess.Popen([*command, "--exit-when-idle", str(IDLE_S)], stderr=subprocess.PIPE) as learner:
+        assert learner.stderr is not None
+        tail: deque[bytes] = deque(maxlen=20)
+        reader = threading.Thread(target=lambda pipe=learner.stderr: tail.extend(pipe), daemon=True)
+        reader.start()
+        started_s = time.monotonic()
+        with Live(console=console, transient=True) as live:
+            while learner.poll() is None:
+                live.update(panel(newest, n, time.monotonic() - started_s))
+                time.sleep(0.1)
+        reader.join(1.0)
+        if learner.returncode:
+            sys.stderr.write(b"".join(tail).decode(errors="replace"))
+            raise StreamAppError(f"the learner ended with {learner.returncode}", "Its last log lines are above")
+    done.set()
+    follower.join(3.0)
+
+
+def follow(name: str, settings: Any, newest: dict[str, Any], done: threading.Event) -> None:
+    """Keep the newest statistics record."""
+    from stream_app.client.consumer import CommittedReader
+
+    while not done.is_set():
+        reader = CommittedReader(settings.kafka.kafka_python(), f"{name}.stats", timeout_s=1.0)
+        for record in reader:
+            newest.update(orjson.loads(record.value))
+        reader.close()
+
+
+def panel(stats: dict[str, Any], n: int, elapsed_s: float) -> Any:
+    from rich.table import Table
+
+    table = Table(title="learner (live)", min_width=60)
+    for column in ("events", "learned", "events/s", "lag", "slot", "rolling accuracy", "kappa"):
+        table.add_column(column, justify="right")
+    if not stats:
+        table.add_row("starting", "", "", "", "", "", "")
+        return table
+    counts, position = stats["counts"], stats["positions"]["events"]
+    for i, slot in enumerate(stats["slots"]):
+        rolling = slot["scores"]["rolling"]
+        scores = (slot["name"], f"{rolling.get('accuracy', 0):.4f}", f"{rolling.get('kappa', 0):.4f}")
+        speed = counts["events"] / max(elapsed_s, 0.1)
+        head = (f"{counts['events']:,}", f"{counts['labels_learned']:,}", f"{speed:,.0f}", f"{max(0, n - position):,}")
+        table.add_row(*(head if i == 0 else ("",) * 4), *scores)
+    return table
+
+
+def reference(act: Act, definition: Any, rows: list[Any]) -> Iterator[tuple[Any, dict[Any, float]]]:
+    """Bare River under the same protocol: label i is revealed just before event i + delay."""
+    from stream_app.models.seeds import seed_for
+
+    model = definition.champion(seed_for(definition.seed, "champion", 0))
+    for i, (x, y) in enumerate(rows):
+        if act.delay is not None and i >= act.delay:
+            model.learn_one(*rows[i - act.delay])
+        yield model.predict_one(x), model.predict_proba_one(x)
+        if act.delay is None:
+            model.learn_one(x, y)
+
+
+def compare(act: Act, definition: Any, rows: list[Any], settings: Any) -> dict[str, Any]:
+    """Committed predictions against the reference, to the bit; a cold one stands for River's `{}` or `None`."""
+    from stream_app.client.consumer import CommittedReader, PredictionConsumer
+
+    kafka = settings.kafka.kafka_python()
+    served: dict[str, dict[str, Any]] = {}
+    predictions = 0
+    consumer = PredictionConsumer(definition.name, kafka, until_end=True)
+    for prediction in consumer:
+        served[prediction["event_id"]] = prediction
+        predictions += 1
+    consumer.close()
+    identical, right, reference_right = predictions == len(rows), 0, 0
+    for i, (answer, probabilities) in enumerate(reference(act, definition, rows)):
+        label, ours = rows[i][1], served.get(str(i))
+        reference_right += answer == label
+        if ours is None:
+            identical = False
+            continue
+        right += ours["prediction"] == label
+        cold = answer is None or not probabilities
+        texts = {orjson.dumps(name).decode(): p for name, p in probabilities.items()}
+        same = ours["prediction"] == answer and ours.get("probabilities") == texts
+        identical = identical and (ours["cold"] if cold else same)
+    newest, dead, stamps = {}, 0, []
+    for record in read_all(CommittedReader(kafka, f"{definition.name}.stats", until_end=True)):
+        newest = orjson.loads(record.value)
+    for _ in read_all(CommittedReader(kafka, f"{definition.name}.dead-letters", until_end=True)):
+        dead += 1
+    for record in read_all(CommittedReader(kafka, f"{definition.name}.journal", until_end=True)):
+        stamps.append(record.timestamp)
+    seconds = max(0.001, (stamps[-1] - stamps[0]) / 1000)
+    return {
+        "name": act.name,
+        "events": len(rows),
+        "predictions": predictions,
+        "labels_learned": newest["counts"]["labels_learned"],
+        "dead_letters": dead,
+        "accuracy": right / len(rows),
+        "reference_accuracy": reference_right / len(rows),
+        "identical_to_reference": identical,
+        "events_per_second": round(len(rows) / seconds),
+        "seconds": seconds,
+    }
+
+
+def read_all(reader: Any) -> Iterator[Any]:
+    try:
+        yield from reader
+    finally:
+        reader.close()
+
+
+def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums, accuracies weighted by events, and each data set by itself."""
+    events = sum(result["events"] for result in results)
+
+    def weighted(name: str) -> float:
+        return float(sum(result[name] * result["events"] for result in results) / events)
+
+    sums = {n: sum(result[n] for result in results) for n in ("predictions", "labels_learned", "dead_letters")}
+    return {
+        "events": events,
+        **sums,
+        "accuracy": weighted("accuracy"),
+        "reference_accuracy": weighted("reference_accuracy"),
+        "identical_to_reference": all(result["identical_to_reference"] for result in results),
+        "events_per_second": round(events / sum(result["seconds"] for result in results)),
+        "datasets": results,
+    }
+
+
+def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> None:
+    from rich.table import Table
+
+    table = Table(title="exactly once, and exactly River")
+    for column in ("data", "events", "predictions", "learned", "dead", "accuracy", "bare River", "identical", "events/s"):
+        table.add_column(column, justify="left" if column == "data" else "right")
+    for row in (*results, {**total, "name": "together"}):
+        table.add_row(
+            row["name"], f"{row['events']:,}", f"{row['predictions']:,}", f"{row['labels_learned']:,}",
+            str(row["dead_letters"]), f"{row['accuracy']:.4f}", f"{row['reference_accuracy']:.4f}",
+            "yes" if row["identical_to_reference"] else "NO", f"{row['events_per_second']:,}",
+        )  # fmt: skip
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Real Apache Kafka and Valkey from pip-installable wheels, for laptops, demos and tests."""
