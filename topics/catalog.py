@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from topics.specs import TopicSpec
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # no dot: Kafka's metrics confuse `a.b` with `a_b`
 FURTHEST_AHEAD_MS = 600_000  # log time can run ahead of the wall clock by this much at most
+DAY_MS = 86_400_000
+FOREVER_MS = str((1 << 63) - 1)
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -32,42 +34,82 @@ class Catalog:
         return iter(vars(self).values())
 
 
-def catalog(
-    app_name: str, shards: int, *, replication: int = 1, min_insync: int = 1, input_retention_bytes: int = 100 * GIB
-) -> Catalog:
-    """The topics of an application; every one has `shards` partitions, so that a shard writes where it reads.
+# Retention by time judges event time: records stamped 30 days ago vanish within two minutes. Rolling by time
+# judges it too: a history with a record every eight days got a segment, three files, for each of them.
+EVENT_TIME = {
+    "message.timestamp.type": "CreateTime",
+    "retention.ms": "-1",
+    "segment.ms": FOREVER_MS,
+    "cleanup.policy": "delete",
+}
+INPUT = {
+    **EVENT_TIME,
+    "message.timestamp.after.max.ms": str(FURTHEST_AHEAD_MS),
+    "max.message.bytes": str(MIB),
+}
+# Bounded by size alone; the active segment is never deleted, so segments are a fraction of the bound.
+STATS = {
+    "retention.ms": "-1",
+    "retention.bytes": str(64 * MIB),
+    "segment.bytes": str(16 * MIB),
+    "cleanup.policy": "delete",
+}
+# Dead letters can hold personal data: gone eight days after their arrival, whatever time their record claims.
+DEAD_LETTERS = {
+    "message.timestamp.type": "LogAppendTime",
+    "retention.ms": str(7 * DAY_MS),
+    "segment.ms": str(DAY_MS),
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(2 * MIB),  # an input at its bound, and our headers
+}
+JOURNAL = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
-    Inputs and predictions carry event time and are kept by size: retention by time would judge event time, and records
-    stamped 30 days ago vanish within two minutes. What is kept by time is stamped by the broker.
+
+def catalog(
+    app_name: str,
+    shards: int,
+    *,
+    replication: int = 1,
+    min_insync: int = 1,
+    input_retention_bytes: int = 100 * GIB,
+) -> Catalog:
+    """The topics of an application; each has `shards` partitions, so that a shard writes where it reads.
+
+    `input_retention_bytes` is kept of every partition of the inputs, predictions and alerts; -1 keeps all.
 
     Raises:
-        ValueError: the name is no topic prefix.
+        ValueError: the name is no topic prefix, or the numbers contradict each other; the fix is named.
+
+    >>> catalog("phishing", 4).dead_letters.name
+    'phishing.dead-letters'
     """
     if not NAME.fullmatch(app_name):
-        raise ValueError(f"application name {app_name!r}: use lower-case letters, digits, _ and -, at most 100")
-
-    def spec(name: str, **config: str) -> TopicSpec:
-        given = {key.replace("_", "."): value for key, value in config.items()}
-        return TopicSpec(
-            f"{app_name}.{name}", shards, replication, {"min.insync.replicas": str(min_insync), **given}
+        text = "use lower-case letters, digits, _ and -, a letter or digit first, at most 100 characters"
+        raise ValueError(f"application name {app_name!r} is no topic prefix: {text}")
+    if shards < 1:
+        raise ValueError(f"{shards} shards: give at least 1")
+    if min_insync > replication:
+        raise ValueError(
+            f"min_insync {min_insync} is above replication {replication}, so no write would succeed: lower it"
         )
 
-    by_size = {"retention_ms": "-1", "retention_bytes": str(input_retention_bytes), "cleanup_policy": "delete"}
-    inputs = {
-        **by_size,
-        "message_timestamp_type": "CreateTime",
-        "message_timestamp_after_max_ms": str(FURTHEST_AHEAD_MS),
-        "max_message_bytes": str(MIB),
-    }
-    week = {"message_timestamp_type": "LogAppendTime", "retention_ms": str(7 * 86_400_000), "cleanup_policy": "delete"}
+    def spec(name: str, key: str, config: dict[str, str]) -> TopicSpec:
+        config = {"min.insync.replicas": str(min_insync), **config}
+        return TopicSpec(f"{app_name}.{name}", shards, replication, config, key)
+
+    kept = {"retention.bytes": str(input_retention_bytes)}
     return Catalog(
-        events=spec("events", **inputs),
-        labels=spec("labels", **inputs),
-        commands=spec("commands", **inputs),
-        predictions=spec("predictions", **by_size, message_timestamp_type="CreateTime"),
-        alerts=spec("alerts", **by_size),
-        models=spec("models", cleanup_policy="compact"),
-        stats=spec("stats", **week),
-        dead_letters=spec("dead-letters", **week, max_message_bytes=str(2 * MIB)),
-        journal=spec("journal", retention_ms="-1", retention_bytes="-1", cleanup_policy="delete"),
+        events=spec("events", "the entity", {**INPUT, **kept}),
+        labels=spec("labels", "the entity of the label's event", {**INPUT, **kept}),
+        commands=spec("commands", "command_id", {**INPUT, **kept}),
+        predictions=spec("predictions", "the entity", {**EVENT_TIME, **kept}),
+        alerts=spec("alerts", "alert_id", {**EVENT_TIME, **kept}),
+        models=spec(
+            "models",
+            "<shard>/<version>, <shard>/champion, <shard>/command/<id>",
+            {"cleanup.policy": "compact"},
+        ),
+        stats=spec("stats", "the shard", STATS),
+        dead_letters=spec("dead-letters", "the refused record's own", DEAD_LETTERS),
+        journal=spec("journal", "none", JOURNAL),
     )

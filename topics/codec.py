@@ -1,21 +1,38 @@
-"""Bytes to typed records and back; what JSON or the contract cannot carry is rejected with a reason."""
+"""Bytes to typed records and back; what JSON or the contract cannot carry is rejected with a reason.
+
+What is refused depends on the bytes alone, never on the interpreter's stack or version, since a replay must
+refuse the same records. A field that the contract does not know is skipped: its syntax, encoding and depth,
+and the length of its integers, are checked, nothing else is read.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Sequence
+from math import isinf
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import orjson
 
 from topics import reasons
-from topics.records import Command, Event, Label
+from topics.records import LONGEST_ID_BYTES, Command, Event, Label
 
 LARGEST_VALUE_BYTES = 65_536  # judged before parsing, so that a bomb costs nothing
-LARGEST_HEADERS_BYTES = 16_384
+LARGEST_HEADERS_BYTES = 16_384  # names and values together
 MOST_HEADERS = 64
 LONGEST_KEY_BYTES = 256
+DEEPEST = 128  # nested objects and arrays; must stay far below Python's recursion limit of 1,000
+SHORT_BYTES = 2 * DEEPEST  # too short to nest deeper, or to hold an integer beyond a double (309 digits)
+CLASS_RANGE = range(-(1 << 63), 1 << 63)  # integers that orjson can write, as values and as keys
 JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
+DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+LONG_INTEGER = b"0" * 309  # the shortest run of digits that may pass the largest double, 1.8e308
+# An unclosed string ends with the value, and nothing is tried twice: linear on any input.
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+BRACKET = re.compile(rb"[\[\]{}]")
 T = TypeVar("T")
 
 
@@ -26,30 +43,116 @@ class Rejected(NamedTuple):
     message: str
 
 
-def decoder(kind: type[T]) -> Callable[[bytes | None], T | Rejected]:
-    """A decoder of one record type, its msgspec decoder made once."""
+class Versioned(msgspec.Struct):
+    """Any record, as far as its version."""
+
+    v: Any = 1
+
+
+read_version = msgspec.json.Decoder(Versioned).decode
+
+
+def decoder(kind: type[T], check: Callable[[T], Rejected | None]) -> Callable[[bytes | None], T | Rejected]:
+    """A decoder of one record type, its msgspec decoder made once; it never raises."""
     parse = msgspec.json.Decoder(kind).decode
 
     def decode(value: bytes | None) -> T | Rejected:
         if not value:
-            return Rejected(reasons.MALFORMED, "the value is empty")
-        if len(value) > LARGEST_VALUE_BYTES:
-            return Rejected(reasons.TOO_LARGE, f"the value has {len(value)} bytes, {LARGEST_VALUE_BYTES} are allowed")
+            what = "null (a tombstone)" if value is None else "empty"
+            return Rejected(reasons.MALFORMED, f"the value is {what}; send a JSON object")
+        if len(value) > SHORT_BYTES:
+            fault = long_fault(value)
+            if fault is not None:
+                return fault
+        if not value.isascii():
+            # msgspec leaves the text of unknown fields unread.
+            try:
+                value.decode()
+            except UnicodeDecodeError as error:
+                return Rejected(reasons.MALFORMED, f"the value is not UTF-8 at byte {error.start}")
         try:
             record = parse(value)
-            if b"\\u" in value or b"\\U" in value:
-                # msgspec joins surrogate pairs but lets a lone one through; such text has no UTF-8 form.
-                msgspec.json.encode(record)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            return Rejected(reasons.MALFORMED, f"the value does not fit: {error}")
-        return record
+        except msgspec.MsgspecError as error:
+            return Rejected(reasons.MALFORMED, misfit(value, error))
+        return check(record) or record
 
     return decode
 
 
-decode_event = decoder(Event)
-decode_label = decoder(Label)
-decode_command = decoder(Command)
+def long_fault(value: bytes) -> Rejected | None:
+    """What only a long value can be: too large, too deep, or with an integer that no double can hold."""
+    if len(value) > LARGEST_VALUE_BYTES:
+        text = f"the value has {len(value)} bytes, {LARGEST_VALUE_BYTES} are allowed"
+        return Rejected(reasons.TOO_LARGE, text)
+    if value.count(b"{") + value.count(b"[") > DEEPEST and depth(value) > DEEPEST:
+        return Rejected(reasons.MALFORMED, f"the value is nested deeper than {DEEPEST} levels")
+    if LONG_INTEGER in value.translate(DIGITS_TO_ZERO):
+        try:
+            json.loads(value, parse_int=refuse_beyond_double)
+        except OverflowError:
+            return Rejected(reasons.MALFORMED, "an integer is beyond the largest double, 1.8e308")
+        except ValueError:
+            return None  # no JSON at all: the parser says so with the place
+    return None
+
+
+def depth(value: bytes) -> int:
+    """How deep objects and arrays are nested, brackets in strings apart.
+
+    >>> depth(b'{"a": [[1], 2], "b": "[[[["}')
+    3
+    """
+    level = deepest = 0
+    for bracket in BRACKET.findall(STRING.sub(b"", value)):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def refuse_beyond_double(digits: str) -> float:
+    """Judge an integer without making it one, which is quadratic in its digits.
+
+    Raises:
+        OverflowError: no double holds it.
+    """
+    if isinf(number := float(digits)):
+        raise OverflowError
+    return number
+
+
+def misfit(value: bytes, error: msgspec.MsgspecError) -> str:
+    """A sentence about a value that does not fit; another version is told as that, not by its fields."""
+    try:
+        version = read_version(value).v
+    except msgspec.MsgspecError:
+        version = 1
+    if type(version) is not int or version != 1:
+        return f"the record's v is {repr(version)[:40]}, this side reads version 1"
+    return f"the value does not fit: {error}"
+
+
+def id_fault(name: str, text: str) -> Rejected | None:
+    """An id over its bound in bytes."""
+    if text.isascii() or len(text.encode()) <= LONGEST_ID_BYTES:
+        return None  # the type has bounded its characters
+    return Rejected(reasons.MALFORMED, f"{name} has over {LONGEST_ID_BYTES} bytes in UTF-8")
+
+
+def labelled_fault(record: Event | Label) -> Rejected | None:
+    """A label that no output could name, or an id over its bound."""
+    if type(record.label) is int and record.label not in CLASS_RANGE:
+        return Rejected(reasons.LABEL_BAD, "the label is an integer beyond 64 bits; send it as a string")
+    return id_fault("event_id", record.event_id)
+
+
+def command_fault(command: Command) -> Rejected | None:
+    """An id over its bound."""
+    return id_fault("command_id", command.command_id)
+
+
+decode_event = decoder(Event, labelled_fault)
+decode_label = decoder(Label, labelled_fault)
+decode_command = decoder(Command, command_fault)
 
 
 def decode_key(key: bytes | None) -> str | Rejected:
@@ -57,32 +160,40 @@ def decode_key(key: bytes | None) -> str | Rejected:
     if key is None:
         return Rejected(reasons.NO_KEY, "the record has no key; set it to the entity's name")
     if not key or len(key) > LONGEST_KEY_BYTES or b"\x00" in key:
-        return Rejected(reasons.BAD_KEY, f"a key has 1 to {LONGEST_KEY_BYTES} bytes and no NUL")
+        text = f"the key has {len(key)} bytes or a NUL; send 1 to {LONGEST_KEY_BYTES} bytes without NUL"
+        return Rejected(reasons.BAD_KEY, text)
     try:
         return key.decode()
     except UnicodeDecodeError:
-        return Rejected(reasons.BAD_KEY, "the key is not UTF-8")
+        return Rejected(reasons.BAD_KEY, "the key is not UTF-8; send text")
 
 
 def check_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Rejected | None:
-    """None when there are few and small headers, or none."""
+    """None when there are few and small headers, or none; their content is nobody's business here."""
     if not headers:
         return None
     if len(headers) > MOST_HEADERS:
         return Rejected(reasons.TOO_LARGE, f"{len(headers)} headers, {MOST_HEADERS} are allowed")
     size = sum(len(name) + len(value or b"") for name, value in headers)
     if size > LARGEST_HEADERS_BYTES:
-        return Rejected(reasons.TOO_LARGE, f"the headers have {size} bytes, {LARGEST_HEADERS_BYTES} are allowed")
+        text = f"the headers have {size} bytes, {LARGEST_HEADERS_BYTES} are allowed"
+        return Rejected(reasons.TOO_LARGE, text)
     return None
 
 
 def dumps(value: Any) -> bytes:
     """JSON with sorted keys.
 
+    Raises:
+        ValueError: a number is not finite. orjson would write null, which says something else.
+
     >>> dumps({"b": 1, True: 0.5})
     b'{"b":1,"true":0.5}'
     """
-    return orjson.dumps(value, option=JSON_OPTIONS)
+    encoded = orjson.dumps(value, option=JSON_OPTIONS)
+    if b"null" in encoded:
+        json.dumps(value, allow_nan=False, default=lambda numpy_value: numpy_value.tolist())
+    return encoded
 
 
 def class_text(label: Any) -> str:
@@ -95,6 +206,10 @@ def class_text(label: Any) -> str:
 
 
 def texts_collide(classes: Iterable[Any]) -> bool:
-    """True for a set whose members share a key (true and "true") or are equal in Python (true and 1)."""
+    """True for a set whose members share a key (true and "true") or are equal in Python (true and 1).
+
+    >>> texts_collide([True, "true"]), texts_collide([True, 1]), texts_collide(["1", "2"])
+    (True, True, False)
+    """
     classes = list(classes)
     return len({class_text(c) for c in classes}) < len(classes) or len(set(classes)) < len(classes)

@@ -1,6 +1,8 @@
-"""Why a record became a dead letter: codes for programs, meanings and fixes for people."""
+"""Why a record became a dead letter or a command was refused: a code, its meaning and its remedy."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 MALFORMED = "malformed"
 TOO_LARGE = "too-large"
@@ -16,21 +18,75 @@ LABEL_CONTRADICTORY = "label-contradictory"
 LABEL_OTHER_KEY = "label-other-key"
 LABEL_UNEXPECTED = "label-unexpected"
 MODEL_ERROR = "model-error"
+UNKNOWN_COMMAND = "unknown-command"
 
-# reason → (meaning, fix)
-REASONS: dict[str, tuple[str, str]] = {
-    MALFORMED: ("the value is not the JSON object that the topic takes", "correct the producer; see docs/schemas"),
-    TOO_LARGE: ("value or headers are over their bound, judged before parsing", "send less than 64 KiB"),
-    NO_KEY: ("the record has no key, so it belongs to no entity", "set the Kafka key to the entity's name"),
-    BAD_KEY: ("the key is over 256 bytes, no UTF-8, or has a NUL", "use a short text as key"),
-    BAD_FEATURE: ("a feature's value, type or name cannot be taken", "the message names the feature and the bound"),
-    EVENT_ID_REUSED: ("another event had this id within the dedupe window", "give every event an id of its own"),
-    LABEL_BAD: ("the label is null, not finite, or of a wrong type", "send a class or a finite number"),
-    LABEL_UNKNOWN_CLASS: ("the class is not in the set, or the set is full", "declare it, or raise max_classes"),
-    LABEL_LATE: ("the label came after its event's horizon", "raise Labels(horizon=...)"),
-    LABEL_ORPHAN: ("no event of this id came within the horizon", "check event_id, key and partitioner"),
-    LABEL_CONTRADICTORY: ("another label was applied to this event before", "the first valid label counts"),
-    LABEL_OTHER_KEY: ("the label's key is not its event's", "produce the label under its event's key"),
-    LABEL_UNEXPECTED: ("the definition takes no labels", "declare Labels(...) or stop sending labels"),
-    MODEL_ERROR: ("the serving model raised or answered no number", "the message tells what it raised; mend the model"),
+
+class Reason(NamedTuple):
+    """One sentence each, without its stop."""
+
+    meaning: str
+    remedy: str
+
+
+REASONS: dict[str, Reason] = {
+    MALFORMED: Reason(
+        "The value is not the JSON object that its topic takes",
+        "Correct the producer; the message names the place, docs/schemas the form",
+    ),
+    TOO_LARGE: Reason(
+        "The value or the headers are over their bound, which is judged before parsing",
+        "Send values of at most 64 KiB, at most 64 headers and 16 KiB of them",
+    ),
+    NO_KEY: Reason(
+        "The record has no key, so it belongs to no entity",
+        "Set the Kafka key to the entity's name",
+    ),
+    BAD_KEY: Reason(
+        "The key is empty, over 256 bytes, not UTF-8, or has a NUL",
+        "Use a short text as key",
+    ),
+    BAD_FEATURE: Reason(
+        "A feature's value, type or name cannot be taken, or there are none or too many",
+        "Correct the feature that the message names",
+    ),
+    EVENT_ID_REUSED: Reason(
+        "Another event had this id within the dedupe window, with other content",
+        "Give every event an id of its own",
+    ),
+    LABEL_BAD: Reason(
+        "The label is null, not finite, too large, or of a type that the task does not take",
+        "Send a class (boolean, string, integer of 64 bits) or a finite number",
+    ),
+    LABEL_UNKNOWN_CLASS: Reason(
+        "The class is not among the declared ones, the set is full, or it cannot be told from another class",
+        "Declare it, raise max_classes, or use classes of one JSON type",
+    ),
+    LABEL_LATE: Reason(
+        "The label came after its event's horizon",
+        "Raise Labels(horizon=...)",
+    ),
+    LABEL_ORPHAN: Reason(
+        "No event of this id came within the horizon",
+        "Check event_id, the key and the producer's partitioner",
+    ),
+    LABEL_CONTRADICTORY: Reason(
+        "Another label was applied to this event before; the first valid one counts",
+        "Send one label for an event",
+    ),
+    LABEL_OTHER_KEY: Reason(
+        "The label's key is not its event's",
+        "Produce the label under its event's key",
+    ),
+    LABEL_UNEXPECTED: Reason(
+        "The definition takes no labels",
+        "Declare Labels(...), or stop sending labels",
+    ),
+    MODEL_ERROR: Reason(
+        "The serving model raised, or answered what is no number",
+        "The message tells what it raised; mend the model, then retry the dead letter",
+    ),
+    UNKNOWN_COMMAND: Reason(
+        "The command is none that a shard carries out",
+        "Use one of topics.records.COMMANDS",
+    ),
 }

@@ -1,4 +1,7 @@
-"""The records that travel, as types; docs/schemas is generated from them. Unknown fields are ignored."""
+"""The records that travel, as types; docs/schemas is generated from them. Unknown fields are ignored.
+
+Times are epoch milliseconds, offsets and partitions are Kafka's, sizes are bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,36 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-EventId = Annotated[str, Meta(min_length=1, max_length=256)]
-COMMANDS = ("pause", "resume", "forget")
+LONGEST_ID_BYTES = 256  # must stay far below what fits a Kafka key beside `<shard>/command/`
+Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID_BYTES, description="1 to 256 bytes in UTF-8")]
+Version = Annotated[Literal[1], Meta(description="version of this contract")]
+ByClass = Annotated[dict[str, float], Meta(description="by the class's JSON text")]
+FeatureValue = Annotated[Any, Meta(extra_json_schema={"type": ["number", "string", "boolean"]})]
+COMMANDS = ("pause", "resume", "forget")  # what a shard carries out; others are refused by name
 
 
 class Event(msgspec.Struct, gc=False):
-    """What happened to an entity; an inline label means: predict, then learn at once."""
+    """What happened to an entity (the Kafka key); an inline label means: predict, then learn at once."""
 
-    event_id: EventId
-    features: dict[str, Any]
+    event_id: Id
+    features: dict[str, FeatureValue]
     label: Any | UnsetType = UNSET
-    v: Literal[1] = 1
+    v: Version = 1
 
 
 class Label(msgspec.Struct, gc=False):
-    """The truth about an event, under the same key."""
+    """The truth about an event, under the same Kafka key."""
 
-    event_id: EventId
+    event_id: Id
     label: Any
     weight: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
-    v: Literal[1] = 1
+    v: Version = 1
 
 
 class Command(msgspec.Struct, gc=False):
     """An operator's order to one shard; its outcome is written to `<app>.models`."""
 
-    command_id: EventId
+    command_id: Id
     command: str
     actor: str
     reason: str
@@ -40,18 +47,22 @@ class Command(msgspec.Struct, gc=False):
     slot: str | None = None
     version: int | None = None
     key: str | None = None
-    v: Literal[1] = 1
+    v: Version = 1
 
 
-class Model(msgspec.Struct):
-    """Which model answered."""
+class Model(msgspec.Struct, gc=False):
+    """Which model answered: the slot's name and its version."""
 
     name: str
     version: int
 
 
 class Prediction(msgspec.Struct):
-    """One committed prediction; `learned` counts the labels that the model knew, `offset` is the event's."""
+    """One committed prediction; `learned` counts the labels that the model knew, `offset` is the event's.
+
+    A cold model has nothing to say yet: `prediction` is null, and `prior` is each class's share of the labels
+    so far, the mean target, or null. For an anomaly detector `prediction` is the score.
+    """
 
     event_id: str
     key: str
@@ -62,13 +73,13 @@ class Prediction(msgspec.Struct):
     cold: bool
     shard: int
     offset: int
-    probabilities: dict[str, float] | UnsetType = UNSET
-    prior: Any = None
-    v: Literal[1] = 1
+    probabilities: ByClass | UnsetType = UNSET
+    prior: ByClass | float | UnsetType | None = UNSET
+    v: Version = 1
 
 
 class Alert(msgspec.Struct):
-    """Something that a person should know; `alert_id` is deterministic."""
+    """Something that a person should know; `alert_id` is deterministic, so a replay never alerts twice."""
 
     alert_id: str
     type: str
@@ -77,19 +88,22 @@ class Alert(msgspec.Struct):
     time_ms: int
     message: str
     evidence: dict[str, Any]
-    v: Literal[1] = 1
+    v: Version = 1
 
 
 class CommandOutcome(msgspec.Struct):
-    """`<app>.models` under `<shard>/command/<id>`."""
+    """`<app>.models` under `<shard>/command/<command_id>`."""
 
     outcome: Literal["done", "refused"]
     why: str
-    v: Literal[1] = 1
+    v: Version = 1
 
 
 class ModelReceipt(msgspec.Struct):
-    """`<app>.models` under `<shard>/<version>`, and the newest under `<shard>/champion`."""
+    """`<app>.models` under `<shard>/<version>`, and the newest serving one under `<shard>/champion`.
+
+    `trained_through` holds the input offsets up to which it learned, `scores` all rivals' on the same rows.
+    """
 
     shard: int
     slot: str
@@ -98,4 +112,90 @@ class ModelReceipt(msgspec.Struct):
     why: str
     trained_through: dict[str, int] | None
     scores: dict[str, Any]
-    v: Literal[1] = 1
+    fingerprint: dict[str, Any] | None = None
+    snapshot: str | None = None
+    v: Version = 1
+
+
+class SlotStats(msgspec.Struct):
+    """One model of a shard; `scores` are of its served predictions, `failed` says why it left the race."""
+
+    name: str
+    version: int
+    learned: int
+    failed: str | None
+    scores: dict[str, dict[str, float]]
+
+
+class ViewStats(msgspec.Struct):
+    """The Redis view: the stamp `<epoch>:<seq>` it holds, and whether that is all there is."""
+
+    stamp: str | None
+    caught_up: bool
+
+
+class SnapshotStats(msgspec.Struct):
+    """The newest snapshot; `too_dear` when cost and recovery bounds cannot both be met."""
+
+    seq: int
+    age_s: float | None
+    bytes: int
+    cost_s: float
+    too_dear: bool
+
+
+class Stats(msgspec.Struct):
+    """A shard's condition, once per wall second; `time_ms` is the wall clock's. Outside the digest."""
+
+    shard: int
+    time_ms: int
+    owner: str
+    epoch: int
+    seq: int
+    log_time_ms: int
+    counts: dict[str, int]
+    dead_letters: dict[str, int]
+    waiting: dict[str, int]
+    entities: int
+    ids: int
+    paused: bool
+    serving: str
+    slots: list[SlotStats]
+    baseline: dict[str, dict[str, float]]
+    repredicted: dict[str, Any]
+    positions: dict[str, int]
+    merge_waits_for: list[str]
+    buffered: dict[str, int]
+    replayed_batches: int
+    view: ViewStats
+    snapshot: SnapshotStats
+    cost_s: dict[str, float]
+    v: Version = 1
+
+
+class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
+    """One committed batch: per input [from, to, n]; `to` is the consumer position, n the data records.
+
+    `order` packs the run-lengths in which the inputs were applied, `digest` chains over all that came out.
+    """
+
+    epoch: int
+    seq: int
+    inputs: dict[str, tuple[int, int, int]]
+    order: str
+    log_time: int
+    digest: str
+    decisions: list[dict[str, Any]]
+    v: Version = 1
+
+
+class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
+    """The start of an epoch: who may append to the journal. Digests are compared within one epoch only."""
+
+    epoch: int
+    seq: int
+    fingerprint: dict[str, Any]
+    positions: dict[str, int]
+    digest: str
+    carried: list[str]
+    v: Version = 1

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic's name, partitions, replicas and the configuration that the contract rests on."""
+    """A topic's name, partitions, replicas, configuration that the contract rests on, and what its keys are.
+
+    With other partitions it cannot be used; with another configuration it keeps less than it promises.
+    """
 
     name: str
     partitions: int
     replication: int = 1
     config: Mapping[str, str] = field(default_factory=dict)
+    key: str = "none"
