@@ -1,16 +1,27 @@
-"""kafka-python: creates topics as declared and tells every difference, each with its fix."""
+"""kafka-python's admin client: topics as declared and every difference told, positions of a group."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka import IsolationLevel, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+from kafka.errors import (
+    AuthorizationError,
+    InvalidReplicationFactorError,
+    KafkaError,
+    TopicAlreadyExistsError,
+)
 
 from stream_app.errors import Refused
 from topics.catalog import Catalog
+from topics.specs import TopicSpec
+
+CREATE = "Run `stream-app topics create MODULE:APP`"
 
 
 class Mismatch(msgspec.Struct):
@@ -22,91 +33,155 @@ class Mismatch(msgspec.Struct):
     grave: bool
 
 
+class Group(msgspec.Struct):
+    """A consumer group: its members, and by topic and partition the offset it reads next (None: none)."""
+
+    state: str
+    members: int
+    positions: dict[tuple[str, int], int]
+
+
 class TopicAdmin:
-    """A context manager around kafka-python's admin client.
+    """A context manager around the admin client.
 
     Raises:
-        Refused: the broker cannot be reached.
+        Refused: the broker cannot be reached, or does not let us.
     """
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
         try:
             self.client = KafkaAdminClient(**kafka)
-        except KafkaError as error:
+        except (KafkaError, OSError) as error:
+            servers = ",".join(kafka.get("bootstrap_servers", []))
             raise Refused(
-                f"no Kafka broker answers at {kafka.get('bootstrap_servers')} ({type(error).__name__})",
-                "Start it (`stream-app services up`), or correct STREAM_APP_KAFKA__BOOTSTRAP_SERVERS",
+                f"no Kafka broker answers at {servers} ({type(error).__name__})",
+                "Start it (`stream-app services up`), or correct STREAM_APP_KAFKA__… (address, TLS, SASL)",
             ) from error
 
-    def __enter__(self) -> TopicAdmin:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.client.close()
 
     def create(self, catalog: Catalog) -> list[str]:
         """Create what is missing and give the names; existing topics are left as they are."""
-        present = set(self.client.list_topics())
-        missing = {
-            spec.name: {
-                "num_partitions": spec.partitions, "replication_factor": spec.replication, "configs": dict(spec.config)
-            }
-            for spec in catalog
-            if spec.name not in present
-        }  # fmt: skip
-        for name, options in missing.items():
-            try:
-                self.client.create_topics({name: options}, wait_for_metadata=True)
-            except TopicAlreadyExistsError:
-                continue  # another process created it between the look and the call
-        return list(missing)
+        with explained():
+            present = set(self.client.list_topics())
+            missing = [spec for spec in catalog if spec.name not in present]
+            return [spec.name for spec in missing if self.create_one(spec)]
+
+    def create_one(self, spec: TopicSpec) -> bool:
+        """Create one topic; False if another process was quicker."""
+        options = {
+            "num_partitions": spec.partitions,
+            "replication_factor": spec.replication,
+            "configs": dict(spec.config),
+        }
+        try:
+            self.client.create_topics({spec.name: options}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            return False
+        return True
 
     def check(self, catalog: Catalog) -> list[Mismatch]:
         """Every difference; empty when all topics are as declared."""
-        present = set(self.client.list_topics())
+        with explained():
+            described = self.describe([spec.name for spec in catalog])
+            configs = self.configs(list(described))
         found: list[Mismatch] = []
-        names = []
         for spec in catalog:
-            if spec.name in present:
-                names.append(spec.name)
+            if spec.name in described:
+                found += differences(spec, described[spec.name], configs[spec.name])
             else:
-                found.append(Mismatch(spec.name, "is missing", "Run `stream-app topics create MODULE:APP`", True))
-        described = {str(topic["name"]): topic for topic in self.client.describe_topics(names)} if names else {}
-        configs = self.configs(names)
-        for spec in catalog:
-            if spec.name not in described:
-                continue
-            partitions = len(described[spec.name]["partitions"])
-            if partitions != spec.partitions:
-                found.append(
-                    Mismatch(
-                        spec.name, f"has {partitions} partitions, the definition says {spec.partitions}",
-                        "Set shards= back: keys would move to other shards. A new count needs a new application name",
-                        True,
-                    )
-                )  # fmt: skip
-            for name, wanted in spec.config.items():
-                actual = configs[spec.name].get(name)
-                if actual != wanted:
-                    fix = f"kafka-configs --alter --topic {spec.name} --add-config {name}={wanted}"
-                    found.append(Mismatch(spec.name, f"{name} is {actual}, declared is {wanted}", fix, False))
+                found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return found
 
+    def describe(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Topic → its description, for those that exist."""
+        described = self.client.describe_topics(list(names))
+        return {str(topic["name"]): topic for topic in described if not topic["error_code"]}
+
+    def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """Topic → the broker's id of it, for those that exist; a recreated topic has another id."""
+        return {name: str(topic["topic_id"]) for name, topic in self.describe(names).items()}
+
     def configs(self, names: list[str]) -> dict[str, dict[str, str]]:
-        """topic → config name → value, defaults included."""
+        """By topic: config name → value, defaults included."""
         if not names:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        answer = self.client.describe_configs(resources, config_filter="all")
-        return flatten(answer)
-
-
-def flatten(answer: Any) -> dict[str, dict[str, str]]:
-    """The client's answer as plain name → value."""
-    topics = answer["topic"] if isinstance(answer, Mapping) and "topic" in answer else answer
-    flat: dict[str, dict[str, str]] = {}
-    for topic, values in topics.items():
-        flat[str(topic)] = {
-            str(name): str(value["value"] if isinstance(value, Mapping) else value) for name, value in values.items()
+        answer = self.client.describe_configs(resources, config_filter="all")["topic"]
+        return {
+            str(topic): {str(name): str(config["value"]) for name, config in values.items()}
+            for topic, values in answer.items()
         }
-    return flat
+
+    def group(self, name: str) -> Group:
+        """A consumer group as the broker knows it; an unknown one has the state Dead."""
+        described = self.client.describe_groups([name])[name]
+        offsets = self.client.list_group_offsets({name: None})[name]
+        positions = {(tp.topic, tp.partition): int(found.offset) for tp, found in offsets.items()}
+        return Group(str(described["group_state"]), len(described["members"]), positions)
+
+    def ends(self, topic: str, partitions: int) -> list[int]:
+        """By partition: where the next committed record will stand."""
+        specs = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
+        found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
+        return [int(found[tp].offset) for tp in specs]
+
+    def brokers(self) -> list[str]:
+        """The addresses of all brokers."""
+        return [f"{broker['host']}:{broker['port']}" for broker in self.client.describe_cluster()["brokers"]]
+
+
+def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[str, str]) -> list[Mismatch]:
+    """What of one existing topic is not as declared."""
+    found = []
+    partitions = described["partitions"]
+    if len(partitions) != spec.partitions:
+        what = f"has {len(partitions)} partitions, the definition says {spec.partitions}"
+        fix = "Set shards= back, since keys would move to other shards; another count needs another name="
+        found.append(Mismatch(spec.name, what, fix, grave=True))
+    replicas = min((len(partition["replica_nodes"]) for partition in partitions), default=0)
+    if replicas < spec.replication:
+        what = f"has {replicas} replicas, the settings say {spec.replication}"
+        fix = f"Reassign it (kafka-reassign-partitions), or set STREAM_APP_KAFKA__REPLICATION={replicas}"
+        found.append(Mismatch(spec.name, what, fix, grave=False))
+    for name, wanted in spec.config.items():
+        actual = config.get(name)
+        if actual != wanted:
+            fix = f"kafka-configs --alter --topic {spec.name} --add-config {name}={wanted}"
+            found.append(Mismatch(spec.name, f"{name} is {actual}, declared is {wanted}", fix, grave=False))
+    return found
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what a broker's refusal means and what to do about it.
+
+    Raises:
+        Refused: always in place of the client's error.
+    """
+    try:
+        yield
+    except InvalidReplicationFactorError as error:
+        raise Refused(
+            "there are fewer brokers than replicas", "Lower STREAM_APP_KAFKA__REPLICATION, or add brokers"
+        ) from error
+    except AuthorizationError as error:
+        raise Refused(
+            f"the broker does not allow it ({type(error).__name__})",
+            "Grant this principal Create, Describe and DescribeConfigs on the application's topics",
+        ) from error
+    except KafkaError as error:
+        raise Refused(
+            f"the broker refused ({type(error).__name__}: {first_line(error)})", "See its log"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error, cut to a readable length."""
+    return str(error).split("\n", 1)[0][:200]

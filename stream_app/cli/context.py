@@ -1,43 +1,50 @@
-"""What every command needs first: the application, the settings, and the embedded services where none are named."""
+"""What every command needs first: application, settings, and the embedded services where none are named."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from stream_app.application import Application
 
-def settings_for(*, kafka: bool = True, redis: bool = False, directory: Path | None = None) -> Settings:
+
+def settings_for(
+    *, kafka: bool = True, redis: bool = False, directory: Path | None = None, **overrides: Any
+) -> Settings:
     """Settings with the embedded services filled in where no server is named.
 
     Raises:
         Refused: no server is named and none of ours runs.
     """
-    settings = load_settings()
-    wants_kafka = kafka and not settings.kafka.bootstrap_servers
-    wants_redis = redis and not settings.redis.url.get_secret_value()
-    if not wants_kafka and not wants_redis and settings.signing.keys:
+    # Commands tell what went wrong in their own words; the client's log would say it ten times over.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    settings = load_settings(**overrides)
+    no_kafka, no_redis = not settings.kafka.bootstrap_servers, not settings.redis.url.get_secret_value()
+    if not no_kafka and not no_redis:
         return settings
     from stream_app.embedded import services
 
     found = services.running(directory)
     if found is None:
-        if not wants_kafka and not wants_redis:
-            return settings
-        missing = "Kafka broker" if wants_kafka else "Redis server"
-        variable = "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS" if wants_kafka else "STREAM_APP_REDIS__URL"
-        raise Refused(
-            f"no {missing} is named and no embedded one runs", f"Run `stream-app services up`, or set {variable}"
-        )
-    if wants_kafka:
+        if (kafka and no_kafka) or (redis and no_redis):
+            missing = "Kafka broker" if kafka and no_kafka else "Redis server"
+            variable = "KAFKA__BOOTSTRAP_SERVERS" if kafka and no_kafka else "REDIS__URL"
+            raise Refused(
+                f"no {missing} is named and no embedded one runs",
+                f"Run `stream-app services up`, or set STREAM_APP_{variable}",
+            )
+        return settings
+    if no_kafka:
         settings.kafka.bootstrap_servers = found.bootstrap_servers
-    if wants_redis:
+    if no_redis:
         settings.redis.url = SecretStr(found.redis_url)
     if not settings.signing.keys:
         settings.signing.keys = [SecretStr(found.signing_key)]
@@ -54,7 +61,7 @@ def load_app(target: str) -> Application:
 
 
 def pin() -> None:
-    """Re-execute with PYTHONHASHSEED=0 unless that holds: hash order changes bits of some models at each start."""
+    """Re-execute with PYTHONHASHSEED=0 unless that holds: hash order changes bits of some models."""
     from stream_app.adapters.definition import pin_hash_seed
 
     pin_hash_seed()

@@ -2,58 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from stream_app.errors import StreamAppError
 
-# name → (module below stream_app.cli, one line of help). Imported when called: River alone takes a second.
+# Name, also of the module below stream_app.cli → one line of help. Imported when called: River is slow.
 COMMANDS = {
-    "services": ("services", "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status."),
-    "topics": ("topics", "Create and check an application's topics."),
-    "learn": ("learn", "Run a learner: predict every event, learn every label, exactly once."),
-    "produce": ("produce", "Write a CSV or JSON-lines file as events and labels."),
-    "consume": ("consume", "Read committed predictions, alerts, dead letters and more."),
-    "status": ("status", "Each shard's owner, lag, pending rows, champion and snapshot."),
-    "verify": ("verify", "Replay the journal and compare every digest."),
-    "upgrade": ("upgrade", "Open a new epoch for a changed definition."),
-    "dlq": ("dlq", "List, show and retry dead letters."),
-    "command": ("command", "Pause or resume learning, forget an entity."),
-    "doctor": ("doctor", "Check versions, servers, topics and settings, with the fix for each fault."),
-    "demo": ("demo", "Real data through real Kafka, compared with bare River to the bit."),
+    "services": "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status.",
+    "topics": "Create and check an application's topics.",
+    "learn": "Run a learner: predict every event, learn every label, exactly once.",
+    "produce": "Write a CSV or JSON-lines file as events and labels.",
+    "consume": "Read committed predictions, alerts, dead letters and more.",
+    "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
+    "verify": "Replay the journal and compare every digest.",
+    "upgrade": "Open a new epoch for a changed definition.",
+    "dlq": "List, show and retry dead letters.",
+    "command": "Pause or resume learning, forget an entity.",
+    "doctor": "Check versions, servers, topics and settings, with the fix for each fault.",
+    "demo": "Real data through real Kafka, compared with bare River to the bit.",
+    "admit": "Admission check of a definition, as JSON.",
 }
-HIDDEN = {"admit": ("admit", "Admission check of a definition, as JSON.")}
+HIDDEN = {"admit"}
+COMPLETION = {"install_completion", "show_completion"}
 
 
 class LazyGroup(TyperGroup):
-    """A group whose subcommands are imported on first use."""
+    """A group that lists its subcommands without importing them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, text in COMMANDS.items():
+            if find_spec(f"stream_app.cli.{name}"):
+                self.add_command(TyperCommand(name, help=text, short_help=text, hidden=name in HIDDEN))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        known = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
-        if known is None:
-            return None
-        wants_help_only = ctx.resilient_parsing or cmd_name not in sys.argv
-        if wants_help_only:
-            return click.Command(cmd_name, help=known[1], short_help=known[1])
-        module = import_module(f"stream_app.cli.{known[0]}")
-        found: click.Command = typer.main.get_command(module.app)
-        found.name = cmd_name
-        return found
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The real subcommand; the listed one only holds its place."""
+        name, _, rest = super().resolve_command(ctx, args)
+        found = typer.main.get_command(import_module(f"stream_app.cli.{name}").app)
+        found.name = name
+        found.params = [option for option in found.params if option.name not in COMPLETION]
+        return name, found, rest
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def stream_app() -> None:
-    """Streaming online learning over Kafka: exactly one prediction per event, every label learned exactly once."""
+def stream_app(
+    config: Path | None = typer.Option(
+        None, metavar="FILE", help="Settings as TOML; default STREAM_APP_CONFIG, then ./stream-app.toml."
+    ),
+) -> None:
+    """Online learning on Kafka: one prediction per event, every label learned once, whatever dies when."""
+    if config is not None:
+        os.environ["STREAM_APP_CONFIG"] = str(config)  # child processes must see the same
 
 
 def main() -> None:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 
-import msgspec
 import typer
 
 from stream_app.cli.context import load_app, print_json, settings_for
 
 app = typer.Typer(no_args_is_help=True, help="Create and check an application's topics.")
 TARGET = typer.Argument(..., metavar="MODULE:APP")
-JSON = typer.Option(False, "--json", help="One JSON object per line.")
+JSON = typer.Option(False, "--json", help="One JSON object per topic.")
 
 
 @app.command()
 def create(target: str = TARGET, json: bool = JSON) -> None:
-    """Create the topics that are missing, then check them all."""
+    """Create what is missing, then check all; exit 3 if a topic that exists cannot be used."""
     run(target, json, make=True)
 
 
@@ -27,6 +26,7 @@ def check(target: str = TARGET, json: bool = JSON) -> None:
 
 
 def run(target: str, json: bool, *, make: bool) -> None:
+    """Create if asked to, check, and report."""
     from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.wiring import catalog_for
 
@@ -35,16 +35,15 @@ def run(target: str, json: bool, *, make: bool) -> None:
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         created = admin.create(catalog) if make else []
         found = admin.check(catalog)
-    if json:
-        print_json({"created": created, "mismatches": [msgspec.structs.asdict(m) for m in found]})
-    else:
-        for name in created:
-            sys.stdout.write(f"created {name}\n")
-        for mismatch in found:
-            sys.stdout.write(f"{mismatch.topic}: {mismatch.what}\n  fix: {mismatch.fix}\n")
-        if not found:
-            sys.stdout.write(f"{len(list(catalog))} topics are as declared\n")
-    if any(mismatch.grave for mismatch in found):
-        raise typer.Exit(3 if make else 1)
+    for spec in catalog:
+        mine = [mismatch for mismatch in found if mismatch.topic == spec.name]
+        state = "differs" if mine else "created" if spec.name in created else "ok"
+        if json:
+            told = [{"what": m.what, "fix": m.fix, "grave": m.grave} for m in mine]
+            print_json({"topic": spec.name, "state": state, "mismatches": told})
+            continue
+        sys.stdout.write(f"{state:7} {spec.name}\n")
+        for mismatch in mine:
+            sys.stdout.write(f"        {mismatch.what}\n        fix: {mismatch.fix}\n")
     if found:
-        raise typer.Exit(1)
+        raise typer.Exit(3 if make and any(mismatch.grave for mismatch in found) else 1)
