@@ -25,6 +25,7 @@ COUNTED = ("counters", "dead_by_reason")  # what a refused record may move
 
 
 def logistic(seed: int) -> Any:
+    """Scaled logistic regression."""
     return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 
 
@@ -152,6 +153,7 @@ class ShardDriver:
 
 
 def read_letter(send: Send) -> Letter:
+    """A written dead letter, read as its consumer would."""
     told = {
         name.removeprefix(HEADER): (value or b"").decode()
         for name, value in send.headers or []

@@ -1,4 +1,4 @@
-"""What each bad or odd record must end as: an exact reason, no trace in the memory, and the stream goes on."""
+"""What each bad or odd record must end as: an exact reason, no trace in the memory, and all goes on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from topics.envelope import COMMAND, EVENT, LABEL, Headers
 
 
 def no_change(seed: int) -> Any:
+    """A model that takes any feature."""
     return dummy.NoChangeClassifier()
 
 
 def event_of(features: bytes, more: bytes = b"") -> bytes:
+    """An event with these bytes as its features."""
     return b'{"v":1,"event_id":"bad","features":' + features + more + b"}"
 
 
