@@ -5,14 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+import orjson
 import typer
+from msgspec import UNSET
 
 from stream_app.cli.context import load_app, print_json, settings_for
 from stream_app.errors import UsageError
+from topics.catalog import FURTHEST_AHEAD_MS
+
+if TYPE_CHECKING:
+    from stream_app.client.producer import EventProducer
+    from stream_app.client.schedule import Stamped
 
 app = typer.Typer()
+SHOW_EVERY = 500  # records; drawing the bar costs as much as a few of them
 
 
 @app.command()
@@ -22,84 +31,138 @@ def produce(
     key: str = typer.Option(..., metavar="COL", help="The column that names the entity."),
     inline_label: str | None = typer.Option(None, metavar="COL", help="Send this column inside the event."),
     label: str | None = typer.Option(None, metavar="COL", help="Send this column as a label record."),
-    label_delay: str = typer.Option("0", metavar="N|DURATION", help="Labels come N events, or a duration, late."),
-    time_column: str | None = typer.Option(None, "--time", metavar="COL", help="Event time in epoch ms."),
-    types: str = typer.Option("", metavar="COL=TYPE,…", help="number, string or bool, where the file misleads."),
-    rate: float | None = typer.Option(None, metavar="N", help="Events per second; default as fast as it goes."),
-    limit: int | None = typer.Option(None, metavar="N", help="Only the first N rows."),
+    label_delay: str = typer.Option("0", metavar="N|DURATION", help="How many events, or how long, late."),
+    time_column: str | None = typer.Option(None, "--time", metavar="COL", help="Epoch ms, or ISO 8601."),
+    types: str = typer.Option(
+        "", metavar="COL=TYPE,…", help="number, string or bool where the file misleads."
+    ),
+    rate: float | None = typer.Option(
+        None, metavar="N", min=0.001, help="Events per second; default all it can."
+    ),
+    limit: int | None = typer.Option(None, metavar="N", min=1, help="Only the first N rows."),
     json: bool = typer.Option(False, "--json", help="Print one JSON object at the end."),
 ) -> None:
-    """Write every row as an event, and its label inside it or as a record of its own; event ids are <file>:<row>."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from stream_app.client.files import read_rows, schedule
-    from stream_app.client.producer import UNSET, EventProducer
+    """Write each row as an event, its label inside it or as a record of its own; event ids are FILE:ROW."""
+    from stream_app.client.files import read_rows
+    from stream_app.client.schedule import epoch_ms, schedule
 
     if inline_label and label:
         raise UsageError("--inline-label and --label exclude each other", "Choose one")
     delay_rows, delay_ms = parse_delay(label_delay)
     definition, settings = load_app(target), settings_for()
-    rows = read_rows(file, parse_types(types), limit)
-    for column in filter(None, (key, inline_label, label, time_column)):
+    rows = read_rows(file, {key: "string", **parse_types(types)}, limit)
+    roles = [column for column in (key, inline_label, label, time_column) if column]
+    for column in roles:
         if rows and not any(column in row for row in rows):
             raise UsageError(f"{file.name} has no column {column}", f"It has {', '.join(rows[0])}")
-    times = [int(row[time_column]) for row in rows] if time_column else None
+    times = None
+    if time_column:
+        times = [epoch_ms(row.get(time_column), time_column) for row in rows]
+    now_ms = time.time_ns() // 1_000_000
     records = schedule(
-        len(rows), time.time_ns() // 1_000_000, times=times, labels=label is not None,
-        delay_rows=delay_rows, delay_ms=delay_ms,
-    )  # fmt: skip
-    apart = {column for column in (key, inline_label, label, time_column) if column}
-    total = len(rows) * (2 if label else 1)
-    started_s, sent, events = time.monotonic(), 0, 0
-    with (
-        EventProducer(definition.name, settings.kafka.kafka_python()) as producer,
-        Progress(console=Console(file=sys.stderr), transient=True) as progress,
-    ):
-        task = progress.add_task(f"produce {file.name}", total=total)
-        for record in records:
-            row = rows[record.row]
-            event_id = f"{file.name}:{record.row}"
-            entity = text_of(row.get(key))
-            if record.is_label:
-                if label in row:
-                    producer.label(entity, event_id, row[label], time=record.time_ms)
-            else:
-                features = {name: value for name, value in row.items() if name not in apart}
-                inline = row.get(inline_label, UNSET) if inline_label else UNSET
-                producer.send(entity, features, event_id, inline, record.time_ms)
-                events += 1
-                if rate:
-                    time.sleep(max(0.0, started_s + events / rate - time.monotonic()))
-            sent += 1
-            if sent % 500 == 0:
-                progress.update(task, completed=sent)
-    took_s = time.monotonic() - started_s
-    report = {"events": events, "labels": sent - events, "seconds": took_s}
+        len(rows), now_ms, times=times, labels=label is not None, delay_rows=delay_rows, delay_ms=delay_ms
+    )
+    refuse_the_future(records[-1].time_ms - now_ms if records else 0, time_column)
+    columns = Columns(file.name, key, inline_label, label, frozenset(roles))
+    report = send(definition.name, settings.kafka.kafka_python(), columns, rows, records, rate)
     if json:
         print_json(report)
     else:
-        sys.stderr.write(f"produced {events} events and {sent - events} labels in {took_s:.1f} s\n")
+        sys.stderr.write(
+            "produced {events:,} events and {labels:,} labels in {seconds:.1f} s\n".format(**report)
+        )
+
+
+class Columns(msgspec.Struct):
+    """Which column of the file plays which part; the others are features."""
+
+    file: str
+    key: str
+    inline_label: str | None
+    label: str | None
+    roles: frozenset[str]
+
+
+def send(
+    name: str,
+    kafka: dict[str, Any],
+    columns: Columns,
+    rows: list[dict[str, Any]],
+    records: list[Stamped],
+    rate: float | None,
+) -> dict[str, Any]:
+    """Produce all records in order and tell how many there were."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from stream_app.client.producer import EventProducer
+
+    counts = {"events": 0, "labels": 0}
+    started_s = time.monotonic()
+    console = Console(file=sys.stderr)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with EventProducer(name, kafka) as producer, bar as progress:
+        task = progress.add_task(f"produce {columns.file}", total=len(records))
+        for done, record in enumerate(records):
+            if done % SHOW_EVERY == 0:
+                progress.update(task, completed=done)
+            try:
+                sent = write(producer, columns, rows[record.row], record)
+            except UsageError as error:
+                raise UsageError(f"{columns.file} row {record.row}: {error.message}", error.remedy) from error
+            counts["labels" if record.is_label else "events"] += sent
+            if rate and not record.is_label:
+                time.sleep(max(0.0, started_s + counts["events"] / rate - time.monotonic()))
+    return {**counts, "seconds": time.monotonic() - started_s}
+
+
+def write(producer: EventProducer, columns: Columns, row: dict[str, Any], record: Stamped) -> bool:
+    """Produce one record; False for the label of a row that has none."""
+    event_id = f"{columns.file}:{record.row}"
+    entity = text_of(row.get(columns.key))
+    if record.is_label:
+        if columns.label not in row:
+            return False
+        producer.label(entity, event_id, row[columns.label], time=record.time_ms)
+    else:
+        roles = columns.roles
+        features = {name: value for name, value in row.items() if name not in roles}
+        label = row.get(columns.inline_label, UNSET) if columns.inline_label else UNSET
+        producer.send(entity, features, event_id, label, record.time_ms)
+    return True
+
+
+def refuse_the_future(ahead_ms: int, time_column: str | None) -> None:
+    """Tell before the first record, not after half of them, that the last ones would be refused."""
+    if ahead_ms <= FURTHEST_AHEAD_MS:
+        return
+    remedy = "Label fewer events late"
+    if time_column:
+        remedy = f"Column {time_column} must hold epoch milliseconds (not micro- or nanoseconds) of the past"
+    raise UsageError(f"the newest record would be stamped {ahead_ms // 1000} s ahead of now", remedy)
 
 
 def text_of(value: Any) -> str:
-    """A key column's value as text; a number keeps its JSON form."""
+    """A key as text; a number or a bool keeps its JSON form."""
     if isinstance(value, str):
         return value
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return "" if value is None else orjson.dumps(value).decode()
 
 
-def parse_delay(text: str) -> tuple[int | None, int | None]:
-    """(rows, None) for a bare number, (None, ms) for a duration."""
-    if text.isdigit():
+def parse_delay(text: str) -> tuple[int, int | None]:
+    """(rows, None) for a bare number, (0, ms) for a duration."""
+    if text.isdecimal():
         return int(text), None
     from stream_app.durations import parse_duration
 
-    return None, parse_duration(text)
+    return 0, parse_duration(text)
 
 
 def parse_types(text: str) -> dict[str, str]:
+    """Column → type of `--types`."""
     try:
         return dict(pair.split("=", 1) for pair in text.split(",") if pair)
     except ValueError:
-        raise UsageError(f"--types {text!r} is not COL=TYPE,…", "For example --types zip=string,vip=bool") from None
+        raise UsageError(
+            f"--types {text!r} is not COL=TYPE,…", "For example --types zip=string,vip=bool"
+        ) from None

@@ -1,28 +1,37 @@
-"""kafka-python: committed records only (read_committed)."""
+"""kafka-python: committed records only, nothing of an aborted transaction."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
 
+import msgspec
 import orjson
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
+from stream_app.client.connect import Kafka, arguments, connecting
 from stream_app.errors import Refused
+from topics.records import Prediction
+
+POLL_MS = 200
 
 
 class CommittedReader:
-    """Iterates one topic's committed records from the beginning, all partitions, without joining a group.
+    """Iterates one topic's committed records, all partitions, without joining a group; a context manager.
 
-    Ends after `max_records`, or `timeout_s` without a new one (None: never), or at the ends that the partitions had
-    when it began (`until_end`).
+    Ends after `max_records`, after `timeout_s` without a new one (None: never), or at the ends that the
+    partitions had when it began (`until_end`). `from_beginning=False`: only what is written from now on.
+
+    Raises:
+        Refused: no broker answers, or there is no such topic.
     """
 
     def __init__(
         self,
-        kafka: str | Mapping[str, Any],
+        kafka: Kafka,
         topic: str,
         *,
         max_records: int | None = None,
@@ -30,51 +39,94 @@ class CommittedReader:
         until_end: bool = False,
         from_beginning: bool = True,
     ) -> None:
-        config = {"bootstrap_servers": kafka} if isinstance(kafka, str) else dict(kafka)
-        self.consumer = KafkaConsumer(
-            **config, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
-            max_poll_records=5_000,
-        )  # fmt: skip
-        partitions = self.consumer.partitions_for_topic(topic)
-        if not partitions:
+        with connecting(kafka):
+            self.consumer = KafkaConsumer(
+                **arguments(kafka),
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_records=5_000,
+            )
+        numbers = self.consumer.partitions_for_topic(topic)
+        if not numbers:
             self.consumer.close()
             raise Refused(f"there is no topic {topic}", "Run `stream-app topics create MODULE:APP`")
-        self.partitions = [TopicPartition(topic, number) for number in sorted(partitions)]
+        self.partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         self.consumer.assign(self.partitions)
-        self.consumer.seek_to_beginning() if from_beginning else self.consumer.seek_to_end()
         self.max_records, self.timeout_s = max_records, timeout_s
         self.ends = self.consumer.end_offsets(self.partitions) if until_end else None
+        if from_beginning:
+            self.consumer.seek_to_beginning()
+        else:
+            self.consumer.seek_to_end()
+            for partition in self.partitions:
+                self.consumer.position(partition)  # "now" is this moment, not that of the first poll
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
-        count, last_s = 0, time.monotonic()
-        while self.max_records is None or count < self.max_records:
-            polled = self.consumer.poll(timeout_ms=200)
+        left = self.max_records
+        last_s = time.monotonic()
+        while left is None or left > 0:
+            polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=left)
             for records in polled.values():
-                for record in records:
-                    yield record
-                    count += 1
-                    if self.max_records is not None and count >= self.max_records:
-                        return
+                yield from records
+                left = None if left is None else left - len(records)
             if polled:
                 last_s = time.monotonic()
-            if self.ends is not None and all(self.consumer.position(tp) >= end for tp, end in self.ends.items()):
+            elif self.timeout_s is not None and time.monotonic() - last_s >= self.timeout_s:
                 return
-            if self.timeout_s is not None and time.monotonic() - last_s >= self.timeout_s:
+            if self.at_end():
                 return
 
+    def at_end(self) -> bool:
+        """True once every partition is read up to the end it had at the start."""
+        if self.ends is None:
+            return False
+        return all(self.consumer.position(partition) >= end for partition, end in self.ends.items())
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on from an offset of one partition."""
+        self.consumer.seek(self.partitions[partition], offset)
+
     def close(self) -> None:
+        """Let go of the connection."""
         self.consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class PredictionConsumer:
-    """Iterates committed predictions as dictionaries, the `value` of section "predictions" in docs/schemas."""
+    """Iterates committed predictions as dictionaries (docs/schemas); `typed` as `topics.records.Prediction`.
 
-    def __init__(self, app: str, kafka: str | Mapping[str, Any], **options: Any) -> None:
+    `options` are those of `CommittedReader`: max_records, timeout_s, until_end, from_beginning.
+    """
+
+    def __init__(self, app: str, kafka: Kafka, **options: Any) -> None:
         self.reader = CommittedReader(kafka, f"{app}.predictions", **options)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for record in self.reader:
             yield orjson.loads(record.value)
 
+    def typed(self) -> Iterator[Prediction]:
+        """The same, checked against the schema; fields that a newer learner adds are ignored."""
+        decode = msgspec.json.Decoder(Prediction).decode
+        for record in self.reader:
+            yield decode(record.value)
+
     def close(self) -> None:
+        """Let go of the connection."""
         self.reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

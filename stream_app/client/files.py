@@ -1,136 +1,159 @@
-"""Rows of CSV and JSON-lines files, typed by column, stamped and put in the order of time."""
+"""Rows of CSV and JSON-lines files, their columns typed."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-import msgspec
 import orjson
 
 from stream_app.errors import UsageError
 
-STEP_MS = 2  # events are 2 ms apart, so that a label fits strictly between two of them
+Row = dict[str, Any]
+ABSENT = object()
 BOOLEANS = {"true": True, "false": False}
+# As a person writes a number. "007", "1_000" and 20 digits are names of something, so they stay strings.
+INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
+DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+NOT_A_NUMBER = {"nan", "+nan", "-nan"}
 
 
-class Stamped(msgspec.Struct):
-    """One record to produce: an event, or the label of row `row`."""
+def read_rows(path: Path, types: Mapping[str, str], limit: int | None = None) -> list[Row]:
+    """All rows (the first `limit`); a CSV column is boolean, number or string as all its values allow.
 
-    time_ms: int
-    row: int
-    is_label: bool
-
-
-def open_text(path: Path) -> TextIO:
-    """Open .csv, .jsonl, either with .gz, or the only member of a .zip."""
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        return io.TextIOWrapper(archive.open(archive.namelist()[0]), encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
-
-
-def read_rows(path: Path, types: Mapping[str, str], limit: int | None = None) -> list[dict[str, Any]]:
-    """All rows; a CSV column is boolean, number or string as all its values allow, or as `types` says.
+    `types` (column → number, string or bool) decides where the file misleads. Empty fields are left out,
+    and so is NaN in a column of numbers, since JSON cannot carry it.
 
     Raises:
         UsageError: no such file, another format, or a value that does not fit its column's type.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "Name a .csv or .jsonl file (.gz and .zip are read too)")
-    names = path.name.split(".")[1:]
-    with open_text(path) as text:
-        if "jsonl" in names or "ndjson" in names:
-            rows = list(json_rows(text, path, limit))
-        elif "csv" in names:
-            rows = [row for row, _ in zip(csv.DictReader(text), range(limit or 1 << 62), strict=False)]
-            for column in list(rows[0]) if rows else []:
-                convert(rows, column, types.get(column))
-        else:
-            raise UsageError(f"{path.name} is neither .csv nor .jsonl", "Convert it, or name it by its format")
+    names = path.name.lower().split(".")[1:]
+    if not {"csv", "jsonl", "ndjson"} & set(names):
+        raise UsageError(f"{path.name} is neither .csv nor .jsonl", "Convert it, or name it by its format")
+    read = csv_rows if "csv" in names else json_rows
+    try:
+        with open_text(path) as text:
+            rows = [row for row, _ in zip(read(text, path), range(limit or 1 << 62), strict=False)]
+    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, csv.Error) as error:
+        raise UsageError(
+            f"{path.name} cannot be read ({error})", "It must be whole, and its text UTF-8"
+        ) from error
+    if read is csv_rows:
+        columns = list(rows[0]) if rows else []
+        for column in columns:
+            convert(rows, column, types.get(column))
     return rows
 
 
-def json_rows(text: TextIO, path: Path, limit: int | None) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text):
-        if limit is not None and number >= limit:
-            return
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise UsageError(f"{path.name} line {number + 1} is no JSON: {error}", "Write one object per line") from error
-        if not isinstance(row, dict):
-            raise UsageError(f"{path.name} line {number + 1} is no object", "Write one JSON object per line")
+def open_text(path: Path) -> TextIO:
+    """Open .csv, .jsonl, either with .gz, or the only member of a .zip; a byte order mark is skipped."""
+    if path.suffix.lower() == ".gz":
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
+    if path.suffix.lower() == ".zip":
+        archive = zipfile.ZipFile(path)
+        members = archive.namelist()
+        if len(members) != 1:
+            raise UsageError(f"{path.name} holds {len(members)} files", "Put exactly one into it")
+        return io.TextIOWrapper(archive.open(members[0]), encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def csv_rows(text: TextIO, path: Path) -> Iterator[Row]:
+    """Rows by the names of the first line; the values are still text."""
+    reader = csv.DictReader(text, restkey="")
+    columns = list(reader.fieldnames or [])
+    if len(set(columns)) < len(columns):
+        raise UsageError(f"{path.name} names a column twice", "Give every column a name of its own")
+    for row in reader:
+        if "" in row and "" not in columns:
+            raise UsageError(
+                f"{path.name} line {reader.line_num} has more fields than the first line", "Quote its commas"
+            )
         yield row
 
 
-def convert(rows: list[dict[str, Any]], column: str, kind: str | None) -> None:
-    """Turn one column's texts into booleans, numbers or strings, in place. Empty fields are left out."""
-    values = [row[column] for row in rows if row.get(column) not in (None, "")]
-    for maker in makers(kind):
+def json_rows(text: TextIO, path: Path) -> Iterator[Row]:
+    """One object per line; empty lines are skipped."""
+    for number, line in enumerate(text, 1):
+        if not line.strip():
+            continue
         try:
-            converted = {value: maker(value) for value in set(values)}
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise UsageError(
+                f"{path.name} line {number} is no JSON: {error}", "Write one object per line"
+            ) from error
+        if not isinstance(row, dict):
+            raise UsageError(f"{path.name} line {number} is no object", "Write one JSON object per line")
+        yield row
+
+
+def convert(rows: list[Row], column: str, kind: str | None) -> None:
+    """Turn one column's texts into booleans, numbers or strings, in place."""
+    if kind not in MAKERS:
+        raise UsageError(f"unknown type {kind!r}", "Types are number, string and bool")
+    texts = {row[column] for row in rows} - {None, ""}
+    for make in MAKERS[kind]:
+        try:
+            values = {text: make(text) for text in texts}
         except ValueError:
             continue
         for row in rows:
-            if row.get(column) in (None, ""):
-                row.pop(column, None)
+            value = values.get(row[column], ABSENT)
+            if value is ABSENT:
+                del row[column]
             else:
-                row[column] = converted[row[column]]
+                row[column] = value
         return
     raise UsageError(f"column {column} has values that are no {kind}", "Give another type with --types")
 
 
-def makers(kind: str | None) -> list[Any]:
-    known = {"bool": [boolean], "number": [int, number], "string": [str], None: [boolean, int, number, str]}
-    if kind not in known:
-        raise UsageError(f"unknown type {kind!r}", "Types are number, string and bool")
-    return known[kind]
-
-
 def boolean(text: str) -> bool:
+    """A bool, or ValueError."""
     try:
         return BOOLEANS[text.lower()]
     except KeyError:
         raise ValueError(text) from None
 
 
-def number(text: str) -> float:
+def whole(text: str) -> Any:
+    """An int, ABSENT for NaN, or ValueError."""
+    if INTEGER.fullmatch(text):
+        return int(text)
+    return absent(text)
+
+
+def decimal(text: str) -> Any:
+    """A finite float, ABSENT for NaN, or ValueError."""
+    if DECIMAL.fullmatch(text):
+        return finite(text)
+    return absent(text)
+
+
+def finite(text: str) -> Any:
+    """As Python reads it: a column that was called a number may have leading zeros or spaces."""
     value = float(text)
-    if value - value != 0:
-        raise ValueError(text)
-    return value
+    return value if value - value == 0 else absent(text)
 
 
-def schedule(
-    n: int, now_ms: int, *, times: list[int] | None, labels: bool, delay_rows: int | None, delay_ms: int | None
-) -> Iterator[Stamped]:
-    """Every event and label in order of time.
+def absent(text: str) -> Any:
+    """ABSENT for NaN, or ValueError."""
+    if text.strip().lower() in NOT_A_NUMBER:
+        return ABSENT
+    raise ValueError(text)
 
-    Without `times`, event i is stamped t0 + 2i ms with t0 = now − 2n ms. A label `delay_rows` = N late is stamped 1 ms
-    before event i + N, which is what River's `progressive_val_score(delay=N)` means; one `delay_ms` late that much
-    after its event.
-    """
-    start_ms = now_ms - STEP_MS * n
-    stamps = times if times is not None else [start_ms + STEP_MS * i for i in range(n)]
-    order = sorted(range(n), key=stamps.__getitem__) if times is not None else range(n)
-    records = [Stamped(stamps[row], row, False) for row in order]
-    if labels:
-        last_ms = records[-1].time_ms if records else now_ms
-        for place, event in enumerate(list(records)):
-            if delay_ms is not None:
-                due_ms = event.time_ms + delay_ms
-            else:
-                reveal = place + (delay_rows or 0)
-                due_ms = records[reveal].time_ms if reveal < n else last_ms + STEP_MS * (reveal - n + 1)
-                due_ms -= 1
-            records.append(Stamped(due_ms, event.row, True))
-        records.sort(key=lambda record: (record.time_ms, record.is_label))
-    yield from records
+
+MAKERS: dict[str | None, tuple[Callable[[str], Any], ...]] = {
+    "bool": (boolean,),
+    "number": (whole, decimal, finite),
+    "string": (str,),
+    None: (boolean, whole, decimal, str),
+}

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-import time as wall
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
-import orjson
+import msgspec
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from msgspec import UNSET
 
-from stream_app.errors import UsageError
+from stream_app.client.checks import check_id, encoded, encoded_key, epoch_ms
+from stream_app.client.connect import Kafka, arguments, connecting, unwritten
+from topics.placement import partition_for
 
-LONGEST_KEY_BYTES = 256
-LARGEST_VALUE_BYTES = 65_536  # the learner refuses larger ones before parsing
-FURTHEST_AHEAD_MS = 600_000  # of the topics' message.timestamp.after.max.ms
-UNSET = object()
+TUNING = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "linger_ms": 5,
+    "batch_size": 262_144,
+    "compression_type": "lz4",
+    "max_block_ms": 10_000,
+}
+CLOSE_WITHIN_S = 10.0
+
+__all__ = ["UNSET", "EventProducer", "SentCommand"]
+
+
+class SentCommand(msgspec.Struct):
+    """A command's id and its shards; each answers in `<app>.models` under `<shard>/command/<id>`."""
+
+    command_id: str
+    shards: list[int]
 
 
 class EventProducer:
-    """`send` an event, `label` it later; a context manager that flushes at its end.
+    """`send` an event, `label` it later; a context manager that flushes at its end. Thread-safe.
 
-    `kafka` is a bootstrap address or kafka-python's keyword arguments (`Settings.kafka.kafka_python()`).
+    `kafka` is a bootstrap address or kafka-python's keyword arguments (`Settings.kafka.kafka_python()`). What
+    was sent is written when `flush` returns; a record that could not be written raises at the next call.
 
     Raises:
-        UsageError: the record would be refused later; its remedy names the fix. Nothing was sent.
+        UsageError: the record would be refused later; the remedy names the fix and nothing was sent.
+        Refused: no broker, no topic or no right to write.
+        StreamAppError: the broker did not take a record in time; send again under the same ids.
     """
 
-    def __init__(self, app: str, kafka: str | Mapping[str, Any], **tuning: Any) -> None:
-        config = {"bootstrap_servers": kafka} if isinstance(kafka, str) else dict(kafka)
+    def __init__(self, app: str, kafka: Kafka, **tuning: Any) -> None:
         self.app = app
-        self.failed: Exception | None = None
-        options = {
-            "acks": "all", "enable_idempotence": True, "linger_ms": 5, "batch_size": 262_144, "compression_type": "lz4",
-            "max_block_ms": 30_000,
-        }  # fmt: skip
-        self.producer = KafkaProducer(**{**config, **options, **tuning})
+        self.failed: tuple[str, Exception] | None = None
+        with connecting(kafka):
+            self.producer = KafkaProducer(**{**arguments(kafka), **TUNING, **tuning})
 
     def send(
         self,
@@ -47,61 +63,96 @@ class EventProducer:
         label: Any = UNSET,
         time: int | datetime | None = None,
     ) -> str:
-        """Produce one event and give its id. `time`: event time in epoch ms or an aware datetime, default now."""
-        event_id = uuid4().hex if event_id is None else event_id
+        """Produce one event and give its id. `time`: epoch ms or an aware datetime; default now."""
+        if event_id is None:
+            event_id = uuid4().hex
+        else:
+            check_id(event_id)
         value: dict[str, Any] = {"v": 1, "event_id": event_id, "features": features}
         if label is not UNSET:
             value["label"] = label
-        self.produce("events", key, value, time)
+        self.write("events", encoded_key(key), value, epoch_ms(time))
         return event_id
 
     def label(
-        self, key: str, event_id: str, label: Any, weight: float | None = None, time: int | datetime | None = None
+        self,
+        key: str,
+        event_id: str,
+        label: Any,
+        weight: float | None = None,
+        time: int | datetime | None = None,
     ) -> None:
         """Produce one label under its event's key."""
+        check_id(event_id)
         value: dict[str, Any] = {"v": 1, "event_id": event_id, "label": label}
         if weight is not None:
             value["weight"] = weight
-        self.produce("labels", key, value, time)
+        self.write("labels", encoded_key(key), value, epoch_ms(time))
 
-    def command(self, command: str, shard: int, *, actor: str, reason: str, key: str | None = None) -> str:
-        """Command one shard and give the command's id; its outcome appears in `<app>.models`."""
+    def command(
+        self, command: str, *, actor: str, reason: str, shard: int | None = None, key: str | None = None
+    ) -> SentCommand:
+        """Command one shard, the shard of `key`, or all of them."""
         command_id = uuid4().hex
         value: dict[str, Any] = {
-            "v": 1, "command_id": command_id, "command": command, "shard": shard, "actor": actor, "reason": reason,
-        }  # fmt: skip
+            "v": 1,
+            "command_id": command_id,
+            "command": command,
+            "actor": actor,
+            "reason": reason,
+        }
+        shards = self.shards() if shard is None else [shard]
         if key is not None:
             value["key"] = key
-        future = self.producer.send(f"{self.app}.commands", orjson.dumps(value), command_id.encode(), partition=shard)
-        future.add_errback(self.note)
-        return command_id
+            shards = [partition_for(encoded_key(key), len(self.shards()))]
+        for number in shards:
+            self.write("commands", command_id.encode(), {**value, "shard": number}, None, number)
+        return SentCommand(command_id, shards)
 
-    def produce(self, topic: str, key: str, value: dict[str, Any], time: int | datetime | None) -> None:
+    def shards(self) -> list[int]:
+        """The application's shards, as the broker knows them."""
+        topic = f"{self.app}.commands"
+        try:
+            return sorted(self.producer.partitions_for(topic))
+        except KafkaError as error:
+            raise unwritten(topic, error) from error
+
+    def write(
+        self, name: str, key: bytes, value: dict[str, Any], time_ms: int | None, shard: int | None = None
+    ) -> None:
+        """Hand one record to the client; the partition follows from the key unless `shard` is given."""
+        self.complain()
+        topic = f"{self.app}.{name}"
+        body = encoded(value)
+        try:
+            future = self.producer.send(topic, body, key, partition=shard, timestamp_ms=time_ms)
+        except KafkaError as error:
+            raise unwritten(topic, error) from error
+        future.add_errback(self.note, topic)
+
+    def note(self, topic: str, error: Exception) -> None:
+        """Keep the first failure for the next call; runs in the client's thread."""
+        self.failed = self.failed or (topic, error)
+
+    def complain(self) -> None:
+        """Raise what was noted."""
         if self.failed is not None:
-            raise self.failed
-        encoded_key = check_key(key)
-        body = encode(value)
-        stamp = check_time(time)
-        future = self.producer.send(f"{self.app}.{topic}", body, encoded_key, timestamp_ms=stamp)
-        future.add_errback(self.note)
-
-    def note(self, error: Exception) -> None:
-        self.failed = error
+            topic, error = self.failed
+            raise unwritten(topic, error) from error
 
     def flush(self) -> None:
-        """Wait until all is acknowledged.
-
-        Raises:
-            KafkaError: a record could not be written; those before it may have been.
-        """
-        self.producer.flush()
-        if self.failed is not None:
-            raise self.failed
+        """Wait until all that was sent is written."""
+        try:
+            self.producer.flush()
+        except KafkaError as error:
+            raise unwritten(f"{self.app}.*", error) from error
+        self.complain()
 
     def close(self) -> None:
-        self.producer.close()
+        """Let go of the connection; what is still on its way has ten seconds."""
+        self.producer.close(timeout=CLOSE_WITHIN_S)
 
-    def __enter__(self) -> EventProducer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -112,47 +163,3 @@ class EventProducer:
                 self.flush()
         finally:
             self.close()
-
-
-def check_key(key: str) -> bytes:
-    if not isinstance(key, str) or not key:
-        raise UsageError("a record needs a key, the entity that it is about", "Pass a non-empty string as key")
-    encoded = key.encode()
-    if len(encoded) > LONGEST_KEY_BYTES or b"\x00" in encoded:
-        raise UsageError(
-            f"the key has {len(encoded)} bytes or a NUL", f"Use at most {LONGEST_KEY_BYTES} bytes without NUL"
-        )
-    return encoded
-
-
-def encode(value: dict[str, Any]) -> bytes:
-    for name, part in value.get("features", {}).items():
-        if isinstance(part, float) and part - part != 0:
-            raise UsageError(f"feature {name!r} is {part}, which JSON cannot carry", "Leave the feature out")
-    label = value.get("label")
-    if isinstance(label, float) and label - label != 0:
-        raise UsageError(f"the label is {label}, which JSON cannot carry", "Send a finite number")
-    try:
-        body = orjson.dumps(value)
-    except TypeError as error:
-        raise UsageError(f"the record is no JSON: {error}", "Send numbers, strings and booleans") from error
-    if len(body) > LARGEST_VALUE_BYTES:
-        raise UsageError(f"the record has {len(body)} bytes", f"Keep it within {LARGEST_VALUE_BYTES} bytes")
-    return body
-
-
-def check_time(time: int | datetime | None) -> int | None:
-    """Epoch ms; a stamp in microseconds or far ahead would drag the shard's log time with it."""
-    if time is None:
-        return None
-    if isinstance(time, datetime):
-        if time.tzinfo is None:
-            raise UsageError("the time has no time zone", "Pass an aware datetime or epoch milliseconds")
-        time = int(time.timestamp() * 1000)
-    ahead_ms = time - wall.time_ns() // 1_000_000
-    if ahead_ms > FURTHEST_AHEAD_MS:
-        raise UsageError(
-            f"the time {time} lies {ahead_ms // 1000} s ahead",
-            "Pass epoch milliseconds (not micro- or nanoseconds), at most 10 minutes ahead",
-        )
-    return max(0, time)

@@ -1,0 +1,95 @@
+"""What is refused before it leaves, each with its fix: the learner could only dead-letter it later."""
+
+from __future__ import annotations
+
+import time as wall
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from stream_app.errors import UsageError
+from topics.catalog import FURTHEST_AHEAD_MS
+from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES
+
+JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+LONGEST_ID_BYTES = 256
+
+
+def encoded_key(key: Any) -> bytes:
+    """The entity's name as the learner takes it."""
+    if not isinstance(key, str) or not key:
+        raise UsageError(
+            "a record needs a key, the entity that it is about", "Pass a non-empty string as key"
+        )
+    encoded = utf8(key, "the key")
+    if len(encoded) > LONGEST_KEY_BYTES or b"\x00" in encoded:
+        raise UsageError(
+            f"the key has {len(encoded)} bytes or holds a NUL",
+            f"Use at most {LONGEST_KEY_BYTES} bytes without NUL; hash what is longer",
+        )
+    return encoded
+
+
+def check_id(event_id: Any) -> None:
+    """An event's id: what joins its label, and what drops its repeats."""
+    if not isinstance(event_id, str) or not event_id:
+        raise UsageError(
+            "an event id is a non-empty string", "Pass event_id as str, or leave it out for a new one"
+        )
+    if len(event_id) * 4 > LONGEST_ID_BYTES and len(utf8(event_id, "the event id")) > LONGEST_ID_BYTES:
+        raise UsageError("the event id is too long", f"Use at most {LONGEST_ID_BYTES} bytes")
+
+
+def encoded(value: dict[str, Any]) -> bytes:
+    """A record's JSON."""
+    for name, part in value.get("features", {}).items():
+        if isinstance(part, float) and part - part != 0:
+            raise UsageError(f"feature {name!r} is {part}, which JSON cannot carry", "Leave the feature out")
+    for name in ("label", "weight"):
+        part = value.get(name)
+        if isinstance(part, float) and part - part != 0:
+            raise UsageError(f"the {name} is {part}, which JSON cannot carry", "Send a finite number")
+    try:
+        body = orjson.dumps(value, option=JSON_OPTIONS)
+    except TypeError as error:
+        raise UsageError(
+            f"the record is no JSON ({error})", "Send numbers within 64 bits, strings and booleans"
+        ) from error
+    if len(body) > LARGEST_VALUE_BYTES:
+        raise UsageError(
+            f"the record has {len(body)} bytes",
+            f"Keep it within {LARGEST_VALUE_BYTES} bytes: fewer or smaller features",
+        )
+    return body
+
+
+def epoch_ms(time: int | datetime | None) -> int | None:
+    """Event time for the record's stamp; one far ahead would drag the shard's log time with it."""
+    if time is None:
+        return None
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise UsageError("the time has no time zone", "Pass an aware datetime, or epoch milliseconds")
+        time = round(time.timestamp() * 1000)
+    if not isinstance(time, int):
+        raise UsageError(
+            f"the time is a {type(time).__name__}", "Pass an aware datetime, or epoch milliseconds as int"
+        )
+    ahead_ms = time - wall.time_ns() // 1_000_000
+    if ahead_ms > FURTHEST_AHEAD_MS:
+        raise UsageError(
+            f"the time {time} lies {ahead_ms // 1000} s ahead",
+            "Pass epoch milliseconds (not micro- or nanoseconds), at most 10 minutes ahead",
+        )
+    return max(0, time)  # a stamp of -1 means none to Kafka; log time raises what is older than itself anyway
+
+
+def utf8(text: str, what: str) -> bytes:
+    """The text's bytes."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{what} holds a lone surrogate", "Decode it as UTF-8 where it comes from"
+        ) from error

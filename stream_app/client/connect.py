@@ -1,0 +1,61 @@
+"""kafka-python's clients, and what their failures mean to the person who called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kafka.errors import (
+    AuthorizationError,
+    InvalidTimestampError,
+    KafkaError,
+    KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
+)
+
+from stream_app.errors import Refused, StreamAppError
+
+Kafka = str | Mapping[str, Any]  # a bootstrap address, or kafka-python's keyword arguments
+CONNECT_WITHIN_MS = 10_000
+
+
+def arguments(kafka: Kafka) -> dict[str, Any]:
+    """Keyword arguments for a client that gives up on an absent broker within ten seconds."""
+    given = {"bootstrap_servers": kafka} if isinstance(kafka, str) else dict(kafka)
+    return {"bootstrap_timeout_ms": CONNECT_WITHIN_MS, **given}
+
+
+@contextmanager
+def connecting(kafka: Kafka) -> Iterator[None]:
+    """Around the making of a client.
+
+    Raises:
+        Refused: no broker answers, or it does not let us in.
+    """
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        servers = arguments(kafka)["bootstrap_servers"]
+        raise Refused(
+            f"no Kafka broker answers at {servers if isinstance(servers, str) else ','.join(servers)} "
+            f"({type(error).__name__})",
+            "Start it (`stream-app services up`), or correct STREAM_APP_KAFKA__… (address, TLS, SASL)",
+        ) from error
+
+
+def unwritten(topic: str, error: Exception) -> StreamAppError:
+    """What to raise when a record could not be written."""
+    if isinstance(error, UnknownTopicOrPartitionError) or "metadata" in str(error):
+        return Refused(f"there is no topic {topic}", "Run `stream-app topics create MODULE:APP`")
+    if isinstance(error, AuthorizationError):
+        return Refused(f"the broker does not let us write {topic}", "Grant this principal Write on it")
+    if isinstance(error, InvalidTimestampError):
+        return Refused(
+            f"the broker finds a time of {topic} too far ahead", "Set this machine's clock, or the broker's"
+        )
+    waited = " in time" if isinstance(error, KafkaTimeoutError) else ""
+    return StreamAppError(
+        f"a record of {topic} was not written{waited} ({type(error).__name__})",
+        "Check the broker, then send again under the same event_id: repeats are dropped",
+    )

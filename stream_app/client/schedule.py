@@ -1,0 +1,92 @@
+"""When each record of a file happens: events and labels stamped, and put in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from stream_app.errors import UsageError
+
+STEP_MS = 2  # events are 2 ms apart, so that a label fits strictly between two of them
+
+
+class Stamped(msgspec.Struct, gc=False):
+    """One record to produce: the event of a row, or its label."""
+
+    time_ms: int
+    is_label: bool
+    row: int
+
+
+def schedule(
+    n: int,
+    now_ms: int,
+    *,
+    times: Sequence[int] | None = None,
+    labels: bool = False,
+    delay_rows: int = 0,
+    delay_ms: int | None = None,
+) -> list[Stamped]:
+    """Every event and label in order of time; at one instant events come first.
+
+    Without `times`, event i is stamped t0 + 2i ms with t0 = now − 2n ms. A label `delay_rows` = N late is
+    stamped 1 ms before event i + N, at t0 + 2(i + N) − 1 ms, which is what River's
+    `progressive_val_score(delay=N)` means. One `delay_ms` late is stamped that much after its event, and t0
+    lies as much earlier, so that no stamp is ahead.
+
+    With `times`, a label never precedes its own event: where events share a stamp, it comes late.
+    """
+    start_ms = now_ms - STEP_MS * n - (delay_ms or 0)
+    stamps = times if times is not None else range(start_ms, start_ms + STEP_MS * n, STEP_MS)
+    order = sorted(range(n), key=stamps.__getitem__)
+    records = [Stamped(stamps[row], False, row) for row in order]
+    if labels:
+        records += [
+            Stamped(label_ms(place, row, order, stamps, times is not None, delay_rows, delay_ms), True, row)
+            for place, row in enumerate(order)
+        ]
+        records.sort(key=lambda record: (record.time_ms, record.is_label))
+    return records
+
+
+def label_ms(
+    place: int,
+    row: int,
+    order: Sequence[int],
+    stamps: Sequence[int],
+    given: bool,
+    delay_rows: int,
+    delay_ms: int | None,
+) -> int:
+    """The stamp of the label of `row`, which is the event at `place` in the order of time."""
+    if delay_ms is not None:
+        return stamps[row] + delay_ms
+    reveal = place + delay_rows
+    last = len(order) - 1
+    after_end_ms = STEP_MS * max(0, reveal - last)
+    due_ms = stamps[order[min(reveal, last)]] + after_end_ms - 1
+    return max(due_ms, stamps[row]) if given else due_ms
+
+
+def epoch_ms(value: Any, column: str) -> int:
+    """A time column's value: epoch milliseconds, or an ISO 8601 text with its offset.
+
+    Raises:
+        UsageError: neither.
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = None
+        if moment is not None and moment.tzinfo is not None:
+            return round(moment.timestamp() * 1000)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        return round(value)
+    raise UsageError(
+        f"{value!r} in column {column} is no time",
+        "Use epoch milliseconds, or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
+    )
