@@ -60,7 +60,7 @@ class Ids:
         """Remember a new id; the caller has checked that it is new."""
         if now_ms >= self.current_until_ms:
             self.rotate(now_ms)
-        elif len(self.current) * (BUCKETS + 1) >= self.limit:
+        elif (len(self.current) + 1) * (BUCKETS + 1) > self.limit:
             self.make_room()
         self.current[event_id] = (content, label)
 
