@@ -135,9 +135,9 @@ class ViewStats(msgspec.Struct):
 
 
 class SnapshotStats(msgspec.Struct):
-    """The newest snapshot; `too_dear` when cost and recovery bounds cannot both be met."""
+    """The newest snapshot, null before the first; `too_dear`: its cost and recovery bounds cannot both be met."""
 
-    seq: int
+    seq: int | None
     age_s: float | None
     bytes: int
     cost_s: float

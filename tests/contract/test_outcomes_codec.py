@@ -54,6 +54,7 @@ WHOLE = {
     "trailing NUL": event() + b"\x00",
     "two objects": event() + event(),
     "cut short": event()[:-1],
+    "400 digits in a string, cut short": b'{"x": "' + b"9" * 400,
     "trailing comma": event('{"x": 1,}'),
     "single quotes": event().replace(b'"', b"'"),
     "missing event_id": b'{"features": {"x": 1}}',
@@ -62,7 +63,7 @@ WHOLE = {
     "features null": event("null"),
     "brackets only": b"[" * 60_000,
     "quotes only": b'"' * 60_000,
-    "escapes only": b'{"a": "' + b'\\"' * 30_000,
+    "brackets and escapes": b"[" * 200 + b'"' + b'\\"' * 30_000,
 }
 PICKLES = {
     f"pickle protocol {n}": pickle.dumps({"event_id": "a", "features": {"x": 1}}, n)
@@ -146,6 +147,12 @@ def test_malformed_events_are_rejected_as_such(name: str) -> None:
     assert isinstance(found, Rejected)
     assert found.reason == reasons.MALFORMED
     assert 10 < len(found.message) < 300
+
+
+def test_nothing_is_told_apart_from_emptiness() -> None:
+    """A tombstone in an input is named as one, for it looks empty in every tool."""
+    assert decode_event(None) == (reasons.MALFORMED, "the value is null (a tombstone); send a JSON object")
+    assert decode_event(b"") == (reasons.MALFORMED, "the value is empty; send a JSON object")
 
 
 @pytest.mark.parametrize("place", PLACES)
