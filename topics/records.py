@@ -135,7 +135,7 @@ class ViewStats(msgspec.Struct):
 
 
 class SnapshotStats(msgspec.Struct):
-    """The newest snapshot, null before the first; `too_dear`: its cost and recovery bounds cannot both be met."""
+    """The newest snapshot, null before the first; `too_dear`: its cost breaks a bound."""
 
     seq: int | None
     age_s: float | None

