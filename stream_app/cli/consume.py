@@ -24,6 +24,7 @@ WHAT = (
     "labels",
     "commands",
 )
+SURELY_PRINTABLE = 200  # brackets; orjson writes 254 levels
 
 
 @app.command()
@@ -85,13 +86,16 @@ def text(value: bytes | None) -> Any:
 
 
 def parsed(value: bytes | None) -> Any:
-    """Bytes as JSON where they are JSON."""
+    """Bytes as JSON where that can be printed again: orjson reads deeper nests than it writes."""
     if value is None:
         return None
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
+        found = orjson.loads(value)
+        if value.count(b"[") + value.count(b"{") > SURELY_PRINTABLE:
+            orjson.dumps([found])
+    except (orjson.JSONDecodeError, TypeError):
         return as_base64(value)
+    return found
 
 
 def as_base64(value: bytes) -> dict[str, str]:

@@ -1,0 +1,164 @@
+"""`stream-app dlq ls|show|retry MODULE:APP`: dead letters."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import typer
+
+from stream_app.cli.consume import parsed, text
+from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.errors import UsageError
+from topics.reasons import REASONS
+
+if TYPE_CHECKING:
+    from stream_app.client.letters import DeadLetter
+
+app = typer.Typer(no_args_is_help=True, help="List, show and retry dead letters.")
+TARGET = typer.Argument(..., metavar="MODULE:APP")
+JSON = typer.Option(False, "--json", help="One JSON object per line.")
+REASON = typer.Option(None, "--reason", metavar="R", help="Only letters of this reason; may be repeated.")
+MOST_RETRIES = 3
+
+
+@app.command()
+def ls(target: str = TARGET, json: bool = JSON) -> None:
+    """How many there are of each reason, the newest of each, and what to do about it."""
+    by_reason: dict[str, list[DeadLetter]] = {}
+    for letter in letters_of(target):
+        by_reason.setdefault(letter.reason, []).append(letter)
+    for reason in sorted(by_reason, key=lambda name: -len(by_reason[name])):
+        found = by_reason[reason]
+        newest = max(found, key=lambda letter: letter.time_ms)
+        fix = remedy(reason)
+        if json:
+            print_json({"reason": reason, "count": len(found), "newest": as_json(newest), "fix": fix})
+        else:
+            sys.stdout.write(
+                f"{len(found):>7,} {reason}: {newest.message} (newest {newest.place}, {moment(newest)})\n"
+            )
+            sys.stdout.write(f"        fix: {fix}\n")
+    if not by_reason and not json:
+        sys.stdout.write("no dead letters\n")
+
+
+@app.command()
+def show(
+    target: str = TARGET,
+    place: str | None = typer.Argument(
+        None, metavar="[PARTITION:OFFSET]", help="One letter; default the newest."
+    ),
+    newest: int = typer.Option(10, "-n", min=1, help="How many of the newest."),
+    reason: list[str] | None = REASON,
+    json: bool = JSON,
+) -> None:
+    """Letters with the record as it came, the newest last."""
+    found = chosen(letters_of(target), [place] if place else [], reason)
+    for letter in sorted(found, key=lambda letter: letter.time_ms)[-newest:]:
+        shown = as_json(letter)
+        if json:
+            print_json(shown)
+        else:
+            sys.stdout.write(f"{letter.place} {moment(letter)} {letter.reason}: {letter.message}\n")
+            sys.stdout.write(
+                f"  from    {letter.source_topic} {letter.source_partition}:{letter.source_offset}\n"
+            )
+            for name in ("key", "value", "headers"):
+                sys.stdout.write(f"  {name:7} {orjson.dumps(shown[name]).decode()}\n")
+
+
+@app.command()
+def retry(
+    target: str = TARGET,
+    places: list[str] | None = typer.Argument(None, metavar="[PARTITION:OFFSET]..."),
+    reason: list[str] | None = REASON,
+    everything: bool = typer.Option(False, "--all", help="All letters."),
+    force: bool = typer.Option(False, help=f"Also what was retried {MOST_RETRIES} times."),
+    json: bool = JSON,
+) -> None:
+    """Send records back to the topic they came from, unchanged; what fails again becomes a new letter."""
+    from stream_app.client.letters import Returns
+
+    if not (places or reason or everything):
+        raise UsageError("nothing is chosen", "Name letters (PARTITION:OFFSET), --reason R, or --all")
+    definition, settings = load_app(target), settings_for()
+    found = chosen(letters_of(target), places or [], reason)
+    returns = Returns(definition.name, settings.kafka.kafka_python())
+    counts = {"sent": 0, "exhausted": 0, "foreign": 0}
+    try:
+        for letter in found:
+            tired = letter.retries >= MOST_RETRIES and not force
+            counts["exhausted" if tired else "sent" if returns.send(letter) else "foreign"] += 1
+    finally:
+        returns.close()
+    if json:
+        print_json(counts)
+        return
+    sys.stdout.write(f"sent {counts['sent']:,} back\n")
+    if counts["exhausted"]:
+        sys.stdout.write(
+            f"left {counts['exhausted']:,} that failed {MOST_RETRIES} retries (--force sends them)\n"
+        )
+    if counts["foreign"]:
+        sys.stdout.write(f"left {counts['foreign']:,} whose source is no input of {definition.name}\n")
+
+
+def letters_of(target: str) -> list[DeadLetter]:
+    """All dead letters of an application."""
+    from stream_app.client.letters import dead_letters
+
+    definition, settings = load_app(target), settings_for()
+    return list(dead_letters(definition.name, settings.kafka.kafka_python()))
+
+
+def chosen(letters: list[DeadLetter], places: list[str], reasons: list[str] | None) -> list[DeadLetter]:
+    """The letters of these places and reasons.
+
+    Raises:
+        UsageError: a place where no letter stands.
+    """
+    missing = set(places) - {letter.place for letter in letters}
+    if missing:
+        raise UsageError(
+            f"no dead letter stands at {', '.join(sorted(missing))}", "`stream-app dlq show` lists the places"
+        )
+    return [
+        letter
+        for letter in letters
+        if (not places or letter.place in places) and (not reasons or letter.reason in reasons)
+    ]
+
+
+def as_json(letter: DeadLetter) -> dict[str, Any]:
+    """A letter as it is printed."""
+    return {
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp_ms": letter.time_ms,
+        "reason": letter.reason,
+        "message": letter.message,
+        "stage": letter.stage,
+        "source": {
+            "topic": letter.source_topic,
+            "partition": letter.source_partition,
+            "offset": letter.source_offset,
+        },
+        "retries": letter.retries,
+        "key": text(letter.key),
+        "value": parsed(letter.value),
+        "headers": {name: text(value) for name, value in letter.headers},
+    }
+
+
+def remedy(reason: str) -> str:
+    """What a person does about a reason."""
+    known = REASONS.get(reason)
+    return known.remedy if known else "this version does not know the reason; upgrade it"
+
+
+def moment(letter: DeadLetter) -> str:
+    """When the letter was written, in UTC."""
+    return datetime.fromtimestamp(letter.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
