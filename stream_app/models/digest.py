@@ -9,6 +9,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 import numpy as np
+from river import proba
 
 ATOMS = (type(None), bool, int, str, bytes, complex)
 
@@ -17,7 +18,8 @@ def structural_digest(obj: Any) -> str:
     """Hex digest over a canonical walk: types, values by bits, dictionaries in order, sets free of order.
 
     Shared references count by the place of their first visit, so that aliasing shows too. Equal behaviour in two
-    processes gives equal digests, and so does a pickle round trip.
+    processes gives equal digests, and so does a pickle round trip. The dice of River's distributions are left out: they
+    serve `sample()` alone, which no model calls, and trees and naive Bayes make them without a seed.
     """
     walk = Walk()
     walk.visit(obj)
@@ -113,6 +115,8 @@ class Walk:
             self.tell("global", parts)
             return []
         function, arguments, state, items, pairs = (*parts, None, None, None)[:5]
+        if isinstance(obj, proba.base.Distribution) and isinstance(state, dict) and "_rng" in state:
+            state = {name: part for name, part in state.items() if name != "_rng"}
         children: list[Any] = [function, arguments]
         if isinstance(state, dict):
             children.append(dict(sorted(state.items(), key=lambda pair: str(pair[0]))))
