@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import typer
 
-from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.cli.context import load_app, print_json, printable, settings_for
 from stream_app.errors import UsageError
 
 app = typer.Typer()
@@ -58,7 +58,9 @@ def consume(
                     print_json(line)
                 else:
                     place = f"{line['partition']}:{line['offset']}"
-                    sys.stdout.write(f"{place}\t{line['key']}\t{orjson.dumps(line['value']).decode()}\n")
+                    sys.stdout.write(
+                        f"{place}\t{printable(str(line['key']))}\t{orjson.dumps(line['value']).decode()}\n"
+                    )
         except KeyboardInterrupt:
             sys.stderr.write("stopped\n")
 

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from stream_app.cli.consume import parsed, text
-from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.cli.context import load_app, print_json, printable, settings_for
 from stream_app.errors import UsageError
 from topics.reasons import REASONS
 
@@ -22,6 +22,7 @@ TARGET = typer.Argument(..., metavar="MODULE:APP")
 JSON = typer.Option(False, "--json", help="One JSON object per line.")
 REASON = typer.Option(None, "--reason", metavar="R", help="Only letters of this reason; may be repeated.")
 MOST_RETRIES = 3
+SHOWN = 1_000  # characters of a value for a person; --json prints all
 
 
 @app.command()
@@ -37,9 +38,8 @@ def ls(target: str = TARGET, json: bool = JSON) -> None:
         if json:
             print_json({"reason": reason, "count": len(found), "newest": as_json(newest), "fix": fix})
         else:
-            sys.stdout.write(
-                f"{len(found):>7,} {reason}: {newest.message} (newest {newest.place}, {moment(newest)})\n"
-            )
+            told = f"{printable(newest.message)} (newest {newest.place}, {moment(newest)})"
+            sys.stdout.write(f"{len(found):>7,} {printable(reason)}: {told}\n")
             sys.stdout.write(f"        fix: {fix}\n")
     if not by_reason and not json:
         sys.stdout.write("no dead letters\n")
@@ -62,12 +62,11 @@ def show(
         if json:
             print_json(shown)
         else:
-            sys.stdout.write(f"{letter.place} {moment(letter)} {letter.reason}: {letter.message}\n")
-            sys.stdout.write(
-                f"  from    {letter.source_topic} {letter.source_partition}:{letter.source_offset}\n"
-            )
+            why = printable(f"{letter.reason}: {letter.message}")
+            source = printable(f"{letter.source_topic} {letter.source_partition}:{letter.source_offset}")
+            sys.stdout.write(f"{letter.place} {moment(letter)} {why}\n  from    {source}\n")
             for name in ("key", "value", "headers"):
-                sys.stdout.write(f"  {name:7} {orjson.dumps(shown[name]).decode()}\n")
+                sys.stdout.write(f"  {name:7} {orjson.dumps(shown[name]).decode()[:SHOWN]}\n")
 
 
 @app.command()

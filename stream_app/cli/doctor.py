@@ -1,0 +1,217 @@
+"""`stream-app doctor [MODULE:APP]`: what is off, each with its fix.
+
+Kafka tells its time to nobody, so the broker's clock is not among the checks; a producer whose clock differs
+too much is told so by the broker's refusal.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import typer
+
+from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.errors import StreamAppError
+
+if TYPE_CHECKING:
+    from stream_app.adapters.kafka_admin import TopicAdmin
+    from stream_app.application import Application
+    from stream_app.settings import Settings
+
+app = typer.Typer()
+OK, WARN, FAIL = "ok", "warn", "fail"
+PACKAGES = ("river", "confluent-kafka", "kafka-python", "redis", "msgspec", "orjson", "numpy")
+# What kafka-python takes along if it is there: module → what its absence means.
+ACCELERATORS = {
+    "crc32c": (WARN, "checksums cost 35 µs a record instead of 1", "crc32c"),
+    "lz4": (FAIL, "producers cannot compress", "lz4"),
+    "zstandard": (WARN, "topics compressed with zstd cannot be read", "zstd"),
+}
+MOST_SKEW_MS = 1_000
+LEAST_FREE_BYTES = 1 << 30
+LONG_LAG = 100_000  # records; some seconds of work for a linear model, minutes for a forest
+
+
+class Check(msgspec.Struct):
+    """One line of the report; `fix` is empty where nothing is to be done."""
+
+    check: str
+    state: str
+    detail: str
+    fix: str = ""
+
+
+@app.command()
+def doctor(
+    target: str | None = typer.Argument(
+        None, metavar="[MODULE:APP]", help="Its topics and lag are checked too."
+    ),
+    json: bool = typer.Option(False, "--json", help="One JSON object per check."),
+) -> None:
+    """Check versions, servers, clock, topics and lag; exit 1 if a check fails."""
+    failed = False
+    for found in checks(target):
+        failed = failed or found.state == FAIL
+        if json:
+            print_json(msgspec.structs.asdict(found))
+            continue
+        sys.stdout.write(f"{found.state:4}  {found.check}: {found.detail}\n")
+        if found.fix:
+            sys.stdout.write(f"      fix: {found.fix}\n")
+    if failed:
+        raise typer.Exit(1)
+
+
+def checks(target: str | None) -> Iterator[Check]:
+    """All of them, in the order in which a person would mend."""
+    yield from packages()
+    definition: Application | None = None
+    if target:
+        try:
+            definition = load_app(target)
+            yield Check("definition", OK, f"{definition.name}, {definition.shards} shards")
+        except StreamAppError as error:
+            yield failure("definition", error)
+    yield from kafka(definition)
+    yield from redis()
+
+
+def packages() -> Iterator[Check]:
+    """Versions, and what kafka-python needs to be quick."""
+    yield Check("python", OK, f"{platform.python_version()} on {platform.platform(terse=True)}")
+    for name in PACKAGES:
+        try:
+            yield Check(name, OK, version(name))
+        except PackageNotFoundError:
+            yield Check(name, FAIL, "is not installed", f"pip install {name}")
+    for module, (state, meaning, extra) in ACCELERATORS.items():
+        if find_spec(module):
+            yield Check(module, OK, "present")
+        else:
+            yield Check(module, state, f"is missing: {meaning}", f"pip install 'kafka-python[{extra}]'")
+
+
+def kafka(definition: Application | None) -> Iterator[Check]:
+    """The brokers, and what of the definition lies on them."""
+    from stream_app.adapters.kafka_admin import TopicAdmin
+
+    try:
+        settings = settings_for()
+        yield from storage(settings)
+        with TopicAdmin(settings.kafka.kafka_python()) as admin:
+            brokers = admin.brokers()
+            yield replicas(settings, brokers)
+            if definition is not None:
+                yield from topics(definition, settings, admin)
+                yield lag(definition, admin)
+    except StreamAppError as error:
+        yield failure("kafka", error)
+
+
+def replicas(settings: Settings, brokers: list[str]) -> Check:
+    """Enough brokers for the replicas, and replicas enough to lose one."""
+    detail = f"{len(brokers)} brokers: {', '.join(brokers)}"
+    wanted = settings.kafka.replication
+    if len(brokers) < wanted:
+        return Check("kafka", FAIL, detail, f"Start {wanted} brokers, or lower STREAM_APP_KAFKA__REPLICATION")
+    if len(brokers) > 1 and wanted == 1:
+        fix = "Set STREAM_APP_KAFKA__REPLICATION=3 and MIN_INSYNC=2: one copy dies with its broker"
+        return Check("kafka", WARN, detail, fix)
+    return Check("kafka", OK, detail)
+
+
+def topics(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
+    """Each difference between the topics and their declaration."""
+    from stream_app.wiring import catalog_for
+
+    catalog = catalog_for(definition, settings)
+    found = admin.check(catalog)
+    for mismatch in found:
+        state = FAIL if mismatch.grave else WARN
+        yield Check("topics", state, f"{mismatch.topic}: {mismatch.what}", mismatch.fix)
+    if not found:
+        yield Check("topics", OK, f"{len(list(catalog))} as declared")
+
+
+def lag(definition: Application, admin: TopicAdmin) -> Check:
+    """What the learners have not read yet, and whether there is one."""
+    group = admin.group(definition.name)
+    behind = 0
+    for name in ("events", "labels", "commands"):
+        topic = f"{definition.name}.{name}"
+        if topic in admin.describe([topic]):
+            for partition, end in enumerate(admin.ends(topic, definition.shards)):
+                behind += max(0, end - group.positions.get((topic, partition), 0))
+    detail = f"{behind:,} records behind, {group.members} learners"
+    if behind and not group.members:
+        return Check("lag", WARN, detail, "Start one: `stream-app learn MODULE:APP`")
+    if behind > LONG_LAG:
+        return Check(
+            "lag", WARN, detail, "Start more learners, up to one per shard; or wait while it catches up"
+        )
+    return Check("lag", OK, detail)
+
+
+def storage(settings: Settings) -> Iterator[Check]:
+    """Signing keys and the place of snapshots."""
+    if settings.signing.keys:
+        yield Check("signing", OK, f"{len(settings.signing.keys)} keys")
+    else:
+        fix = (
+            "Set STREAM_APP_SIGNING__KEYS to the output of `openssl rand -hex 32`, the same for all learners"
+        )
+        yield Check("signing", FAIL, "no key: snapshots can be neither written nor trusted", fix)
+    url = settings.snapshots.url
+    if not url:
+        fix = "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
+        yield Check("snapshots", FAIL, "no place is set", fix)
+    elif "://" in url:
+        yield Check("snapshots", OK, url.split("@")[-1])
+    else:
+        yield room(Path(url))
+
+
+def room(directory: Path) -> Check:
+    """Space where snapshots lie; the directory itself is made at the first one."""
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    detail = f"{directory}, {free >> 20:,} MiB free"
+    if free < LEAST_FREE_BYTES:
+        return Check("snapshots", WARN, detail, "Make room: a learner that cannot write one recovers slowly")
+    return Check("snapshots", OK, detail)
+
+
+def redis() -> Iterator[Check]:
+    """The view's server: there, keeping what it is told, and of our time."""
+    from stream_app.adapters.redis_admin import redis_facts
+
+    try:
+        settings = settings_for(kafka=False, redis=True).redis
+        facts = redis_facts(settings.url.get_secret_value(), settings.client_kwargs())
+    except StreamAppError as error:
+        yield failure("redis", error)
+        return
+    yield Check("redis", OK, f"{facts.version}, {facts.round_trip_ms:.1f} ms away")
+    if facts.eviction.startswith("allkeys"):
+        fix = "CONFIG SET maxmemory-policy noeviction: stamps and models must never be evicted"
+        yield Check("eviction", FAIL, facts.eviction, fix)
+    else:
+        yield Check("eviction", OK, facts.eviction or "unknown")
+    skew = f"Redis is {facts.skew_ms:+.0f} ms from this machine"
+    if abs(facts.skew_ms) > MOST_SKEW_MS:
+        yield Check("clock", WARN, skew, "Run NTP on both: staleness and lag in seconds would be wrong")
+    else:
+        yield Check("clock", OK, skew)
+
+
+def failure(name: str, error: StreamAppError) -> Check:
+    """A check that could not be made."""
+    return Check(name, FAIL, error.message, error.remedy)
