@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any
 
 BUCKETS = 4
-NO_LABEL = "\x00no-label"  # no JSON label equals it: labels with NUL are refused as keys, and it is never stored
+NO_LABEL = None  # null is no label, and None alone is the same object again after a snapshot
 
 
 class Ids:
