@@ -174,7 +174,7 @@ def check_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Rejecte
         return None
     if len(headers) > MOST_HEADERS:
         return Rejected(reasons.TOO_LARGE, f"{len(headers)} headers, {MOST_HEADERS} are allowed")
-    size = sum(len(name) + len(value or b"") for name, value in headers)
+    size = sum(len(name.encode()) + len(value or b"") for name, value in headers)
     if size > LARGEST_HEADERS_BYTES:
         text = f"the headers have {size} bytes, {LARGEST_HEADERS_BYTES} are allowed"
         return Rejected(reasons.TOO_LARGE, text)

@@ -189,6 +189,7 @@ def test_large_values_are_rejected_before_parsing(value: bytes) -> None:
 
 def test_a_value_at_the_bound_is_accepted() -> None:
     """64 KiB are allowed, one byte more is not."""
+    assert LARGEST_VALUE_BYTES == 64 * 1024
     filled = event('{"x": "' + "a" * (LARGEST_VALUE_BYTES - len(event('{"x": ""}'))) + '"}')
     assert len(filled) == LARGEST_VALUE_BYTES
     assert isinstance(decode_event(filled), Event)
@@ -283,7 +284,10 @@ def test_good_keys() -> None:
     assert decode_key("한/é".encode()) == "한/é"
 
 
-@pytest.mark.parametrize("headers", [[("h", b"")] * 65, [("h", b"a" * 16_384)], [("h" * 16_385, None)]])
+@pytest.mark.parametrize(
+    "headers",
+    [[("h", b"")] * 65, [("h", b"a" * 16_384)], [("h" * 16_385, None)], [("한" * 5_462, None)]],
+)
 def test_many_or_giant_headers_are_too_large(headers: list[tuple[str, bytes | None]]) -> None:
     """More than 64 headers, or 16 KiB of names and values, are `too-large`."""
     found = check_headers(headers)

@@ -35,7 +35,7 @@ def test_every_topic_has_a_partition_for_each_shard(topics: Catalog) -> None:
 
 def test_event_time_never_deletes_or_rolls(topics: Catalog) -> None:
     """Where a record's stamp is event time, neither retention nor segments go by time."""
-    for spec in (topics.events, topics.labels, topics.commands, topics.predictions):
+    for spec in (topics.events, topics.labels, topics.commands, topics.predictions, topics.alerts):
         assert spec.config["message.timestamp.type"] == "CreateTime"
         assert spec.config["retention.ms"] == "-1"
         assert spec.config["retention.bytes"] == "1000"
@@ -80,8 +80,17 @@ def test_models_are_compacted(topics: Catalog) -> None:
 
 
 def test_stats_segments_are_a_fraction_of_their_bound(topics: Catalog) -> None:
-    """The active segment is never deleted, so a bound below a segment's size would not bound."""
+    """The active segment is never deleted, so a bound below a segment's size would not bound; time does not."""
+    assert topics.stats.config["retention.ms"] == "-1"
     assert int(topics.stats.config["segment.bytes"]) * 4 <= int(topics.stats.config["retention.bytes"])
+
+
+def test_a_declaration_cannot_be_changed_after_it_was_made(topics: Catalog) -> None:
+    """What was created and what is checked later are one and the same."""
+    with pytest.raises(AttributeError):
+        topics.events.partitions = 4  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        topics.events = topics.labels  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", ["a", "0", "fraud-eu_2", "a" * 100])
