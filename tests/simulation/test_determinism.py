@@ -115,6 +115,7 @@ def runs_of(inputs: list[list[Record]], seed: int) -> list[list[tuple[int, list[
 
 
 def machine_of(app: Application, state: ShardState, seq: int, digest: str, positions: list[int]) -> Machine:
+    """A machine at this place of its chain."""
     return Machine(Core(app, state), TOPICS, epoch=0, seq=seq, digest=digest, positions=positions)
 
 
@@ -155,7 +156,7 @@ def test_two_runs_write_the_same_bytes(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_from_a_snapshot_continues_the_bytes(model: str, tmp_path: Path) -> None:
-    """Stopped anywhere, saved, loaded by the allow-listed reader and continued: the same bytes and the same state."""
+    """Stopped anywhere, saved, loaded by the allow-listed reader and continued: same bytes, same state."""
     app, batches = definition(model), runs_of(traffic(400, 3), 4)
     straight = fresh(app)
     expected = play(straight, batches)
