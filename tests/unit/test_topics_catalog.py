@@ -80,7 +80,7 @@ def test_models_are_compacted(topics: Catalog) -> None:
 
 
 def test_stats_segments_are_a_fraction_of_their_bound(topics: Catalog) -> None:
-    """The active segment is never deleted, so a bound below a segment's size would not bound; time does not."""
+    """The active segment is never deleted, so a bound below its size bounds nothing; nor does time bound."""
     assert topics.stats.config["retention.ms"] == "-1"
     assert int(topics.stats.config["segment.bytes"]) * 4 <= int(topics.stats.config["retention.bytes"])
 
