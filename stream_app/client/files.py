@@ -8,6 +8,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,7 +21,7 @@ ABSENT = object()
 BOOLEANS = {"true": True, "false": False}
 # As a person writes a number. "007", "1_000" and 20 digits are names of something, so they stay strings.
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
-DECIMAL = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+DECIMAL = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 NOT_A_NUMBER = {"nan", "+nan", "-nan"}
 
 
@@ -41,7 +42,7 @@ def read_rows(path: Path, types: Mapping[str, str], limit: int | None = None) ->
     read = csv_rows if "csv" in names else json_rows
     try:
         with open_text(path) as text:
-            rows = [row for row, _ in zip(read(text, path), range(limit or 1 << 62), strict=False)]
+            rows = list(islice(read(text, path), limit))
     except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, csv.Error) as error:
         raise UsageError(
             f"{path.name} cannot be read ({error})", "It must be whole, and its text UTF-8"
