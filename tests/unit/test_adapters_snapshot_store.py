@@ -57,7 +57,7 @@ def test_the_three_newest_stay(tmp_path: Path) -> None:
     for seq in range(1, 8):
         save(snapshots, seq)
     assert [head["seq"] for head, _ in snapshots.load()] == [7, 6, 5]
-    assert len(os.listdir(snapshots.folder)) == KEPT
+    assert len(list(Path(snapshots.folder).iterdir())) == KEPT
     assert loaded(other) == [{"seq": 1}]
 
 
