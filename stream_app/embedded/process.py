@@ -6,15 +6,23 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from stream_app.adapters.clock import SystemClock
+from stream_app.errors import Refused
+
 POLL_S = 0.05
+SIGKILL_WITHIN_S = 10.0
+TAIL_CHARACTERS = 1_500
+# Started by this very process: kept so that their exits are collected, else each would stay a zombie.
+CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 
-class Running(msgspec.Struct):
-    """`started` is the kernel's start time of the process in clock ticks (Linux) or its start text (elsewhere)."""
+class Running(msgspec.Struct, frozen=True):
+    """`started` is the kernel's start time of the process: clock ticks (Linux) or its text (elsewhere)."""
 
     pid: int
     started: str
@@ -22,49 +30,99 @@ class Running(msgspec.Struct):
 
 
 def started(pid: int) -> str | None:
-    """The start mark of a living process; None for one that is gone or a zombie."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.is_dir() and Path("/proc/self/stat").exists():
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            return None
-        return None if fields[0] == "Z" else fields[19]
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() or None
+    """The start mark of a process; None for one that is gone."""
+    if not Path("/proc/self/stat").exists():
+        command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    state, threads, start = fields[0], int(fields[17]), fields[19]
+    # A killed JVM's first thread is a zombie while the others still hold its port and its files.
+    return None if state in "ZX" and threads <= 1 else start
+
+
+def boot() -> str:
+    """What changes with each boot, where the system tells: start times count from there."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def alive(server: Running | None) -> bool:
     """Whether it is this very process that lives, not another under its old pid."""
-    return server is not None and started(server.pid) == server.started
+    if server is None:
+        return False
+    child = CHILDREN.get(server.pid)
+    if child is not None and child.poll() is not None:
+        del CHILDREN[server.pid]
+    return started(server.pid) == server.started
 
 
-def spawn(command: list[str], log: Path, port: int) -> Running:
-    """Start a server in a session of its own; its output goes to `log`."""
-    with log.open("ab") as out:
+def spawn(command: list[str], log: Path, port: int, environment: Mapping[str, str] | None = None) -> Running:
+    """Start a server in a session of its own, in its log's directory; it writes to nothing but its log.
+
+    The log of the run before is kept under `<log>.1`.
+    """
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    with log.open("wb") as out:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
         )
+    CHILDREN[child.pid] = child
     return Running(child.pid, started(child.pid) or "", port)
 
 
-def reap(pid: int) -> None:
-    """Collect the exit of a child of ours; another process's child is none of our business."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+def wait_until(answers: Callable[[], bool], server: Running, log: Path, within_s: float, name: str) -> None:
+    """Return once the server answers.
+
+    Raises:
+        Refused: it ended, or is silent for `within_s`; its log's last lines are in the message.
+    """
+    clock = SystemClock()
+    deadline_s = clock.monotonic() + within_s
+    while not answers():
+        if not alive(server):
+            what = "ended before it could answer"
+        elif clock.monotonic() > deadline_s:
+            what = f"(pid {server.pid}) does not answer within {within_s:.0f} s"
+        else:
+            time.sleep(POLL_S)
+            continue
+        tail = log.read_text(errors="replace")[-TAIL_CHARACTERS:].strip() if log.exists() else ""
+        raise Refused(
+            f"the embedded {name} {what}; its last words:\n{tail}\n",
+            f"See {log}; then `stream-app services down` and `up`",
+        )
 
 
 def end(server: Running | None, patience_s: float) -> None:
-    """SIGTERM, then SIGKILL after `patience_s`; returns once it is gone."""
-    for number, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0)):
+    """SIGTERM, then SIGKILL after `patience_s`; returns once it is gone.
+
+    Raises:
+        Refused: it is another user's, or not even SIGKILL ends it.
+    """
+    clock = SystemClock()
+    for number, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, SIGKILL_WITHIN_S)):
         if server is None or not alive(server):
             return
-        os.kill(server.pid, number)
-        deadline_s = time.monotonic() + wait_s
-        while time.monotonic() < deadline_s:
-            reap(server.pid)
-            if not alive(server):
-                return
+        try:
+            os.kill(server.pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise Refused(f"process {server.pid} is another user's", "Stop it as that user") from error
+        deadline_s = clock.monotonic() + wait_s
+        while alive(server) and clock.monotonic() < deadline_s:
             time.sleep(POLL_S)
+    if server is not None and alive(server):
+        raise Refused(f"process {server.pid} survives SIGKILL", "It hangs in the kernel; look at its disk")

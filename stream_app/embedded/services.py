@@ -1,185 +1,209 @@
-"""Both servers as one thing: up, down, status. A state file in the directory remembers ports and processes."""
+"""Both servers as one thing: up, down, status. A directory holds their data, logs, ports and processes."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from stream_app.embedded import kafka, valkey
+from stream_app.embedded.bring import bring_kafka, bring_valkey
+from stream_app.embedded.guard import locked
+from stream_app.embedded.java import java
+from stream_app.embedded.ports import LOOPBACK
 from stream_app.embedded.process import Running, alive, end
+from stream_app.embedded.state import STATE, State, make_signing_key, read, signing_key, write
+from stream_app.settings import load_settings
 
-STATE = "services.json"
-KEY = "signing.key"
-KAFKA_PATIENCE_S, VALKEY_PATIENCE_S = 15.0, 5.0
-
-
-class State(msgspec.Struct):
-    """What the state file holds; ports stay, so that clients keep their addresses."""
-
-    kafka_port: int
-    controller_port: int
-    valkey_port: int
-    kafka: Running | None = None
-    valkey: Running | None = None
+DIRECTORY_VARIABLE = "STREAM_APP_SERVICES_DIR"
 
 
-class Endpoints(msgspec.Struct):
-    """Where the servers answer; a pid is None for a server that settings name and we did not start."""
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the servers answer; a pid is None for one that settings name, and for one that does not run."""
 
     bootstrap_servers: str
-    redis_url: str
+    redis_url: str = field(repr=False)  # one that settings name may carry a password
     directory: Path
-    signing_key: str
     kafka_pid: int | None = None
     valkey_pid: int | None = None
 
+    @property
+    def signing_key(self) -> str:
+        """The directory's key for snapshots, as hex.
+
+        Raises:
+            Refused: there is none, or it is damaged.
+        """
+        return signing_key(self.directory)
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """`up`: it answers; None for a server that settings name. `pid`: of a process of ours that lives."""
+
+    up: bool | None
+    external: bool
+    address: str = field(repr=False)
+    pid: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """The servers that settings name; empty: ours."""
+
+    kafka: str
+    redis: str = field(repr=False)
+
+
+def named() -> Named:
+    """Read from environment and settings file.
+
+    Raises:
+        UsageError: settings that cannot be read.
+    """
+    settings = load_settings()
+    return Named(settings.kafka.bootstrap_servers, settings.redis.url.get_secret_value())
+
 
 def default_directory() -> Path:
-    """Below the user's state directory, or STREAM_APP_SERVICES_DIR."""
-    named = os.environ.get("STREAM_APP_SERVICES_DIR")
-    if named:
-        return Path(named)
+    """STREAM_APP_SERVICES_DIR, else below the user's state directory (XDG_STATE_HOME)."""
+    if given := os.environ.get(DIRECTORY_VARIABLE):
+        return Path(given)
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "stream-app"
 
 
+def place(directory: Path | None) -> Path:
+    """The absolute directory: servers do not share our working directory."""
+    return (directory or default_directory()).expanduser().absolute()
+
+
 def up(directory: Path | None = None) -> Endpoints:
-    """Start what does not run yet; two calls at once end with the same servers.
+    """Start what does not run yet, except what settings name; two calls at once end with the same servers.
 
     Raises:
         Refused: a server cannot be started; each remedy is named.
+        UsageError: settings that cannot be read.
     """
-    directory = (directory or default_directory()).absolute()
+    directory, given = place(directory), named()
+    if given.kafka and given.redis:
+        return endpoints(directory, State(), given)
     with locked(directory):
-        if not os.environ.get("STREAM_APP_REDIS__URL"):
-            start_valkey(directory)
-        if not os.environ.get("STREAM_APP_KAFKA__BOOTSTRAP_SERVERS"):
-            start_kafka(directory)
-        return endpoints(directory)
+        state = read(directory)
+        if not given.redis and not alive(state.valkey):
+            valkey.binary()  # told before the other is started
+        if not given.kafka and not alive(state.kafka):
+            java()
+        make_signing_key(directory)
+        if not given.redis:
+            bring_valkey(directory, state)
+        if not given.kafka:
+            bring_kafka(directory, state)
+        return endpoints(directory, state, given)
 
 
 def start_kafka(directory: Path) -> Running:
-    """Start the broker of a directory, or give the one that runs."""
-    state = read(directory)
-    if not alive(state.kafka):
-        ports = free_ports(2, [state.kafka_port, state.controller_port])
-        state.kafka_port, state.controller_port = ports
-        state.kafka = kafka.start(directory, *ports)
-        write(directory, state)
-    assert state.kafka is not None
-    return state.kafka
+    """Start the broker of a directory, or give the one that runs; settings are not looked at.
+
+    Raises:
+        Refused: it cannot be started.
+    """
+    directory = place(directory)
+    with locked(directory):
+        return bring_kafka(directory, read(directory))
 
 
 def start_valkey(directory: Path) -> Running:
-    """Start the Valkey of a directory, or give the one that runs."""
-    state = read(directory)
-    if not alive(state.valkey):
-        (state.valkey_port,) = free_ports(1, [state.valkey_port])
-        state.valkey = valkey.start(directory, state.valkey_port)
-        write(directory, state)
-    assert state.valkey is not None
-    return state.valkey
+    """Start the Valkey of a directory, or give the one that runs; settings are not looked at.
+
+    Raises:
+        Refused: it cannot be started.
+    """
+    directory = place(directory)
+    with locked(directory):
+        return bring_valkey(directory, read(directory))
 
 
 def down(directory: Path | None = None) -> bool:
-    """Stop what runs; True if something did."""
-    directory = (directory or default_directory()).absolute()
-    if not directory.exists():
+    """Stop what runs and is ours; True if something did. Data stays.
+
+    Raises:
+        Refused: a process cannot be ended.
+    """
+    directory = place(directory)
+    if not (directory / STATE).exists():
         return False
     with locked(directory):
         state = read(directory)
         ran = alive(state.kafka) or alive(state.valkey)
-        end(state.kafka, KAFKA_PATIENCE_S)
-        end(state.valkey, VALKEY_PATIENCE_S)
+        end(state.kafka, kafka.STOP_WITHIN_S)
+        end(state.valkey, valkey.STOP_WITHIN_S)
         state.kafka = state.valkey = None
         write(directory, state)
-        return ran
+    return ran
 
 
 def running(directory: Path | None = None) -> Endpoints | None:
-    """The endpoints when both servers run, else None."""
-    directory = (directory or default_directory()).absolute()
-    if not (directory / STATE).exists():
-        return None
+    """The endpoints if every server that settings do not name runs, else None.
+
+    Raises:
+        UsageError: settings that cannot be read.
+    """
+    directory, given = place(directory), named()
     state = read(directory)
-    return endpoints(directory) if alive(state.kafka) and alive(state.valkey) else None
+    if (given.kafka or alive(state.kafka)) and (given.redis or alive(state.valkey)):
+        return endpoints(directory, state, given)
+    return None
 
 
-def status(directory: Path | None = None) -> dict[str, dict[str, object]]:
-    """Per server: up, pid, port."""
-    directory = (directory or default_directory()).absolute()
+def addresses(directory: Path | None = None) -> Endpoints | None:
+    """The endpoints of a directory that has been up before, dead servers included: they keep their ports.
+
+    For what must outlive a server, as a learner does its view. None: `up` was never called there.
+
+    Raises:
+        UsageError: settings that cannot be read.
+    """
+    directory, given = place(directory), named()
     state = read(directory)
-    return {
-        name: {"up": alive(server), "pid": server.pid if server and alive(server) else None, "port": port}
-        for name, server, port in (
-            ("kafka", state.kafka, state.kafka_port), ("valkey", state.valkey, state.valkey_port),
+    if (given.kafka or state.kafka_port) and (given.redis or state.valkey_port):
+        return endpoints(directory, state, given)
+    return None
+
+
+def status(directory: Path | None = None) -> dict[str, ServerStatus]:
+    """Each server by its name, asked whether it answers.
+
+    Raises:
+        UsageError: settings that cannot be read.
+    """
+    directory, given = place(directory), named()
+    state = read(directory)
+    found = endpoints(directory, state, given)
+    result = {}
+    for name, external, address, server, port in (
+        ("kafka", given.kafka, found.bootstrap_servers, state.kafka, state.kafka_port),
+        ("valkey", given.redis, found.redis_url, state.valkey, state.valkey_port),
+    ):
+        if external:
+            result[name] = ServerStatus(None, external=True, address=address)
+            continue
+        living = server if alive(server) else None
+        answers = living is not None and (
+            kafka.answers(directory / "kafka", living) if name == "kafka" else valkey.answers(living)
         )
-    }  # fmt: skip
+        pid = living.pid if living else None
+        result[name] = ServerStatus(answers, external=False, address=address, pid=pid, port=port or None)
+    return result
 
 
-def endpoints(directory: Path) -> Endpoints:
-    state = read(directory)
+def endpoints(directory: Path, state: State, given: Named) -> Endpoints:
+    """What settings name, else what the state remembers."""
     return Endpoints(
-        os.environ.get("STREAM_APP_KAFKA__BOOTSTRAP_SERVERS") or f"127.0.0.1:{state.kafka_port}",
-        os.environ.get("STREAM_APP_REDIS__URL") or f"redis://127.0.0.1:{state.valkey_port}/0",
+        given.kafka or f"{LOOPBACK}:{state.kafka_port}",
+        given.redis or f"redis://{LOOPBACK}:{state.valkey_port}/0",
         directory,
-        signing_key(directory),
-        state.kafka.pid if state.kafka else None,
-        state.valkey.pid if state.valkey else None,
+        state.kafka.pid if state.kafka and not given.kafka and alive(state.kafka) else None,
+        state.valkey.pid if state.valkey and not given.redis and alive(state.valkey) else None,
     )
-
-
-def signing_key(directory: Path) -> str:
-    """The directory's own key for snapshots, made once, readable by its owner only."""
-    path = directory / KEY
-    if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    return path.read_text().strip()
-
-
-def read(directory: Path) -> State:
-    """The state file; a missing or damaged one means: nothing runs."""
-    try:
-        return msgspec.json.decode((directory / STATE).read_bytes(), type=State)
-    except (OSError, msgspec.MsgspecError):
-        return State(0, 0, 0)
-
-
-def write(directory: Path, state: State) -> None:
-    temporary = directory / f".{STATE}.{os.getpid()}"
-    temporary.write_bytes(msgspec.json.encode(state))
-    temporary.replace(directory / STATE)
-
-
-def free_ports(n: int, wanted: list[int]) -> list[int]:
-    """The wanted ports where they are free, else others; held open together so that they differ."""
-    sockets: list[socket.socket] = []
-    try:
-        for i in range(n):
-            taken = socket.socket()
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                taken.bind(("127.0.0.1", wanted[i]))
-            except OSError:
-                taken.bind(("127.0.0.1", 0))
-            sockets.append(taken)
-        return [int(taken.getsockname()[1]) for taken in sockets]
-    finally:
-        for taken in sockets:
-            taken.close()
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """One `up` or `down` at a time per directory; the second waits for the first."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
