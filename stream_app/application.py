@@ -16,7 +16,11 @@ from topics.codec import texts_collide
 Factory = Callable[[int], Any]
 TASKS = ("binary", "multiclass", "regression", "anomaly")
 KINDS = ("number", "string", "bool")
+NUMBERS = (int, float)
+CLASSES = (bool, str, int)  # what JSON can tell apart without rounding
 MOST_SHARDS = 1_024
+LARGEST_WEIGHT = 1e6  # as of a label's own weight
+LARGEST_TARGET = 1e12  # as of a target that is sent
 
 __all__ = ["Application", "Detect", "Feature", "Labels", "Limits", "Snapshots", "parse_duration"]
 
@@ -134,8 +138,14 @@ class Application:
             if classes is not None and len(classes) != 2:
                 raise UsageError(f"a binary task with {len(classes)} classes", "Declare two, or use task multiclass")
             object.__setattr__(self, "labels", two_classes(self.labels))
+        if self.labels is not None:
+            check_labels(self.task, self.labels)
         if self.class_weights and self.task not in ("binary", "multiclass"):
             raise UsageError("class_weights without classes", "Leave them out for this task")
+        for label, weight in (self.class_weights or {}).items():
+            if type(weight) not in NUMBERS or not 0 <= weight <= LARGEST_WEIGHT:
+                text = f"Give a weight from 0 to {LARGEST_WEIGHT:.0e}"
+                raise UsageError(f"class_weights[{label!r}]={weight!r}", text)
         for slot, factory in {"champion": self.champion, **self.challengers}.items():
             if not callable(factory):
                 raise UsageError(f"{slot} is a {type(factory).__name__}, no factory", "Write `lambda seed: model`")
@@ -155,6 +165,20 @@ class Application:
     @property
     def ttl_ms(self) -> int:
         return parse_duration(self.ttl)
+
+
+def check_labels(task: str, labels: Labels) -> None:
+    """Refuse classes and a default that would be refused as labels: they reach the models unchecked."""
+    default = labels.default
+    if task == "regression":
+        if labels.classes is not None:
+            raise UsageError("a regression task with classes", "Leave classes= out")
+        if default is not None and (type(default) not in NUMBERS or not abs(default) <= LARGEST_TARGET):
+            raise UsageError(f"default target {default!r}", f"Give a finite number within ±{LARGEST_TARGET:.0e}")
+        return
+    for label in (*(labels.classes or ()), *(() if default is None else (default,))):
+        if type(label) not in CLASSES:
+            raise UsageError(f"class {label!r} is a {type(label).__name__}", "Use a boolean, a string or an integer")
 
 
 def two_classes(labels: Labels) -> Labels:

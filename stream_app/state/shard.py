@@ -77,8 +77,10 @@ class ShardState:
         self.kinds: dict[str, str] = dict(app.types or {})
         self.categories: dict[str, set[str]] = {}
         self.classes: dict[Any, type] = {}
-        for declared in (app.labels.classes if app.labels else None) or ():
-            self.classes[declared] = type(declared)
+        if self.classify and app.labels is not None:
+            default = () if app.labels.default is None else (app.labels.default,)
+            for declared in (*(app.labels.classes or ()), *default):
+                self.classes[declared] = type(declared)
         self.class_counts: dict[Any, int] = {}
         self.target_sum = 0.0
         self.last_label: Any = None

@@ -293,3 +293,17 @@ def test_a_misplaced_key_alerts_once_and_names_the_fix() -> None:
     alerts = shard.written("alerts")
     assert [alert["type"] for alert in alerts] == ["partitioner-mismatch"]
     assert "murmur2_random" in alerts[0]["message"]
+
+
+def test_a_default_label_takes_its_place_among_the_classes() -> None:
+    """A binary default leaves room for one other class, so that expiry never makes a third."""
+    labels = Labels(horizon="1h", on_timeout="label", default="no")
+    shard = ShardDriver(application(champion=bayes, labels=labels))
+    assert shard.event("e1", label="yes") is None
+    letter = shard.event("e2", label="maybe")
+    assert letter is not None
+    assert letter.reason == reasons.LABEL_UNKNOWN_CLASS
+    assert shard.event("e3") is None
+    shard.time_ms += HOUR_MS + 10
+    assert shard.event("e4", label="no") is None
+    assert shard.state.class_counts == {"yes": 1, "no": 2}
