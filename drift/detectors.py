@@ -15,7 +15,9 @@ RECENT = 0.05  # weight of a new value in the running mean of what the signal is
 
 
 class Detector:
-    """One signal's detector. NaN and infinities are passed over: one would silence ADWIN and Page-Hinkley for ever."""
+    """One signal's detector. NaN and infinities are passed over: one would silence ADWIN and Page-Hinkley for
+    ever.
+    """
 
     def __init__(self, name: str, inner: Any) -> None:
         self.name = name
@@ -25,7 +27,9 @@ class Detector:
         self.recent = 0.0
 
     def update(self, value: float) -> Verdict | None:
-        """Feed one value; a `Verdict` when the detector sees drift, else None. The statistics start anew after one."""
+        """Feed one value; a `Verdict` when the detector sees drift, else None. The statistics start anew
+        after one.
+        """
         if not isfinite(value):
             return None
         self.n += 1

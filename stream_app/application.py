@@ -27,7 +27,8 @@ __all__ = ["Application", "Detect", "Feature", "Labels", "Limits", "Snapshots", 
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """How labels arrive: within `horizon` of their event, else `on_timeout` is "drop" or "label" with `default`.
+    """How labels arrive: within `horizon` of their event, else `on_timeout` is "drop" or "label" with
+    `default`.
 
     `classes` closes the set; `max_classes` bounds an open one (2 for binary tasks).
     """
@@ -43,14 +44,18 @@ class Labels:
         if self.on_timeout not in ("drop", "label"):
             raise UsageError(f"on_timeout={self.on_timeout!r}", 'Use "drop", or "label" with default=')
         if (self.on_timeout == "label") != (self.default is not None):
-            raise UsageError("on_timeout and default do not fit", 'Give default= exactly with on_timeout="label"')
+            raise UsageError(
+                "on_timeout and default do not fit", 'Give default= exactly with on_timeout="label"'
+            )
         if self.classes is not None and texts_collide(self.classes):
             raise UsageError(
                 f"classes {list(self.classes)!r} cannot be told apart in JSON or in Python",
                 "Use classes of one JSON type",
             )
         if self.classes is not None and self.default is not None and self.default not in self.classes:
-            raise UsageError(f"the default label {self.default!r} is not among the classes", "Add it to classes=")
+            raise UsageError(
+                f"the default label {self.default!r} is not among the classes", "Add it to classes="
+            )
         if self.max_classes < 2:
             raise UsageError("max_classes is below 2", "A classifier needs two classes at least")
 
@@ -97,8 +102,9 @@ class Snapshots:
 class Application:
     """A streaming online-learning application.
 
-    `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest class as
-    River does, else True where p(True) > threshold. `types` declares feature types that would be learned otherwise.
+    `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest
+    class as River does, else True where p(True) > threshold. `types` declares feature types that would be
+    learned otherwise.
 
     Raises:
         UsageError: the definition contradicts itself; the remedy names the fix.
@@ -123,20 +129,28 @@ class Application:
 
     def __post_init__(self) -> None:
         parse_duration(self.dedupe), parse_duration(self.ttl)
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise UsageError(f"name {self.name!r} is no topic prefix", "Use lower-case letters, digits, _ and -")
+        if type(self.name) is not str or not NAME.fullmatch(self.name):
+            raise UsageError(
+                f"name {self.name!r} is no topic prefix", "Use lower-case letters, digits, _ and -"
+            )
         if self.task not in TASKS:
             raise UsageError(f"unknown task {self.task!r}", f"Choose one of {', '.join(TASKS)}")
-        if not isinstance(self.shards, int) or not 1 <= self.shards <= MOST_SHARDS:
+        if type(self.shards) is not int or not 1 <= self.shards <= MOST_SHARDS:
             raise UsageError(f"shards={self.shards!r}", f"Give a number from 1 to {MOST_SHARDS}")
         if (self.labels is None) != (self.task == "anomaly"):
-            raise UsageError(f"task {self.task} with labels={self.labels}", "labels=None belongs to task anomaly only")
+            raise UsageError(
+                f"task {self.task} with labels={self.labels}", "labels=None belongs to task anomaly only"
+            )
         if self.threshold is not None and (self.task != "binary" or not 0 < self.threshold < 1):
-            raise UsageError(f"threshold={self.threshold}", "A threshold between 0 and 1 belongs to task binary")
+            raise UsageError(
+                f"threshold={self.threshold}", "A threshold between 0 and 1 belongs to task binary"
+            )
         if self.task == "binary" and self.labels is not None:
             classes = self.labels.classes
             if classes is not None and len(classes) != 2:
-                raise UsageError(f"a binary task with {len(classes)} classes", "Declare two, or use task multiclass")
+                raise UsageError(
+                    f"a binary task with {len(classes)} classes", "Declare two, or use task multiclass"
+                )
             object.__setattr__(self, "labels", two_classes(self.labels))
         if self.labels is not None:
             check_labels(self.task, self.labels)
@@ -148,7 +162,9 @@ class Application:
                 raise UsageError(f"class_weights[{label!r}]={weight!r}", text)
         for slot, factory in {"champion": self.champion, **self.challengers}.items():
             if not callable(factory):
-                raise UsageError(f"{slot} is a {type(factory).__name__}, no factory", "Write `lambda seed: model`")
+                raise UsageError(
+                    f"{slot} is a {type(factory).__name__}, no factory", "Write `lambda seed: model`"
+                )
         if "champion" in self.challengers:
             raise UsageError("a challenger is named champion", "Give it another name")
         names = [feature.name for feature in self.features]
@@ -174,11 +190,15 @@ def check_labels(task: str, labels: Labels) -> None:
         if labels.classes is not None:
             raise UsageError("a regression task with classes", "Leave classes= out")
         if default is not None and (type(default) not in NUMBERS or not abs(default) <= LARGEST_TARGET):
-            raise UsageError(f"default target {default!r}", f"Give a finite number within ±{LARGEST_TARGET:.0e}")
+            raise UsageError(
+                f"default target {default!r}", f"Give a finite number within ±{LARGEST_TARGET:.0e}"
+            )
         return
     for label in (*(labels.classes or ()), *(() if default is None else (default,))):
         if type(label) not in CLASSES:
-            raise UsageError(f"class {label!r} is a {type(label).__name__}", "Use a boolean, a string or an integer")
+            raise UsageError(
+                f"class {label!r} is a {type(label).__name__}", "Use a boolean, a string or an integer"
+            )
 
 
 def two_classes(labels: Labels) -> Labels:

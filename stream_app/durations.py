@@ -19,8 +19,11 @@ def parse_duration(text: str) -> int:
     Raises:
         UsageError: no number with a unit.
     """
-    found = DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    found = DURATION.fullmatch(str(text).strip())
     ms = round(float(found[1]) * UNITS_MS[found[2]]) if found else 0
     if ms < 1:
-        raise UsageError(f"{text!r} is no duration", 'Write a positive number with a unit: "250ms", "30s", "10m", "1h", "7d"')
+        raise UsageError(
+            f"{text!r} is no duration",
+            'Write a positive number with a unit: "250ms", "30s", "10m", "1h", "7d"',
+        )
     return ms

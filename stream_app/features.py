@@ -14,7 +14,9 @@ ALWAYS = {"count": 0, "sum": 0.0, "distinct": 0}  # known of every entity, even 
 
 @dataclass(frozen=True)
 class Feature:
-    """One statistic; `window_ms` 0 means all time. Absent from the row until known, unless `default` is given."""
+    """One statistic; `window_ms` 0 means all time. Absent from the row until known, unless `default` is
+    given.
+    """
 
     stat: str
     field: str
@@ -24,7 +26,9 @@ class Feature:
 
     def __post_init__(self) -> None:
         if self.stat in NEEDS_FIELD and not self.field:
-            raise UsageError(f"{self.stat} needs the name of a field", f'For example {self.stat}("amount", window="1h")')
+            raise UsageError(
+                f"{self.stat} needs the name of a field", f'For example {self.stat}("amount", window="1h")'
+            )
         if self.window:
             parse_duration(self.window)
 
@@ -68,7 +72,9 @@ def last(field: str, default: Any = None) -> Feature:
 
 
 def distinct(field: str, window: str, max_values: int = 256) -> Feature:
-    """Different values of a field within the window; beyond `max_values` the oldest go, so the count saturates."""
+    """Different values of a field within the window; beyond `max_values` the oldest go, so the count
+    saturates.
+    """
     return Feature("distinct", field, window, max_values=max_values)
 
 

@@ -1,4 +1,6 @@
-"""The state machine's parts that are not state: the definition, the window functions and the bound model calls."""
+"""The state machine's parts that are not state: the definition, the window functions and the bound model
+calls.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Core:
         # The champion predicts first: when it fails, the event is refused before anything else has run.
         self.calls.sort(key=lambda pair: pair[0].name != self.state.serving)
 
-    def alert(self, out: list[Output], offset: int, kind: str, severity: str, message: str, **evidence: object) -> None:
+    def alert(
+        self, out: list[Output], offset: int, kind: str, severity: str, message: str, **evidence: object
+    ) -> None:
         """Raise an alert whose id derives from what caused it."""
         state = self.state
         state.counters.alerts += 1
@@ -40,4 +44,6 @@ class Core:
         """Take a challenger whose model raised out of the race; its fault is told once."""
         slot.failed = str(fault)
         self.rebind()
-        self.alert(out, offset, "challenger-failed", "warning", f"challenger {slot.name}: {fault}", slot=slot.name)
+        self.alert(
+            out, offset, "challenger-failed", "warning", f"challenger {slot.name}: {fault}", slot=slot.name
+        )

@@ -1,4 +1,6 @@
-"""Stage: the champion's served loss goes to the declared detectors; an alarm is a hypothesis, told as an alert."""
+"""Stage: the champion's served loss goes to the declared detectors; an alarm is a hypothesis, told as an
+alert.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from topics import reasons
 from topics.envelope import Record
 
 
-def from_label(core: Core, record: Record, row: PendingRow, label: Any, weight: float, out: list[Output]) -> None:
+def from_label(
+    core: Core, record: Record, row: PendingRow, label: Any, weight: float, out: list[Output]
+) -> None:
     """Learn one label with every slot, unless learning is paused; class weights of the definition apply."""
     state = core.state
     if state.paused:

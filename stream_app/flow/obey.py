@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import CommandDone, Output
-from topics.envelope import Record
 from topics.records import Command
 
 
-def command(core: Core, record: Record, command: Command, out: list[Output]) -> list[str]:
+def command(core: Core, command: Command, out: list[Output]) -> list[str]:
     """Carry out one command and give the entities that the view must drop. A command sent twice acts once."""
     state = core.state
     if command.command_id in state.commands:

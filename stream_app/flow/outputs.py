@@ -12,7 +12,8 @@ from topics.envelope import Record
 class PredictionMade(msgspec.Struct, gc=False):
     """One served prediction; `probabilities` maps class to probability, None where the task has none.
 
-    `prior` is set for a cold prediction only: the share of each class among labels so far (or the mean target).
+    `prior` is set for a cold prediction only: the share of each class among labels so far (or the mean
+    target).
     """
 
     event_id: str
@@ -68,7 +69,9 @@ class CommandDone(msgspec.Struct, gc=False):
 
 
 class ModelBorn(msgspec.Struct, gc=False):
-    """A slot's model came to be; its receipt and, for the champion, the pointer are written to `<app>.models`."""
+    """A slot's model came to be; its receipt and, for the champion, the pointer are written to
+    `<app>.models`.
+    """
 
     slot: str
     version: int
@@ -76,4 +79,6 @@ class ModelBorn(msgspec.Struct, gc=False):
     why: str
 
 
-Output = PredictionMade | FeaturesChanged | EntityDropped | DeadLettered | AlertRaised | CommandDone | ModelBorn
+Output = (
+    PredictionMade | FeaturesChanged | EntityDropped | DeadLettered | AlertRaised | CommandDone | ModelBorn
+)

@@ -1,7 +1,7 @@
 """Stage: judge what was served at event time, never a re-prediction at label time.
 
-River's own wrappers re-predict when the label comes; with labels 1,000 events late that flatters a model by up to 14
-points. The difference is measured here on one event in `SAMPLE`.
+River's own wrappers re-predict when the label comes; with labels 1,000 events late that flatters a model by
+up to 14 points. The difference is measured here on one event in `SAMPLE`.
 """
 
 from __future__ import annotations

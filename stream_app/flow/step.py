@@ -5,8 +5,8 @@
     command → journaled like any record
     time    → each accepted record moves log time; rows past the horizon expire (dropped, or labelled by default)
 
-Nothing here reads a clock, rolls dice or sends: same state and same records give the same output bytes. Whatever is
-refused is refused before log time moves, so a bad record leaves no trace but its dead letter.
+Nothing here reads a clock, rolls dice or sends: same state and same records give the same output bytes.
+Whatever is refused is refused before log time moves, so a bad record leaves no trace but its dead letter.
 """
 
 from __future__ import annotations
@@ -43,15 +43,18 @@ def step(core: Core, record: Record, out: list[Output]) -> None:
 
 
 def on_event(core: Core, record: Record, out: list[Output]) -> None:
+    """Predict an event, and learn it at once where it carries its label."""
     app, state = core.app, core.state
     state.counters.events += 1
     event = decode_event(record.value)
     key = decode_key(record.key)
     headers = check_headers(record.headers)
-    for checked in (headers, key, event):
-        if isinstance(checked, Rejected):
-            return dead(core, record, checked, out)
-    assert not isinstance(event, Rejected) and not isinstance(key, Rejected)
+    if headers is not None:
+        return dead(core, record, headers, out)
+    if isinstance(key, Rejected):
+        return dead(core, record, key, out)
+    if isinstance(event, Rejected):
+        return dead(core, record, event, out)
     fault = validate.feature_fault(app, state, event.features)
     inline = event.label is not msgspec.UNSET
     if fault is None and inline:
@@ -106,15 +109,18 @@ def on_event(core: Core, record: Record, out: list[Output]) -> None:
 
 
 def on_label(core: Core, record: Record, out: list[Output]) -> None:
+    """Join a label with its event, or park it until the event comes."""
     app, state = core.app, core.state
     state.counters.labels += 1
     label = decode_label(record.value)
     key = decode_key(record.key)
     headers = check_headers(record.headers)
-    for checked in (headers, key, label):
-        if isinstance(checked, Rejected):
-            return dead(core, record, checked, out)
-    assert not isinstance(label, Rejected) and not isinstance(key, Rejected)
+    if headers is not None:
+        return dead(core, record, headers, out)
+    if isinstance(key, Rejected):
+        return dead(core, record, key, out)
+    if isinstance(label, Rejected):
+        return dead(core, record, label, out)
     event_id = label.event_id
     row = state.pending.items.get(event_id)
     known = state.ids.get(event_id) if row is None else None
@@ -133,7 +139,9 @@ def on_label(core: Core, record: Record, out: list[Output]) -> None:
     elif fault is None and ((row is not None and row.time_ms + core.horizon_ms < now) or known is not None):
         fault = Rejected(reasons.LABEL_LATE, f"the label came after the horizon of {core.horizon_ms} ms")
     elif fault is None and row is None and state.parked.full:
-        fault = Rejected(reasons.LABEL_ORPHAN, "no such event yet, and no room to wait for it; raise max_parked")
+        fault = Rejected(
+            reasons.LABEL_ORPHAN, "no such event yet, and no room to wait for it; raise max_parked"
+        )
     if fault is not None:
         return dead(core, record, fault, out)
     advance(core, record, out)
@@ -167,13 +175,13 @@ def settle(core: Core, record: Record, row: PendingRow, label: Any, weight: floa
 
 
 def on_command(core: Core, record: Record, out: list[Output]) -> None:
+    """Carry out an operator's command."""
     core.state.counters.commands += 1
     command = decode_command(record.value)
     if isinstance(command, Rejected):
         return dead(core, record, command, out)
     advance(core, record, out)
-    for dropped in obey.command(core, record, command, out):
-        out.append(EntityDropped(dropped))
+    out.extend(EntityDropped(key) for key in obey.command(core, command, out))
     return None
 
 
@@ -202,7 +210,9 @@ def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> No
 
 
 def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
-    """Make room for a new row: the oldest one expires before its time, and somebody is told once a bound is met."""
+    """Make room for a new row: the oldest one expires before its time, and somebody is told once a bound is
+    met.
+    """
     oldest = core.state.pending.oldest()
     if oldest is None:
         return
@@ -216,7 +226,9 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
 
 
 def check_placement(core: Core, record: Record, out: list[Output]) -> None:
-    """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its event."""
+    """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its
+    event.
+    """
     state, shards = core.state, core.app.shards
     if shards == 1 or state.misplaced or record.key is None:
         return

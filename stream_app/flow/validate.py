@@ -21,14 +21,18 @@ def feature_fault(app: Application, state: ShardState, features: dict[str, Any])
     if not features:
         return Rejected(reasons.BAD_FEATURE, "the event has no features; send at least one")
     if len(features) > app.limits.max_features:
-        return Rejected(reasons.BAD_FEATURE, f"{len(features)} features, {app.limits.max_features} are allowed")
+        return Rejected(
+            reasons.BAD_FEATURE, f"{len(features)} features, {app.limits.max_features} are allowed"
+        )
     known = state.kinds
     unseen = 0
     for name, value in features.items():
         kind = KINDS.get(type(value))
         if kind is None:
             what = "null" if value is None else type(value).__name__
-            return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is {what}; send a number, a string or a boolean")
+            return Rejected(
+                reasons.BAD_FEATURE, f"feature {name!r} is {what}; send a number, a string or a boolean"
+            )
         if kind == "number" and not -LARGEST <= value <= LARGEST:
             return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is beyond ±{LARGEST:.0e}; scale it")
         expected = known.get(name)
@@ -43,7 +47,9 @@ def feature_fault(app: Application, state: ShardState, features: dict[str, Any])
             seen = state.categories.get(name)
             if seen is not None and len(seen) >= app.limits.max_categories and value not in seen:
                 bound = app.limits.max_categories
-                return Rejected(reasons.BAD_FEATURE, f"feature {name!r} has more than {bound} different strings")
+                return Rejected(
+                    reasons.BAD_FEATURE, f"feature {name!r} has more than {bound} different strings"
+                )
     if unseen and len(known) + unseen > app.limits.max_feature_names:
         return Rejected(
             reasons.BAD_FEATURE, f"{unseen} new names would pass the bound of {app.limits.max_feature_names}"
@@ -82,7 +88,9 @@ def accept_features(state: ShardState, features: dict[str, Any]) -> None:
 def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | None:
     """Why a label cannot be taken for this task, or None."""
     if app.labels is None:
-        return Rejected(reasons.LABEL_UNEXPECTED, "the definition has labels=None; declare Labels(...) to learn them")
+        return Rejected(
+            reasons.LABEL_UNEXPECTED, "the definition has labels=None; declare Labels(...) to learn them"
+        )
     kind = type(label)
     if not state.classify:
         if kind is not int and kind is not float:
@@ -91,17 +99,23 @@ def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | N
             return Rejected(reasons.LABEL_BAD, f"the target is beyond ±{LARGEST:.0e}; scale it")
         return None
     if kind is not bool and kind is not str and kind is not int:
-        return Rejected(reasons.LABEL_BAD, f"a class is a boolean, a string or an integer, not {kind.__name__}")
+        return Rejected(
+            reasons.LABEL_BAD, f"a class is a boolean, a string or an integer, not {kind.__name__}"
+        )
     seen = state.classes.get(label)
     if seen is kind:
         return None
     if seen is not None:
-        return Rejected(reasons.LABEL_UNKNOWN_CLASS, f"{label!r} and a class seen before differ only in JSON type")
+        return Rejected(
+            reasons.LABEL_UNKNOWN_CLASS, f"{label!r} and a class seen before differ only in JSON type"
+        )
     if app.labels.classes is not None:
         return Rejected(reasons.LABEL_UNKNOWN_CLASS, f"{label!r} is not among the declared classes")
     if len(state.classes) >= app.labels.max_classes:
         bound = app.labels.max_classes
-        return Rejected(reasons.LABEL_UNKNOWN_CLASS, f"{label!r} would be class {bound + 1}; max_classes is {bound}")
+        return Rejected(
+            reasons.LABEL_UNKNOWN_CLASS, f"{label!r} would be class {bound + 1}; max_classes is {bound}"
+        )
     if collides(state, label):
         return Rejected(reasons.LABEL_UNKNOWN_CLASS, f"{label!r} has the JSON text of another class")
     return None
@@ -110,8 +124,8 @@ def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | N
 def collides(state: ShardState, label: Any) -> bool:
     """True if the new class would share its key in `probabilities` with a class seen before.
 
-    Only a string and a class that is none can; asking for the one text that would collide costs the same for any
-    number of classes.
+    Only a string and a class that is none can; asking for the one text that would collide costs the same for
+    any number of classes.
     """
     if type(label) is not str:
         return state.classes.get(class_text(label)) is str

@@ -13,7 +13,9 @@ COLD: Answer = (None, None)
 
 
 class ModelFault(Exception):
-    """The model raised or answered with something that is no number; react by slot: refuse the event, or fail it."""
+    """The model raised or answered with something that is no number; react by slot: refuse the event, or fail
+    it.
+    """
 
 
 class Calls:
@@ -64,6 +66,7 @@ def overrides_predict(model: Any) -> bool:
 
 
 def fault(error: Exception) -> ModelFault:
+    """What a model raised, as a fault."""
     return ModelFault(f"{type(error).__name__}: {error}")
 
 
@@ -75,7 +78,11 @@ def finite(probabilities: dict[Any, float]) -> bool:
     return isfinite(total)
 
 
-def by_argmax(predict_proba: Callable[[dict[str, Any]], dict[Any, float]]) -> Callable[[dict[str, Any]], Answer]:
+def by_argmax(
+    predict_proba: Callable[[dict[str, Any]], dict[Any, float]],
+) -> Callable[[dict[str, Any]], Answer]:
+    """The likeliest class, as `Classifier.predict_one` decides."""
+
     def predict(row: dict[str, Any]) -> Answer:
         try:
             probabilities = predict_proba(row)
@@ -93,6 +100,7 @@ def by_argmax(predict_proba: Callable[[dict[str, Any]], dict[Any, float]]) -> Ca
 def by_threshold(
     predict_proba: Callable[[dict[str, Any]], dict[Any, float]], threshold: float
 ) -> Callable[[dict[str, Any]], Answer]:
+    """True where its probability is above the threshold."""
     argmax = by_argmax(predict_proba)
 
     def predict(row: dict[str, Any]) -> Answer:
@@ -108,6 +116,7 @@ def by_threshold(
 def both(
     predict_one: Callable[[dict[str, Any]], Any], predict_proba: Callable[[dict[str, Any]], dict[Any, float]]
 ) -> Callable[[dict[str, Any]], Answer]:
+    """The class that the model itself decides on, and its probabilities."""
     one, argmax = one_class(predict_one), by_argmax(predict_proba)
 
     def predict(row: dict[str, Any]) -> Answer:
@@ -117,6 +126,8 @@ def both(
 
 
 def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Answer]:
+    """The class alone."""
+
     def predict(row: dict[str, Any]) -> Answer:
         try:
             return predict_one(row), None
@@ -127,6 +138,8 @@ def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
 
 
 def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Answer]:
+    """A finite number, or cold."""
+
     def predict(row: dict[str, Any]) -> Answer:
         try:
             value = predict_one(row)
@@ -143,6 +156,7 @@ def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
 
 
 def learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
+    """Learn with a label; a weight of 1 is not passed, since not every model takes one."""
     learn_one = model.learn_one
 
     def learn(row: dict[str, Any], label: Any, weight: float) -> None:
@@ -158,9 +172,10 @@ def learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
 
 
 def anomaly_learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
+    """Learn without a label."""
     learn_one = model.learn_one
 
-    def learn(row: dict[str, Any], label: Any, weight: float) -> None:
+    def learn(row: dict[str, Any], _label: Any, _weight: float) -> None:
         try:
             learn_one(row)
         except Exception as error:

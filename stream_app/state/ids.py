@@ -1,6 +1,7 @@
 """Identities seen within the deduplication window, in a handful of dictionaries that are dropped whole.
 
-Popping the oldest key of one large dictionary scans its dead slots and turns quadratic; rotating buckets never do.
+Popping the oldest key of one large dictionary scans its dead slots and turns quadratic; rotating buckets
+never do.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ NO_LABEL = None  # null is no label, and None alone is the same object again aft
 class Ids:
     """event_id → [content hash, label]; remembered for at least `window_ms` of log time, at most a quarter longer.
 
-    `limit` bounds the number of ids; beyond it the oldest bucket goes early (`evicted` counts how many ids went).
+    `limit` bounds the number of ids; beyond it the oldest bucket goes early (`evicted` counts how many ids
+    went).
     """
 
     def __init__(self, window_ms: int, limit: int) -> None:

@@ -42,8 +42,9 @@ T = TypeVar("T", PendingRow, ParkedLabel)
 class Waiting(Generic[T]):
     """A bounded map id → item in order of arrival, with `expired` in amortised constant time.
 
-    Arrival order is time order because log time never goes back. The queue keeps entries of items already taken and
-    is rebuilt when they outnumber the living, since deleting from the front of one dictionary turns quadratic.
+    Arrival order is time order because log time never goes back. The queue keeps entries of items already
+    taken and is rebuilt when they outnumber the living, since deleting from the front of one dictionary turns
+    quadratic.
     """
 
     def __init__(self, limit: int) -> None:

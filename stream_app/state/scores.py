@@ -1,8 +1,9 @@
 """Prequential scores of one slot from shared accumulators, cumulative and rolling.
 
-Accuracy, kappa and F1 read one confusion count and log loss one sum: 2 µs a label where separate metric objects took
-24. The rolling view is the last `ROLLING_BLOCKS` full blocks of `BLOCK` labels and the open one, so nothing is ever
-subtracted and no rounding builds up. ROC AUC is exact over a bounded sample (Hanley and McNeil 1982).
+Accuracy, kappa and F1 read one confusion count and log loss one sum: 2 µs a label where separate metric
+objects took 24. The rolling view is the last `ROLLING_BLOCKS` full blocks of `BLOCK` labels and the open one,
+so nothing is ever subtracted and no rounding builds up. ROC AUC is exact over a bounded sample (Hanley and
+McNeil 1982).
 """
 
 from __future__ import annotations

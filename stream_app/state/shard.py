@@ -40,7 +40,9 @@ class Counters(msgspec.Struct):
 
 
 class Slot:
-    """One model, its seed's generation, its scores on its own served predictions, and why it failed, if it did."""
+    """One model, its seed's generation, its scores on its own served predictions, and why it failed, if it
+    did.
+    """
 
     __slots__ = ("failed", "generation", "learned", "model", "name", "scores", "version")
 
@@ -95,7 +97,9 @@ class ShardState:
         self.command_order: deque[str] = deque()
 
     def add_slot(self, app: Application, name: str, generation: int) -> Slot:
-        """A fresh model under a new version; its seed derives from the definition, the slot and the generation."""
+        """A fresh model under a new version; its seed derives from the definition, the slot and the
+        generation.
+        """
         factory = app.champion if name == CHAMPION else app.challengers[name]
         model = build(factory, seed_for(app.seed, name, generation))
         slot = Slot(name, model, self.next_version, generation, self.classify)

@@ -1,8 +1,9 @@
-"""One entity's windows: a flat list per feature, small enough for millions, and JSON as it stands (the Redis blob).
+"""One entity's windows: a flat list per feature, small enough for millions, and JSON as it stands (the Redis
+blob).
 
-A sliding window of w ms has `BUCKETS` buckets of ceil(w / BUCKETS) ms: it covers the open bucket and the BUCKETS − 1
-before it, so its edge is exact to one bucket. Aggregates are computed anew from the buckets: nothing is subtracted and
-no rounding builds up.
+A sliding window of w ms has `BUCKETS` buckets of ceil(w / BUCKETS) ms: it covers the open bucket and the
+BUCKETS − 1 before it, so its edge is exact to one bucket. Aggregates are computed anew from the buckets:
+nothing is subtracted and no rounding builds up.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ Write = Callable[[Cells, int, Any], None]
 
 
 class Windows:
-    """The row and update functions of a definition's features; `entity` is a list with one list of cells per feature."""
+    """The row and update functions of a definition's features; `entity` is a list with one list of cells per
+    feature.
+    """
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self.plan: list[tuple[str, str, Any, Read, Write]] = []
@@ -32,7 +35,9 @@ class Windows:
         return [[] for _ in self.plan]
 
     def row(self, entity: list[Cells] | None, time_ms: int) -> dict[str, Any]:
-        """The features before the event at `time_ms`, in declared order; what is unknown and has no default is absent."""
+        """The features before the event at `time_ms`, in declared order; what is unknown and has no default
+        is absent.
+        """
         row: dict[str, Any] = {}
         for index, (name, _, default, read, _) in enumerate(self.plan):
             value = read(entity[index], time_ms) if entity is not None and entity[index] else None
@@ -67,30 +72,37 @@ def functions(feature: Feature) -> tuple[Read, Write]:
 
 
 def add(a: Any, b: Any) -> Any:
+    """Sum of both."""
     return a + b
 
 
 def smaller(a: Any, b: Any) -> Any:
+    """The smaller, the older one of equals."""
     return b if b < a else a
 
 
 def larger(a: Any, b: Any) -> Any:
+    """The larger, the older one of equals."""
     return b if b > a else a
 
 
-def read_last(cells: Cells, time_ms: int) -> Any:
+def read_last(cells: Cells, _time_ms: int) -> Any:
+    """The newest value."""
     return cells[0]
 
 
-def write_last(cells: Cells, time_ms: int, value: Any) -> None:
+def write_last(cells: Cells, _time_ms: int, value: Any) -> None:
+    """Keep the newest value."""
     cells[:] = (value,)
 
 
 def read_since(cells: Cells, time_ms: int) -> float:
+    """Seconds since the newest event."""
     return (time_ms - cells[0]) / 1000  # type: ignore[no-any-return]  # cells hold what write_since put there
 
 
-def write_since(cells: Cells, time_ms: int, value: Any) -> None:
+def write_since(cells: Cells, time_ms: int, _value: Any) -> None:
+    """Keep the newest event's time."""
     cells[:] = (time_ms,)
 
 

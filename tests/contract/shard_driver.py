@@ -129,7 +129,9 @@ class ShardDriver:
         return [orjson.loads(value) for closed in self.closed for value, _, _ in closed.commit.predictions]
 
     def memory(self) -> str:
-        """Digest of all that a bad record must not move: models, detectors, pending, windows, dedupe, log time."""
+        """Digest of all that a bad record must not move: models, detectors, pending, windows, dedupe, log
+        time.
+        """
         return structural_digest(
             {name: part for name, part in vars(self.state).items() if name not in COUNTED}
         )

@@ -1,4 +1,6 @@
-"""What each odd label or repeated id must end as: learned once, dropped and counted, or a dead letter with its reason."""
+"""What each odd label or repeated id must end as: learned once, dropped and counted, or a dead letter with
+its reason.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,9 @@ def test_a_label_for_an_expired_event_is_late() -> None:
 
 
 def test_an_orphan_is_refused_after_the_horizon() -> None:
-    """A label whose event never comes waits for one horizon and is then a dead letter with its own bytes and offset."""
+    """A label whose event never comes waits for one horizon and is then a dead letter with its own bytes and
+    offset.
+    """
     shard = waiting()
     assert shard.label("nobody", True) is None
     assert len(shard.state.parked) == 1
@@ -191,7 +195,9 @@ def test_another_label_for_a_labelled_event_is_contradictory() -> None:
 
 
 def test_the_same_label_again_is_dropped_and_counted() -> None:
-    """A repeated label moves nothing but its counter, whether its event was labelled inline, later or not yet."""
+    """A repeated label moves nothing but its counter, whether its event was labelled inline, later or not
+    yet.
+    """
     shard = waiting()
     assert shard.label("waits", True) is None
     assert shard.label("soon", False) is None
@@ -230,7 +236,9 @@ def test_an_early_label_waits_and_is_learned_right_after_its_event() -> None:
 
 
 def test_an_early_label_of_another_key_leaves_its_event_waiting() -> None:
-    """A parked label is judged anew when its event comes: under another key it is refused, and the right one counts."""
+    """A parked label is judged anew when its event comes: under another key it is refused, and the right one
+    counts.
+    """
     shard = ShardDriver()
     shard.warm()
     assert shard.label("soon", True, key="other") is None

@@ -57,7 +57,9 @@ def test_the_merged_order_is_that_of_the_rule(inputs: Inputs, clock_ms: int, lim
 def test_arrival_decides_nothing_while_no_input_is_quiet_too_early(
     inputs: Inputs, data: st.DataObject
 ) -> None:
-    """However the inputs trickle in, records come out in the order of the rule: the merge waits for the unknown."""
+    """However the inputs trickle in, records come out in the order of the rule: the merge waits for the
+    unknown.
+    """
     merge, order, sent = Merge(0), list[tuple[int, int]](), [0, 0, 0]
     while any(sent[rank] < len(inputs[rank]) for rank in RANKS):
         rank = data.draw(st.sampled_from([rank for rank in RANKS if sent[rank] < len(inputs[rank])]))
