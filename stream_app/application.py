@@ -154,6 +154,10 @@ class Application:
             object.__setattr__(self, "labels", two_classes(self.labels))
         if self.labels is not None:
             check_labels(self.task, self.labels)
+        self.check_parts()
+
+    def check_parts(self) -> None:
+        """Weights, factories, features and types, each by itself."""
         if self.class_weights and self.task not in ("binary", "multiclass"):
             raise UsageError("class_weights without classes", "Leave them out for this task")
         for label, weight in (self.class_weights or {}).items():

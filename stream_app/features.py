@@ -1,4 +1,4 @@
-"""The statistics of an entity that a definition may name; each becomes a feature `<stat>_<field>_<window>`."""
+"""The statistics of an entity that a definition may name; each is a feature `<stat>_<field>_<window>`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The pure core: `step` orders the stages; every stage returns or records what it decided and sends nothing."""
+"""The pure core: `step` orders the stages; each returns or records what it decided and sends nothing."""

@@ -17,7 +17,8 @@ def on_loss(core: Core, record: Record, loss: float, out: list[Output]) -> None:
         if verdict is not None and verdict.state is DriftState.DRIFT:
             core.state.counters.drifts += 1
             before, after = verdict.before, verdict.after
-            text = f"{detector.name} sees drift in the champion's served loss: {before:.3f} before, {after:.3f} now"
+            change = f"{before:.3f} before, {after:.3f} now"
+            text = f"{detector.name} sees drift in the champion's served loss: {change}"
             core.alert(
                 out, record.offset, "drift", "warning", text,
                 detector=detector.name, signal="loss", before=before, after=after,

@@ -1,9 +1,9 @@
 """step(core, record, out): the only place that orders the stages.
 
     event   → validate → dedupe → feature row → predict with every slot → remember as pending
-    label   → join its pending row → score the SERVED predictions → detect → learn every slot from the stored row
+    label   → join its pending row → score the SERVED predictions → detect → learn from the stored row
     command → journaled like any record
-    time    → each accepted record moves log time; rows past the horizon expire (dropped, or labelled by default)
+    time    → each accepted record moves log time; rows past the horizon expire (dropped or labelled)
 
 Nothing here reads a clock, rolls dice or sends: same state and same records give the same output bytes.
 Whatever is refused is refused before log time moves, so a bad record leaves no trace but its dead letter.
@@ -11,7 +11,8 @@ Whatever is refused is refused before log time moves, so a bad record leaves no 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -28,6 +29,7 @@ from topics.envelope import EVENT, LABEL, Record
 from topics.placement import partition_for
 
 PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
+T = TypeVar("T")
 SAMPLE_ROWS = 32  # one row in this many is kept for the smoke test of snapshots
 PLACEMENT_SAMPLE = 16  # after that, one offset in this many
 
@@ -42,19 +44,26 @@ def step(core: Core, record: Record, out: list[Output]) -> None:
         on_command(core, record, out)
 
 
+def read(record: Record, decode: Callable[[bytes | None], T | Rejected]) -> tuple[str, T] | Rejected:
+    """The entity and the decoded value, or the first fault of headers, key and value."""
+    headers = check_headers(record.headers)
+    if headers is not None:
+        return headers
+    key = decode_key(record.key)
+    if isinstance(key, Rejected):
+        return key
+    value = decode(record.value)
+    return value if isinstance(value, Rejected) else (key, value)
+
+
 def on_event(core: Core, record: Record, out: list[Output]) -> None:
     """Predict an event, and learn it at once where it carries its label."""
     app, state = core.app, core.state
     state.counters.events += 1
-    event = decode_event(record.value)
-    key = decode_key(record.key)
-    headers = check_headers(record.headers)
-    if headers is not None:
-        return dead(core, record, headers, out)
-    if isinstance(key, Rejected):
-        return dead(core, record, key, out)
-    if isinstance(event, Rejected):
-        return dead(core, record, event, out)
+    found = read(record, decode_event)
+    if isinstance(found, Rejected):
+        return dead(core, record, found, out)
+    key, event = found
     fault = validate.feature_fault(app, state, event.features)
     inline = event.label is not msgspec.UNSET
     if fault is None and inline:
@@ -112,15 +121,10 @@ def on_label(core: Core, record: Record, out: list[Output]) -> None:
     """Join a label with its event, or park it until the event comes."""
     app, state = core.app, core.state
     state.counters.labels += 1
-    label = decode_label(record.value)
-    key = decode_key(record.key)
-    headers = check_headers(record.headers)
-    if headers is not None:
-        return dead(core, record, headers, out)
-    if isinstance(key, Rejected):
-        return dead(core, record, key, out)
-    if isinstance(label, Rejected):
-        return dead(core, record, label, out)
+    found = read(record, decode_label)
+    if isinstance(found, Rejected):
+        return dead(core, record, found, out)
+    key, label = found
     event_id = label.event_id
     row = state.pending.items.get(event_id)
     known = state.ids.get(event_id) if row is None else None
@@ -154,7 +158,7 @@ def on_label(core: Core, record: Record, out: list[Output]) -> None:
 def apply_label(
     core: Core, record: Record, event_id: str, key: str, label: object, weight: float, out: list[Output]
 ) -> None:
-    """Join a label with its pending row: checked anew, for a parked label meets another state than it left."""
+    """Join a label with its pending row: checked anew, for a parked label meets another state."""
     fault = validate.label_fault(core.app, core.state, label)
     row = core.state.pending.items[event_id]
     if fault is None and row.key != key:
@@ -186,7 +190,7 @@ def on_command(core: Core, record: Record, out: list[Output]) -> None:
 
 
 def advance(core: Core, record: Record, out: list[Output]) -> int:
-    """Move log time to the record's, never back, and settle what is past its horizon. Gives log time in ms."""
+    """Move log time to the record's, never back, settle what is past its horizon, give log time in ms."""
     state = core.state
     if record.time_ms > state.log_time_ms:
         state.log_time_ms = record.time_ms
@@ -202,7 +206,7 @@ def advance(core: Core, record: Record, out: list[Output]) -> int:
 
 
 def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> None:
-    """The horizon has passed without a label: learn the default one, or let the row go. Counted either way."""
+    """The horizon has passed without a label: learn the default one, or let the row go; counted."""
     labels = core.app.labels
     core.state.counters.labels_expired += 1
     if labels is not None and labels.on_timeout == "label":
@@ -220,7 +224,9 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
     if not core.state.pending_overflowed:
         core.state.pending_overflowed = True
         bound = core.app.limits.max_pending
-        text = f"{bound} rows wait for labels; the oldest now expire early. Raise max_pending or shorten the horizon"
+        text = (
+            f"{bound} rows wait for labels; the oldest expire early. Raise max_pending or shorten the horizon"
+        )
         core.alert(out, record.offset, "pending-full", "warning", text, max_pending=bound)
     expire(core, record, oldest[1], out)
 
@@ -238,8 +244,8 @@ def check_placement(core: Core, record: Record, out: list[Output]) -> None:
     if expected != state.shard:
         state.misplaced = True
         text = (
-            f"a key of shard {expected} came to shard {state.shard}: its producer does not place keys by murmur2. "
-            "Set partitioner=murmur2_random (librdkafka) or use stream_app.client"
+            f"a key of shard {expected} came to shard {state.shard}: its producer does not place keys "
+            "by murmur2. Set partitioner=murmur2_random (librdkafka) or use stream_app.client"
         )
         core.alert(out, record.offset, "partitioner-mismatch", "critical", text, expected=expected)
 

@@ -1,4 +1,4 @@
-"""Refuse before anything moves: what fails here leaves models, windows, pending rows and log time untouched."""
+"""Refuse before anything moves: what fails here leaves models, windows, pending rows and log time alone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class ModelFault(Exception):
 
 
 class Calls:
-    """`predict(row)` gives (prediction, probabilities), (None, None) when cold; `learn(row, label, weight)`."""
+    """`predict(row)` gives (prediction, probabilities), None twice when cold; `learn(row, label, weight)`."""
 
     __slots__ = ("learn", "predict")
 

@@ -14,7 +14,7 @@ NO_LABEL = None  # null is no label, and None alone is the same object again aft
 
 
 class Ids:
-    """event_id → [content hash, label]; remembered for at least `window_ms` of log time, at most a quarter longer.
+    """event_id → (content hash, label), known for `window_ms` of log time; a quarter longer while ids come.
 
     `limit` bounds the number of ids; beyond it the oldest bucket goes early (`evicted` counts how many ids
     went).

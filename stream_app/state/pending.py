@@ -15,7 +15,7 @@ SLACK = 1_024  # queue entries of rows already joined that are tolerated before 
 class PendingRow(msgspec.Struct):
     """A predicted event: its feature row and what each slot served, until label or horizon.
 
-    `served` maps model version → (prediction, probabilities); `baseline` is the last label known at event time.
+    `served` maps model version → (prediction, probabilities); `baseline` is the last label known then.
     """
 
     key: str

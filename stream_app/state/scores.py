@@ -94,7 +94,7 @@ class ValueBlock:
         self.target += other.target
         self.target_squared += other.target_squared
 
-    def update(self, label: float, prediction: float, probabilities: dict[Any, float] | None) -> float:
+    def update(self, label: float, prediction: float, _probabilities: dict[Any, float] | None) -> float:
         """Add one pair and give its absolute error."""
         error = abs(label - prediction)
         self.n += 1

@@ -46,7 +46,7 @@ class Letter(msgspec.Struct):
 
 
 class ShardDriver:
-    """Applies records one by one; `time_ms` is the stamp of the next record and advances by 1 ms with each."""
+    """Applies records one by one; `time_ms` stamps the next record and advances by 1 ms."""
 
     def __init__(self, app: Application | None = None, shard: int = 0) -> None:
         self.app = app or application()

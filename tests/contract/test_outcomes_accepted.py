@@ -103,7 +103,7 @@ def test_an_old_timestamp_is_clamped_up_to_log_time(stamp: int) -> None:
 
 @pytest.mark.parametrize("stamp", [0, -5])
 def test_the_first_record_may_be_of_any_age(stamp: int) -> None:
-    """A stream that begins at the epoch, or before it, is a stream; its predictions are never stamped "now"."""
+    """A stream that begins at the epoch, or before it, is a stream; nothing is stamped "now"."""
     shard = ShardDriver()
     assert shard.event("first", time_ms=stamp) is None
     assert shard.predictions()[0]["time_ms"] == 0
@@ -142,7 +142,7 @@ def test_one_id_in_two_shards_is_two_events() -> None:
 
 @pytest.mark.parametrize("max_classes", [100, 19_999, 20_000])
 def test_twenty_thousand_classes_only_if_the_definition_allows(max_classes: int) -> None:
-    """`max_classes` is exact: the definition that allows 20,000 gets them, another only as many as it allows."""
+    """`max_classes` is exact: the definition that allows 20,000 gets them, another only its own number."""
     n = 20_000
     app = application(
         task="multiclass",

@@ -129,7 +129,7 @@ def test_a_label_for_another_keys_event_is_refused() -> None:
 
 
 def test_a_late_label_is_refused_and_does_not_move_log_time() -> None:
-    """A label stamped past its event's horizon is late by its own stamp, though nothing else expired the row."""
+    """A label stamped past its event's horizon is late, though nothing else expired the row."""
     shard = waiting()
     late = shard.time_ms + HOUR_MS + 1
     refused(shard, reasons.LABEL_LATE, lambda to: to.label("waits", True, time_ms=late))
@@ -250,7 +250,7 @@ def test_an_early_label_of_another_key_leaves_its_event_waiting() -> None:
 
 
 def test_labels_while_paused_are_dropped_and_counted() -> None:
-    """A pause teaches nothing: later, inline and early labels are counted as skipped, and predictions go on."""
+    """A pause teaches nothing: later, inline and early labels are counted, and predictions go on."""
     shard = waiting()
     assert shard.command("pause") is None
     learned = shard.champion.learned
@@ -291,7 +291,7 @@ def test_a_reused_id_is_refused(features: dict[str, Any] | None, key: str) -> No
     ("first", "second"), [(True, "true"), ("false", False), (1, "1"), ("-5", -5), (1, True), (False, 0)]
 )
 def test_classes_that_cannot_be_told_apart_are_refused(first: Any, second: Any) -> None:
-    """A class with the JSON text of another, or equal to it in Python, would share its place; it is refused."""
+    """A class with the JSON text of another, or equal to it in Python, is refused."""
     shard = ShardDriver(application(task="multiclass", champion=lambda seed: dummy.NoChangeClassifier()))
     assert shard.event("e1", label=first) is None
     letter = shard.event("e2", label=second)

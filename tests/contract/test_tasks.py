@@ -1,4 +1,4 @@
-"""Each task through the machine: what it serves, scores, learns and does when time runs out or a model fails."""
+"""Each task through the machine: what it serves, scores, learns and does when a model fails."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_regression_is_scored_on_what_was_served() -> None:
     """With labels ten events late MAE, RMSE and R2 are River's over the served predictions, not today's."""
     shard = ShardDriver(application(task="regression", champion=linear))
     rows = [(x, y) for x, y in datasets.TrumpApproval().take(200)]
-    mae, r2, rmse = metrics.MAE(), metrics.R2(), metrics.RMSE()
+    judges: dict[str, Any] = {"mae": metrics.MAE(), "r2": metrics.R2(), "rmse": metrics.RMSE()}
     bare = linear(0)
     served: list[float] = []
     for i, (x, _) in enumerate(rows):
@@ -71,12 +71,12 @@ def test_regression_is_scored_on_what_was_served() -> None:
             label = rows[i - 10][1]
             assert shard.label(f"e{i - 10}", label) is None
             bare.learn_one(rows[i - 10][0], label)
-            for metric in (mae, r2, rmse):
+            for metric in judges.values():
                 metric.update(label, served[i - 10])
     assert [made["prediction"] for made in shard.predictions()] == served
     assert "probabilities" not in shard.predictions()[0]
     report = shard.champion.scores.report()["cumulative"]
-    for name, metric in (("mae", mae), ("r2", r2), ("rmse", rmse)):
+    for name, metric in judges.items():
         assert report[name] == pytest.approx(metric.get(), abs=1e-9)
     assert shard.state.baseline.report()["cumulative"]["n"] == 179, (
         "the first 11 were served before any label"
@@ -145,7 +145,7 @@ def test_an_anomaly_detector_scores_first_and_learns_after() -> None:
     ("task", "champion", "default"), [("binary", logistic, False), ("regression", linear, 0.5)]
 )
 def test_a_missing_label_becomes_the_default_when_declared(task: str, champion: Any, default: Any) -> None:
-    """With on_timeout="label" an expired row is scored and learned with the default, as if it had been sent."""
+    """With on_timeout="label" an expired row is scored and learned as if it had been sent."""
     labels = Labels(horizon="1h", on_timeout="label", default=default)
     shard = ShardDriver(application(task=task, champion=champion, labels=labels))
     told = ShardDriver(application(task=task, champion=champion))
@@ -180,7 +180,8 @@ def test_commands_act_once_and_tell_their_outcome() -> None:
     """Pause, resume and what cannot be done each leave one outcome; the same command again leaves none."""
     shard = ShardDriver()
     for command, command_id, fields in [
-        ("pause", "c1", {}), ("pause", "c1", {}), ("resume", "c2", {}), ("dance", "c3", {}), ("forget", "c4", {}),
+        ("pause", "c1", {}), ("pause", "c1", {}), ("resume", "c2", {}), ("dance", "c3", {}),
+        ("forget", "c4", {}),
         ("pause", "c5", {"shard": 1}), ("pause", "c6", {"shard": 0}), ("resume", "c1", {}),
     ]:  # fmt: skip
         assert shard.command(command, command_id, **fields) is None

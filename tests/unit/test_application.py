@@ -135,7 +135,8 @@ def test_right_definitions_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "ms"), [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("1h", 3_600_000), ("7d", 604_800_000),
+    ("text", "ms"), [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("1h", 3_600_000),
+                     ("7d", 604_800_000),
                      ("1.5h", 5_400_000), (" 2 s ", 2_000), ("0.001s", 1)],
 )  # fmt: skip
 def test_durations_are_read_to_the_millisecond(text: str, ms: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,4 +129,4 @@ def test_an_order_survives_its_packing(runs: list[tuple[int, int]]) -> None:
     """Unpacking gives the same records in the same order, neighbours joined."""
     unpacked = unpack_order(pack_order(runs))
     assert [rank for rank, n in unpacked for _ in range(n)] == [rank for rank, n in runs for _ in range(n)]
-    assert all(a[0] != b[0] for a, b in zip(unpacked, unpacked[1:], strict=False))
+    assert all(a[0] != b[0] for a, b in pairwise(unpacked))

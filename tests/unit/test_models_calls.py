@@ -101,7 +101,7 @@ class Sure(base.Classifier):
     def __init__(self, probabilities: dict[Any, float]) -> None:
         self.probabilities = probabilities
 
-    def predict_proba_one(self, x: Any) -> dict[Any, float]:
+    def predict_proba_one(self, x: Any, **kwargs: Any) -> dict[Any, float]:
         return self.probabilities
 
     def learn_one(self, x: Any, y: Any) -> None:

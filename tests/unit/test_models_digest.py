@@ -66,7 +66,8 @@ def test_digests_are_equal_in_two_processes() -> None:
     """Another process, with another hash seed, says the same of models, sets and classes of text."""
     code = (
         "from tests.unit.test_models_digest import MODELS, learned, structural_digest as d; "
-        "print(*(d(learned(m, 60)) for m in MODELS.values()), d({'a', 'b', 'c', 'd'}), d([True, 1, 1.0, '1', b'1']))"
+        "print(*(d(learned(m, 60)) for m in MODELS.values()), "
+        "d({'a', 'b', 'c', 'd'}), d([True, 1, 1.0, '1', b'1']))"
     )
     said = {
         subprocess.run(

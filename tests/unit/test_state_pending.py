@@ -74,8 +74,8 @@ def test_full_tells_the_bound() -> None:
     """`full` is exact at the limit and false again after one was taken."""
     waiting: Waiting[PendingRow] = Waiting(2)
     waiting.put("a", row(1))
-    assert not waiting.full
+    fullness = [waiting.full]
     waiting.put("b", row(2))
-    assert waiting.full
+    fullness.append(waiting.full)
     waiting.take("a")
-    assert not waiting.full
+    assert [*fullness, waiting.full] == [False, True, False]

@@ -60,7 +60,7 @@ def test_classification_scores_equal_rivers(classes: list[Any], f1: Any, n: int)
 def test_log_loss_equals_rivers(classes: list[Any]) -> None:
     """Log loss, binary and multiclass, is River's, which clips at the same smallest probability."""
     scores = Scores(classify=True)
-    judge = metrics.LogLoss() if len(classes) == 2 else metrics.CrossEntropy()
+    judge: Any = metrics.LogLoss() if len(classes) == 2 else metrics.CrossEntropy()
     for label, prediction, probabilities in pairs(classes, 500, seed=3):
         scores.update(label, prediction, probabilities)
         judge.update(label, probabilities)

@@ -71,7 +71,7 @@ def reference(feature: Feature, events: list[Event], now: int) -> Any:
     )
 )
 def test_every_statistic_equals_one_that_keeps_all_events(moves: list[tuple[int, Any]]) -> None:
-    """Sums of quarters are exact, so each statistic must equal the reference's to the bit, at every moment."""
+    """Sums of quarters are exact, so each statistic equals the reference's at every moment."""
     windows = Windows(FEATURES)
     entity, events, now = windows.new(), list[Event](), 1_700_000_000_000
     for gap, value in moves:
