@@ -79,6 +79,9 @@ def on_event(core: Core, record: Record, out: list[Output]) -> None:
             return None
         text = f"event_id {event_id!r} came before with other content; give every event its own id"
         return dead(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
+    if event_id in state.pending.items:
+        text = f"an event {event_id!r} still waits for its label; give each its own id, or raise max_ids"
+        return dead(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
 
     now = advance(core, record, out)
     entity = state.entities.get(key, now) if core.has_features else None

@@ -305,3 +305,14 @@ def test_classes_that_only_look_alike_are_taken() -> None:
     for i, label in enumerate([1, "01", "+1", "1.0", "-", "", "True", "\u0661", "9" * 30, 7, "x7"]):
         assert shard.event(f"e{i}", label=label) is None
     assert shard.counters.labels_learned == 11
+
+
+def test_an_id_that_still_waits_is_never_overwritten() -> None:
+    """When a burst pushed an id out of the dedupe memory, its waiting row stays and is learned."""
+    shard = ShardDriver(application(limits=Limits(max_ids=5)))
+    for i in range(20):
+        assert shard.event(f"e{i}") is None
+    assert shard.state.ids.get("e0") is None
+    refused(shard, reasons.EVENT_ID_REUSED, lambda to: to.event("e0", {"x": 9.0}))
+    assert shard.label("e0", True) is None
+    assert shard.counters.dead_labels == 0
