@@ -66,8 +66,14 @@ def bring(
 ) -> Running:
     """The server that runs, once it answers; else a new one, on other ports if these were taken meanwhile."""
     if server is not None and alive(server):
-        ready(server)  # another start may have been killed while it waited
-        return server
+        try:
+            ready(server)  # another start may have been killed while it waited
+        except Refused:
+            if alive(server):
+                raise
+            # It was on its way out, as a process is for a moment after SIGKILL.
+        else:
+            return server
     left = STARTS
     while True:
         left -= 1

@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.errors import Refused
 
 PATIENCE_S = 600.0  # the first start fetches 45 MB, which may take minutes on a slow line
 POLL_S = 0.05
+CLAIM = ".server"
+CLAIM_PATIENCE_S = 2.0  # a child of a killed Valkey, which rewrites its file, may outlive it for a moment
 
 
 @contextmanager
@@ -51,3 +54,34 @@ def locked(directory: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
                     ) from error
                 time.sleep(POLL_S)
         yield
+
+
+@contextmanager
+def claimed(home: Path) -> Iterator[IO[str]]:
+    """A lock for the server of `home` to inherit: held as long as it lives, whatever the state file says.
+
+    Kafka locks its data by itself; two Valkeys would write one append-only file. The caller writes the pid.
+
+    Raises:
+        Refused: a server lives there already; its pid is named.
+    """
+    import fcntl  # noqa: PLC0415  absent on Windows, as above
+
+    clock = SystemClock()
+    deadline_s = clock.monotonic() + CLAIM_PATIENCE_S
+    with (home / CLAIM).open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if clock.monotonic() > deadline_s:
+                    file.seek(0)
+                    pid = file.read().strip() or "?"
+                    raise Refused(
+                        f"process {pid} still works on {home}, and the state file does not know it",
+                        f"End it with `kill {pid}`, then start again",
+                    ) from error
+                time.sleep(POLL_S)
+        file.truncate(0)
+        yield file

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from stream_app.adapters.clock import SystemClock
+from stream_app.embedded.guard import claimed
 from stream_app.errors import Refused
 
 POLL_S = 0.05
@@ -65,19 +66,25 @@ def spawn(command: list[str], log: Path, port: int, environment: Mapping[str, st
     """Start a server in a session of its own, in its log's directory; it writes to nothing but its log.
 
     The log of the run before is kept under `<log>.1`.
+
+    Raises:
+        Refused: a server that nobody remembers works in that directory.
     """
-    if log.exists():
-        log.replace(log.with_name(f"{log.name}.1"))
-    with log.open("wb") as out:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            cwd=log.parent,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+    with claimed(log.parent) as claim:
+        if log.exists():
+            log.replace(log.with_name(f"{log.name}.1"))
+        with log.open("wb") as out:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=log.parent,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+                pass_fds=(claim.fileno(),),
+            )
+        claim.write(str(child.pid))
     CHILDREN[child.pid] = child
     return Running(child.pid, started(child.pid) or "", port)
 
