@@ -232,3 +232,18 @@ def test_another_process_says_the_same() -> None:
         for _ in range(2)
     ]  # fmt: skip
     assert said[0] == said[1]
+
+
+def test_the_chain_covers_what_the_view_is_given() -> None:
+    """An entity's windows that differ from the replay's change the digest, though no prediction shows it yet."""
+    app = definition("logistic")
+    value = b'{"event_id":"e1","features":{"x":1.5,"y":1,"z":0.5}}'
+    batch = [(EVENT, [Record(EVENT, 0, START_MS, b"k", value)])]
+    straight, tampered = fresh(app), fresh(app)
+    for machine in (straight, tampered):
+        machine.apply(batch)
+    entity = tampered.core.state.entities.peek("k")
+    assert entity is not None
+    entity[2][0][1] += 1
+    assert straight.seal().commit.predictions == tampered.seal().commit.predictions
+    assert straight.digest != tampered.digest
