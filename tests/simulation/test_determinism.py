@@ -235,7 +235,7 @@ def test_another_process_says_the_same() -> None:
 
 
 def test_the_chain_covers_what_the_view_is_given() -> None:
-    """An entity's windows that differ from the replay's change the digest, though no prediction shows it yet."""
+    """An entity's windows that differ change the digest, though no prediction shows it yet."""
     app = definition("logistic")
     value = b'{"event_id":"e1","features":{"x":1.5,"y":1,"z":0.5}}'
     batch = [(EVENT, [Record(EVENT, 0, START_MS, b"k", value)])]
