@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import socket
+import struct
 import subprocess
 from pathlib import Path
 
 from stream_app.adapters.kafka_admin import TopicAdmin, explained
 from stream_app.embedded import jars
 from stream_app.embedded.java import java
-from stream_app.embedded.ports import LOOPBACK, is_open
+from stream_app.embedded.ports import LOOPBACK
 from stream_app.embedded.process import Running, spawn
 from stream_app.errors import Refused
 
 NAME = "Kafka"
 READY_WITHIN_S = 120.0  # after a crash it reads its open segments again before it answers
 STOP_WITHIN_S = 15.0
+CORRELATION = 7  # any number; the answer repeats it
 LOG, DATA, CONFIG = "kafka.log", "data", "server.properties"
 # Benchmarks want the optimising compiler; a start does not.
 FULL_JIT_VARIABLE = "STREAM_APP_EMBEDDED_FULL_JIT"
@@ -107,9 +110,27 @@ def cluster_id(home: Path) -> str:
     return next((line.removeprefix("cluster.id=") for line in lines if line.startswith("cluster.id=")), "")
 
 
+def speaks(port: int) -> bool:
+    """Whether a broker answers an ApiVersions request now: an open port is also that of one frozen or dying.
+
+    Asked before the client is, which leaves a socket open for each connection that fails.
+    Source: the Kafka protocol guide, request header v1 and ApiVersions v0.
+    """
+    request = struct.pack(
+        ">ihhih", 10, 18, 0, CORRELATION, -1
+    )  # size, key, version, correlation, no client id
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
+            connection.sendall(request)
+            said = connection.recv(8, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return said[4:] == struct.pack(">i", CORRELATION)
+
+
 def answers(home: Path, server: Running) -> bool:
     """Whether this storage's own broker answers and takes part: on its port another could listen."""
-    if not is_open(server.port):
+    if not speaks(server.port):
         return False
     address = {"bootstrap_servers": [f"{LOOPBACK}:{server.port}"], "bootstrap_timeout_ms": 2_000}
     try:

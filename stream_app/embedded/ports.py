@@ -58,12 +58,3 @@ def is_free(port: int) -> bool:
     if held is not None:
         held.close()
     return held is not None
-
-
-def is_open(port: int) -> bool:
-    """Whether something listens there now."""
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
