@@ -9,7 +9,9 @@ import msgspec
 
 from topics.envelope import Headers, Record
 
-Positions = list[int]  # next offset to read, by rank (commands, events, labels); −1: from the earliest retained
+Positions = list[
+    int
+]  # next offset to read, by rank (commands, events, labels); −1: from the earliest retained
 
 
 class Send(msgspec.Struct, gc=False):

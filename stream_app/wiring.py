@@ -98,7 +98,9 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
         open_store=store_opener(app, settings),
         clock=SystemClock(),
         telemetry=metrics,
-        pool=ThreadPoolExecutor(max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"),
+        pool=ThreadPoolExecutor(
+            max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"
+        ),
         tuning=Tuning(
             tuning.batch_ms, tuning.batch_records, tuning.watchdog_s, f"{socket.gethostname()}:{os.getpid()}"
         ),
@@ -114,7 +116,9 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
 
 def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
     if not settings.snapshots.url:
-        raise Refused("no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL")
+        raise Refused(
+            "no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
+        )
     keys = settings.signing.raw()
     return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, own_modules(app))
 
@@ -124,7 +128,11 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
 
 
 def learner(
-    app: Application, settings: Settings, *, exit_when_idle_s: float | None = None, instance_id: str | None = None
+    app: Application,
+    settings: Settings,
+    *,
+    exit_when_idle_s: float | None = None,
+    instance_id: str | None = None,
 ) -> Learner:
     """A learner process's loop, ready to run."""
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
@@ -137,7 +145,9 @@ def configure_logs() -> None:
     import structlog
 
     renderer = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(sort_keys=True)
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer(sort_keys=True)
     )
     structlog.configure(
         processors=[

@@ -45,13 +45,17 @@ def load(target: str) -> Application:
     except UsageError:
         raise
     except ModuleNotFoundError as error:
-        raise UsageError(f"module {error.name} is not found", "Run from the folder that holds it, or give a path") from error
+        raise UsageError(
+            f"module {error.name} is not found", "Run from the folder that holds it, or give a path"
+        ) from error
     except Exception as error:
         raise UsageError(f"{place} raised {type(error).__name__}: {error}", "Mend the definition") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, Application):
         what = "nothing" if found is None else type(found).__name__
-        raise UsageError(f"{target} is {what}, no Application", f"Define `{attribute} = Application(...)` there")
+        raise UsageError(
+            f"{target} is {what}, no Application", f"Define `{attribute} = Application(...)` there"
+        )
     return found
 
 
@@ -72,7 +76,8 @@ def definition_hashes(app: Application) -> dict[str, Any]:
     """`slots`: by name, from a fresh model; `features`, `labels` and `rest`: whatever else decides an answer."""
     factories = {"champion": app.champion, **app.challengers}
     slots = {
-        name: structural_digest(build(factory, seed_for(app.seed, name, 0))) for name, factory in factories.items()
+        name: structural_digest(build(factory, seed_for(app.seed, name, 0)))
+        for name, factory in factories.items()
     }
     rest = {
         entry.name: getattr(app, entry.name)
@@ -88,4 +93,8 @@ def definition_hashes(app: Application) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    return dataclasses.astuple(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    return (
+        dataclasses.astuple(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )

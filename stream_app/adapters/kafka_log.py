@@ -21,7 +21,9 @@ NO_GENERATION = b"\xff\xff\xff\xff"
 class KafkaLog:
     """`input_topics` by rank: commands, events, labels. Not thread-safe."""
 
-    def __init__(self, config: Mapping[str, Any], group: str, input_topics: tuple[str, ...], **tuning: Any) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], group: str, input_topics: tuple[str, ...], **tuning: Any
+    ) -> None:
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
         self.consumer = Consumer(
@@ -43,7 +45,9 @@ class KafkaLog:
             }
         )
 
-    def subscribe(self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]) -> None:
+    def subscribe(
+        self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
+    ) -> None:
         """Join the group; callbacks get shard numbers and run inside `poll`."""
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -81,8 +85,7 @@ class KafkaLog:
                         message.headers(),
                     )
                 )  # fmt: skip
-                if source in ends:
-                    del ends[source]
+                ends.pop(source, None)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends[(message.partition(), rank)] = message.offset()
             elif not error.retriable() and error.code() not in PASSING:

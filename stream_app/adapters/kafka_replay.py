@@ -24,7 +24,12 @@ class KafkaReplay:
     """Two consumers, one for the journal and one for the inputs, since the journal says how much input is needed."""
 
     def __init__(
-        self, config: Mapping[str, Any], group: str, shard: int, journal_topic: str, input_topics: tuple[str, ...]
+        self,
+        config: Mapping[str, Any],
+        group: str,
+        shard: int,
+        journal_topic: str,
+        input_topics: tuple[str, ...],
     ) -> None:
         self.shard = shard
         self.journal_topic = journal_topic
@@ -140,11 +145,15 @@ class KafkaReplay:
         """
         try:
             return [
-                self.input_consumer.get_watermark_offsets(TopicPartition(topic, self.shard), LOOKUP_TIMEOUT_S)[0]
+                self.input_consumer.get_watermark_offsets(
+                    TopicPartition(topic, self.shard), LOOKUP_TIMEOUT_S
+                )[0]
                 for topic in self.topics
             ]
         except KafkaException as error:
-            raise ShardFailed(f"shard {self.shard}: the inputs' earliest offsets cannot be read ({error})") from error
+            raise ShardFailed(
+                f"shard {self.shard}: the inputs' earliest offsets cannot be read ({error})"
+            ) from error
 
     def committed(self) -> list[int | None]:
         """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.

@@ -72,7 +72,9 @@ class KafkaWriter:
                     self.topics["journal"], commit.journal, partition=self.shard, on_delivery=self.journaled
                 )
             if group is not None:
-                offsets = [TopicPartition(self.input_topics[r], self.shard, commit.positions[r]) for r in RANKS]
+                offsets = [
+                    TopicPartition(self.input_topics[r], self.shard, commit.positions[r]) for r in RANKS
+                ]
                 producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
             producer.commit_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as error:

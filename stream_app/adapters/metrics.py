@@ -30,15 +30,25 @@ class Metrics(Collector):
     def collect(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
         """Metric families over all shards of this process."""
         counts = CounterMetricFamily(COUNTS, "Records by what became of them", labels=[*LABELS, "outcome"])
-        dead = CounterMetricFamily("stream_app_dead_letters", "Dead letters by reason", labels=[*LABELS, "reason"])
-        waiting = GaugeMetricFamily("stream_app_waiting_rows", "Rows that wait for a label", labels=[*LABELS, "kind"])
+        dead = CounterMetricFamily(
+            "stream_app_dead_letters", "Dead letters by reason", labels=[*LABELS, "reason"]
+        )
+        waiting = GaugeMetricFamily(
+            "stream_app_waiting_rows", "Rows that wait for a label", labels=[*LABELS, "kind"]
+        )
         learned = CounterMetricFamily("stream_app_labels_learned", "Labels by slot", labels=[*LABELS, "slot"])
         score = GaugeMetricFamily(
-            "stream_app_rolling_score", "Rolling score on served predictions", labels=[*LABELS, "slot", "metric"]
+            "stream_app_rolling_score",
+            "Rolling score on served predictions",
+            labels=[*LABELS, "slot", "metric"],
         )
-        age = GaugeMetricFamily("stream_app_snapshot_age_seconds", "Age of the newest snapshot", labels=LABELS)
+        age = GaugeMetricFamily(
+            "stream_app_snapshot_age_seconds", "Age of the newest snapshot", labels=LABELS
+        )
         cost = CounterMetricFamily("stream_app_cost_seconds", "Time by stage", labels=[*LABELS, "stage"])
-        view = GaugeMetricFamily("stream_app_view_caught_up", "1 when Redis shows the newest commit", labels=LABELS)
+        view = GaugeMetricFamily(
+            "stream_app_view_caught_up", "1 when Redis shows the newest commit", labels=LABELS
+        )
         halted = GaugeMetricFamily("stream_app_shard_halted", "1 when a person must decide", labels=LABELS)
         for shard, stats in self.newest.items():
             here = [self.app, str(shard)]

@@ -52,7 +52,7 @@ class AllowedUnpickler(pickle.Unpickler):
         self.own_modules = own_modules
 
     def find_class(self, module: str, name: str) -> Any:
-        root = module.split(".")[0]
+        root = module.split(".", maxsplit=1)[0]
         if root in MODULES or module in self.own_modules or name in NAMES.get(module, ()):
             if module == "builtins" and name == "getattr":
                 return safe_getattr
@@ -74,7 +74,9 @@ class FileSnapshots:
         self, url: str, app: str, shard: int, keys: list[bytes], own_modules: tuple[str, ...] = ()
     ) -> None:
         if not keys:
-            raise Refused("no signing key is set", "Set STREAM_APP_SIGNING__KEYS to a list with a random secret")
+            raise Refused(
+                "no signing key is set", "Set STREAM_APP_SIGNING__KEYS to a list with a random secret"
+            )
         self.fs, root = fsspec.core.url_to_fs(url)
         self.folder = f"{root.rstrip('/')}/{app}/{shard}"
         self.app, self.shard, self.keys, self.own_modules = app, shard, keys, own_modules
@@ -141,7 +143,10 @@ class FileSnapshots:
             elif (header.get("app"), header.get("shard"), header.get("format")) != (self.app, self.shard, 1):
                 log.warning("snapshot passed over", file=name, why="it belongs elsewhere")
             else:
-                yield header, lambda payload=payload: AllowedUnpickler(io.BytesIO(payload), self.own_modules).load()
+                yield (
+                    header,
+                    lambda payload=payload: AllowedUnpickler(io.BytesIO(payload), self.own_modules).load(),
+                )
 
     def sign(self, key: bytes, head: bytes, payload: bytes) -> str:
         mac = hmac.new(key, head, sha256)

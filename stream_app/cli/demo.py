@@ -124,7 +124,9 @@ def learn(act: Act, definition: Any, settings: Any, n: int, console: Any) -> Non
         reader.join(1.0)
         if learner.returncode:
             sys.stderr.write(b"".join(tail).decode(errors="replace"))
-            raise StreamAppError(f"the learner ended with {learner.returncode}", "Its last log lines are above")
+            raise StreamAppError(
+                f"the learner ended with {learner.returncode}", "Its last log lines are above"
+            )
     done.set()
     follower.join(3.0)
 
@@ -154,7 +156,12 @@ def panel(stats: dict[str, Any], n: int, elapsed_s: float) -> Any:
         rolling = slot["scores"]["rolling"]
         scores = (slot["name"], f"{rolling.get('accuracy', 0):.4f}", f"{rolling.get('kappa', 0):.4f}")
         speed = counts["events"] / max(elapsed_s, 0.1)
-        head = (f"{counts['events']:,}", f"{counts['labels_learned']:,}", f"{speed:,.0f}", f"{max(0, n - position):,}")
+        head = (
+            f"{counts['events']:,}",
+            f"{counts['labels_learned']:,}",
+            f"{speed:,.0f}",
+            f"{max(0, n - position):,}",
+        )
         table.add_row(*(head if i == 0 else ("",) * 4), *scores)
     return table
 
@@ -232,7 +239,9 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
     def weighted(name: str) -> float:
         return float(sum(result[name] * result["events"] for result in results) / events)
 
-    sums = {n: sum(result[n] for result in results) for n in ("predictions", "labels_learned", "dead_letters")}
+    sums = {
+        n: sum(result[n] for result in results) for n in ("predictions", "labels_learned", "dead_letters")
+    }
     return {
         "events": events,
         **sums,
@@ -248,7 +257,17 @@ def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> 
     from rich.table import Table
 
     table = Table(title="exactly once, and exactly River")
-    for column in ("data", "events", "predictions", "learned", "dead", "accuracy", "bare River", "identical", "events/s"):
+    for column in (
+        "data",
+        "events",
+        "predictions",
+        "learned",
+        "dead",
+        "accuracy",
+        "bare River",
+        "identical",
+        "events/s",
+    ):
         table.add_column(column, justify="left" if column == "data" else "right")
     for row in (*results, {**total, "name": "together"}):
         table.add_row(

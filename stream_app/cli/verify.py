@@ -27,7 +27,10 @@ def verify(
 
     wiring.configure_logs()
     definition, settings = load_app(target), settings_for()
-    open_source, open_store = wiring.source_opener(definition, settings), wiring.store_opener(definition, settings)
+    open_source, open_store = (
+        wiring.source_opener(definition, settings),
+        wiring.store_opener(definition, settings),
+    )
     fingerprint = wiring.fingerprint_for(definition, settings)
     topics = wiring.input_topics(wiring.catalog_for(definition, settings))
     console, good = Console(file=sys.stderr), True
@@ -52,6 +55,8 @@ def verify(
                 print_json({**line, "seq": found.to, "from": line.pop("start")})
             else:
                 verdict = "equal" if found.equal else f"DIFFERENT: {found.why}"
-                sys.stdout.write(f"shard {shard} from {found.source} {found.start}…{found.to} {found.digest} {verdict}\n")
+                sys.stdout.write(
+                    f"shard {shard} from {found.source} {found.start}…{found.to} {found.digest} {verdict}\n"
+                )
     if not good:
         raise typer.Exit(1)

@@ -110,7 +110,11 @@ class Emitter:
         self.write("alerts", raised.alert_id, value)
 
     def command(self, done: CommandDone) -> None:
-        self.write("models", f"{self.shard}/command/{done.command_id}", {"v": 1, "outcome": done.outcome, "why": done.why})
+        self.write(
+            "models",
+            f"{self.shard}/command/{done.command_id}",
+            {"v": 1, "outcome": done.outcome, "why": done.why},
+        )
         self.decisions.append({"command": done.command_id, "outcome": done.outcome})
 
     def model(self, born: ModelBorn) -> None:

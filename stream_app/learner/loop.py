@@ -27,7 +27,9 @@ class Learner:
     One turn: poll → offer to shards → recover or work each → commit is on the helper pool.
     """
 
-    def __init__(self, outside: Outside, fingerprint: dict[str, Any], exit_when_idle_s: float | None = None) -> None:
+    def __init__(
+        self, outside: Outside, fingerprint: dict[str, Any], exit_when_idle_s: float | None = None
+    ) -> None:
         self.outside = outside
         self.fingerprint = fingerprint
         self.exit_when_idle_s = exit_when_idle_s

@@ -28,7 +28,14 @@ class Machine:
     """Steps runs of records into batches; `seal` closes a batch and moves (seq, digest) on."""
 
     def __init__(
-        self, core: Core, input_topics: tuple[str, ...], *, epoch: int, seq: int, digest: str, positions: Positions
+        self,
+        core: Core,
+        input_topics: tuple[str, ...],
+        *,
+        epoch: int,
+        seq: int,
+        digest: str,
+        positions: Positions,
     ) -> None:
         self.core = core
         self.emitter = Emitter(core, input_topics, digest)

@@ -31,7 +31,9 @@ log = structlog.get_logger()
 class Publisher:
     """Blobs wait in `blobs` until a write is free; `stamp` is the newest committed batch they belong to."""
 
-    def __init__(self, view: View, pool: Executor, clock: Clock, shard: int, stamp: str, stored: str | None) -> None:
+    def __init__(
+        self, view: View, pool: Executor, clock: Clock, shard: int, stamp: str, stored: str | None
+    ) -> None:
         self.view = view
         self.pool = pool
         self.clock = clock
@@ -50,7 +52,12 @@ class Publisher:
 
     @property
     def caught_up(self) -> bool:
-        return self.job is None and self.stored == self.stamp and not self.wants_rebuild and self.rebuilding is None
+        return (
+            self.job is None
+            and self.stored == self.stamp
+            and not self.wants_rebuild
+            and self.rebuilding is None
+        )
 
     def committed(self, closed: Closed) -> None:
         """Take a committed batch's blobs; called in commit order."""
@@ -85,7 +92,11 @@ class Publisher:
         if drained is not None and (self.wants_rebuild or self.rebuilding):
             self.blobs.update(self.slice(drained))
             self.slice_uncommitted = False
-        if self.wants_rebuild or self.slice_uncommitted or (self.rebuilding is None and self.stored == self.stamp):
+        if (
+            self.wants_rebuild
+            or self.slice_uncommitted
+            or (self.rebuilding is None and self.stored == self.stamp)
+        ):
             return
         self.job_blobs, self.blobs, self.job_stamp = self.blobs, {}, self.stamp
         if self.rebuilding is None:

@@ -54,7 +54,9 @@ def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Genera
         first = yield from first_entry(source, -1)
         if first is None:
             refuse_lost_journal(shard, committed)
-            start = yield from wait(outside.pool.submit(first_epoch, outside, shard, fingerprint, source, writer))
+            start = yield from wait(
+                outside.pool.submit(first_epoch, outside, shard, fingerprint, source, writer)
+            )
         else:
             start = yield from newest_start(outside, source, shard, fingerprint, *first)
         machine, offset, snapshot_seq = start
@@ -148,7 +150,9 @@ def newest_snapshot(
         if confirmed is None or (confirmed[1].epoch, confirmed[1].seq, confirmed[1].digest) != (
             header["epoch"], header["seq"], header["digest"],
         ):  # fmt: skip
-            log.warning("snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it")
+            log.warning(
+                "snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it"
+            )
             continue
         check_fingerprint(header["fingerprint"], fingerprint)
         try:

@@ -74,7 +74,9 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
         runs.append((rank, inputs[rank][taken[rank] : taken[rank] + n]))
         taken[rank] += n
     if taken != [len(records) for records in inputs]:
-        raise Halted(f"the journal's order at seq {record.seq} does not fit its inputs", "Restore the journal topic")
+        raise Halted(
+            f"the journal's order at seq {record.seq} does not fit its inputs", "Restore the journal topic"
+        )
     return runs
 
 

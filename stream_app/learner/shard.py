@@ -1,8 +1,8 @@
 """One owned shard.
 
-    recovering ──done──▶ live ──transaction failed──▶ failed ──back-off──▶ recovering
-        │                 │
-        └── contradiction ┴──▶ halted        (revoked or lost from any phase: dropped)
+recovering ──done──▶ live ──transaction failed──▶ failed ──back-off──▶ recovering
+    │                 │
+    └── contradiction ┴──▶ halted        (revoked or lost from any phase: dropped)
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Shard:
         self.snapshot_at_s: float | None = None
         self.snapshot_bytes = 0
         view = outside.open_view(self.number)
-        self.publisher = Publisher(view, outside.pool, outside.clock, self.number, self.machine.stamp, view.stamp())
+        self.publisher = Publisher(
+            view, outside.pool, outside.clock, self.number, self.machine.stamp, view.stamp()
+        )
         self.flight: Future[int | None] | None = None
         self.flying: Closed | None = None
         self.flight_since_s = 0.0
@@ -117,7 +119,9 @@ class Shard:
         self.told_waiting = False
         self.step_s = self.commit_s = 0.0
         self.move(Phase.LIVE)
-        log.info("shard live", shard=self.number, replayed=recovered.replayed, snapshot=recovered.snapshot_seq)
+        log.info(
+            "shard live", shard=self.number, replayed=recovered.replayed, snapshot=recovered.snapshot_seq
+        )
         outside.log.start(self.number, self.machine.positions)
 
     # ── live ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +158,9 @@ class Shard:
 
     def advance(self) -> bool:
         room = self.outside.tuning.batch_records - self.machine.records
-        if room <= 0 or (self.schedule.due(self.outside.clock.monotonic()) and self.machine.records == 0 and self.flight):
+        if room <= 0 or (
+            self.schedule.due(self.outside.clock.monotonic()) and self.machine.records == 0 and self.flight
+        ):
             return False
         started_s = self.outside.clock.monotonic()
         first = self.machine.records == 0

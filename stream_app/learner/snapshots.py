@@ -37,7 +37,9 @@ def restore(app: Application, loaded: Any) -> ShardState:
     """
     state: ShardState = loaded["state"]
     if answers(app, state) != loaded["answers"]:
-        raise Refused("the loaded models answer their sample rows differently", "An older snapshot or a replay is used")
+        raise Refused(
+            "the loaded models answer their sample rows differently", "An older snapshot or a replay is used"
+        )
     return state
 
 

@@ -41,6 +41,12 @@ def supervise(command: list[str]) -> int:
             return code if code >= 0 else 128 - code
         if time.monotonic() - started_s > HEALTHY_AFTER_S:
             backoff_s = BACKOFF_FIRST_S
-        log.error("learner died, restarting", code=code, backoff_s=backoff_s, command=command[-1], python=sys.version_info[:2])
+        log.error(
+            "learner died, restarting",
+            code=code,
+            backoff_s=backoff_s,
+            command=command[-1],
+            python=sys.version_info[:2],
+        )
         time.sleep(backoff_s)
         backoff_s = min(BACKOFF_LAST_S, backoff_s * 2)

@@ -13,7 +13,7 @@ from stream_app.errors import Halted, Refused
 from stream_app.flow.core import Core
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import check_fingerprint, fresh, first_entry
+from stream_app.learner.recovery import check_fingerprint, first_entry, fresh
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
@@ -50,7 +50,9 @@ def verify_shard(
     for name, machine, offset in starts:
         start, why = machine.seq, ""
         try:
-            for more in replay(machine, source, offset + 1, clock, lambda closed, at: progress(closed.seq), until):
+            for more in replay(
+                machine, source, offset + 1, clock, lambda closed, at: progress(closed.seq), until
+            ):
                 if not more:
                     time.sleep(PAUSE_S)
         except Halted as halted:
@@ -111,5 +113,3 @@ def drain(steps: Generator[bool, None, T]) -> T:
         except StopIteration as done:
             found: T = done.value
             return found
-
-
