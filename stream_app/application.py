@@ -179,6 +179,11 @@ class Application:
                 raise UsageError(f"type {kind!r} of feature {name}", f"Choose one of {', '.join(KINDS)}")
 
     @property
+    def modules(self) -> tuple[str, ...]:
+        """The definition's own modules: their functions and classes may stand in a snapshot."""
+        return tuple(sorted({factory.__module__ for factory in (self.champion, *self.challengers.values())}))
+
+    @property
     def dedupe_ms(self) -> int:
         return parse_duration(self.dedupe)
 

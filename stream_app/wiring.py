@@ -63,12 +63,6 @@ def topic_ids(settings: Settings, names: tuple[str, ...]) -> dict[str, str]:
     return ids
 
 
-def own_modules(app: Application) -> tuple[str, ...]:
-    """Modules of the definition: their classes may stand in a snapshot."""
-    factories = (app.champion, *app.challengers.values())
-    return tuple(sorted({factory.__module__ for factory in factories}))
-
-
 def outside_for(app: Application, settings: Settings, instance_id: str | None = None) -> Outside:
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
@@ -120,7 +114,7 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
             "no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
         )
     keys = settings.signing.raw()
-    return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, own_modules(app))
+    return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, app.modules)
 
 
 def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:

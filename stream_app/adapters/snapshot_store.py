@@ -67,6 +67,11 @@ def safe_getattr(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
+def round_trip(model: Any, own_modules: tuple[str, ...]) -> Any:
+    """The model as a snapshot would bring it back; raises what recovery would meet."""
+    return AllowedUnpickler(io.BytesIO(pickle.dumps(model, protocol=5)), own_modules).load()
+
+
 class FileSnapshots:
     """Snapshots of one shard below `url` (a directory or any fsspec URL); the first key signs, all verify."""
 

@@ -1,23 +1,29 @@
-"""Admission: exercise a definition on small data and refuse, with reason and fix, what could not be replayed."""
+"""Admission: exercise a definition on small data and refuse, with its fix, what could not be replayed."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import sin
 from typing import Any
 
 import msgspec
-import numpy as np
-from river import anomaly, base, compose, neighbors
+from river import base, compose, neighbors
 
-from stream_app.models.build import build
+from stream_app.models.build import Factory, build
 from stream_app.models.calls import ModelFault, bind
 from stream_app.models.digest import structural_digest
 
-ROWS = 240
-SMALL = 24  # rows after which costly checks (digests, pickles) are made
+ROWS = 240  # past the grace period of River's trees, so that they split
 SEED = 42
+DEEPEST = 8
+WANTED: dict[str, tuple[type, ...]] = {
+    "binary": (base.Classifier,),
+    "multiclass": (base.Classifier,),
+    "regression": (base.Regressor,),
+    "anomaly": (base.AnomalyDetector,),
+}
+Row = dict[str, Any]
+RoundTrip = Callable[[Any], Any]
 
 
 class Refusal(msgspec.Struct):
@@ -29,157 +35,157 @@ class Refusal(msgspec.Struct):
 
 
 class Admission(msgspec.Struct):
-    """`digest` covers every answer and every model's end state: equal in every process, or there is a refusal."""
+    """`digest` covers every answer and every model's end: equal in every process, or there is a refusal."""
 
     digest: str
     refusals: list[Refusal]
 
 
-def exercise(
-    factories: dict[str, Callable[[int], Any]], task: str, threshold: float | None, weighted: bool
-) -> Admission:
-    """Run every slot's factory twice in this process on number and string data of the task."""
+class Terms(msgspec.Struct):
+    """What of a definition decides the sample; `types` maps feature names to number, string or bool."""
+
+    task: str
+    threshold: float | None
+    weighted: bool
+    types: Mapping[str, str]
+
+
+def exercise(factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip) -> Admission:
+    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would."""
     refusals: list[Refusal] = []
     traces: list[str] = []
     for slot, factory in factories.items():
-        try:
-            first, second = build(factory, SEED), build(factory, SEED)
-        except Exception as error:
-            refusals.append(Refusal(slot, str(error), getattr(error, "remedy", "") or "mend the factory"))
-            continue
-        found = [*static(slot, first, second, task)]
-        if not found:
-            try:
-                trace, again = run(first, task, threshold, weighted), run(second, task, threshold, weighted)
-                if trace != again:
-                    found.append(
-                        Refusal(
-                            slot,
-                            "two models of one seed answer differently",
-                            "pass the factory's seed on to every part",
-                        )
-                    )
-                traces.append(trace)
-                found += behaviour(slot, first, task, threshold)
-            except ModelFault as fault:
-                fix = (
-                    "give class weights only to models that take w="
-                    if weighted
-                    else "put an encoder before the model"
-                )
-                found.append(Refusal(slot, f"the model raised on sample data ({fault})", fix))
+        found, trace = judge(slot, factory, terms, round_trip)
         refusals += found
+        traces += trace
     return Admission(structural_digest(traces), refusals)
 
 
-def static(slot: str, model: Any, twin: Any, task: str) -> Iterator[Refusal]:
-    """What can be said before anything runs."""
+def judge(
+    slot: str, factory: Factory, terms: Terms, round_trip: RoundTrip
+) -> tuple[list[Refusal], list[str]]:
+    """One slot's refusals, and what two runs of it did to the bit."""
+    model, twin = build(factory, SEED), build(factory, SEED)
+    found = [Refusal(slot, reason, fix) for reason, fix in static(model, twin, terms.task)]
+    if found:
+        return found, []
+    traces: list[str] = []
+    faults: list[ModelFault] = []
+    for rows in samples(terms):
+        model, twin = build(factory, SEED), build(factory, SEED)
+        try:
+            trace, again = run(model, rows, terms), run(twin, rows, terms)
+        except ModelFault as fault:
+            faults.append(fault)
+            continue
+        traces.append(trace)
+        if trace != again:
+            reason = "two models of one seed answer differently"
+            return [Refusal(slot, reason, "pass the factory's seed on to every random part")], traces
+        row = rows[0][0]
+        found += [Refusal(slot, reason, fix) for reason, fix in behaviour(model, row, terms, round_trip)]
+    if not traces:
+        fix = "declare types={'name': 'number'|'string'|'bool'} for the features that the model needs"
+        if terms.weighted:
+            fix += "; give class weights only to models that take w="
+        found.append(Refusal(slot, f"the model raised on sample data ({faults[0]})", fix))
+    return found, traces
+
+
+def static(model: Any, twin: Any, task: str) -> Iterator[tuple[str, str]]:
+    """What can be said before anything runs: reason and fix."""
     if model is twin:
-        yield Refusal(slot, "the factory gives the same object twice", "build the model inside the lambda")
-    wanted: Any = {
-        "binary": base.Classifier, "multiclass": base.MultiLabelClassifier | base.Classifier,
-        "regression": base.Regressor, "anomaly": anomaly.base.AnomalyDetector,
-    }[task]  # fmt: skip
+        yield "the factory gives the same object twice", "build the model inside the lambda"
     answering = model
     while isinstance(answering, compose.Pipeline):
         answering = list(answering.steps.values())[-1]
-    if not isinstance(answering, wanted):
-        yield Refusal(
-            slot, f"{type(answering).__name__} does not fit task {task}", f"choose a model for {task}"
-        )
+    if not isinstance(answering, WANTED[task]):
+        yield f"{type(answering).__name__} does not fit task {task!r}", f"choose a model for {task}"
     for part in parts(model):
-        if isinstance(part, neighbors.SWINN) or (
-            hasattr(part, "engine") and isinstance(part.engine, neighbors.SWINN) and part.engine.seed is None
-        ):
-            if part.seed is None if hasattr(part, "seed") else True:
-                yield Refusal(
-                    slot, "the default engine of nearest neighbours draws its own random numbers",
-                    "pass engine=neighbors.LazySearch(window_size=...)",
-                )  # fmt: skip
-                return
-        if "seed" in vars_of(part) and vars_of(part)["seed"] is None:
-            yield Refusal(
-                slot, f"{type(part).__name__} is random and has no seed", "pass seed=seed from the factory"
-            )
-            return
-
-
-def vars_of(part: Any) -> dict[str, Any]:
-    return getattr(part, "__dict__", {})
+        if getattr(part, "seed", SEED) is not None:
+            continue
+        if isinstance(part, neighbors.SWINN):
+            fix = "pass engine=neighbors.LazySearch(window_size=…)"
+            yield "the default engine of nearest neighbours rolls unseeded dice", fix
+        else:
+            yield f"{type(part).__name__} is random and has no seed", "pass seed=seed from the factory"
+        return
 
 
 def parts(model: Any, depth: int = 0) -> Iterator[Any]:
-    """A model and the estimators inside it."""
+    """A model and the estimators inside it, outermost first."""
     yield model
-    if depth > 6:
+    if depth == DEEPEST:
         return
-    for value in vars_of(model).values():
+    for value in getattr(model, "__dict__", {}).values():
         inner = (
             value.values()
             if isinstance(value, dict)
             else value
-            if isinstance(value, (list, tuple))
-            else (value,)
+            if isinstance(value, list | tuple)
+            else [value]
         )
         for item in inner:
-            if (
-                isinstance(item, base.Base)
-                or hasattr(item, "learn_one")
-                or isinstance(item, neighbors.base.BaseNN)
-            ):
+            if isinstance(item, base.Base):
                 yield from parts(item, depth + 1)
 
 
-def behaviour(slot: str, model: Any, task: str, threshold: float | None) -> Iterator[Refusal]:
-    """After some learning: prediction must not change the model, and the model must survive a pickle."""
-    row, _ = next(sample(task, SMALL, strings=False))
-    calls = bind(model, task, threshold)
+def behaviour(model: Any, row: Row, terms: Terms, round_trip: RoundTrip) -> Iterator[tuple[str, str]]:
+    """After some learning: prediction must not change the model, and a snapshot must bring it back."""
+    calls = bind(model, terms.task, terms.threshold)
     before = structural_digest(model)
-    calls.predict(row)
+    answer = calls.predict(row)
     if structural_digest(model) != before:
-        yield Refusal(
-            slot,
+        yield (
             "predicting changes the model",
-            "do not use learn_during_predict, nor models that learn to predict",
-        )
-    try:
-        twin = pickle.loads(pickle.dumps(model))
-    except Exception as error:
-        yield Refusal(
-            slot,
-            f"the model cannot be pickled ({error})",
-            "use named functions instead of lambdas inside models",
+            "do without learn_during_predict and models that learn to predict",
         )
         return
-    if bind(twin, task, threshold).predict(row) != calls.predict(row):
-        yield Refusal(
-            slot,
-            "the model answers differently after a pickle",
-            "report it to the model's authors; use another",
-        )
+    try:
+        twin = round_trip(model)
+    except Exception as error:
+        fix = "use named functions and classes of the definition's own module inside models"
+        yield f"a snapshot cannot hold the model ({error})", fix
+        return
+    if bind(twin, terms.task, terms.threshold).predict(row) != answer:
+        yield "the model answers differently after a snapshot", "tell the model's authors; use another"
 
 
-def run(model: Any, task: str, threshold: float | None, weighted: bool) -> str:
+def run(model: Any, rows: list[tuple[Row, Any]], terms: Terms) -> str:
     """The digest of every answer on the sample, and of the model at its end."""
-    calls = bind(model, task, threshold)
+    calls = bind(model, terms.task, terms.threshold)
     answers: list[Any] = []
-    for row, label in sample(task, ROWS, strings=False):
+    for row, label in rows:
         answers.append(calls.predict(row))
-        calls.learn(row, label, 2.0 if weighted else 1.0)
+        calls.learn(row, label, 2.0 if terms.weighted else 1.0)
     return structural_digest([answers, model])
 
 
-def sample(task: str, n: int, *, strings: bool) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Deterministic rows without dice: incommensurable sines, a drift in the middle."""
-    for i in range(n):
-        a, b, c = sin(i * 1.7), sin(i * 0.37 + 1), float(i % 7)
-        row: dict[str, Any] = {"a": a, "b": b, "c": c, "d": i % 3}
-        if strings:
-            row["s"] = ("red", "green", "blue")[i % 3]
-        score = a + 0.5 * b - 0.1 * c if i < n // 2 else b - a
+def samples(terms: Terms) -> Iterator[list[tuple[Row, Any]]]:
+    """Rows of the declared features; without a declaration numbers, then numbers and a string."""
+    if terms.types:
+        yield sample(terms.task, terms.types)
+    else:
+        numbers = dict.fromkeys("abcd", "number")
+        yield sample(terms.task, numbers)
+        yield sample(terms.task, {**numbers, "s": "string"})
+
+
+def sample(task: str, types: Mapping[str, str]) -> list[tuple[Row, Any]]:
+    """Deterministic rows without dice: incommensurable sines, a change of concept in the middle."""
+    rows: list[tuple[Row, Any]] = []
+    for i in range(ROWS):
+        waves = [sin(i * (0.37 + 0.61 * place) + place) for place in range(len(types))]
+        row: Row = {}
+        for (name, kind), wave in zip(types.items(), waves, strict=True):
+            row[name] = (
+                wave if kind == "number" else wave > 0 if kind == "bool" else ("red", "green", "blue")[i % 3]
+            )
+        score = waves[0] - 0.5 * waves[-1] if i < ROWS // 2 else waves[-1] - waves[0]
         label: Any = score > 0
         if task == "multiclass":
-            label = ("low", "middle", "high")[int(np.digitize(score, [-0.4, 0.4]))]
+            label = "low" if score < -0.4 else "middle" if score < 0.4 else "high"
         elif task == "regression":
             label = 3 * score
-        yield row, label
+        rows.append((row, label))
+    return rows

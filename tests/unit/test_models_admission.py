@@ -1,0 +1,159 @@
+"""What admission refuses, and what it must let pass."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from river import (
+    anomaly,
+    compose,
+    ensemble,
+    forest,
+    linear_model,
+    naive_bayes,
+    neighbors,
+    preprocessing,
+    tree,
+)
+
+from stream_app.models.admission import Terms, exercise
+
+
+def same(model: Any) -> Any:
+    return pickle.loads(pickle.dumps(model))
+
+
+def refusals(
+    factory: Callable[[int], Any],
+    task: str = "binary",
+    types: dict[str, str] | None = None,
+    round_trip: Callable[[Any], Any] = same,
+    weighted: bool = False,
+) -> list[str]:
+    terms = Terms(task, None, weighted, types or {})
+    return [refusal.reason for refusal in exercise({"champion": factory}, terms, round_trip).refusals]
+
+
+ONCE = linear_model.LogisticRegression()
+
+
+def strings_only(row: dict[str, Any]) -> dict[str, Any]:
+    return {"length": len(row["city"])}
+
+
+class Shy(naive_bayes.GaussianNB):
+    """Answers differently once it was stored."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()
+
+
+class Curious(naive_bayes.GaussianNB):
+    """Learns to predict."""
+
+    asked = 0
+
+    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+        self.asked += 1
+        return super().predict_proba_one(x)
+
+
+ADMITTED = {
+    "linear": ("binary", lambda seed: preprocessing.StandardScaler() | linear_model.LogisticRegression()),
+    "seeded forest": ("multiclass", lambda seed: forest.ARFClassifier(n_models=3, seed=seed)),
+    "seeded adaptive tree": ("binary", lambda seed: tree.HoeffdingAdaptiveTreeClassifier(seed=seed)),
+    "bagging": (
+        "binary",
+        lambda seed: ensemble.ADWINBaggingClassifier(tree.HoeffdingTreeClassifier(), n_models=2, seed=seed),
+    ),
+    "neighbours that search": (
+        "binary",
+        lambda seed: neighbors.KNNClassifier(engine=neighbors.LazySearch(window_size=20)),
+    ),
+    "regression": (
+        "regression",
+        lambda seed: preprocessing.StandardScaler() | linear_model.LinearRegression(),
+    ),
+    "anomaly": ("anomaly", lambda seed: preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=seed)),
+    "strings": ("binary", lambda seed: preprocessing.OneHotEncoder() | linear_model.LogisticRegression()),
+}
+
+
+@pytest.mark.parametrize("name", ADMITTED)
+def test_models_that_replay_are_admitted(name: str) -> None:
+    """A seeded or dice-free model that fits its task is admitted."""
+    task, factory = ADMITTED[name]
+    assert refusals(factory, task) == []
+
+
+REFUSED = {
+    "unseeded adaptive tree": ("binary", lambda seed: tree.HoeffdingAdaptiveTreeClassifier(), "has no seed"),
+    "unseeded forest": ("binary", lambda seed: forest.ARFClassifier(n_models=2), "has no seed"),
+    "unseeded inside a pipeline": (
+        "binary",
+        lambda seed: preprocessing.StandardScaler() | tree.HoeffdingAdaptiveTreeClassifier(),
+        "has no seed",
+    ),
+    "unseeded inside an ensemble": (
+        "binary",
+        lambda seed: ensemble.VotingClassifier(
+            [tree.HoeffdingAdaptiveTreeClassifier(), naive_bayes.GaussianNB()]
+        ),
+        "has no seed",
+    ),
+    "default neighbours": ("binary", lambda seed: neighbors.KNNClassifier(), "default engine"),
+    "another task": ("binary", lambda seed: linear_model.LinearRegression(), "does not fit task"),
+    "classifier for anomaly": ("anomaly", lambda seed: naive_bayes.GaussianNB(), "does not fit task"),
+    "one object for all": ("binary", lambda seed: ONCE, "same object twice"),
+    "learns to predict": ("binary", lambda seed: Curious(), "predicting changes the model"),
+    "lambda inside": (
+        "binary",
+        lambda seed: compose.FuncTransformer(lambda x: x) | linear_model.LogisticRegression(),
+        "a snapshot cannot hold the model",
+    ),
+    "forgets in a snapshot": ("binary", lambda seed: Shy(), "differently after a snapshot"),
+    "raises on everything": (
+        "binary",
+        lambda seed: compose.FuncTransformer(strings_only) | linear_model.LogisticRegression(),
+        "raised on sample data",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_models_that_cannot_be_replayed_are_refused(name: str) -> None:
+    """What would not replay, fit or come back from a snapshot is refused with its reason."""
+    task, factory, reason = REFUSED[name]
+    found = refusals(factory, task)
+    assert found
+    assert all(reason in text for text in found), found
+
+
+def test_dice_of_its_own_are_found_by_running_twice() -> None:
+    """A model that hides unseeded dice from inspection is refused, since two runs of it differ."""
+    import random
+
+    def factory(seed: int) -> Any:
+        return linear_model.LogisticRegression(intercept_init=random.random())
+
+    assert refusals(factory) == ["two models of one seed answer differently"]
+
+
+def test_declared_types_make_the_sample() -> None:
+    """A pipeline that needs a feature by name is admitted once its type is declared."""
+
+    def factory(seed: int) -> Any:
+        return compose.FuncTransformer(strings_only) | linear_model.LogisticRegression()
+
+    assert refusals(factory, types={"city": "string"}) == []
+
+
+def test_weights_only_for_models_that_take_them() -> None:
+    """A model without w= is refused under class weights, and the fix says so."""
+    terms = Terms("binary", None, True, {})
+    factory = {"champion": lambda seed: neighbors.KNNClassifier(engine=neighbors.LazySearch(window_size=9))}
+    found = exercise(factory, terms, same).refusals
+    assert [("w=" in refusal.fix) for refusal in found] == [True]
