@@ -20,7 +20,7 @@ PINNED = "0"
 
 
 def pin_hash_seed() -> None:
-    """Re-execute this process with PYTHONHASHSEED=0 unless it runs so: set order decides bits of some models."""
+    """Re-execute this process with PYTHONHASHSEED=0: the order of sets decides bits of some models."""
     if os.environ.get("PYTHONHASHSEED") == PINNED:
         return
     os.environ["PYTHONHASHSEED"] = PINNED
@@ -73,7 +73,7 @@ def from_file(path: Path) -> Any:
 
 
 def definition_hashes(app: Application) -> dict[str, Any]:
-    """`slots`: by name, from a fresh model; `features`, `labels` and `rest`: whatever else decides an answer."""
+    """`slots`: by name, from a fresh model; `features`, `labels`, `rest`: what else decides an answer."""
     factories = {"champion": app.champion, **app.challengers}
     slots = {
         name: structural_digest(build(factory, seed_for(app.seed, name, 0)))
@@ -93,6 +93,7 @@ def definition_hashes(app: Application) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
+    """A dataclass as its values, anything else as it is."""
     return (
         dataclasses.astuple(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -14,7 +14,7 @@ LABELS = ["app", "shard"]
 
 
 class Metrics(Collector):
-    """Keeps each shard's newest statistics and renders them at a scrape; nothing is counted twice or per event."""
+    """Keeps each shard's newest statistics and renders them at a scrape; nothing is counted twice."""
 
     def __init__(self, app: str) -> None:
         self.app = app

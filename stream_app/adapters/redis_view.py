@@ -1,7 +1,7 @@
 """redis-py: the feature view of one shard; written after the commit, fenced by a stamp (ADR 5).
 
 Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of a Redis Cluster. The stamp
-`<epoch>:<seq>` only grows: a writer whose base is older than what is stored rebuilds, one that is overtaken stops.
+`<epoch>:<seq>` only grows: a writer that finds one older than its base rebuilds, at a newer one it stops.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import redis
 import structlog
 
-# KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous stamp, new stamp, ttl in ms, then the blobs ('' deletes).
+# KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
 local function parts(stamp)
   local e, s = string.match(stamp or '', '^(%d+):(%d+)')
@@ -24,7 +24,9 @@ local function newer(a, b)
 end
 local stored = redis.call('GET', KEYS[1]) or ''
 if newer(stored, ARGV[3]) then return 'fenced' end
-if ARGV[1] == 'write' and (newer(ARGV[2], stored) or string.find(stored, 'rebuilding')) then return 'behind' end
+if ARGV[1] == 'write' and (newer(ARGV[2], stored) or string.find(stored, 'rebuilding')) then
+  return 'behind'
+end
 for i = 2, #KEYS do
   local blob = ARGV[i + 3]
   if blob == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], blob, 'PX', ARGV[4]) end
@@ -36,7 +38,7 @@ log = structlog.get_logger()
 
 
 class RedisView:
-    """One shard's view; `client` has a short socket timeout, so that a frozen server costs no more than that."""
+    """One shard's view; `client` has a short socket timeout: a frozen server costs no more than that."""
 
     def __init__(self, client: redis.Redis, app: str, shard: int, ttl_ms: int) -> None:
         self.client = client

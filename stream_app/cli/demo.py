@@ -43,7 +43,7 @@ def demo(
     json: bool = typer.Option(False, "--json", help="The last line is one JSON object."),
     keep: bool = typer.Option(False, help="Leave the embedded services running."),
 ) -> None:
-    """Stream two data sets that River bundles; exit 0 only if every committed prediction equals bare River's."""
+    """Stream two data sets of River's; exit 0 only if every committed prediction equals bare River's."""
     os.environ.setdefault("STREAM_APP_DEMO_RUN", str(time.time_ns() // 1_000_000))
     pin()
     from rich.console import Console
@@ -112,9 +112,8 @@ def learn(act: Act, definition: Any, settings: Any, n: int, console: Any) -> Non
     follower = threading.Thread(target=follow, args=(definition.name, settings, newest, done), daemon=True)
     follower.start()
     with subprocess.Popen([*command, "--exit-when-idle", str(IDLE_S)], stderr=subprocess.PIPE) as learner:
-        assert learner.stderr is not None
         tail: deque[bytes] = deque(maxlen=20)
-        reader = threading.Thread(target=lambda pipe=learner.stderr: tail.extend(pipe), daemon=True)
+        reader = threading.Thread(target=tail.extend, args=(learner.stderr,), daemon=True)
         reader.start()
         started_s = time.monotonic()
         with Live(console=console, transient=True) as live:
@@ -143,6 +142,7 @@ def follow(name: str, settings: Any, newest: dict[str, Any], done: threading.Eve
 
 
 def panel(stats: dict[str, Any], n: int, elapsed_s: float) -> Any:
+    """The newest statistics of the learner as a table."""
     from rich.table import Table
 
     table = Table(title="learner (live)", min_width=60)
@@ -180,7 +180,7 @@ def reference(act: Act, definition: Any, rows: list[Any]) -> Iterator[tuple[Any,
 
 
 def compare(act: Act, definition: Any, rows: list[Any], settings: Any) -> dict[str, Any]:
-    """Committed predictions against the reference, to the bit; a cold one stands for River's `{}` or `None`."""
+    """Committed predictions against the reference, bit by bit; a cold one stands for `{}` or `None`."""
     from stream_app.client.consumer import CommittedReader, PredictionConsumer
 
     kafka = settings.kafka.kafka_python()
@@ -203,13 +203,12 @@ def compare(act: Act, definition: Any, rows: list[Any], settings: Any) -> dict[s
         texts = {orjson.dumps(name).decode(): p for name, p in probabilities.items()}
         same = ours["prediction"] == answer and ours.get("probabilities") == texts
         identical = identical and (ours["cold"] if cold else same)
-    newest, dead, stamps = {}, 0, []
+    newest: dict[str, Any] = {}
     for record in read_all(CommittedReader(kafka, f"{definition.name}.stats", until_end=True)):
         newest = orjson.loads(record.value)
-    for _ in read_all(CommittedReader(kafka, f"{definition.name}.dead-letters", until_end=True)):
-        dead += 1
-    for record in read_all(CommittedReader(kafka, f"{definition.name}.journal", until_end=True)):
-        stamps.append(record.timestamp)
+    dead = sum(1 for _ in read_all(CommittedReader(kafka, f"{definition.name}.dead-letters", until_end=True)))
+    journal = read_all(CommittedReader(kafka, f"{definition.name}.journal", until_end=True))
+    stamps = [record.timestamp for record in journal]
     seconds = max(0.001, (stamps[-1] - stamps[0]) / 1000)
     return {
         "name": act.name,
@@ -226,6 +225,7 @@ def compare(act: Act, definition: Any, rows: list[Any], settings: Any) -> dict[s
 
 
 def read_all(reader: Any) -> Iterator[Any]:
+    """Every record, and the reader closed after them."""
     try:
         yield from reader
     finally:
@@ -254,6 +254,7 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> None:
+    """One row for each data set and one for all of them."""
     from rich.table import Table
 
     table = Table(title="exactly once, and exactly River")

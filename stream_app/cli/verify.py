@@ -17,7 +17,7 @@ def verify(
     target: str = typer.Argument(..., metavar="MODULE:APP"),
     json: bool = typer.Option(False, "--json", help="One JSON object per replay."),
 ) -> None:
-    """Replay every shard from the earliest retained point and from the newest snapshot; exit 1 if anything differs."""
+    """Replay every shard from its earliest retained point and its newest snapshot; exit 1 on a difference."""
     pin()
     from rich.console import Console
 
