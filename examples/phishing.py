@@ -1,4 +1,7 @@
-"""Phishing web sites: delayed labels, entity features and a shadow challenger."""
+"""Binary classification: phishing web sites, with late labels, an entity feature and a shadow challenger.
+
+python -m examples.data phishing > phishing.csv; produce it with --key entity --label label --label-delay 100
+"""
 
 from river import linear_model, preprocessing, tree
 
