@@ -1,0 +1,1 @@
+"""What it costs: throughput beside bare River, and memory. Run `benchmarks/throughput`, `benchmarks/memory`."""

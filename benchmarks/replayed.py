@@ -1,0 +1,65 @@
+"""Restore and replay of a shard, timed: `python -m benchmarks.replayed MODEL earliest|snapshot`.
+
+The recovery of a learner without its group: newest snapshot or fresh state, then the journal to its end, every
+digest compared. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+
+import orjson
+
+from benchmarks import definitions
+from stream_app import wiring
+from stream_app.adapters.clock import SystemClock
+from stream_app.application import Application
+from stream_app.cli.context import settings_for
+from stream_app.flow.core import Core
+from stream_app.learner.journal import EpochRecord
+from stream_app.learner.machine import Machine
+from stream_app.learner.recovery import first_entry, fresh, newest_snapshot
+from stream_app.learner.replay import replay
+from stream_app.learner.verify import drain
+
+
+def main(model: str, start: str) -> None:
+    """Bring a machine to the journal's end and tell what that took."""
+    app: Application = getattr(definitions, model)
+    settings = settings_for()
+    topics = wiring.input_topics(wiring.catalog_for(app, settings))
+    prints = wiring.fingerprint_for(app, settings)
+    store = wiring.store_opener(app, settings)(0)
+    source = wiring.source_opener(app, settings)(0)
+    gc.disable()
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    first = drain(first_entry(source, -1))
+    if first is None or not isinstance(first[1], EpochRecord):
+        raise SystemExit("the journal has no beginning")
+    machine, offset = fresh(app, 0, first[1], topics), first[0]
+    if start == "snapshot":
+        loaded = drain(newest_snapshot(store, source, app, 0, prints))
+        if loaded is None:
+            raise SystemExit("no snapshot was taken")
+        header, state = loaded
+        machine = Machine(
+            Core(app, state), topics, epoch=header["epoch"], seq=header["seq"], digest=header["digest"],
+            positions=header["positions"],
+        )  # fmt: skip
+        offset = header["journal_offset"]
+    restored = machine.core.state.counters.events
+    restore_s = time.perf_counter() - wall_s
+    drain(replay(machine, source, offset + 1, SystemClock()))
+    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    source.close()
+    events = machine.core.state.counters.events
+    told = {
+        "events": events, "replayed": events - restored, "restore_s": restore_s, "wall_s": wall_s, "cpu_s": cpu_s,
+    }  # fmt: skip
+    sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
