@@ -34,10 +34,11 @@ class Mismatch(msgspec.Struct):
 
 
 class Group(msgspec.Struct):
-    """A consumer group: its members, and by topic and partition the offset it reads next (None: none)."""
+    """A consumer group: its members, the partitions they hold, and by partition the offset it reads next."""
 
     state: str
     members: int
+    held: set[tuple[str, int]]
     positions: dict[tuple[str, int], int]
 
 
@@ -99,6 +100,22 @@ class TopicAdmin:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return found
 
+    def require(self, catalog: Catalog) -> None:
+        """Let pass only topics that can be used; asks for no more than their description.
+
+        Raises:
+            Refused: one is missing or has another number of partitions; each is named with its fix.
+        """
+        with explained():
+            described = self.describe([spec.name for spec in catalog])
+        missing = [spec.name for spec in catalog if spec.name not in described]
+        if missing:
+            raise Refused(f"there is no topic {', '.join(missing)}", CREATE)
+        for spec in catalog:
+            for mismatch in differences(spec, described[spec.name], {}):
+                if mismatch.grave:
+                    raise Refused(f"topic {spec.name} {mismatch.what}", mismatch.fix)
+
     def describe(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Topic → its description, for those that exist."""
         described = self.client.describe_topics(list(names))
@@ -124,7 +141,13 @@ class TopicAdmin:
         described = self.client.describe_groups([name])[name]
         offsets = self.client.list_group_offsets({name: None})[name]
         positions = {(tp.topic, tp.partition): int(found.offset) for tp, found in offsets.items()}
-        return Group(str(described["group_state"]), len(described["members"]), positions)
+        held = {
+            (assigned["topic"], number)
+            for member in described["members"]
+            for assigned in (member["member_assignment"] or {}).get("assigned_partitions", ())
+            for number in assigned["partitions"]
+        }
+        return Group(str(described["group_state"]), len(described["members"]), held, positions)
 
     def ends(self, topic: str, partitions: int) -> list[int]:
         """By partition: where the next committed record will stand."""

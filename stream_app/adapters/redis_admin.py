@@ -21,6 +21,11 @@ class RedisFacts(msgspec.Struct):
     skew_ms: float
 
 
+def client_for(url: str, client: Mapping[str, Any]) -> redis.Redis:
+    """A client; it connects at the first call."""
+    return redis.Redis.from_url(url, **client)
+
+
 def redis_facts(url: str, client: Mapping[str, Any]) -> RedisFacts:
     """Ask a server once.
 

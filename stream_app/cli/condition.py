@@ -1,0 +1,185 @@
+"""Each shard's condition, put together from the log, the group and the view; no learner need run.
+
+Lag in records is the distance from the committed position to the end. Lag in seconds is how old, by its own
+time stamp, the oldest record is that no learner has committed; 0 where there is none. A record's stamp is its
+event time, so history that is being caught up with counts as old as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_admin import Group, TopicAdmin
+from stream_app.adapters.redis_admin import client_for
+from stream_app.adapters.redis_view import RedisView
+from stream_app.application import Application
+from stream_app.client.newest import Peek, Place
+from stream_app.settings import Settings
+from topics.catalog import Catalog
+from topics.records import EpochRecord, JournalRecord, Stats
+
+FRESH_S = 3.0  # statistics come every second while anything happens
+JOURNAL = msgspec.json.Decoder(JournalRecord | EpochRecord)
+STATS = msgspec.json.Decoder(Stats)
+
+
+class InputLag(msgspec.Struct):
+    """How far a shard is behind on one input."""
+
+    position: int
+    end: int
+    lag: int
+    lag_s: float
+
+
+class Condition(msgspec.Struct):
+    """One shard. `owner` is null unless a member of the group holds it; `last_owner` wrote the statistics.
+
+    What only a learner knows is null before its first statistics; `stats_fresh` tells whether they show the
+    newest batch or are younger than three seconds. `view_caught_up` is null when Redis is not asked.
+    """
+
+    shard: int
+    owner: str | None
+    last_owner: str | None
+    epoch: int | None
+    seq: int | None
+    lag: int
+    lag_s: float
+    inputs: dict[str, InputLag]
+    pending: int | None
+    champion: dict[str, Any] | None
+    learned: int | None
+    paused: bool | None
+    dead_letters: dict[str, int] | None
+    snapshot_seq: int | None
+    snapshot_age_s: float | None
+    view_stamp: str | None
+    view_caught_up: bool | None
+    stats_age_s: float | None
+    stats_fresh: bool
+
+
+def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
+    """All shards in order.
+
+    Raises:
+        Refused: no broker answers, or a topic is missing or cannot be used.
+    """
+    kafka = settings.kafka.kafka_python()
+    with TopicAdmin(kafka) as admin, Peek(kafka) as peek:
+        admin.require(topics)
+        group = admin.group(app.name)
+        stats = {
+            number: STATS.decode(found.value)
+            for number, found in peek.newest(topics.stats.name, app.shards).items()
+        }
+        journal = {
+            number: JOURNAL.decode(found.value)
+            for number, found in peek.newest(topics.journal.name, app.shards).items()
+        }
+        lags = input_lags(app, topics, admin, peek, group, stats)
+    stamps = view_stamps(app, settings)
+    return [
+        condition(
+            shard,
+            (topics.events.name, shard) in group.held,
+            lags[shard],
+            stats.get(shard),
+            journal.get(shard),
+            stamps[shard] if stamps else None,
+            asked=stamps is not None,
+        )
+        for shard in range(app.shards)
+    ]
+
+
+def input_lags(
+    app: Application,
+    topics: Catalog,
+    admin: TopicAdmin,
+    peek: Peek,
+    group: Group,
+    stats: Mapping[int, Stats],
+) -> list[dict[str, InputLag]]:
+    """By shard and input. Where the broker has forgotten a position, that of the statistics counts."""
+    names = {"events": topics.events.name, "labels": topics.labels.name, "commands": topics.commands.name}
+    places: list[tuple[str, Place]] = [
+        (name, (topic, shard)) for name, topic in names.items() for shard in range(app.shards)
+    ]
+    first = peek.first_offsets([place for _, place in places])
+    ends = {topic: admin.ends(topic, app.shards) for topic in names.values()}
+    spans: dict[Place, tuple[int, int]] = {}
+    for name, place in places:
+        topic, shard = place
+        known = stats[shard].positions.get(name, 0) if shard in stats else 0
+        position = max(group.positions.get(place, known), first[place])
+        spans[place] = (position, max(position, ends[topic][shard]))
+    stamps_ms = peek.stamps_ms({place: span for place, span in spans.items() if span[1] > span[0]})
+    now_ms = SystemClock().now_ms()
+    lags: list[dict[str, InputLag]] = [{} for _ in range(app.shards)]
+    for name, place in places:
+        position, end = spans[place]
+        age_s = max(0, now_ms - stamps_ms.get(place, now_ms)) / 1000
+        lags[place[1]][name] = InputLag(position, end, end - position, age_s)
+    return lags
+
+
+def view_stamps(app: Application, settings: Settings) -> list[str | None] | None:
+    """By shard: up to which batch Redis shows it; None when no Redis is named."""
+    url = settings.redis.url.get_secret_value()
+    if not url:
+        return None
+    with client_for(url, settings.redis.client_kwargs()) as client:
+        return [RedisView(client, app.name, shard, app.ttl_ms).stamp() for shard in range(app.shards)]
+
+
+def condition(
+    shard: int,
+    held: bool,
+    lags: dict[str, InputLag],
+    stats: Stats | None,
+    journal: JournalRecord | EpochRecord | None,
+    stamp: str | None,
+    *,
+    asked: bool,
+) -> Condition:
+    """One shard's parts, joined."""
+    age_s = max(0, SystemClock().now_ms() - stats.time_ms) / 1000 if stats else None
+    champion = next((slot for slot in stats.slots if slot.name == stats.serving), None) if stats else None
+    snapshot = stats.snapshot if stats else None
+    newest = (journal.epoch, journal.seq) if journal else (0, 0)
+    shown = stats is not None and (stats.epoch, stats.seq) >= newest
+    return Condition(
+        shard=shard,
+        owner=stats.owner if stats and held else None,
+        last_owner=stats.owner if stats else None,
+        epoch=journal.epoch if journal else None,
+        seq=journal.seq if journal else None,
+        lag=sum(found.lag for found in lags.values()),
+        lag_s=max(found.lag_s for found in lags.values()),
+        inputs=lags,
+        pending=stats.waiting["pending"] if stats else None,
+        champion={"name": champion.name, "version": champion.version} if champion else None,
+        learned=champion.learned if champion else None,
+        paused=stats.paused if stats else None,
+        dead_letters=stats.dead_letters if stats else None,
+        snapshot_seq=snapshot.seq if snapshot else None,
+        snapshot_age_s=snapshot.age_s + age_s
+        if snapshot and snapshot.age_s is not None and age_s is not None
+        else None,
+        view_stamp=stamp,
+        view_caught_up=(stamp is not None and numbers(stamp) >= newest) if asked else None,
+        stats_age_s=age_s,
+        stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
+    )
+
+
+def numbers(stamp: str) -> tuple[int, int]:
+    """Epoch and batch of the view's stamp."""
+    epoch, _, seq = stamp.partition(":")
+    return (int(epoch), int(seq)) if epoch.isdigit() and seq.isdigit() else (-1, -1)

@@ -1,0 +1,110 @@
+"""`stream-app status MODULE:APP`: who owns each shard, how far it is behind, what it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import typer
+
+from stream_app.cli.context import load_app, print_json, printable, settings_for
+
+if TYPE_CHECKING:
+    from stream_app.cli.condition import Condition
+
+app = typer.Typer()
+HEADINGS = ("shard", "owner", "behind", "champion", "learned", "waiting", "dead", "snapshot", "notes")
+PIPED_WIDTH = 160
+LONG = {"s": 60, "min": 3_600, "h": 86_400}  # up to so many seconds in this unit
+
+
+@app.command()
+def status(
+    target: str = typer.Argument(..., metavar="MODULE:APP"),
+    json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
+) -> None:
+    """Show each shard's owner, lag, waiting rows, champion and snapshot, whether or not a learner runs."""
+    from stream_app.cli.condition import conditions
+    from stream_app.wiring import catalog_for
+
+    definition, settings = load_app(target), settings_for()
+    found = conditions(definition, settings, catalog_for(definition, settings))
+    if json:
+        for shard in found:
+            print_json(msgspec.to_builtins(shard))
+        return
+    draw(definition.name, found)
+
+
+def draw(name: str, found: list[Condition]) -> None:
+    """The same as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    table = Table(title=name)
+    for heading in HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for shard in found:
+        table.add_row(*(printable(cell) for cell in cells(shard)))
+    console.print(table)
+
+
+def cells(shard: Condition) -> list[str]:
+    """One line of the table."""
+    behind = ", ".join(
+        f"{found.lag:,} {name} ({duration(found.lag_s)})" for name, found in shard.inputs.items() if found.lag
+    )
+    dead = None if shard.dead_letters is None else sum(shard.dead_letters.values())
+    return [
+        str(shard.shard),
+        shard.owner or "none",
+        behind or "nothing",
+        "{name} v{version}".format(**shard.champion) if shard.champion else "–",
+        count(shard.learned),
+        count(shard.pending),
+        count(dead),
+        snapshot(shard),
+        ", ".join(notes(shard)),
+    ]
+
+
+def notes(shard: Condition) -> Iterator[str]:
+    """What a person should know beside the numbers."""
+    if shard.last_owner is None:
+        yield "no learner ever ran"
+    elif shard.owner is None:
+        yield f"last owner {shard.last_owner}"
+    if shard.paused:
+        yield "paused"
+    if shard.view_caught_up is False:
+        yield "Redis is behind or silent"
+    if shard.stats_age_s is not None and not shard.stats_fresh:
+        yield f"what was learned is told as of {duration(shard.stats_age_s)} ago"
+
+
+def snapshot(shard: Condition) -> str:
+    """The newest snapshot; its age is known to the learner that wrote it."""
+    if shard.snapshot_seq is None:
+        return "none"
+    if shard.snapshot_age_s is None:
+        return f"at batch {shard.snapshot_seq}"
+    return f"{duration(shard.snapshot_age_s)} old"
+
+
+def count(number: int | None) -> str:
+    """A number that may be unknown."""
+    return "–" if number is None else f"{number:,}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    divisor = 1
+    for unit, bound in LONG.items():
+        if seconds < bound:
+            return f"{seconds / divisor:.0f} {unit}"
+        divisor = bound
+    return f"{seconds / divisor:.0f} d"

@@ -1,0 +1,130 @@
+"""kafka-python: single records out of long partitions, found from their end or at an offset."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+
+from stream_app.client.connect import Kafka, arguments, connecting
+from stream_app.errors import Refused
+
+POLL_MS = 100
+FIRST_LOOK_BACK = 64  # offsets before the end; every second one is a transaction's marker
+PATIENCE_S = 10.0
+
+Place = tuple[str, int]  # topic and partition
+
+
+class Peek:
+    """Reads committed records here and there, without a group; a context manager.
+
+    Raises:
+        Refused: no broker answers, or it stops answering.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        with connecting(kafka):
+            self.consumer = KafkaConsumer(
+                **arguments(kafka),
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_records=5_000,
+            )
+
+    def newest(self, topic: str, partitions: int) -> dict[int, ConsumerRecord]:
+        """By partition: its newest committed record, where it holds one."""
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        first, end = self.consumer.beginning_offsets(places), self.consumer.end_offsets(places)
+        found: dict[int, ConsumerRecord] = {}
+        back = FIRST_LOOK_BACK
+        searched = {place for place in places if end[place] > first[place]}
+        while searched:
+            starts = {place: max(first[place], end[place] - back) for place in searched}
+            for record in self.read(starts, end):
+                found[record.partition] = record
+            searched = {
+                place for place in searched if place.partition not in found and starts[place] > first[place]
+            }
+            back *= 16
+        return found
+
+    def read(
+        self, starts: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
+    ) -> list[ConsumerRecord]:
+        """All records between two offsets of each partition."""
+        self.seek(starts)
+        records: list[ConsumerRecord] = []
+        patience = Patience()
+        while any(self.consumer.position(place) < end[place] for place in starts):
+            polled = self.consumer.poll(timeout_ms=POLL_MS)
+            for batch in polled.values():
+                records += batch
+            patience.saw(bool(polled))
+        return records
+
+    def stamps_ms(self, spans: Mapping[Place, tuple[int, int]]) -> dict[Place, int]:
+        """By partition: the time of the first committed record between two offsets, where there is one."""
+        starts = {TopicPartition(*place): first for place, (first, _) in spans.items()}
+        self.seek(starts)
+        found: dict[Place, int] = {}
+        patience = Patience()
+        while any(
+            place not in found and self.consumer.position(TopicPartition(*place)) < end
+            for place, (_, end) in spans.items()
+        ):
+            polled = self.consumer.poll(timeout_ms=POLL_MS)
+            for place, batch in polled.items():
+                found.setdefault((place.topic, place.partition), int(batch[0].timestamp))
+                self.consumer.pause(place)
+            patience.saw(bool(polled))
+        return found
+
+    def first_offsets(self, places: list[Place]) -> dict[Place, int]:
+        """By partition: the oldest offset that is still there."""
+        found = self.consumer.beginning_offsets([TopicPartition(*place) for place in places])
+        return {(place.topic, place.partition): int(offset) for place, offset in found.items()}
+
+    def seek(self, starts: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions, from these offsets."""
+        self.consumer.assign(list(starts))
+        for place, offset in starts.items():
+            self.consumer.seek(place, offset)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Patience:
+    """Ends a wait that brings nothing: kafka-python polls a dead broker for ever."""
+
+    def __init__(self) -> None:
+        self.last_s = time.monotonic()
+
+    def saw(self, something: bool) -> None:
+        """Note one turn.
+
+        Raises:
+            Refused: nothing came for ten seconds.
+        """
+        now_s = time.monotonic()
+        if something:
+            self.last_s = now_s
+        elif now_s - self.last_s > PATIENCE_S:
+            raise Refused(
+                "the broker stopped answering", "Look at its log; `stream-app doctor` asks it again"
+            )
