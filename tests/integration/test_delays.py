@@ -1,0 +1,106 @@
+"""Labels d events late: the service predicts what River's own delayed evaluation predicts."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import orjson
+import pytest
+from river import datasets, evaluate, metrics, stream
+
+from stream_app.embedded.services import Endpoints
+from tests.integration.definitions import MODELS
+from tests.integration.learners import Defined, Learners, first_difference
+
+CASES = tuple(product(("logistic", "adaptive-tree"), (1, 100, 1_000)))
+ROWS = list(datasets.Phishing())
+
+Case = tuple[str, int]
+
+
+class Served:
+    """What one learner left behind."""
+
+    def __init__(self, learners: Learners, app: Defined) -> None:
+        self.predictions = learners.committed(app, "predictions")
+        self.dead_letters = learners.committed(app, "dead-letters")
+        self.sent = {topic: len(learners.committed(app, topic)) for topic in ("events", "labels")}
+
+
+@pytest.fixture(scope="module")
+def served(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Served]:
+    """Every case through the service: events in one topic, labels in the other, written before it starts."""
+    learners = Learners(services, tmp_path_factory.mktemp("delays"))
+    apps = learners.define({f"{model} {delay}": (model, 1) for model, delay in CASES})
+    for model, delay in CASES:
+        how = ("--label", "label", "--label-delay", str(delay))
+        learners.produce(apps[f"{model} {delay}"], ROWS, "phishing", *how)
+    learners.learn(apps.values())
+    return {(model, delay): Served(learners, apps[f"{model} {delay}"]) for model, delay in CASES}
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def case(request: pytest.FixtureRequest) -> Case:
+    """One (model, delay)."""
+    found: Case = request.param
+    return found
+
+
+def asked_and_answered(model: Any, delay: int) -> list[dict[str, Any]]:
+    """River's protocol, as its questions and answers come: predict at a question, learn at an answer."""
+    answers, learned = [], 0
+    for n, x, y in stream.simulate_qa(ROWS, moment=None, delay=delay):
+        if y is not None:
+            model.learn_one(x, y)
+            learned += 1
+            continue
+        prediction, probabilities = model.predict_one(x), model.predict_proba_one(x)
+        answers.append(
+            {
+                "event_id": f"phishing.jsonl:{n}",
+                "learned": learned,
+                "prediction": prediction,
+                "probabilities": probabilities or None,
+            }
+        )
+    return answers
+
+
+def test_predictions_are_those_of_questions_and_answers(served: dict[Case, Served], case: Case) -> None:
+    """With labels d events late every committed prediction equals simulate_qa(delay=d)'s, in every bit."""
+    model, delay = case
+    names = ("event_id", "learned", "prediction", "probabilities")
+    ours = [{name: prediction.get(name) for name in names} for prediction in served[case].predictions]
+    assert not first_difference(ours, asked_and_answered(MODELS[model](0), delay), f"{model}, {delay} late")
+    assert not served[case].dead_letters
+    assert served[case].sent == {"events": len(ROWS), "labels": len(ROWS)}
+
+
+def test_predictions_are_those_of_river_s_evaluation(served: dict[Case, Served], case: Case) -> None:
+    """Every probability, and the accuracy, is that of progressive_val_score(delay=d) itself."""
+    model, delay = case
+    predictions = served[case].predictions
+    steps = evaluate.iter_progressive_val_score(
+        ROWS, MODELS[model](0), metrics.LogLoss(), delay=delay, yield_predictions=True
+    )
+    expected = [step["Prediction"] or None for step in steps]
+    ours = [prediction.get("probabilities") for prediction in predictions]
+    assert not first_difference(ours, expected, f"{model}, {delay} late")
+    accuracy = metrics.Accuracy()
+    for prediction, (_, y) in zip(predictions, ROWS, strict=True):
+        if not prediction["cold"]:
+            accuracy.update(y, prediction["prediction"])
+    river = evaluate.progressive_val_score(ROWS, MODELS[model](0), metrics.Accuracy(), delay=delay)
+    assert accuracy.get() == river.get()
+
+
+def test_a_delay_is_told_apart(served: dict[Case, Served]) -> None:
+    """The comparison is sharp: no two delays of a model give the same predictions."""
+    for model in ("logistic", "adaptive-tree"):
+        answers = {
+            orjson.dumps([p.get("probabilities") for p in served[model, delay].predictions])
+            for m, delay in CASES
+            if m == model
+        }
+        assert len(answers) == 3
