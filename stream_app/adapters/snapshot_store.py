@@ -1,16 +1,18 @@
-"""Signed snapshots on an fsspec file system; the only place that unpickles, and only what the allow-list names.
+"""Signed snapshots on an fsspec file system; the only place that unpickles, and only what is listed here.
 
-File: one line of JSON header, one line with the hex HMAC-SHA256 over header and payload, the pickle. Written under a
-temporary name, synced, renamed; the newest `KEPT` stay, and those that begin an epoch.
+File: one line of JSON header, one line with the hex HMAC-SHA256 over header and payload, the pickle. It is
+written under a temporary name, synced, renamed; the newest `KEPT` stay, and those that begin an epoch.
 """
 
 from __future__ import annotations
 
 import hmac
+import inspect
 import io
 import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,53 +25,121 @@ from stream_app.errors import Refused
 
 KEPT = 3
 SUFFIX = ".snapshot"
-# Everything of these may be rebuilt from a pickle; of the rest only the names below.
-MODULES = ("river", "stream_app", "topics", "drift", "numpy", "scipy", "sortedcontainers")
+# Packages of River that models are made of, without those that open files or sockets (datasets, stream).
+RIVER = {
+    "_river_rust", "active", "anomaly", "bandit", "base", "cluster", "compose", "conf", "covariance",
+    "drift", "dummy", "ensemble", "facto", "feature_extraction", "feature_selection", "forest", "imblearn",
+    "linear_model", "metrics", "misc", "model_selection", "multiclass", "multioutput", "naive_bayes",
+    "neighbors", "optim", "preprocessing", "proba", "reco", "rules", "sketch", "stats", "time_series", "tree",
+    "utils",
+}  # fmt: skip
+# River's functions stay out but these: some take any object and the name of its attribute.
+FUNCTIONS = {
+    "river._river_rust.vectordict", "river.feature_extraction.vectorize", "river.metrics.mutual_info",
+    "river.utils.math", "river.utils.norm",
+}  # fmt: skip
 NAMES = {
     "builtins": {
-        "set", "frozenset", "complex", "slice", "range", "bytearray", "object", "dict", "list", "tuple", "int", "float",
-        "bool", "str", "bytes", "getattr",
+        "set", "frozenset", "complex", "slice", "range", "bytearray", "object", "dict", "list", "tuple",
+        "int", "float", "bool", "str", "bytes", "iter",
     },
     "collections": {"deque", "OrderedDict", "defaultdict", "Counter", "ChainMap"},
+    "copy": {"deepcopy"},
     "functools": {"partial"},
     "copyreg": {"_reconstructor"},
     "datetime": {"datetime", "date", "timedelta", "timezone"},
     "random": {"Random"},
-    "math": {"exp", "log", "sqrt", "tanh"},
-    "operator": {"itemgetter", "attrgetter"},
+    "math": {"exp", "log", "log1p", "log2", "log10", "sqrt", "tanh"},
+    "operator": {"itemgetter"},
     "itertools": {"count"},
     "_codecs": {"encode"},
-    "statistics": {"mean", "median"},
+    "statistics": {"mean", "median", "NormalDist"},
+    "numpy": {
+        "ndarray", "dtype", "array", "zeros", "ones", "bool", "float32", "float64", "int32", "int64",
+    },
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.numeric": {"_frombuffer"},
+    "numpy.random._pickle": {"__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor"},
+    "numpy.random.bit_generator": {"SeedSequence", "__pyx_unpickle_SeedSequence"},
+    "numpy.random._mt19937": {"MT19937"},
+    "numpy.random._pcg64": {"PCG64", "PCG64DXSM"},
+    "numpy.random._philox": {"Philox"},
+    "numpy.random._sfc64": {"SFC64"},
+    "drift.detectors": {"Detector"},
+    "topics.envelope": {"Record"},
 }  # fmt: skip
+METHODS_OF = {"random.Random", "builtins.str"}  # beside those of classes that may be loaded whole
 log = structlog.get_logger()
 
 
 class AllowedUnpickler(pickle.Unpickler):
-    """Refuses every name outside the allow-list and the definition's own modules."""
+    """Rebuilds what models and states are made of, and refuses every other name.
+
+    A name must be listed in `NAMES`, or be a class that a package of `RIVER`, `stream_app.state` or a module
+    of the definition defines itself, a static method or class inside one, or a function of `FUNCTIONS` or of
+    the definition. What such a module has only imported leads out of it.
+    """
 
     def __init__(self, file: io.BytesIO, own_modules: tuple[str, ...]) -> None:
         super().__init__(file)
         self.own_modules = own_modules
 
     def find_class(self, module: str, name: str) -> Any:
-        root = module.split(".", maxsplit=1)[0]
-        if root in MODULES or module in self.own_modules or name in NAMES.get(module, ()):
-            if module == "builtins" and name == "getattr":
-                return safe_getattr
+        if (module, name) == ("builtins", "getattr"):
+            return self.bound_method
+        if name in NAMES.get(module, ()):
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not on the allow-list of snapshots")
+        if not self.is_open(module):
+            raise pickle.UnpicklingError(f"{module}.{name} is not on the allow-list of snapshots")
+        outer, *inner = name.split(".")
+        found, static = super().find_class(module, outer), False
+        for part in inner:
+            attribute = vars(found).get(part) if self.is_open_class(found) else None
+            static = isinstance(attribute, staticmethod)
+            found = attribute.__func__ if isinstance(attribute, staticmethod) else attribute
+        home = getattr(found, "__module__", None) or module
+        function = home in self.own_modules or home in FUNCTIONS or (static and self.is_open(home))
+        if self.is_open_class(found) or (inspect.isroutine(found) and function):
+            return found
+        raise pickle.UnpicklingError(
+            f"{module}.{name} is not on the allow-list of snapshots: no part of a model, or only imported"
+        )
 
+    def is_open(self, module: str) -> bool:
+        """Whether any class that this module defines may be loaded."""
+        root, _, rest = module.partition(".")
+        parts = rest.split(".")
+        if root == "river":
+            return parts[0] in RIVER and not {"datasets", "envs"} & set(parts)
+        return (root == "stream_app" and parts[0] == "state") or module in self.own_modules
 
-def safe_getattr(owner: Any, name: str) -> Any:
-    """What pickle needs of getattr: a method of an allowed class by its public name."""
-    if name.startswith("__"):
-        raise pickle.UnpicklingError(f"attribute {name} may not be reached from a snapshot")
-    return getattr(owner, name)
+    def is_open_class(self, found: Any) -> bool:
+        """Whether it is a class whose own module is open."""
+        return isinstance(found, type) and self.is_open(found.__module__)
+
+    def bound_method(self, owner: Any, name: str) -> Any:
+        """What pickle needs of getattr: a method of an object or a class that may be loaded."""
+        kind = owner if isinstance(owner, type) else type(owner)
+        attribute = inspect.getattr_static(kind, name, None)  # no __getattr__ of an object is asked
+        known = f"{kind.__module__}.{kind.__qualname__}" in METHODS_OF or self.is_open(kind.__module__)
+        method = inspect.isroutine(attribute) or isinstance(attribute, classmethod | staticmethod)
+        if not known or not method or name.startswith("__"):
+            raise pickle.UnpicklingError(f"attribute {name} may not be reached from a snapshot")
+        return attribute.__get__(None if owner is kind else owner, kind)
 
 
 def round_trip(model: Any, own_modules: tuple[str, ...]) -> Any:
     """The model as a snapshot would bring it back; raises what recovery would meet."""
-    return AllowedUnpickler(io.BytesIO(pickle.dumps(model, protocol=5)), own_modules).load()
+    return unpickle(pickle.dumps(model, protocol=5), own_modules)
+
+
+def unpickle(payload: bytes, own_modules: tuple[str, ...]) -> Any:
+    """What a payload holds.
+
+    Raises:
+        UnpicklingError: it names what no snapshot needs; use an older one.
+    """
+    return AllowedUnpickler(io.BytesIO(payload), own_modules).load()
 
 
 class FileSnapshots:
@@ -123,7 +193,7 @@ class FileSnapshots:
         return sorted((name for name in found if name.endswith(SUFFIX)), reverse=True)
 
     def prune(self) -> None:
-        """Keep the newest ones, and the first of each epoch: an epoch can only be entered through its snapshot."""
+        """Keep the newest, and the first of each epoch: it can only be entered through that."""
         names = self.names()
         firsts = {min(name for name in names if name[:6] == epoch) for epoch in {name[:6] for name in names}}
         for name in names[KEPT:]:
@@ -131,7 +201,7 @@ class FileSnapshots:
                 self.fs.rm_file(f"{self.folder}/{name}")
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
-        """(header, loader) of each file that is whole and ours, newest first; what is not is passed over, and told."""
+        """(header, loader) of each file that is whole and ours, newest first; others are told of."""
         for name in self.names():
             try:
                 with self.fs.open(f"{self.folder}/{name}", "rb") as file:
@@ -148,10 +218,7 @@ class FileSnapshots:
             elif (header.get("app"), header.get("shard"), header.get("format")) != (self.app, self.shard, 1):
                 log.warning("snapshot passed over", file=name, why="it belongs elsewhere")
             else:
-                yield (
-                    header,
-                    lambda payload=payload: AllowedUnpickler(io.BytesIO(payload), self.own_modules).load(),
-                )
+                yield header, partial(unpickle, payload, self.own_modules)
 
     def sign(self, key: bytes, head: bytes, payload: bytes) -> str:
         mac = hmac.new(key, head, sha256)
