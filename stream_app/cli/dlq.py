@@ -57,6 +57,8 @@ def show(
 ) -> None:
     """Letters with the record as it came, the newest last."""
     found = chosen(letters_of(target), [place] if place else [], reason)
+    if not found and not json:
+        sys.stdout.write("no dead letters\n")
     for letter in sorted(found, key=lambda letter: letter.time_ms)[-newest:]:
         shown = as_json(letter)
         if json:
@@ -84,7 +86,12 @@ def retry(
     if not (places or reason or everything):
         raise UsageError("nothing is chosen", "Name letters (PARTITION:OFFSET), --reason R, or --all")
     definition, settings = load_app(target), settings_for()
-    found = chosen(letters_of(target), places or [], reason)
+    letters = letters_of(target)
+    found = chosen(letters, places or [], reason)
+    if not places:
+        # What was sent before and failed again stands here as a newer letter, which goes in its place.
+        came_back = {letter.retry_of for letter in letters}
+        found = [letter for letter in found if letter.place not in came_back]
     returns = Returns(definition.name, settings.kafka.kafka_python())
     counts = {"sent": 0, "exhausted": 0, "foreign": 0}
     try:
@@ -117,12 +124,17 @@ def chosen(letters: list[DeadLetter], places: list[str], reasons: list[str] | No
     """The letters of these places and reasons.
 
     Raises:
-        UsageError: a place where no letter stands.
+        UsageError: a place where no letter stands, or a reason that there is not.
     """
     missing = set(places) - {letter.place for letter in letters}
     if missing:
         raise UsageError(
             f"no dead letter stands at {', '.join(sorted(missing))}", "`stream-app dlq show` lists the places"
+        )
+    unknown = set(reasons or ()) - REASONS.keys() - {letter.reason for letter in letters}
+    if unknown:
+        raise UsageError(
+            f"there is no reason {', '.join(sorted(unknown))}", f"Reasons are {', '.join(REASONS)}"
         )
     return [
         letter

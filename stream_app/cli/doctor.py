@@ -145,11 +145,10 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
     """What the learners have not read yet, and whether there is one."""
     group = admin.group(definition.name)
     behind = 0
-    for name in ("events", "labels", "commands"):
-        topic = f"{definition.name}.{name}"
-        if topic in admin.describe([topic]):
-            for partition, end in enumerate(admin.ends(topic, definition.shards)):
-                behind += max(0, end - group.positions.get((topic, partition), 0))
+    described = admin.describe([f"{definition.name}.{name}" for name in ("events", "labels", "commands")])
+    for topic, found in described.items():
+        for partition, end in enumerate(admin.ends(topic, len(found["partitions"]))):
+            behind += max(0, end - group.positions.get((topic, partition), 0))
     detail = f"{behind:,} records behind, {group.members} learners"
     if behind and not group.members:
         return Check("lag", WARN, detail, "Start one: `stream-app learn MODULE:APP`")

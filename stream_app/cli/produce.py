@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,9 @@ def produce(
     key: str = typer.Option(..., metavar="COL", help="The column that names the entity."),
     inline_label: str | None = typer.Option(None, metavar="COL", help="Send this column inside the event."),
     label: str | None = typer.Option(None, metavar="COL", help="Send this column as a label record."),
-    label_delay: str = typer.Option("0", metavar="N|DURATION", help="How many events, or how long, late."),
+    label_delay: str | None = typer.Option(
+        None, metavar="N|DURATION", help="How many events, or how long, late; default 0."
+    ),
     time_column: str | None = typer.Option(None, "--time", metavar="COL", help="Epoch ms, or ISO 8601."),
     types: str = typer.Option(
         "", metavar="COL=TYPE,…", help="number, string or bool where the file misleads."
@@ -48,13 +51,18 @@ def produce(
 
     if inline_label and label:
         raise UsageError("--inline-label and --label exclude each other", "Choose one")
-    delay_rows, delay_ms = parse_delay(label_delay)
+    if label_delay is not None and not label:
+        raise UsageError(
+            "--label-delay says how late labels are, but none are sent", "Name their column: --label COL"
+        )
+    delay_rows, delay_ms = parse_delay(label_delay or "0")
+    typed = parse_types(types)
+    if typed and ".csv" not in file.name.lower():
+        raise UsageError("--types is for CSV", "JSON lines carry the types of their values")
     definition, settings = load_app(target), settings_for()
-    rows = read_rows(file, {key: "string", **parse_types(types)}, limit)
+    rows = read_rows(file, {key: "string", **typed}, limit)
     roles = [column for column in (key, inline_label, label, time_column) if column]
-    for column in roles:
-        if rows and not any(column in row for row in rows):
-            raise UsageError(f"{file.name} has no column {column}", f"It has {', '.join(rows[0])}")
+    check_columns(file.name, rows, key, (*roles, *typed))
     times = None
     if time_column:
         times = [epoch_ms(row.get(time_column), time_column) for row in rows]
@@ -71,6 +79,27 @@ def produce(
         sys.stderr.write(
             "produced {events:,} events and {labels:,} labels in {seconds:.1f} s\n".format(**report)
         )
+
+
+def check_columns(file: str, rows: list[dict[str, Any]], key: str, named: Iterable[str]) -> None:
+    """Tell before the first record, not after half of them, what is missing.
+
+    Raises:
+        UsageError: a column that is named is nowhere, or a row has no key.
+    """
+    if not rows:
+        sys.stderr.write(f"{file} holds no rows; nothing is produced\n")
+        return
+    present = dict.fromkeys(column for row in rows for column in row)
+    for column in named:
+        if column not in present:
+            raise UsageError(f"{file} has no column {column}", f"It has {', '.join(present)}")
+    for number, row in enumerate(rows):
+        if not text_of(row.get(key)):
+            raise UsageError(
+                f"{file} row {number} has nothing in its key column {key}",
+                "Name the entity in every row, or take those rows out",
+            )
 
 
 class Columns(msgspec.Struct):
@@ -104,7 +133,7 @@ def send(
     with EventProducer(name, kafka) as producer, bar as progress:
         task = progress.add_task(f"produce {columns.file}", total=len(records))
         for done, record in enumerate(records):
-            if done % SHOW_EVERY == 0:
+            if rate or done % SHOW_EVERY == 0:
                 progress.update(task, completed=done)
             try:
                 sent = write(producer, columns, rows[record.row], record)

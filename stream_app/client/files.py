@@ -71,6 +71,8 @@ def csv_rows(text: TextIO, path: Path) -> Iterator[Row]:
     """Rows by the names of the first line; the values are still text."""
     reader = csv.DictReader(text, restkey="")
     columns = list(reader.fieldnames or [])
+    if not columns:
+        raise UsageError(f"{path.name} is empty", "Its first line must name the columns")
     if len(set(columns)) < len(columns):
         raise UsageError(f"{path.name} names a column twice", "Give every column a name of its own")
     for row in reader:

@@ -16,6 +16,7 @@ from stream_app.client.producer import TUNING
 OURS = "__stream_app."  # every header of ours begins so
 ERRORS = f"{OURS}errors."
 RETRY = f"{OURS}retry"  # how often the record was sent again
+RETRY_OF = f"{OURS}retry-of"  # the letter that was sent again
 INPUTS = ("events", "labels", "commands")
 
 
@@ -32,6 +33,7 @@ class DeadLetter(msgspec.Struct):
     source_partition: int
     source_offset: int
     retries: int
+    retry_of: str | None
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
@@ -67,6 +69,7 @@ def letter_of(record: Any) -> DeadLetter:
         source_partition=number(told.get(f"{ERRORS}partition"), -1),
         source_offset=number(told.get(f"{ERRORS}offset"), -1),
         retries=number(told.get(RETRY), 0),
+        retry_of=told.get(RETRY_OF),
         key=record.key,
         value=record.value,
         headers=[(name, value) for name, value in record.headers if not name.startswith(OURS)],
@@ -95,7 +98,8 @@ class Returns:
         if letter.source_topic not in self.topics:
             return False
         by_hand = letter.key is None or letter.source_topic.endswith(".commands")
-        headers = [*letter.headers, (RETRY, str(letter.retries + 1).encode())]
+        marks = {RETRY: str(letter.retries + 1), RETRY_OF: letter.place}
+        headers = [*letter.headers, *((name, text.encode()) for name, text in marks.items())]
         try:
             future = self.producer.send(
                 letter.source_topic,
