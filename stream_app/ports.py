@@ -25,7 +25,7 @@ class Send(msgspec.Struct, gc=False):
 
 
 class Commit(msgspec.Struct):
-    """One transaction: predictions (value, key, time in ms) in order, other records, journal record, inputs' positions."""
+    """One transaction: predictions (value, key, time in ms) in order, other records, journal, positions."""
 
     predictions: list[tuple[bytes, str, int]]
     others: list[Send]
@@ -47,7 +47,7 @@ class ShardWriter(Protocol):
         """Fence the previous owner and resolve its open transaction; blocks up to some seconds."""
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        """Write one transaction and give the journal record's offset. `group` None: no offsets (an epoch record).
+        """Write one transaction, give the journal record's offset. `group` None: no offsets (an epoch record).
 
         Raises:
             StaleGroup: the captured generation is old and the transaction aborted; capture again and resend.
@@ -59,7 +59,7 @@ class ShardWriter(Protocol):
 
 
 class Polled(msgspec.Struct):
-    """What one poll brought: records by (shard, rank) in order, and end-of-partition marks with their position."""
+    """What one poll brought: records by (shard, rank) in order, and ends of partitions with their position."""
 
     records: dict[tuple[int, int], list[Record]]
     ends: dict[tuple[int, int], int]
@@ -107,9 +107,9 @@ class View(Protocol):
     """The feature view of one shard in Redis."""
 
     def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
-        """Write all blobs (None: delete) if the stored stamp is `previous`; gives ok, behind, fenced or down."""
+        """Write all blobs (None: delete) if the stored stamp is `previous`; ok, behind, fenced or down."""
 
-    def rebuild(self, stamp: str, blobs: Mapping[str, bytes], done: bool) -> str:
+    def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
         """Write a slice of a rebuild unless the stored stamp is newer; `done` seals it with `stamp`."""
 
     def stamp(self) -> str | None:
@@ -127,6 +127,8 @@ class SnapshotStore(Protocol):
 
 
 class Clock(Protocol):
+    """Wall clock in epoch ms, and a monotonic one in s for waiting."""
+
     def now_ms(self) -> int: ...
     def monotonic(self) -> float: ...
 

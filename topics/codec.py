@@ -17,6 +17,7 @@ import msgspec
 import orjson
 
 from topics import reasons
+from topics.envelope import UNREADABLE
 from topics.records import LONGEST_ID_BYTES, Command, Event, Label
 
 LARGEST_VALUE_BYTES = 65_536  # judged before parsing, so that a bomb costs nothing
@@ -172,6 +173,8 @@ def check_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Rejecte
     """None when there are few and small headers, or none; their content is nobody's business here."""
     if not headers:
         return None
+    if headers is UNREADABLE:
+        return Rejected(reasons.MALFORMED, "the name of a header is not UTF-8")
     if len(headers) > MOST_HEADERS:
         return Rejected(reasons.TOO_LARGE, f"{len(headers)} headers, {MOST_HEADERS} are allowed")
     size = sum(len(name.encode()) + len(value or b"") for name, value in headers)

@@ -10,6 +10,7 @@ RANKS = (COMMAND, EVENT, LABEL)
 RANK_NAMES = ("commands", "events", "labels")
 
 Headers = list[tuple[str, bytes | None]]
+UNREADABLE: Headers = [("", None)]  # stands for headers that no client could decode; judged by identity
 
 
 class Record(msgspec.Struct, gc=False):

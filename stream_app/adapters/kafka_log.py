@@ -1,7 +1,8 @@
 """confluent-kafka: the group member that reads the inputs of owned shards.
 
-The group subscribes to the events topic only; labels and commands of an owned shard are assigned by hand beside it,
-so one assignment decides all three. `on_assign` assigns nothing: a shard is read only after its recovery.
+The group subscribes to the events topic only; labels and commands of an owned shard are assigned by hand
+beside it, so one assignment decides all three. `on_assign` assigns nothing: a shard is read only after its
+recovery.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stream_app.adapters.kafka_record import to_record
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS, Record
 
@@ -54,10 +56,10 @@ class KafkaLog:
             consumer.incremental_assign([])
             on_assign([p.partition for p in partitions])
 
-        def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def revoked(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             on_revoke([p.partition for p in partitions], False)
 
-        def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        def lost(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             on_revoke([p.partition for p in partitions], True)
 
         self.consumer.subscribe([self.topics[EVENT]], on_assign=assigned, on_revoke=revoked, on_lost=lost)
@@ -73,27 +75,19 @@ class KafkaLog:
         ends: dict[tuple[int, int], int] = {}
         for message in messages:
             error = message.error()
-            rank = self.rank_of.get(message.topic() or "", -1)
+            source = (message.partition() or 0, self.rank_of.get(message.topic() or "", -1))
             if error is None:
-                source = (message.partition(), rank)
-                taken = records.get(source)
-                if taken is None:
-                    taken = records[source] = []
-                taken.append(
-                    Record(
-                        rank, message.offset(), message.timestamp()[1], message.key(), message.value(),
-                        message.headers(),
-                    )
-                )  # fmt: skip
+                records.setdefault(source, []).append(to_record(message, source[1]))
                 ends.pop(source, None)
             elif error.code() == KafkaError._PARTITION_EOF:
-                ends[(message.partition(), rank)] = message.offset()
+                ends[source] = message.offset() or 0
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)
         group: bytes = self.consumer.consumer_group_metadata()
         return Polled(records, ends, None if group[GENERATION] == NO_GENERATION else group)
 
     def start(self, shard: int, positions: Positions) -> None:
+        """Read a recovered shard's three inputs from these positions on."""
         self.consumer.incremental_assign(
             [TopicPartition(self.topics[rank], shard, positions[rank]) for rank in RANKS]
         )

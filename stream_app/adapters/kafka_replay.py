@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stream_app.adapters.kafka_record import to_record
 from stream_app.errors import Halted, ShardFailed
 from stream_app.ports import JournalEntry, Positions
 from topics.envelope import RANKS, Record
@@ -21,7 +22,7 @@ CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
 class KafkaReplay:
-    """Two consumers, one for the journal and one for the inputs, since the journal says how much input is needed."""
+    """Two consumers, one for the journal and one for the inputs: the journal says how much input is needed."""
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class KafkaReplay:
         inside = n if have > n and buffer[n].offset >= end else sum(record.offset < end for record in buffer)
         if inside != n and (complete or inside > n):
             raise Halted(
-                f"{self.topics[rank]}[{self.shard}] has {inside} records below offset {end}, the journal read {n}",
+                f"{self.topics[rank]}[{self.shard}] has {inside} records below {end}, the journal read {n}",
                 "The input was cut or changed: restore the topic from a backup",
             )
         if inside < n:
@@ -126,12 +127,7 @@ class KafkaReplay:
             if self.is_end(message):
                 self.ended[rank] = message.offset() or 0
                 continue
-            self.buffers[rank].append(
-                Record(
-                    rank, message.offset() or 0, message.timestamp()[1], message.key(), message.value(),
-                    message.headers(),
-                )
-            )  # fmt: skip
+            self.buffers[rank].append(to_record(message, rank))
         for rank in RANKS:
             if len(self.buffers[rank]) > BUFFER_HIGH and rank not in self.paused:
                 self.input_consumer.pause([TopicPartition(self.topics[rank], self.shard)])

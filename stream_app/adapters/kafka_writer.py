@@ -1,8 +1,8 @@
 """confluent-kafka: one transactional producer for one shard, its transactional.id = `<app>.<shard>`.
 
 Two fences guard every commit: the producer epoch (a successor's `init_transactions` ends ours) and the group
-generation captured right after the poll that brought the batch (KIP-447). Alone, the second is not enough: a live
-member that lost the shard was measured to commit its offsets.
+generation captured right after the poll that brought the batch (KIP-447). Alone, the second is not enough: a
+live member that lost the shard was measured to commit its offsets.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from topics.envelope import RANKS
 
 FENCE_TIMEOUT_S = 30.0
 COMMIT_TIMEOUT_S = 15.0
+LARGEST_RECORD_BYTES = 2 << 20  # a dead letter is its record and headers: above the inputs' max.message.bytes
 STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
 
@@ -44,27 +45,31 @@ class KafkaWriter:
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": 1_000_000,
                 "compression.type": "lz4",
+                "message.max.bytes": LARGEST_RECORD_BYTES,
             }
         )
 
     def fence(self) -> None:
+        """Fence the previous owner and resolve its open transaction."""
         try:
             self.producer.init_transactions(FENCE_TIMEOUT_S)
         except KafkaException as error:
             raise ShardFailed(f"shard {self.shard}: init_transactions failed ({error})") from error
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
+        """Write one transaction, see the port."""
         producer = self.producer
         self.journal_offset, self.write_error = None, None
         try:
             producer.begin_transaction()
-            # One by one: produce_batch takes no timestamps (confluent-kafka 2.16), and a prediction carries event time.
+            # One by one: produce_batch takes no timestamps (2.16), and a prediction carries event time.
             produce, predictions = producer.produce, self.topics["predictions"]
             for value, key, time_ms in commit.predictions:
                 produce(predictions, value, key, self.shard, timestamp=time_ms)
             for send in commit.others:
+                headers: list[Any] = send.headers or []
                 producer.produce(
-                    self.topics[send.topic], send.value, send.key, partition=self.shard, headers=send.headers or [],
+                    self.topics[send.topic], send.value, send.key, partition=self.shard, headers=headers,
                     timestamp=send.time_ms, on_delivery=self.delivered,
                 )  # fmt: skip
             if commit.journal is not None:
@@ -88,7 +93,7 @@ class KafkaWriter:
         self.write_error = self.write_error or error
         self.journal_offset = None if error else message.offset()
 
-    def delivered(self, error: KafkaError | None, message: Message) -> None:
+    def delivered(self, error: KafkaError | None, _message: Message) -> None:
         self.write_error = self.write_error or error
 
     def failure(self, caught: KafkaException) -> ShardFailed:
@@ -107,4 +112,4 @@ class KafkaWriter:
     def close(self) -> None:
         """Drop the client without waiting: an open transaction is resolved by the successor's fence."""
         self.producer.purge()
-        self.producer.close(0)
+        self.producer.close(0)  # type: ignore[call-arg]  # the stub of 2.16 lacks the timeout

@@ -20,24 +20,30 @@ def learn(
     ),
     instance_id: str | None = typer.Option(None, help="Static membership: a restart causes no rebalance."),
     supervise: bool = typer.Option(True, help="Restart the learner when it dies."),
+    supervised: bool = typer.Option(False, hidden=True, help="A supervisor holds the other end of stdin."),
     admission: bool = typer.Option(True, help="Check first that the definition can be replayed."),
 ) -> None:
     """Predict every event and learn every label, exactly once; ends with SIGTERM."""
     pin()
     from stream_app import wiring
+    from stream_app.learner.supervisor import watch_parent
 
     wiring.configure_logs()
     settings = settings_for(redis=True)
     definition = load_app(target)
-    if supervise:
+    if supervise and not supervised:
         if admission:
             from stream_app.adapters.admission import admit
 
             admit(target)
+        from stream_app.adapters.clock import SystemClock
         from stream_app.learner.supervisor import supervise as run
 
-        raise typer.Exit(run([sys.executable, "-m", "stream_app", *sys.argv[1:], "--no-supervise"]))
+        command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--supervised"]
+        raise typer.Exit(run(command, SystemClock()))
     loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stopping.set())
+    if supervised:
+        watch_parent(sys.stdin.fileno(), loop.stopping)
     loop.run()

@@ -5,7 +5,7 @@ calls.
 from __future__ import annotations
 
 from stream_app.application import Application
-from stream_app.flow.outputs import AlertRaised, Output
+from stream_app.flow.outputs import AlertRaised, ModelBorn, Output
 from stream_app.models.calls import Calls, bind
 from stream_app.state.shard import ShardState, Slot
 from stream_app.state.windows import Windows
@@ -47,3 +47,14 @@ class Core:
         self.alert(
             out, offset, "challenger-failed", "warning", f"challenger {slot.name}: {fault}", slot=slot.name
         )
+
+
+def births(core: Core, out: list[Output]) -> None:
+    """Tell the receipts of models that came to be since the last batch."""
+    state = core.state
+    for slot in state.slots:
+        if slot.version in state.untold:
+            out.append(
+                ModelBorn(slot.name, slot.version, slot.name == state.serving, state.untold[slot.version])
+            )
+    state.untold = {}

@@ -1,4 +1,4 @@
-"""The interpreter of outputs: turns decided values into records to write, blobs for the view, and the digest."""
+"""The interpreter of outputs: decided values become records to write, blobs for the view, and the digest."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from stream_app.flow.outputs import (
     PredictionMade,
 )
 from stream_app.ports import Send
+from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
 
-# Sorted keys: the order of classes in `probabilities` is part of the contract, and sorting all of them is cheapest.
-PREDICTION_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 HEADER = "__stream_app.errors."
 
 
 class Emitter:
     """Collects what one batch writes; `close` chains the digest and hands everything over.
 
-    The digest covers predictions, alerts, models, dead letters, entity blobs and counters; never a wall clock.
+    The digest covers predictions, alerts, models, dead letters, entity blobs and counters; no wall clock.
     """
 
     def __init__(self, core: Core, input_topics: tuple[str, ...], digest: str) -> None:
@@ -80,7 +79,7 @@ class Emitter:
             value["probabilities"] = made.probabilities
         if made.prediction is None:
             value["prior"] = made.prior
-        encoded = orjson.dumps(value, option=PREDICTION_OPTIONS)
+        encoded = orjson.dumps(value, option=JSON_OPTIONS)
         self.hashed.append(encoded)
         # Stamp 0 would mean "now" to the client.
         self.predictions.append((encoded, made.key, made.time_ms or 1))
@@ -128,7 +127,7 @@ class Emitter:
         self.decisions.append({"model": born.slot, "version": born.version})
 
     def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
-        encoded = orjson.dumps(value, option=PREDICTION_OPTIONS)
+        encoded = orjson.dumps(value, option=JSON_OPTIONS)
         self.hashed.append(encoded)
         self.others.append(Send(topic, key.encode(), encoded))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from topics.envelope import RANK_NAMES
 
 
 class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
-    """One committed batch: per input [from, to, n]; `to` is the consumer position, n the data records in between."""
+    """One committed batch: per input [from, to, n]; `to` is the consumer position, n counts data records."""
 
     epoch: int
     seq: int
@@ -36,7 +37,7 @@ class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
     v: Literal[1] = 1
 
 
-decode = msgspec.json.Decoder(BatchRecord | EpochRecord).decode
+decode: Callable[[bytes], BatchRecord | EpochRecord] = msgspec.json.Decoder(BatchRecord | EpochRecord).decode
 encode = msgspec.json.Encoder().encode
 
 
@@ -56,8 +57,10 @@ def read(value: bytes, offset: int) -> BatchRecord | EpochRecord:
 
 
 def by_name(positions: Positions) -> dict[str, int]:
+    """Positions as the journal writes them."""
     return dict(zip(RANK_NAMES, positions, strict=True))
 
 
 def by_rank(named: dict[str, int]) -> Positions:
+    """Positions as the core counts them."""
     return [named[name] for name in RANK_NAMES]

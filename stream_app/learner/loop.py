@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from itertools import count
 from typing import Any
 
 import structlog
 
-from stream_app.errors import Refused
 from stream_app.learner.outside import Outside
-from stream_app.learner.shard import Phase, Shard
+from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
+from stream_app.ports import Polled
 
 POLL_RECORDS = 4_000
 IDLE_POLL_S = 0.02
@@ -45,37 +46,50 @@ class Learner:
         Raises:
             Refused: every owned shard halted; the first one's reason.
         """
-        log_ = self.outside.log
-        log_.subscribe(self.assigned, self.revoked)
-        gc.disable()
-        busy, turns = False, 0
-        while not self.stopping.is_set():
-            polled = log_.poll(POLL_RECORDS, 0.0 if busy else IDLE_POLL_S)
+        inputs = self.outside.log
+        inputs.subscribe(self.assigned, self.revoked)
+        gc.disable()  # a collection in the middle of a batch costs more than all that it frees
+        busy = False
+        for turn in count(1):
+            if self.stopping.is_set():
+                break
+            # With plenty at hand one record is asked for: the poll must go on, or the group would let us go.
+            limit = POLL_RECORDS if self.hungry else 1
+            polled = inputs.poll(limit, 0.0 if busy else IDLE_POLL_S)
             self.group = polled.group
-            for (number, rank), records in polled.records.items():
-                if (shard := self.shards.get(number)) is not None and shard.phase is Phase.LIVE:
-                    shard.offer(rank, records)
-            for (number, rank), position in polled.ends.items():
-                if (shard := self.shards.get(number)) is not None and shard.phase is Phase.LIVE:
-                    shard.merge.end(rank, position)
+            self.take_in(polled)
             busy = bool(polled.records)
             for shard in list(self.shards.values()):
-                if shard.phase is Phase.LIVE:
-                    busy |= shard.work(polled.group)
-                elif shard.phase in (Phase.RECOVERING, Phase.FAILED):
-                    busy |= shard.recover()
-            turns += 1
-            if turns % COLLECT_EVERY_TURNS == 0:
+                busy |= shard.turn(polled.group)
+            if turn % COLLECT_EVERY_TURNS == 0:
                 gc.collect(1)
             self.watch()
         self.leave()
 
+    @property
+    def hungry(self) -> bool:
+        """Some live shard could step more with more records."""
+        live = [shard.live for shard in self.shards.values() if shard.live is not None]
+        return not live or any(shard.hungry for shard in live)
+
+    def take_in(self, polled: Polled) -> None:
+        """Hand what was polled to its shards; what belongs to none was revoked meanwhile."""
+        for (number, rank), records in polled.records.items():
+            if (shard := self.shards.get(number)) is not None and shard.live is not None:
+                shard.live.offer(rank, records)
+        for (number, rank), position in polled.ends.items():
+            if (shard := self.shards.get(number)) is not None and shard.live is not None:
+                shard.live.merge.end(rank, position)
+
     def assigned(self, numbers: list[int]) -> None:
+        """The group gave us shards."""
         self.joined = True
         for number in numbers:
             self.shards[number] = Shard(self.outside, number, self.fingerprint)
 
     def revoked(self, numbers: list[int], lost: bool) -> None:
+        """The group took shards away; a lost one is another's already, whose fence refuses what is in flight."""
+        log.info("revoked", shards=numbers, lost=lost)
         for number in numbers:
             shard = self.shards.pop(number, None)
             if shard is not None:
@@ -88,14 +102,13 @@ class Learner:
             if shard.hangs(now_s):
                 log.critical("a commit hangs; leaving so that the supervisor can restart", shard=shard.number)
                 os._exit(HUNG_EXIT_CODE)
-        refusals = [shard.refusal for shard in self.shards.values() if shard.phase is Phase.HALTED]
+        refusals = [shard.refusal for shard in self.shards.values() if shard.refusal is not None]
         if refusals and len(refusals) == len(self.shards):
             self.leave()
-            assert isinstance(refusals[0], Refused)
             raise refusals[0]
         if self.exit_when_idle_s is None:
             return
-        if self.joined and all(shard.caught_up for shard in self.shards.values()):
+        if self.joined and all(s.live is not None and s.live.caught_up for s in self.shards.values()):
             self.idle_since_s = self.idle_since_s or now_s
             if now_s - self.idle_since_s >= self.exit_when_idle_s:
                 self.stopping.set()
@@ -103,19 +116,17 @@ class Learner:
             self.idle_since_s = None
 
     def leave(self) -> None:
-        """Commit what is stepped, snapshot what is cheap enough, leave the group."""
-        deadline_s = self.outside.clock.monotonic() + TOO_LONG_TO_LEAVE_S
-        live = [shard for shard in self.shards.values() if shard.phase is Phase.LIVE]
-        while any(not shard.drained for shard in live) and self.outside.clock.monotonic() < deadline_s:
-            for shard in live:
-                if shard.phase is Phase.LIVE:
-                    shard.finish(self.group)
+        """Commit what is stepped, tell the last statistics, snapshot what is cheap enough, leave the group."""
+        clock = self.outside.clock
+        deadline_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S
+        unfinished = list(self.shards.values())
+        while unfinished and clock.monotonic() < deadline_s:
+            unfinished = [shard for shard in unfinished if not shard.finish(self.group)]
             self.stopping.wait(0.001)
-        for shard in live:
-            if shard.phase is Phase.LIVE and shard.drained and shard.schedule.records:
-                if shard.schedule.cost_s <= TOO_LONG_TO_LEAVE_S:
-                    shard.snapshot()
-        for shard in list(self.shards.values()):
+        for shard in self.shards.values():
+            if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
+                shard.live.saver.save(shard.live.machine)
+        for shard in self.shards.values():
             shard.drop()
         self.shards.clear()
         self.outside.log.close()

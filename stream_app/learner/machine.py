@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stream_app.flow.core import Core
+from stream_app.flow.core import Core, births
 from stream_app.flow.outputs import Output
 from stream_app.flow.step import step
 from stream_app.learner import journal
@@ -61,6 +61,10 @@ class Machine:
     def apply(self, runs: list[Run]) -> None:
         """Step the records of each run; the machine's position is then past them."""
         core, emitter = self.core, self.emitter
+        if core.state.untold:
+            born: list[Output] = []
+            births(core, born)
+            emitter.perform(born)
         for rank, records in runs:
             outputs: list[Output] = []
             for record in records:

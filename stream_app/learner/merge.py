@@ -1,7 +1,8 @@
 """The order rule: merge a shard's inputs by (event time clamped to be monotonic, rank, offset).
 
-An input is *quiet* when it reported its end since its last record. The merge waits for an input that is not quiet and
-not at all for one that is: without the wait, catching up reads thousands of labels before the first event.
+An input is *quiet* when it reported its end since its last record. The merge waits for an input that is not
+quiet and not at all for one that is: without the wait, catching up reads thousands of labels before the first
+event.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ class Merge:
         self.buffers: tuple[deque[Record], ...] = tuple(deque() for _ in RANKS)
         self.quiet = [False] * len(RANKS)
         self.ends = [-1] * len(RANKS)
+        self.mean_bytes = [0.0] * len(RANKS)
 
     def offer(self, rank: int, records: list[Record]) -> None:
         """Take records in; the input is no longer quiet."""
         self.buffers[rank].extend(records)
         self.quiet[rank] = False
+        mean = sum(len(record.value or b"") for record in records) / max(1, len(records))
+        self.mean_bytes[rank] = max(
+            mean, self.mean_bytes[rank] if len(self.buffers[rank]) > len(records) else 0
+        )
 
     def end(self, rank: int, position: int) -> None:
         """The input has nothing below `position` that was not offered."""
@@ -34,6 +40,10 @@ class Merge:
 
     def buffered(self, rank: int) -> int:
         return len(self.buffers[rank])
+
+    def buffered_bytes(self, rank: int) -> float:
+        """An upper estimate of what the input's buffered values take."""
+        return len(self.buffers[rank]) * self.mean_bytes[rank]
 
     @property
     def idle(self) -> bool:

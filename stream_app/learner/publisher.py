@@ -1,4 +1,4 @@
-"""Keeps one shard's Redis view behind its committed batches: coalesced, fenced by the stamp, rebuilt when lost.
+"""Keeps one shard's Redis view behind its commits: coalesced, fenced by the stamp, rebuilt when lost.
 
     current ──behind──▶ rebuilding ──last slice sealed──▶ current
        │ ▲                   │ ▲
@@ -6,8 +6,8 @@
        ▼            │
      waiting ───────┘
 
-The learner never waits for Redis: what could not be written is kept by entity, newest blob only, so memory is bounded
-by the number of entities.
+The learner never waits for Redis: what could not be written is kept by entity, newest blob only, so memory is
+bounded by the number of entities.
 """
 
 from __future__ import annotations

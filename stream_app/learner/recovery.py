@@ -1,19 +1,20 @@
 """Recovery of a shard, read top to bottom: fence, find a snapshot, replay, compare, go live.
 
-A generator: each `yield` gives the process's live shards a turn and tells whether there is more to do right away. Nothing is written but a first epoch record.
+A generator: each `yield` gives the process's live shards a turn and tells whether there is more to do right
+away. Nothing is written but a first epoch record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
 from stream_app.application import Application
-from stream_app.errors import Halted, Refused
+from stream_app.errors import Halted, Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
@@ -30,13 +31,37 @@ log = structlog.get_logger()
 
 
 class Recovered(msgspec.Struct):
-    """A shard that may go live; `dirty` are blobs committed since the view's stamp, None: rebuild the view."""
+    """A shard that may go live; `replayed` counts batches, `snapshot_seq` is where the replay began."""
 
     machine: Machine
     writer: ShardWriter
     journal_offset: int
     replayed: int
     snapshot_seq: int | None
+
+
+class Helper:
+    """The blocking calls of one recovery, one at a time on the pool."""
+
+    def __init__(self, pool: Executor) -> None:
+        self.pool = pool
+        self.last: Future[Any] | None = None
+
+    def call(self, work: Callable[..., T], *arguments: Any) -> Generator[bool, None, T]:
+        """Give others a turn until the call is done."""
+        future: Future[T] = self.pool.submit(work, *arguments)
+        self.last = future
+        while not future.done():
+            yield WAITING
+        found: T = future.result()
+        return found
+
+    def afterwards(self, close: Callable[[], None]) -> None:
+        """Close a client now, or, for an abandoned recovery, when the call that uses it is over."""
+        if self.last is None or self.last.done():
+            close()
+        else:
+            self.last.add_done_callback(lambda _: close())
 
 
 def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Generator[bool, None, Recovered]:
@@ -46,39 +71,45 @@ def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Genera
         Refused: the definition or its libraries changed: upgrade.
         Halted: the journal, an input or the committed offsets contradict each other: a person must decide.
     """
+    helper = Helper(outside.pool)
     writer = outside.open_writer(shard)
-    yield from wait(outside.pool.submit(writer.fence))
-    source = yield from wait(outside.pool.submit(outside.open_source, shard))
     try:
-        committed = yield from wait(outside.pool.submit(source.committed))
-        first = yield from first_entry(source, -1)
-        if first is None:
-            refuse_lost_journal(shard, committed)
-            start = yield from wait(
-                outside.pool.submit(first_epoch, outside, shard, fingerprint, source, writer)
-            )
-        else:
-            start = yield from newest_start(outside, source, shard, fingerprint, *first)
-        machine, offset, snapshot_seq = start
-        newest = [offset]
-        replayed = [0]
-
-        def count(closed: Closed, at: int) -> None:
-            newest[0] = at
-            replayed[0] += 1
-
-        yield from replay(machine, source, offset + 1, outside.clock, count)
-        compare(shard, committed, machine.positions)
-        return Recovered(machine, writer, newest[0], replayed[0], snapshot_seq)
-    finally:
-        source.close()
+        source = outside.open_source(shard)
+        try:
+            recovered = yield from replayed(outside, shard, fingerprint, helper, writer, source)
+        finally:
+            helper.afterwards(source.close)
+    except BaseException:
+        helper.afterwards(writer.close)
+        raise
+    return recovered
 
 
-def wait(future: Future[T]) -> Generator[bool, None, T]:
-    """Give others a turn until a blocking call on the helper pool is done."""
-    while not future.done():
-        yield WAITING
-    return future.result()
+def replayed(
+    outside: Outside, shard: int, fingerprint: dict[str, Any], helper: Helper, writer: ShardWriter,
+    source: ReplaySource,
+) -> Generator[bool, None, Recovered]:  # fmt: skip
+    """The steps of a recovery in their order."""
+    yield from helper.call(writer.fence)
+    committed = yield from helper.call(source.committed)
+    first = yield from first_entry(source, -1)
+    if first is None:
+        refuse_lost_journal(shard, committed)
+        machine, newest, seq = yield from helper.call(
+            first_epoch, outside, shard, fingerprint, source, writer
+        )
+    else:
+        machine, newest, seq = yield from newest_start(outside, source, shard, fingerprint, *first)
+    batches = 0
+
+    def count(_closed: Closed, at: int) -> None:
+        nonlocal newest, batches
+        newest = at
+        batches += 1
+
+    yield from replay(machine, source, newest + 1, outside.clock, count)
+    compare(shard, committed, machine.positions)
+    return Recovered(machine, writer, newest, batches, seq)
 
 
 def first_entry(
@@ -102,7 +133,8 @@ def first_epoch(
     positions = source.earliest()
     record = EpochRecord(0, 0, fingerprint, journal.by_name(positions), FIRST_DIGEST, [])
     offset = writer.commit(Commit([], [], journal.encode(record), positions), None)
-    assert offset is not None
+    if offset is None:
+        raise ShardFailed(f"shard {shard}: the first epoch record was committed without a report")
     return fresh(outside.app, shard, record, outside.input_topics), offset, None
 
 
@@ -180,6 +212,7 @@ def check_fingerprint(recorded: dict[str, Any], current: dict[str, Any]) -> None
 
 
 def refuse_lost_journal(shard: int, committed: list[int | None]) -> None:
+    """Committed offsets without a journal: its topic was emptied or created anew."""
     if any(position is not None and position > 0 for position in committed):
         raise Halted(
             f"shard {shard} has committed offsets {committed} but its journal is empty",

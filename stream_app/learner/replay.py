@@ -1,4 +1,4 @@
-"""Replay: the journal drives the same machine over the same records; every batch must chain the same digest."""
+"""Replay: the journal drives the same machine over the same records; each batch must chain the same digest."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ def replay(
     source: ReplaySource,
     from_offset: int,
     clock: Clock,
-    on_batch: Callable[[Closed, int], None] = lambda closed, offset: None,
+    on_batch: Callable[[Closed, int], None] = lambda _closed, _offset: None,
     until_seq: int | None = None,
 ) -> Iterator[bool]:
-    """Bring `machine` to the journal's end; yields whenever it has to wait (WAITING) or has used its slice (MORE).
+    """Bring `machine` to the journal's end; yields when it has to wait (WAITING) or has used its slice (MORE).
 
-    It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset; nothing is written anywhere.
+    It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset;
+    nothing is written anywhere.
 
     Raises:
         Halted: the journal has a gap, an input was cut, or a digest differs; the shard must not go on.
@@ -39,8 +40,7 @@ def replay(
             turn_ends = clock.monotonic() + SLICE_S
             continue
         record = journal.read(entry.value, entry.offset)
-        check_order(machine, record, entry.offset)
-        assert isinstance(record, BatchRecord)
+        record = in_sequence(machine, record, entry.offset)
         inputs: list[list[Record]] = []
         for rank, name in zip(RANKS, record.inputs, strict=True):
             _, end, n = record.inputs[name]
@@ -80,8 +80,8 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
     return runs
 
 
-def check_order(machine: Machine, record: BatchRecord | EpochRecord, offset: int) -> None:
-    """Every record continues the one before: same epoch, next seq, inputs from where the last batch ended."""
+def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int) -> BatchRecord:
+    """The record, if it continues the one before: same epoch, next seq, inputs from where the last ended."""
     if isinstance(record, EpochRecord):
         raise Halted(
             f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
@@ -94,3 +94,4 @@ def check_order(machine: Machine, record: BatchRecord | EpochRecord, offset: int
             f"{record.epoch}:{record.seq} at {starts}",
             "Restore the journal topic from a backup",
         )
+    return record

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from stream_app.application import Application
 from stream_app.errors import Refused
+from stream_app.learner.machine import Machine
 from stream_app.models.calls import bind
 from stream_app.models.digest import structural_digest
+from stream_app.ports import Clock, SnapshotStore
 from stream_app.state.shard import ShardState
 
+log = structlog.get_logger()
 FORMAT = 1
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
@@ -46,6 +51,56 @@ def restore(app: Application, loaded: Any) -> ShardState:
 def state_digest(state: ShardState) -> str:
     """Structural digest of everything a snapshot carries (models, detectors, pending, windows, dedupe; I3)."""
     return structural_digest({name: getattr(state, name) for name in sorted(vars(state))})
+
+
+class Saver:
+    """Saves a drained shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot."""
+
+    def __init__(
+        self, app: Application, shard: int, store: SnapshotStore, clock: Clock, fingerprint: dict[str, Any],
+        journal_offset: int, seq: int | None,
+    ) -> None:  # fmt: skip
+        self.app, self.shard, self.store, self.clock, self.fingerprint = app, shard, store, clock, fingerprint
+        self.journal_offset = journal_offset  # of the newest committed batch
+        self.schedule = Schedule(app, clock.monotonic())
+        self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
+
+    def worked(self, seconds: float, records: int) -> None:
+        """Account for what a replay would have to step again."""
+        self.schedule.worked(seconds, records)
+
+    def due(self, now_s: float) -> bool:
+        """Whether the next moment at which nothing is in flight should be used."""
+        return self.schedule.due(now_s)
+
+    @property
+    def cheap(self) -> bool:
+        """There is something to save, and it fits into a graceful stop."""
+        return self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
+
+    def save(self, machine: Machine) -> None:
+        """Save the drained state; a store that fails (disk full) costs recovery time, never correctness."""
+        started_s = self.clock.monotonic()
+        try:
+            payload = self.store.dump(parts(self.app, machine.core.state))
+            head = header(self.app, self.shard, machine, self.journal_offset, self.fingerprint)
+            self.size_bytes = self.store.save(head, payload)
+            self.seq, self.at_s = machine.seq, self.clock.monotonic()
+        except Exception as error:
+            log.exception("snapshot failed", shard=self.shard, error=str(error))
+        now_s = self.clock.monotonic()
+        self.schedule.taken(now_s, now_s - started_s)
+
+
+def header(
+    app: Application, shard: int, machine: Machine, journal_offset: int, fingerprint: dict[str, Any]
+) -> dict[str, Any]:
+    """What a snapshot says of itself; the journal must confirm (epoch, seq, digest) at `journal_offset`."""
+    return {
+        "format": FORMAT, "app": app.name, "shard": shard, "epoch": machine.epoch, "seq": machine.seq,
+        "digest": machine.digest, "positions": machine.positions, "journal_offset": journal_offset,
+        "fingerprint": fingerprint,
+    }  # fmt: skip
 
 
 class Schedule:

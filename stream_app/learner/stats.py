@@ -1,25 +1,30 @@
-"""One record per shard and wall second: what the operator sees; outside the digest, inside the transaction."""
+"""One record per shard and wall second: what the operator sees; in the transaction, outside the digest."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
+from stream_app.learner.machine import Machine
+from stream_app.learner.merge import Merge
+from stream_app.learner.publisher import Publisher
+from stream_app.learner.snapshots import Saver
 from topics.envelope import RANK_NAMES, RANKS
 
-if TYPE_CHECKING:
-    from stream_app.learner.shard import Shard
 
-
-def shard_stats(shard: Shard, now_s: float) -> dict[str, Any]:
-    """Counts, scores per slot (cumulative and rolling), label accounting and cost; ages in seconds, sizes in bytes."""
-    state, machine, outside = shard.machine.core.state, shard.machine, shard.outside
-    report: dict[str, Any] = {
+def shard_stats(
+    machine: Machine, merge: Merge, publisher: Publisher, saver: Saver, *,
+    time_ms: int, now_s: float, owner: str, replayed: int, cost_s: Mapping[str, float],
+) -> dict[str, Any]:  # fmt: skip
+    """Counts, scores per slot (cumulative and rolling), label accounting and cost; ages in s, sizes in bytes."""
+    state = machine.core.state
+    return {
         "v": 1,
-        "shard": shard.number,
-        "time_ms": outside.clock.now_ms(),
-        "owner": outside.tuning.owner,
+        "shard": state.shard,
+        "time_ms": time_ms,
+        "owner": owner,
         "epoch": machine.epoch,
         "seq": machine.seq,
         "log_time_ms": state.log_time_ms,
@@ -40,17 +45,16 @@ def shard_stats(shard: Shard, now_s: float) -> dict[str, Any]:
         "baseline": state.baseline.report(),
         "repredicted": {"served": state.gap_served.report(), "again": state.gap_again.report()},
         "positions": dict(zip(RANK_NAMES, machine.positions, strict=True)),
-        "merge_waits_for": [RANK_NAMES[rank] for rank in shard.merge.waiting_for()] if shard.told_waiting else [],
-        "buffered": {RANK_NAMES[rank]: shard.merge.buffered(rank) for rank in RANKS},
-        "replayed_batches": shard.replayed,
-        "view": {"stamp": shard.publisher.stored, "caught_up": shard.publisher.caught_up},
+        "merge_waits_for": [RANK_NAMES[rank] for rank in merge.waiting_for()],
+        "buffered": {RANK_NAMES[rank]: merge.buffered(rank) for rank in RANKS},
+        "replayed_batches": replayed,
+        "view": {"stamp": publisher.stored, "caught_up": publisher.caught_up},
         "snapshot": {
-            "seq": shard.snapshot_seq,
-            "age_s": None if shard.snapshot_at_s is None else now_s - shard.snapshot_at_s,
-            "bytes": shard.snapshot_bytes,
-            "cost_s": shard.schedule.cost_s,
-            "too_dear": shard.schedule.breached,
+            "seq": saver.seq,
+            "age_s": None if saver.at_s is None else now_s - saver.at_s,
+            "bytes": saver.size_bytes,
+            "cost_s": saver.schedule.cost_s,
+            "too_dear": saver.schedule.breached,
         },
-        "cost_s": {"step": shard.step_s, "commit": shard.commit_s},
+        "cost_s": dict(cost_s),
     }  # fmt: skip
-    return report

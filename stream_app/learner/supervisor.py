@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-import sys
-import time
-from types import FrameType
+import threading
 
 import structlog
+
+from stream_app.ports import Clock
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_LAST_S = 2.0
@@ -17,14 +18,17 @@ FINAL_CODES = {0, 2, 3}  # done, a wrong call, a refusal: a restart would end th
 log = structlog.get_logger()
 
 
-def supervise(command: list[str]) -> int:
-    """Run `command` until it ends for good and give its exit code; SIGTERM and SIGINT are passed on once."""
-    stopping = False
+def supervise(command: list[str], clock: Clock) -> int:
+    """Run `command` until it ends for good and give its exit code; SIGTERM and SIGINT are passed on.
+
+    The child's stdin is a pipe that nobody writes to: it closes with this process, however this one ends, and
+    so tells the child that it is alone (`watch_parent`).
+    """
+    stopping = threading.Event()
     child: subprocess.Popen[bytes] | None = None
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
+    def pass_on(*_: object) -> None:
+        stopping.set()
         if child is not None:
             child.send_signal(signal.SIGTERM)
 
@@ -32,21 +36,33 @@ def supervise(command: list[str]) -> int:
         signal.signal(number, pass_on)
     backoff_s = BACKOFF_FIRST_S
     while True:
-        started_s = time.monotonic()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        if stopping:  # the signal came while there was no child to take it
-            child.send_signal(signal.SIGTERM)
-        code = child.wait()
-        if code in FINAL_CODES or stopping:
+        started_s = clock.monotonic()
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as started:
+            child = started
+            if stopping.is_set():  # the signal came while there was no child to take it
+                child.send_signal(signal.SIGTERM)
+            code = child.wait()
+        if stopping.is_set() and code == -signal.SIGTERM:
+            return 0  # asked to stop before it had begun
+        if code in FINAL_CODES or stopping.is_set():
             return code if code >= 0 else 128 - code
-        if time.monotonic() - started_s > HEALTHY_AFTER_S:
+        if clock.monotonic() - started_s > HEALTHY_AFTER_S:
             backoff_s = BACKOFF_FIRST_S
-        log.error(
-            "learner died, restarting",
-            code=code,
-            backoff_s=backoff_s,
-            command=command[-1],
-            python=sys.version_info[:2],
-        )
-        time.sleep(backoff_s)
+        log.error("learner died, restarting", code=code, backoff_s=backoff_s)
+        stopping.wait(backoff_s)
+        if stopping.is_set():
+            return 0
         backoff_s = min(BACKOFF_LAST_S, backoff_s * 2)
+
+
+def watch_parent(stdin: int, stop: threading.Event) -> None:
+    """Stop gracefully once the supervisor is gone: its child must not live on where nobody looks for it."""
+
+    def wait() -> None:
+        # By descriptor: a thread inside the buffered reader would make the interpreter abort at its end.
+        while os.read(stdin, 1):
+            pass
+        log.warning("the supervisor is gone, leaving")
+        stop.set()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()

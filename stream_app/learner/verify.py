@@ -1,4 +1,4 @@
-"""Proof after the fact: replay a shard from two starts and compare every digest, and the states at the end."""
+"""Proof after the fact: replay a shard from two starts; compare every digest, and the states at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAUSE_S = 0.002
 
 
 class Verified(msgspec.Struct):
-    """One replay: `source` is "earliest" or "snapshot", `start` and `to` are journal seqs; `equal` is the verdict."""
+    """One replay: `source` is "earliest" or "snapshot", `start` and `to` are journal seqs."""
 
     shard: int
     source: str
@@ -37,7 +37,7 @@ class Verified(msgspec.Struct):
 
 def verify_shard(
     app: Application, shard: int, source: ReplaySource, store: SnapshotStore, clock: Clock,
-    fingerprint: dict[str, Any], input_topics: tuple[str, ...], progress: Callable[[int], None] = lambda seq: None,
+    fingerprint: dict[str, Any], input_topics: tuple[str, ...], progress: Callable[[int], None] = lambda _seq: None,
 ) -> list[Verified]:  # fmt: skip
     """Replay from the earliest retained point, then from the newest snapshot up to the same seq.
 
@@ -51,7 +51,7 @@ def verify_shard(
         start, why = machine.seq, ""
         try:
             for more in replay(
-                machine, source, offset + 1, clock, lambda closed, at: progress(closed.seq), until
+                machine, source, offset + 1, clock, lambda closed, _at: progress(closed.seq), until
             ):
                 if not more:
                     time.sleep(PAUSE_S)

@@ -68,8 +68,9 @@ class ShardState:
         self.classify = app.task in ("binary", "multiclass")
         self.slots: list[Slot] = []
         self.next_version = 1
+        self.untold: dict[int, str] = {}  # version → why it came to be, until its receipt is written
         for name in (CHAMPION, *app.challengers):
-            self.add_slot(app, name, generation=0)
+            self.add_slot(app, name, generation=0, why="the definition's first model")
         self.serving = CHAMPION
         horizon_ms = app.labels.horizon_ms if app.labels else 0
         self.pending: Waiting[PendingRow] = Waiting(app.limits.max_pending)
@@ -96,13 +97,14 @@ class ShardState:
         self.commands: dict[str, str] = {}
         self.command_order: deque[str] = deque()
 
-    def add_slot(self, app: Application, name: str, generation: int) -> Slot:
+    def add_slot(self, app: Application, name: str, generation: int, why: str) -> Slot:
         """A fresh model under a new version; its seed derives from the definition, the slot and the
         generation.
         """
         factory = app.champion if name == CHAMPION else app.challengers[name]
         model = build(factory, seed_for(app.seed, name, generation))
         slot = Slot(name, model, self.next_version, generation, self.classify)
+        self.untold[slot.version] = why
         self.next_version += 1
         self.slots.append(slot)
         return slot

@@ -1,0 +1,213 @@
+"""A live shard, one turn from top to bottom: settle → step → submit → view → snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import structlog
+
+from stream_app.learner.machine import Machine
+from stream_app.learner.merge import Merge
+from stream_app.learner.outside import Outside
+from stream_app.learner.pipeline import Pipeline
+from stream_app.learner.publisher import Publisher
+from stream_app.learner.recovery import Recovered
+from stream_app.learner.snapshots import Saver
+from stream_app.learner.stats import shard_stats
+from stream_app.ports import Commit, Send
+from topics.codec import JSON_OPTIONS
+from topics.envelope import RANK_NAMES, RANKS, Record
+
+BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
+BUFFER_LOW = 5_000
+BUFFER_HIGH_BYTES = 64 << 20
+ENOUGH = 4_000  # records at hand with which the loop need not fetch more
+STATS_EVERY_S = 1.0
+WAIT_ALERT_S = 5.0
+log = structlog.get_logger()
+
+
+def encode(report: dict[str, Any]) -> bytes:
+    """JSON in which a score that is no number yet is null: a report may never stop the shard that it is about."""
+    return orjson.dumps(report, option=JSON_OPTIONS)
+
+
+class Live:
+    """What a recovered shard works with; dropped whole when anything fails."""
+
+    def __init__(
+        self, outside: Outside, shard: int, fingerprint: dict[str, Any], recovered: Recovered
+    ) -> None:
+        self.outside, self.shard = outside, shard
+        self.clock, self.tuning = outside.clock, outside.tuning
+        self.machine: Machine = recovered.machine
+        self.replayed = recovered.replayed
+        self.merge = Merge(self.machine.core.state.log_time_ms)
+        self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
+        view = outside.open_view(shard)
+        self.publisher = Publisher(view, outside.pool, outside.clock, shard, self.machine.stamp, view.stamp())
+        self.saver = Saver(
+            outside.app, shard, outside.open_store(shard), self.clock, fingerprint, recovered.journal_offset,
+            recovered.snapshot_seq,
+        )  # fmt: skip
+        self.paused: set[int] = set()
+        self.batch_since_s = self.clock.monotonic()
+        self.stats_at_s = 0.0
+        self.stats_due = True
+        self.waiting_since_s: float | None = None
+        self.notices: list[Send] = []
+        self.step_s = 0.0
+        outside.log.start(shard, self.machine.positions)
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is stepped that is not committed."""
+        return self.pipeline.free and not self.machine.records
+
+    @property
+    def caught_up(self) -> bool:
+        """Every input is at its end, all is committed and the view shows it."""
+        return self.drained and self.merge.idle and self.publisher.caught_up
+
+    @property
+    def hungry(self) -> bool:
+        """More records would let it step more."""
+        return bool(self.merge.waiting_for()) or sum(map(self.merge.buffered, RANKS)) < ENOUGH
+
+    def offer(self, rank: int, records: list[Record]) -> None:
+        """Take polled records in; an input that runs far ahead of the others is paused."""
+        self.merge.offer(rank, records)
+        full = self.merge.buffered(rank) > BUFFER_HIGH or self.merge.buffered_bytes(rank) > BUFFER_HIGH_BYTES
+        if full and rank not in self.paused:
+            self.outside.log.pause(self.shard, rank)
+            self.paused.add(rank)
+
+    def turn(self, group: bytes | None) -> bool:
+        """Settle the commit in flight, step what the order rule allows, submit. True if it stepped anything."""
+        self.settle(group)
+        stepped = self.advance()
+        self.submit(group, eager=not stepped)
+        drained = self.drained
+        self.publisher.tick(self.machine.core.state.entities if drained else None)
+        if drained and self.saver.due(self.clock.monotonic()):
+            self.saver.save(self.machine)
+            self.stats_due = True
+        return stepped
+
+    def settle(self, group: bytes | None) -> None:
+        """Take note of a batch that is committed."""
+        committed = self.pipeline.settle(group)
+        if committed is not None:
+            closed, self.saver.journal_offset = committed
+            self.publisher.committed(closed)
+
+    def advance(self) -> bool:
+        """Step what the order rule and the batch allow; before a due snapshot the shard is let drain."""
+        room = self.tuning.batch_records - self.machine.records
+        started_s = self.clock.monotonic()
+        first = self.machine.records == 0
+        if room <= 0 or (first and not self.pipeline.free and self.saver.due(started_s)):
+            return False
+        runs = self.merge.take(room)
+        if not runs:
+            self.watch_merge(started_s)
+            return False
+        if first:
+            self.batch_since_s = started_s
+        self.waiting_since_s = None
+        self.machine.apply(runs)
+        for rank in RANKS:
+            self.machine.positions[rank] = self.merge.position(rank, self.machine.positions[rank])
+        for rank in list(self.paused):
+            few = self.merge.buffered(rank) < BUFFER_LOW
+            if few and self.merge.buffered_bytes(rank) < BUFFER_HIGH_BYTES / 2:
+                self.outside.log.resume(self.shard, rank)
+                self.paused.discard(rank)
+        took_s = self.clock.monotonic() - started_s
+        self.saver.worked(took_s, sum(len(records) for _, records in runs))
+        self.step_s += took_s
+        self.stats_due = True
+        return True
+
+    def watch_merge(self, now_s: float) -> None:
+        """Tell somebody when an input that is neither silent nor at its end holds the shard up."""
+        waiting = self.merge.waiting_for()
+        if not waiting:
+            self.waiting_since_s = None
+        elif self.waiting_since_s is None:
+            self.waiting_since_s = now_s
+        elif now_s - self.waiting_since_s > WAIT_ALERT_S:
+            self.waiting_since_s = now_s + 60 * WAIT_ALERT_S  # told once, again after five minutes
+            names = ", ".join(RANK_NAMES[rank] for rank in waiting)
+            log.warning("merge waits", shard=self.shard, inputs=names, seconds=WAIT_ALERT_S)
+            alert_id = f"{self.outside.app.name}/{self.shard}/input-silent/{self.machine.stamp}"
+            alert = {
+                "v": 1, "alert_id": alert_id, "type": "input-silent", "severity": "critical",
+                "shard": self.shard, "time_ms": self.machine.core.state.log_time_ms,
+                "message": f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s",
+                "evidence": {"inputs": [RANK_NAMES[rank] for rank in waiting]},
+            }  # fmt: skip
+            self.notices.append(Send("alerts", alert_id.encode(), encode(alert)))
+            self.stats_due = True
+
+    def submit(self, group: bytes | None, *, eager: bool) -> None:
+        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand."""
+        if not self.pipeline.free or group is None:
+            return
+        now_s, machine = self.clock.monotonic(), self.machine
+        passed = self.merge.idle and any(
+            end > position for end, position in zip(self.merge.ends, machine.positions, strict=True)
+        )
+        if passed:
+            # Nothing but control records lies in between: pass them, so that lag and offsets are exact.
+            machine.positions[:] = self.merge.ends
+        if machine.records or passed:
+            full = machine.records >= self.tuning.batch_records
+            if not (full or eager or (now_s - self.batch_since_s) * 1000 >= self.tuning.batch_ms):
+                return
+            closed = machine.seal()
+            closed.blobs.update(self.publisher.slice(machine.core.state.entities))
+            if now_s - self.stats_at_s >= STATS_EVERY_S:
+                self.add_stats(closed.commit, now_s)
+            self.pipeline.send(closed.commit, group, closed)
+        elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
+            self.tell(group, now_s)
+
+    def tell(self, group: bytes, now_s: float) -> None:
+        """Statistics in a transaction of their own: there is no batch to carry them."""
+        commit = Commit([], [], None, list(self.machine.positions))
+        self.add_stats(commit, now_s)
+        self.stats_due = False
+        self.pipeline.send(commit, group, None)
+
+    def add_stats(self, commit: Commit, now_s: float) -> None:
+        self.stats_at_s = now_s
+        stats = shard_stats(
+            self.machine, self.merge, self.publisher, self.saver,
+            time_ms=self.clock.now_ms(), now_s=now_s, owner=self.tuning.owner, replayed=self.replayed,
+            cost_s={"step": self.step_s, "commit": self.pipeline.busy_s},
+        )  # fmt: skip
+        self.outside.telemetry.stats(self.shard, stats)
+        commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))
+        commit.others += self.notices
+        self.notices = []
+
+    def finish(self, group: bytes | None) -> bool:
+        """Commit what is stepped, step nothing more, then tell the last statistics; True once that is over."""
+        self.settle(group)
+        if not self.drained:
+            self.submit(group, eager=True)
+        elif self.stats_due and group is not None:
+            self.tell(group, self.clock.monotonic())
+        else:
+            return True
+        return False
+
+    def close(self) -> None:
+        """Stop reading and writing; waits for a commit in flight."""
+        self.outside.log.stop(self.shard)
+        try:
+            self.pipeline.close(self.tuning.watchdog_s)
+        except TimeoutError:
+            log.warning("commit still hangs while the shard is taken away", shard=self.shard)

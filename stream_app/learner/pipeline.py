@@ -1,0 +1,78 @@
+"""One transaction in flight: while a batch commits on a helper thread, the core steps the next.
+
+free ──send──▶ in flight ──committed──▶ free
+                 ▲    │
+              resend  └──stale generation──▶ refused (the same outputs wait for the next generation)
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+
+from stream_app.errors import ShardFailed, StaleGroup
+from stream_app.learner.machine import Closed
+from stream_app.ports import Clock, Commit, ShardWriter
+
+
+class Pipeline:
+    """`send` only while `free`; `settle` collects. `closed` is the batch on its way, None: statistics alone."""
+
+    def __init__(self, writer: ShardWriter, pool: Executor, clock: Clock) -> None:
+        self.writer, self.pool, self.clock = writer, pool, clock
+        self.flight: Future[int | None] | None = None
+        self.closed: Closed | None = None
+        self.refused = False
+        self.since_s = 0.0
+        self.busy_s = 0.0
+
+    @property
+    def free(self) -> bool:
+        """Nothing is on its way, nor waits to be sent again."""
+        return self.flight is None and self.closed is None
+
+    def send(self, commit: Commit, group: bytes, closed: Closed | None) -> None:
+        """Start the transaction under the generation captured after the poll that brought the batch."""
+        self.closed = closed
+        self.since_s = self.clock.monotonic()
+        self.flight = self.pool.submit(self.writer.commit, commit, group)
+
+    def settle(self, group: bytes | None) -> tuple[Closed, int] | None:
+        """The batch that is committed now and its journal offset, once; None while there is none.
+
+        Raises:
+            ShardFailed: the transaction failed; what was stepped is void.
+        """
+        if self.flight is None:
+            if self.refused and self.closed is not None and group is not None:
+                self.refused = False
+                self.send(self.closed.commit, group, self.closed)
+            return None
+        if not self.flight.done():
+            return None
+        flight, self.flight = self.flight, None
+        self.busy_s += self.clock.monotonic() - self.since_s
+        try:
+            offset = flight.result()
+        except StaleGroup:
+            self.refused = self.closed is not None
+            return None
+        closed, self.closed = self.closed, None
+        if closed is None:
+            return None
+        if offset is None:
+            raise ShardFailed(f"batch {closed.stamp} was committed without a journal record")
+        return closed, offset
+
+    def hangs(self, now_s: float, watchdog_s: float) -> bool:
+        """The transaction in flight is past the watchdog."""
+        return self.flight is not None and now_s - self.since_s > watchdog_s
+
+    def close(self, wait_s: float) -> None:
+        """Wait for the helper, for nobody may commit once the shard is another's; then drop the client.
+
+        Raises:
+            TimeoutError: the helper hangs.
+        """
+        if self.flight is not None:
+            self.flight.exception(timeout=wait_s)
+        self.writer.close()
