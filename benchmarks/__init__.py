@@ -1,1 +1,1 @@
-"""What it costs: throughput beside bare River, and memory. Run `benchmarks/throughput`, `benchmarks/memory`."""
+"""What it costs: `benchmarks/throughput` beside bare River, and `benchmarks/memory`."""

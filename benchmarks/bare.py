@@ -21,7 +21,7 @@ from stream_app.state.windows import Windows
 
 def rows(app: Application, n: int) -> list[tuple[dict[str, Any], bool]]:
     """Rows as the model gets them: the entity's features first, then the event's own."""
-    windows, entities = Windows(app.features), {}
+    windows, entities = Windows(app.features), dict[str, Any]()
     result = []
     for i, event in enumerate(made(n)):
         features = orjson.loads(orjson.dumps(event.features))

@@ -1,4 +1,4 @@
-"""What both benchmarks share: made-up entities over real rows, servers of their own, the environment of a run."""
+"""What the benchmarks share: made-up entities over real rows, servers of their own, a run's environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measured definitions: one attribute per model; the name comes from the environment, since a run is fresh."""
+"""The measured definitions, one attribute per model; each run is fresh, so the environment names it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ WITH_FEATURES = os.environ.get("STREAM_APP_BENCH_FEATURES") == "1"
 FIELD = "age_of_domain"
 
 MODELS: dict[str, Callable[[int], Any]] = {
-    "logistic": lambda seed: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
-    "hoeffding": lambda seed: tree.HoeffdingTreeClassifier(),
+    "logistic": lambda _: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    "hoeffding": lambda _: tree.HoeffdingTreeClassifier(),
     "arf": lambda seed: forest.ARFClassifier(n_models=10, seed=seed),
 }
 

@@ -1,7 +1,7 @@
 """Restore and replay of a shard, timed: `python -m benchmarks.replayed MODEL earliest|snapshot`.
 
-The recovery of a learner without its group: newest snapshot or fresh state, then the journal to its end, every
-digest compared. Prints one JSON object.
+The recovery of a learner without its group: newest snapshot or fresh state, then the journal to its end,
+every digest compared. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import first_entry, fresh, newest_snapshot
 from stream_app.learner.replay import replay
-from stream_app.learner.verify import drain
+from stream_app.learner.verify import PAUSE_S, drain
 
 
 def main(model: str, start: str) -> None:
@@ -51,12 +51,15 @@ def main(model: str, start: str) -> None:
         offset = header["journal_offset"]
     restored = machine.core.state.counters.events
     restore_s = time.perf_counter() - wall_s
-    drain(replay(machine, source, offset + 1, SystemClock()))
+    for more in replay(machine, source, offset + 1, SystemClock()):
+        if not more:
+            time.sleep(PAUSE_S)
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     source.close()
     events = machine.core.state.counters.events
     told = {
-        "events": events, "replayed": events - restored, "restore_s": restore_s, "wall_s": wall_s, "cpu_s": cpu_s,
+        "events": events, "replayed": events - restored, "restore_s": restore_s, "wall_s": wall_s,
+        "cpu_s": cpu_s,
     }  # fmt: skip
     sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
 

@@ -9,19 +9,18 @@ import urllib.request
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
-import orjson
 import psutil
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.common import APART_MS, ROOT, Servers, made
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.ports import free_ports
 from stream_app.learner import journal
-from stream_app.settings import load_settings
 from topics.catalog import catalog
 
 SAMPLE_S = 0.02
 SCRAPE_S = 1.0
+END = -191  # librdkafka's code for the end of a partition
 
 
 class Cost(NamedTuple):
@@ -50,7 +49,7 @@ class Batch(NamedTuple):
 
 
 def write_backlog(servers: Servers, app: str, n: int, late: int | None) -> None:
-    """n events to the topics of `app`; labels inside them, or `late` events later as records of their own."""
+    """Write n events to the topics of `app`; labels inside them, or as records `late` events later."""
     names = catalog(app, 1)
     kafka = {"bootstrap_servers": servers.bootstrap_servers.split(",")}
     with TopicAdmin(kafka) as admin:
@@ -122,13 +121,14 @@ def read_topic(servers: Servers, topic: str) -> list[Any]:
     found: list[Any] = []
     while True:
         for message in consumer.consume(10_000, 5.0):
-            if message.error() is None:
+            error = message.error()
+            if error is None:
                 found.append(message)
-            elif message.error().code() == KafkaError._PARTITION_EOF:
+            elif error.code() == END:
                 consumer.close()
                 return found
             else:
-                raise SystemExit(f"{topic}: {message.error()}")
+                raise SystemExit(f"{topic}: {error}")
 
 
 def batches(servers: Servers, app: str) -> list[Batch]:
@@ -148,7 +148,9 @@ def cpu_at(samples: list[tuple[float, float]], time_ms: float) -> float:
     return c0 + (c1 - c0) * min(1.0, max(0.0, (time_ms - t0) / (t1 - t0)))
 
 
-def measure(servers: Servers, app: str, target: str, n: int, skipped: int, late: int | None, run: dict[str, str]) -> Cost:
+def measure(
+    servers: Servers, app: str, target: str, n: int, skipped: int, late: int | None, run: dict[str, str]
+) -> Cost:
     """Write the backlog, learn it, and give the cost of all but the first `skipped` events."""
     write_backlog(servers, app, n, late)
     samples = learn(servers, target, run)
@@ -170,4 +172,6 @@ def judge(servers: Servers, app: str, n: int, journaled: int) -> None:
     letters = len(read_topic(servers, names.dead_letters.name))
     stored = read_topic(servers, names.predictions.name)
     if letters or journaled != n or len(stored) != n:
-        raise SystemExit(f"{app}: {journaled} events journaled, {len(stored)} predicted, {letters} dead letters of {n}")
+        raise SystemExit(
+            f"{app}: {journaled} events journaled, {len(stored)} predicted, {letters} dead letters of {n}"
+        )
