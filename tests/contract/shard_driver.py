@@ -10,7 +10,8 @@ import orjson
 from river import linear_model, preprocessing
 
 from stream_app.application import Application
-from stream_app.flow.core import Core
+from stream_app.flow.core import Core, births
+from stream_app.flow.outputs import Output
 from stream_app.learner.emit import FIRST_DIGEST, HEADER
 from stream_app.learner.machine import Closed, Machine
 from stream_app.models.digest import structural_digest
@@ -51,6 +52,8 @@ class ShardDriver:
     def __init__(self, app: Application | None = None, shard: int = 0) -> None:
         self.app = app or application()
         core = Core(self.app, ShardState(self.app, shard))
+        self.born: list[Output] = []
+        births(core, self.born)  # told once, with the first batch: what a test reads is its own
         self.machine = Machine(core, TOPICS, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0])
         self.time_ms = START_MS
         self.closed: list[Closed] = []

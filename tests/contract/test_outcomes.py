@@ -136,6 +136,11 @@ HEADERS: dict[str, Headers] = {
     "very many": [(f"h{i}", b"") for i in range(65)],
     "many that add up": [(f"h{i}", b"x" * 300) for i in range(60)],
 }
+WHOLE = {
+    COMMAND: b'{"command_id":"c","command":"pause","actor":"me","reason":"test"}',
+    EVENT: event_of(b'{"x":1}'),
+    LABEL: b'{"event_id":"waits","label":true}',
+}
 LARGE = {
     "1 MiB string": event_of(b'{"x":"' + b"a" * (1 << 20) + b'"}'),
     "a million keys": event_of(b"{" + b",".join(b'"%d":1' % i for i in range(1_000_000)) + b"}"),
@@ -155,12 +160,11 @@ def test_a_large_value_is_refused_before_it_is_parsed(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
-@pytest.mark.parametrize("rank", [EVENT, LABEL])
+@pytest.mark.parametrize("rank", [COMMAND, EVENT, LABEL])
 def test_large_headers_are_refused(headers: Headers, rank: int) -> None:
     """Headers over 16 KiB or more than 64 of them are a dead letter, whatever the value is."""
     shard = waiting_shard()
-    value = event_of(b'{"x":1}') if rank == EVENT else b'{"event_id":"waits","label":true}'
-    letter = refused(shard, reasons.TOO_LARGE, lambda to: to.raw(rank, value, headers=headers))
+    letter = refused(shard, reasons.TOO_LARGE, lambda to: to.raw(rank, WHOLE[rank], headers=headers))
     assert (letter.sent.headers or [])[: len(headers)] == headers
 
 

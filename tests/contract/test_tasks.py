@@ -9,6 +9,7 @@ from river import anomaly, datasets, linear_model, metrics, naive_bayes, preproc
 
 from stream_app import features as f
 from stream_app.application import Labels, Limits
+from stream_app.flow.outputs import ModelBorn
 from stream_app.models.seeds import seed_for
 from tests.contract.shard_driver import ShardDriver, application, logistic
 from topics import reasons
@@ -257,9 +258,58 @@ def test_a_champion_that_cannot_learn_loses_the_label_to_the_dead_letters() -> N
     letter = shard.label("e", True)
     assert letter is not None
     assert (letter.reason, letter.stage, letter.topic) == (reasons.MODEL_ERROR, "learn", "a.labels")
-    assert shard.champion.learned == 0
+    assert shard.champion.learned == shard.counters.labels_learned == 0
+    assert shard.counters.labels == shard.counters.dead_labels == 1
     assert shard.event("next") is None
     assert len(shard.predictions()) == 2
+
+
+def test_an_inline_label_that_cannot_be_learned_leaves_its_event_predicted() -> None:
+    """The event's own record is the dead letter, and counts as predicted: events still add up."""
+    shard = ShardDriver(application(champion=lambda seed: Scripted(seed, learns=1)))
+    assert shard.event("learned", label=True) is None
+    letter = shard.event("lost", label=True)
+    assert letter is not None
+    assert (letter.reason, letter.stage, letter.topic) == (reasons.MODEL_ERROR, "learn", "a.events")
+    counters = shard.counters
+    assert counters.labels_learned == shard.champion.learned == 1
+    assert (counters.events, counters.predictions, counters.dead_events) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("bound", [Limits(), Limits(max_pending=1)], ids=["horizon", "no room"])
+def test_a_default_label_that_cannot_be_learned_blames_no_record(bound: Limits) -> None:
+    """The record that moved time is innocent and predicted as ever; an alert names the event instead."""
+    labels = Labels(horizon="1h", on_timeout="label", default=False)
+    shard = ShardDriver(
+        application(champion=lambda seed: Scripted(seed, learns=0), labels=labels, limits=bound)
+    )
+    twin = ShardDriver(shard.app)
+    for driver in (shard, twin):
+        assert driver.event("quiet") is None
+        driver.time_ms += HOUR_MS + 10 if bound == Limits() else 0
+        assert driver.event("innocent") is None
+    alerts = shard.written("alerts")
+    assert [(alert["type"], alert["severity"]) for alert in alerts] == [("champion-failed", "critical")]
+    assert (alerts[0]["evidence"]["event_offset"], alerts[0]["evidence"]["label"]) == (0, False)
+    assert alerts == twin.written("alerts")
+    counters = shard.counters
+    assert (counters.labels_expired, counters.labels_learned, shard.champion.learned) == (1, 0, 0)
+    assert (counters.events, counters.predictions, counters.dead_events) == (2, 2, 0)
+    assert shard.state.dead_by_reason == {}
+    assert shard.state.class_counts == {}
+
+
+def test_a_default_label_that_a_challenger_cannot_learn_leaves_the_champions_count() -> None:
+    """A challenger's fault at an expiry takes it out of the race and costs the champion nothing."""
+    labels = Labels(horizon="1h", on_timeout="label", default=False)
+    shard = ShardDriver(
+        application(challengers={"weak": lambda seed: Scripted(seed, learns=0)}, labels=labels)
+    )
+    assert shard.event("quiet") is None
+    shard.time_ms += HOUR_MS + 10
+    assert shard.event("later") is None
+    assert [alert["type"] for alert in shard.written("alerts")] == ["challenger-failed"]
+    assert shard.champion.learned == shard.counters.labels_learned == 1
 
 
 def test_weights_and_class_weights_multiply() -> None:
@@ -308,3 +358,23 @@ def test_a_default_label_takes_its_place_among_the_classes() -> None:
     shard.time_ms += HOUR_MS + 10
     assert shard.event("e4", label="no") is None
     assert shard.state.class_counts == {"yes": 1, "no": 2}
+
+
+def test_first_models_leave_their_receipts_once() -> None:
+    """Each slot's first model is told once, the champion's with the pointer to it."""
+    app = application(challengers={"other": bayes})
+    shard = ShardDriver(app)
+    assert [
+        (born.slot, born.version, born.serving) for born in shard.born if isinstance(born, ModelBorn)
+    ] == [
+        ("champion", 1, True),
+        ("other", 2, False),
+    ]
+    shard.machine.emitter.perform(shard.born)
+    shard.event("a")
+    shard.event("b")
+    assert [send.key for closed in shard.closed for send in closed.commit.others] == [
+        b"0/1",
+        b"0/champion",
+        b"0/2",
+    ]
