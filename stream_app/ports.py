@@ -47,7 +47,7 @@ class ShardWriter(Protocol):
         """Fence the previous owner and resolve its open transaction; blocks up to some seconds."""
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        """Write one transaction, give the journal record's offset. `group` None: no offsets (an epoch record).
+        """Write one transaction, give the journal record's offset; `group` None: no offsets (an epoch).
 
         Raises:
             StaleGroup: the captured generation is old and the transaction aborted; capture again and resend.
@@ -59,7 +59,7 @@ class ShardWriter(Protocol):
 
 
 class Polled(msgspec.Struct):
-    """What one poll brought: records by (shard, rank) in order, and ends of partitions with their position."""
+    """What one poll brought: records by (shard, rank) in order, and ends of partitions with positions."""
 
     records: dict[tuple[int, int], list[Record]]
     ends: dict[tuple[int, int], int]

@@ -230,7 +230,10 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise UsageError(f"settings: {faults}", remedy) from None
     except ValueError as error:  # a TOML or JSON text that cannot be read; its message names the place alone
         raise UsageError(f"settings: {error}", remedy) from None

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
+import structlog
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -102,6 +103,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
 
 
 def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
+    """Opens a shard's journal and inputs for a replay."""
     topics = catalog_for(app, settings)
     return lambda shard: KafkaReplay(
         settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics)
@@ -109,6 +111,11 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
 
 
 def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
+    """Opens a shard's snapshots.
+
+    Raises:
+        Refused: no place or no key is set.
+    """
     if not settings.snapshots.url:
         raise Refused(
             "no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
@@ -118,6 +125,7 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
 
 
 def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
+    """Who may append to the application's journal."""
     return fingerprint(app, topic_ids(settings, input_topics(catalog_for(app, settings))))
 
 
@@ -136,8 +144,6 @@ def learner(
 
 def configure_logs() -> None:
     """Logs go to stderr, so that `--json` owns stdout: JSON when no person looks, colours otherwise."""
-    import structlog
-
     renderer = (
         structlog.dev.ConsoleRenderer()
         if sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""Why a record became a dead letter or a command was refused: a code, its meaning and its remedy."""
+"""Why a record became a dead letter: a code, its meaning and its remedy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ LABEL_CONTRADICTORY = "label-contradictory"
 LABEL_OTHER_KEY = "label-other-key"
 LABEL_UNEXPECTED = "label-unexpected"
 MODEL_ERROR = "model-error"
-UNKNOWN_COMMAND = "unknown-command"
 
 
 class Reason(NamedTuple):
@@ -84,9 +83,5 @@ REASONS: dict[str, Reason] = {
     MODEL_ERROR: Reason(
         "The serving model raised, or answered what is no number",
         "The message tells what it raised; mend the model, then retry the dead letter",
-    ),
-    UNKNOWN_COMMAND: Reason(
-        "The command is none that a shard carries out",
-        "Use one of topics.records.COMMANDS",
     ),
 }

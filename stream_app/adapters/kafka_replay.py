@@ -22,7 +22,7 @@ CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
 class KafkaReplay:
-    """Two consumers, one for the journal and one for the inputs: the journal says how much input is needed."""
+    """Two consumers, for the journal and for the inputs: the journal says how much input is needed."""
 
     def __init__(
         self,

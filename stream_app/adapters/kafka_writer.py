@@ -34,7 +34,7 @@ class KafkaWriter:
         self.topics = topics
         self.input_topics = input_topics
         self.journal_offset: int | None = None
-        self.write_error: KafkaError | None = None
+        self.write_errors: list[KafkaError] = []
         self.producer = Producer(
             {
                 **config,
@@ -59,7 +59,7 @@ class KafkaWriter:
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         """Write one transaction, see the port."""
         producer = self.producer
-        self.journal_offset, self.write_error = None, None
+        self.journal_offset, self.write_errors = None, []
         try:
             producer.begin_transaction()
             # One by one: produce_batch takes no timestamps (2.16), and a prediction carries event time.
@@ -85,16 +85,20 @@ class KafkaWriter:
         except KafkaException as error:
             raise self.failure(error) from error
         producer.poll(0)
-        if self.write_error is not None or (commit.journal is not None and self.journal_offset is None):
-            raise ShardFailed(f"shard {self.shard}: committed without a delivery report ({self.write_error})")
+        unreported = commit.journal is not None and self.journal_offset is None
+        if self.write_errors or unreported:
+            raise ShardFailed(
+                f"shard {self.shard}: committed without a delivery report ({self.write_errors})"
+            )
         return self.journal_offset
 
     def journaled(self, error: KafkaError | None, message: Message) -> None:
-        self.write_error = self.write_error or error
+        self.delivered(error, message)
         self.journal_offset = None if error else message.offset()
 
     def delivered(self, error: KafkaError | None, _message: Message) -> None:
-        self.write_error = self.write_error or error
+        if error is not None:
+            self.write_errors.append(error)
 
     def failure(self, caught: KafkaException) -> ShardFailed:
         """Abort where that is asked for, and name the reaction."""

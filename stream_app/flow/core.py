@@ -52,9 +52,9 @@ class Core:
 def births(core: Core, out: list[Output]) -> None:
     """Tell the receipts of models that came to be since the last batch."""
     state = core.state
-    for slot in state.slots:
-        if slot.version in state.untold:
-            out.append(
-                ModelBorn(slot.name, slot.version, slot.name == state.serving, state.untold[slot.version])
-            )
+    out.extend(
+        ModelBorn(slot.name, slot.version, slot.name == state.serving, state.untold[slot.version])
+        for slot in state.slots
+        if slot.version in state.untold
+    )
     state.untold = {}

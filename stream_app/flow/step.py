@@ -173,18 +173,30 @@ def apply_label(
     return settle(core, record, row, label, weight, out)
 
 
-def settle(core: Core, record: Record, row: PendingRow, label: Any, weight: float, out: list[Output]) -> None:
-    """A row has its label: score what was served, let the detectors judge the loss, then learn."""
+def settle(
+    core: Core,
+    record: Record,
+    row: PendingRow,
+    label: Any,
+    weight: float,
+    out: list[Output],
+    *,
+    expired: bool = False,
+) -> None:
+    """A row has its label: score what was served, let the detectors judge the loss, then learn.
+
+    `expired` tells that the label is the default one, which no record carried.
+    """
     loss = score.served(core, row, label)
     if loss is not None and core.state.detectors:
         detect.on_loss(core, record, loss, out)
-    learn.from_label(core, record, row, label, weight, out)
+    learn.from_label(core, record, row, label, weight, out, expired=expired)
 
 
 def on_command(core: Core, record: Record, out: list[Output]) -> None:
     """Carry out an operator's command."""
     core.state.counters.commands += 1
-    command = decode_command(record.value)
+    command = check_headers(record.headers) or decode_command(record.value)
     if isinstance(command, Rejected):
         return dead(core, record, command, out)
     advance(core, record, out)
@@ -213,7 +225,7 @@ def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> No
     labels = core.app.labels
     core.state.counters.labels_expired += 1
     if labels is not None and labels.on_timeout == "label":
-        settle(core, record, row, labels.default, 1.0, out)
+        settle(core, record, row, labels.default, 1.0, out, expired=True)
 
 
 def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:

@@ -118,8 +118,8 @@ class Emitter:
 
     def model(self, born: ModelBorn) -> None:
         receipt = {
-            "v": 1, "shard": self.shard, "slot": born.slot, "version": born.version, "parent": None, "why": born.why,
-            "trained_through": None, "scores": {},
+            "v": 1, "shard": self.shard, "slot": born.slot, "version": born.version, "parent": None,
+            "why": born.why, "trained_through": None, "scores": {},
         }  # fmt: skip
         self.write("models", f"{self.shard}/{born.version}", receipt)
         if born.serving:

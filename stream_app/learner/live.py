@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 def encode(report: dict[str, Any]) -> bytes:
-    """JSON in which a score that is no number yet is null: a report may never stop the shard that it is about."""
+    """JSON in which a score that is no number yet is null: a report may never stop its shard."""
     return orjson.dumps(report, option=JSON_OPTIONS)
 
 
@@ -84,7 +84,7 @@ class Live:
             self.paused.add(rank)
 
     def turn(self, group: bytes | None) -> bool:
-        """Settle the commit in flight, step what the order rule allows, submit. True if it stepped anything."""
+        """Settle the commit in flight, step what the order rule allows, submit. True if it stepped."""
         self.settle(group)
         stepped = self.advance()
         self.submit(group, eager=not stepped)
@@ -194,7 +194,7 @@ class Live:
         self.notices = []
 
     def finish(self, group: bytes | None) -> bool:
-        """Commit what is stepped, step nothing more, then tell the last statistics; True once that is over."""
+        """Commit what is stepped, step nothing more, then tell the last statistics; True when done."""
         self.settle(group)
         if not self.drained:
             self.submit(group, eager=True)

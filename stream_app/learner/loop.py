@@ -88,7 +88,7 @@ class Learner:
             self.shards[number] = Shard(self.outside, number, self.fingerprint)
 
     def revoked(self, numbers: list[int], lost: bool) -> None:
-        """The group took shards away; a lost one is another's already, whose fence refuses what is in flight."""
+        """The group took shards away; a lost one is another's already, whose fence stops our commit."""
         log.info("revoked", shards=numbers, lost=lost)
         for number in numbers:
             shard = self.shards.pop(number, None)
@@ -116,7 +116,7 @@ class Learner:
             self.idle_since_s = None
 
     def leave(self) -> None:
-        """Commit what is stepped, tell the last statistics, snapshot what is cheap enough, leave the group."""
+        """Commit what is stepped, tell the last statistics, snapshot what is cheap, leave the group."""
         clock = self.outside.clock
         deadline_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S
         unfinished = list(self.shards.values())

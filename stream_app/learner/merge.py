@@ -57,14 +57,14 @@ class Merge:
         return [rank for rank in RANKS if not self.buffers[rank] and not self.quiet[rank]]
 
     def position(self, rank: int, applied: int) -> int:
-        """The consumer position after `applied` (last offset + 1): it passes control records where that is known."""
+        """The consumer position after `applied` (last offset + 1), past known control records."""
         buffer = self.buffers[rank]
         if buffer:
             return buffer[0].offset
         return max(applied, self.ends[rank]) if self.quiet[rank] else applied
 
     def take(self, limit: int) -> list[Run]:
-        """Up to `limit` records in order, as runs of one input each; empty while an input must be waited for."""
+        """Up to `limit` records in order, as runs of one input each; none while one must be waited for."""
         runs: list[Run] = []
         buffers, taken = self.buffers, 0
         while taken < limit:
@@ -104,7 +104,7 @@ class Merge:
 
 
 def pack_order(runs: list[tuple[int, int]]) -> str:
-    """Run lengths by input letter (c, e, l); a run of one is the bare letter, neighbours of one input are joined.
+    """Run lengths by input letter (c, e, l); one is the bare letter, neighbours of one input are joined.
 
     >>> pack_order([(1, 3), (2, 1), (2, 1), (1, 1)])
     'e3l2e'

@@ -15,7 +15,7 @@ from stream_app.ports import Clock, Commit, ShardWriter
 
 
 class Pipeline:
-    """`send` only while `free`; `settle` collects. `closed` is the batch on its way, None: statistics alone."""
+    """`send` only while `free`; `settle` collects. `closed` is the batch on its way, or None."""
 
     def __init__(self, writer: ShardWriter, pool: Executor, clock: Clock) -> None:
         self.writer, self.pool, self.clock = writer, pool, clock

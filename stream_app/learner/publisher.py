@@ -66,7 +66,7 @@ class Publisher:
         self.slice_uncommitted = False
 
     def slice(self, entities: Entities) -> dict[str, bytes | None]:
-        """While rebuilding: the next entities' blobs as the state shows them, to go with the batch being sealed."""
+        """While rebuilding: the next entities' blobs as the state shows them, to go with the sealed batch."""
         if self.wants_rebuild and self.job is None:
             self.rebuilding, self.wants_rebuild = entities.keys(), False
             log.info("view rebuild", shard=self.shard, entities=len(self.rebuilding))
@@ -78,7 +78,7 @@ class Publisher:
         return {key: orjson.dumps(entity) for key in keys if (entity := entities.peek(key))}
 
     def tick(self, drained: Entities | None) -> None:
-        """Collect a finished write and start the next; `drained` is the state when it equals the committed one.
+        """Collect a finished write and start the next; `drained` is the state if it equals the committed one.
 
         Raises:
             Fenced: a newer owner wrote the view; drop the shard.

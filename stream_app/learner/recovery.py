@@ -151,7 +151,7 @@ def newest_start(
     outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any], offset: int,
     first: journal.BatchRecord | EpochRecord,
 ) -> Generator[bool, None, tuple[Machine, int, int | None]]:  # fmt: skip
-    """The newest snapshot that the journal confirms, else the journal's beginning, which is `first` at `offset`."""
+    """The newest snapshot that the journal confirms, else its beginning, which is `first` at `offset`."""
     store = outside.open_store(shard)
     loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
     if loaded is not None:
@@ -173,7 +173,7 @@ def newest_start(
 def newest_snapshot(
     store: SnapshotStore, source: ReplaySource, app: Application, shard: int, fingerprint: dict[str, Any]
 ) -> Generator[bool, None, tuple[dict[str, Any], ShardState] | None]:
-    """Try snapshots from the newest on: signed by us, confirmed by the journal, same fingerprint, same answers."""
+    """Try snapshots, newest first: signed by us, confirmed by the journal, same fingerprint and answers."""
     for header, load in store.load():
         try:
             confirmed = yield from first_entry(source, header["journal_offset"])
@@ -226,5 +226,5 @@ def compare(shard: int, committed: list[int | None], positions: list[int]) -> No
         if stored is not None and stored != expected:
             raise Halted(
                 f"shard {shard}: committed offsets {committed} are not the journal's {positions}",
-                "Somebody reset the group's offsets: set them back to the journal's with kafka-consumer-groups",
+                "Somebody reset the group's offsets: set them to the journal's with kafka-consumer-groups",
             )

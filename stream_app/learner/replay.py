@@ -1,4 +1,4 @@
-"""Replay: the journal drives the same machine over the same records; each batch must chain the same digest."""
+"""Replay: the journal drives the same machine over the same records; every batch must chain its digest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def replay(
     on_batch: Callable[[Closed, int], None] = lambda _closed, _offset: None,
     until_seq: int | None = None,
 ) -> Iterator[bool]:
-    """Bring `machine` to the journal's end; yields when it has to wait (WAITING) or has used its slice (MORE).
+    """Bring `machine` to the journal's end; yields when it must wait (WAITING) or has used its slice (MORE).
 
     It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset;
     nothing is written anywhere.
@@ -55,7 +55,7 @@ def replay(
             raise Halted(
                 f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
                 f"digest {machine.digest} instead of {record.digest}",
-                "The definition, a library or the journal differs from the recorded run: restore what changed, "
+                "The definition, a library or the journal differs from the recorded run: restore it, "
                 "or start a new epoch from here with `stream-app upgrade`",
             )
         on_batch(closed, entry.offset)
@@ -85,7 +85,7 @@ def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int
     if isinstance(record, EpochRecord):
         raise Halted(
             f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
-            "Restore the snapshot directory: an epoch after the first can only be entered through its snapshot",
+            "Restore the snapshot directory: a later epoch can only be entered through its snapshot",
         )
     starts = [span[0] for span in record.inputs.values()]
     if (record.epoch, record.seq, starts) != (machine.epoch, machine.seq + 1, machine.positions):

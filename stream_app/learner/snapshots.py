@@ -49,7 +49,7 @@ def restore(app: Application, loaded: Any) -> ShardState:
 
 
 def state_digest(state: ShardState) -> str:
-    """Structural digest of everything a snapshot carries (models, detectors, pending, windows, dedupe; I3)."""
+    """Structural digest of everything a snapshot carries (models, detectors, pending, windows, dedupe)."""
     return structural_digest({name: getattr(state, name) for name in sorted(vars(state))})
 
 
@@ -106,8 +106,8 @@ def header(
 class Schedule:
     """Decides when a snapshot is due, from what the last one cost and how much a replay would take.
 
-    The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once their cost falls
-    below `max_cost` of the wall time. Both are the definition's `snapshot=`.
+    The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once their cost
+    falls below `max_cost` of the wall time. Both are the definition's `snapshot=`.
     """
 
     def __init__(self, app: Application, now_s: float) -> None:

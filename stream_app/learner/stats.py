@@ -18,7 +18,7 @@ def shard_stats(
     machine: Machine, merge: Merge, publisher: Publisher, saver: Saver, *,
     time_ms: int, now_s: float, owner: str, replayed: int, cost_s: Mapping[str, float],
 ) -> dict[str, Any]:  # fmt: skip
-    """Counts, scores per slot (cumulative and rolling), label accounting and cost; ages in s, sizes in bytes."""
+    """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes."""
     state = machine.core.state
     return {
         "v": 1,

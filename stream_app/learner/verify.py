@@ -37,7 +37,8 @@ class Verified(msgspec.Struct):
 
 def verify_shard(
     app: Application, shard: int, source: ReplaySource, store: SnapshotStore, clock: Clock,
-    fingerprint: dict[str, Any], input_topics: tuple[str, ...], progress: Callable[[int], None] = lambda _seq: None,
+    fingerprint: dict[str, Any], input_topics: tuple[str, ...],
+    progress: Callable[[int], None] = lambda _seq: None,
 ) -> list[Verified]:  # fmt: skip
     """Replay from the earliest retained point, then from the newest snapshot up to the same seq.
 
@@ -91,10 +92,10 @@ def find_starts(
         )  # fmt: skip
         snapshots.append(("snapshot", machine, header["journal_offset"]))
     first = drain(first_entry(source, -1))
-    if first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
-        if not snapshots or snapshots[0][1].epoch == 0:
-            check_fingerprint(first[1].fingerprint, fingerprint)
-            return [("earliest", fresh(app, shard, first[1], input_topics), first[0]), *snapshots[:1]]
+    in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
+    if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
+        check_fingerprint(first[1].fingerprint, fingerprint)
+        return [("earliest", fresh(app, shard, first[1], input_topics), first[0]), *snapshots[:1]]
     if not snapshots:
         raise Refused(
             f"shard {shard} has neither a journal from its beginning nor a valid snapshot",

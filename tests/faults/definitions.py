@@ -12,7 +12,7 @@ from stream_app.application import Application, Labels, Snapshots
 RUN = os.environ.get("FAULTS_RUN", "0")
 SHARDS = int(os.environ.get("FAULTS_SHARDS", "4"))
 HORIZON = "5s"
-OFTEN = Snapshots(max_cost=1.0, max_recovery="100ms")  # of stepping: a snapshot every few hundred records
+OFTEN = Snapshots(max_cost=1.0, max_recovery="10ms")  # of stepping: every few hundred records
 
 numeric = Application(
     name=f"numeric-{RUN}",

@@ -5,7 +5,8 @@
 Reads all topics read_committed and checks I1 to I6: one prediction per valid event, in order, equal to bare
 River's to the bit; each label learned, dead or expired once; a gapless journal whose counts are the inputs';
 committed offsets at its tail; counters that add up; and, with --redis, a view equal to the journal's last
-batch. Prints one JSON object; exit 1 if anything is violated. `--running`: it has not caught up, so inputs may go on past the tail. Nobody may write meanwhile.
+batch. Prints one JSON object; exit 1 if anything is violated. `--running`: the learner has not caught up, so
+inputs may go on past the tail. Nobody may write meanwhile.
 """
 
 from __future__ import annotations

@@ -129,6 +129,12 @@ class Learner:
                     continue
         return found
 
+    def log_of_child(self) -> list[dict[str, Any]]:
+        """What was logged since the supervisor last restarted it."""
+        lines = self.log()
+        died = [i for i, line in enumerate(lines) if line["event"] == "learner died, restarting"]
+        return lines[died[-1] + 1 :] if died else lines
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
         return [line for line in self.log() if line["event"] == name]

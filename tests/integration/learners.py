@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from tests.integration.command_line import CommandLine
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
-LEARN_WITHIN_S = 120.0
+END_WITHIN_S = 200.0
 ENTITIES = 50
 HEADER = "from tests.integration.definitions import application\n"
 
@@ -72,35 +71,59 @@ class Learners:
         done = self.call("produce", app.target, str(file), "--key", "entity", *how)
         assert done.code == 0, done.err
 
-    def spawn(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        """`stream-app ARGUMENTS` as a process of its own."""
-        command = [sys.executable, "-m", "stream_app", *arguments]
-        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **self.call.environment}, **options)
+    def spawn(self, module: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """A module of this checkout as a process of its own, under the pinned hash seed."""
+        environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(command, cwd=ROOT, env=environment, **options)
+
+    def finish(self, process: subprocess.Popen[bytes], within_s: float = END_WITHIN_S) -> bytes:
+        """Its stdout, once it has ended well."""
+        try:
+            out, err = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        told = (err or b"")[-3_000:].decode()
+        assert process.returncode == 0, f"{process.args!r} ended with {process.returncode}:\n{told}"
+        return bytes(out or b"")
 
     def learn(self, apps: Iterable[Defined]) -> None:
-        """Run each application's learner until all that is written is learned."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            for failure in pool.map(self.learn_one, apps):
-                assert not failure, failure
-
-    def learn_one(self, app: Defined) -> str:
-        """An empty text, or how the learner failed."""
-        flags = ("--no-supervise", "--no-admission", "--exit-when-idle", "0.5")
-        with self.spawn("learn", app.target, *flags, stderr=subprocess.PIPE) as learner:
-            try:
-                _, err = learner.communicate(timeout=LEARN_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                learner.kill()
-                _, err = learner.communicate()
-        if not learner.returncode:
-            return ""
-        return f"the learner of {app.target} ended with {learner.returncode}:\n{err[-3000:].decode()}"
+        """Run each application's learner until all that is written is learned, `AT_ONCE` at a time."""
+        targets = [app.target for app in apps]
+        running = [
+            self.spawn("tests.integration.in_turn", *targets[n::AT_ONCE], stderr=subprocess.PIPE)
+            for n in range(AT_ONCE)
+        ]
+        try:
+            for process in running:
+                self.finish(process)
+        finally:
+            for process in running:
+                process.kill()
+                process.communicate()
 
     def committed(self, app: Defined, topic: str) -> list[dict[str, Any]]:
         """What is committed in one of the application's topics, decoded, partition by partition."""
         with CommittedReader(self.servers, f"{app.name}.{topic}", until_end=True) as reader:
             records = sorted(reader, key=lambda record: (record.partition, record.offset))
         return [orjson.loads(record.value) for record in records]
+
+    def judge(self, order: str, apps: Iterable[Defined]) -> None:
+        """Compare what each shard committed with the independent program's answer, to the bit."""
+        named = {app.name: app for app in apps}
+        arguments = ("tests.integration.oracle", order, self.servers, *named)
+        oracle = self.spawn(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        answers = map(orjson.loads, self.finish(oracle).splitlines())
+        expected = {(name, shard): predictions for name, shard, predictions in answers}
+        assert len(expected) == sum(app.shards for app in named.values())
+        for app in named.values():
+            committed = self.committed(app, "predictions")
+            for shard in range(app.shards):
+                wanted = expected[app.name, shard]
+                fields = tuple(wanted[0]) if wanted else ()
+                ours = [{name: p.get(name) for name in fields} for p in committed if p["shard"] == shard]
+                assert not first_difference(ours, wanted, f"{app.target}, shard {shard}, by the {order}")
 
 
 def first_difference(ours: list[Any], expected: list[Any], what: str) -> str:

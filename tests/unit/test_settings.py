@@ -144,6 +144,18 @@ def test_settings_that_would_not_work_are_refused(overrides: dict[str, Any], tol
     assert told in refused(**overrides)
 
 
+def test_more_replicas_in_sync_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under such a pair every write would fail: told at start, with both names and no traceback's words."""
+    monkeypatch.setenv("STREAM_APP_KAFKA__REPLICATION", "2")
+    monkeypatch.setenv("STREAM_APP_KAFKA__MIN_INSYNC", "3")
+    with pytest.raises(UsageError, match=r"^settings: kafka: min_insync is above replication") as caught:
+        load_settings()
+    assert caught.value.exit_code == 2
+    assert "STREAM_APP_" in caught.value.remedy
+    monkeypatch.setenv("STREAM_APP_KAFKA__MIN_INSYNC", "2")
+    assert load_settings().kafka.min_insync == 2
+
+
 def test_signing_keys_come_as_a_list_or_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first signs; both forms of the variable keep the order."""
     monkeypatch.setenv("STREAM_APP_SIGNING__KEYS", f"{'a' * 32}, {'b' * 32}")
