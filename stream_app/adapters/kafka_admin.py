@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import sleep
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from kafka import IsolationLevel, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import (
     AuthorizationError,
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
     InvalidReplicationFactorError,
     KafkaError,
+    NotCoordinatorError,
     TopicAlreadyExistsError,
 )
 
+from stream_app.adapters.clock import SystemClock
 from stream_app.errors import Refused
 from topics.catalog import Catalog
 from topics.specs import TopicSpec
 
+T = TypeVar("T")
+COORDINATOR_WITHIN_S = 15.0  # the first request for any group makes the broker create its offsets topic
+COORDINATOR_RETRY_S = 0.2
 CREATE = "Run `stream-app topics create MODULE:APP`"
 
 
@@ -138,8 +146,9 @@ class TopicAdmin:
 
     def group(self, name: str) -> Group:
         """A consumer group as the broker knows it; an unknown one has the state Dead."""
-        described = self.client.describe_groups([name])[name]
-        offsets = self.client.list_group_offsets({name: None})[name]
+        with explained():
+            described = settled(lambda: self.client.describe_groups([name]))[name]
+            offsets = settled(lambda: self.client.list_group_offsets({name: None}))[name]
         positions = {(tp.topic, tp.partition): int(found.offset) for tp, found in offsets.items()}
         held = {
             (assigned["topic"], number)
@@ -152,7 +161,8 @@ class TopicAdmin:
     def ends(self, topic: str, partitions: int) -> list[int]:
         """By partition: where the next committed record will stand."""
         specs = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
-        found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
+        with explained():
+            found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
         return [int(found[tp].offset) for tp in specs]
 
     def brokers(self) -> list[str]:
@@ -179,6 +189,19 @@ def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[s
             fix = f"kafka-configs --alter --topic {spec.name} --add-config {name}={wanted}"
             found.append(Mismatch(spec.name, f"{name} is {actual}, declared is {wanted}", fix, grave=False))
     return found
+
+
+def settled(ask: Callable[[], T]) -> T:
+    """The answer of a group's coordinator, which a broker finds only after the first that asks for it."""
+    clock = SystemClock()
+    deadline_s = clock.monotonic() + COORDINATOR_WITHIN_S
+    while True:
+        try:
+            return ask()
+        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+            if clock.monotonic() > deadline_s:
+                raise
+        sleep(COORDINATOR_RETRY_S)
 
 
 @contextmanager
