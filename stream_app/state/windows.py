@@ -9,6 +9,7 @@ nothing is subtracted and no rounding builds up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from stream_app.features import ALWAYS, Feature
@@ -67,8 +68,10 @@ def functions(feature: Feature) -> tuple[Read, Write]:
         return distinct(width_ms, feature.max_values)
     if feature.stat == "mean":
         return mean(width_ms)
-    fold: Callable[[Any, Any], Any] = {"count": add, "sum": add, "min": smaller, "max": larger}[feature.stat]
-    return folded(width_ms, fold, numbers=feature.stat != "count")
+    if feature.stat == "count":
+        return count(width_ms)
+    fold: Callable[[Any, Any], Any] = {"sum": add, "min": smaller, "max": larger}[feature.stat]
+    return folded(width_ms, fold)
 
 
 def add(a: Any, b: Any) -> Any:
@@ -106,19 +109,33 @@ def write_since(cells: Cells, time_ms: int, _value: Any) -> None:
     cells[:] = (time_ms,)
 
 
-def folded(width_ms: int, fold: Callable[[Any, Any], Any], *, numbers: bool) -> tuple[Read, Write]:
+def count(width_ms: int) -> tuple[Read, Write]:
+    """Cells [bucket, n, bucket, n, …], oldest first; integers are exact in any order, so C adds them."""
+
+    def read(cells: Cells, time_ms: int) -> int | None:
+        first = living(cells, time_ms // width_ms - BUCKETS + 1, 2)
+        return sum(cells[first + 1 :: 2]) if first < len(cells) else None
+
+    def write(cells: Cells, time_ms: int, _value: Any) -> None:
+        bucket = time_ms // width_ms
+        if cells and cells[-2] == bucket:
+            cells[-1] += 1
+            return
+        drop(cells, bucket, 2)
+        cells += (bucket, 1)
+
+    return read, write
+
+
+def folded(width_ms: int, fold: Callable[[Any, Any], Any]) -> tuple[Read, Write]:
     """Cells [bucket, value, bucket, value, …], oldest first."""
 
     def read(cells: Cells, time_ms: int) -> Any:
-        oldest = time_ms // width_ms - BUCKETS + 1
-        result = None
-        for i in range(0, len(cells), 2):
-            if cells[i] >= oldest:
-                result = cells[i + 1] if result is None else fold(result, cells[i + 1])
-        return result
+        values = cells[living(cells, time_ms // width_ms - BUCKETS + 1, 2) + 1 :: 2]
+        return reduce(fold, values) if values else None
 
     def write(cells: Cells, time_ms: int, value: Any) -> None:
-        if numbers and (type(value) is bool or type(value) is str):
+        if type(value) is bool or type(value) is str:
             return
         bucket = time_ms // width_ms
         if cells and cells[-2] == bucket:
@@ -134,13 +151,11 @@ def mean(width_ms: int) -> tuple[Read, Write]:
     """Cells [bucket, sum, n, …]."""
 
     def read(cells: Cells, time_ms: int) -> float | None:
-        oldest = time_ms // width_ms - BUCKETS + 1
-        total, n = 0.0, 0
-        for i in range(0, len(cells), 3):
-            if cells[i] >= oldest:
-                total += cells[i + 1]
-                n += cells[i + 2]
-        return total / n if n else None
+        first = living(cells, time_ms // width_ms - BUCKETS + 1, 3)
+        total = 0.0
+        for part in cells[first + 1 :: 3]:  # sum() adds floats in another way from Python 3.12 on
+            total += part
+        return total / sum(cells[first + 2 :: 3]) if first < len(cells) else None
 
     def write(cells: Cells, time_ms: int, value: Any) -> None:
         if type(value) is bool or type(value) is str:
@@ -176,10 +191,16 @@ def distinct(width_ms: int, max_values: int) -> tuple[Read, Write]:
     return read, write
 
 
+def living(cells: Cells, oldest: int, width: int) -> int:
+    """Where the cells of bucket `oldest` and later begin; a write has dropped most of those before."""
+    first = 0
+    while first < len(cells) and cells[first] < oldest:
+        first += width
+    return first
+
+
 def drop(cells: Cells, bucket: int, width: int) -> None:
     """Remove the buckets that the window has left behind."""
-    gone = 0
-    while gone < len(cells) and cells[gone] <= bucket - BUCKETS:
-        gone += width
+    gone = living(cells, bucket - BUCKETS + 1, width)
     if gone:
         del cells[:gone]
