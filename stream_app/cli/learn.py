@@ -26,11 +26,15 @@ def learn(
     """Predict every event and learn every label, exactly once; ends with SIGTERM."""
     pin()
     from stream_app import wiring
+    from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.learner.supervisor import watch_parent
 
     wiring.configure_logs()
     settings = settings_for(redis=True)
     definition = load_app(target)
+    if not supervised:
+        with TopicAdmin(settings.kafka.kafka_python()) as admin:
+            admin.require(wiring.catalog_for(definition, settings))
     if supervise and not supervised:
         if admission:
             from stream_app.adapters.admission import admit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,10 +16,10 @@ from tests.integration.learners import Defined, Learners
 ROWS: Any = [({"x": n / 100, "z": n % 7}, n % 3 == 0) for n in range(200)]
 WITHIN_S = 60.0
 FIELDS = {
-    "shard", "owner", "last_owner", "epoch", "seq", "lag", "lag_s", "inputs", "pending", "champion", "learned",
-    "paused", "dead_letters", "snapshot_seq", "snapshot_age_s", "view_stamp", "view_caught_up", "stats_age_s",
-    "stats_fresh",
-}  # fmt: skip
+    *("shard", "owner", "last_owner", "epoch", "seq", "lag", "lag_s", "inputs", "pending", "champion"),
+    *("learned", "paused", "dead_letters", "snapshot_seq", "snapshot_age_s", "view_stamp", "view_caught_up"),
+    *("stats_age_s", "stats_fresh"),
+}
 Shards = list[dict[str, Any]]
 
 
@@ -32,7 +32,7 @@ class Seen:
         learners.produce(app, [({"x": [1]}, True)], "bad", "--inline-label", "label")
         self.before = self.status()
         with learners.spawn(
-            "learn", app.target, "--no-admission", "--no-supervise", stderr=subprocess.DEVNULL
+            "stream_app", "learn", app.target, "--no-admission", "--no-supervise", stderr=subprocess.DEVNULL
         ) as learner:
             try:
                 self.beside = until(self.status, self.settled)
@@ -64,10 +64,10 @@ def until(status: Callable[[], Shards], holds: Callable[[Shards], bool]) -> Shar
 
 
 @pytest.fixture(scope="module")
-def seen(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """An application of two shards, through its life."""
     learners = Learners(services, tmp_path_factory.mktemp("status"))
-    yield Seen(learners, learners.define({"it": ("bayes", 2)})["it"])
+    return Seen(learners, learners.define({"it": ("bayes", 2)})["it"])
 
 
 def test_without_any_learner_all_is_lag(seen: Seen) -> None:
@@ -147,7 +147,7 @@ def test_an_unreachable_broker_is_refused_with_its_remedy(
     learners.call.environment |= {
         "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "STREAM_APP_KAFKA__CONNECT_TIMEOUT_S": "0.5",
     }  # fmt: skip
-    with learners.spawn("status", stream_app.target, stderr=subprocess.PIPE) as status:
+    with learners.spawn("stream_app", "status", stream_app.target, stderr=subprocess.PIPE) as status:
         _, err = status.communicate(timeout=60)
     assert status.returncode == 3
     assert b"no Kafka broker answers at 127.0.0.1:1" in err

@@ -1,0 +1,97 @@
+"""`stream-app learn` as a process: how it ends, and when it does not begin."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from stream_app.embedded.services import Endpoints
+from tests.integration.command_line import CommandLine, Done
+from tests.integration.learners import Learners
+
+WITHIN_S = 120
+UNSEEDED = """
+from river import forest
+from stream_app.application import Application
+app = Application(name={name!r}, task="binary", champion=lambda seed: forest.ARFClassifier(n_models=2))
+"""
+
+
+class Learn:
+    """Runs `stream-app learn` to its end."""
+
+    def __init__(self, learners: Learners) -> None:
+        self.learners = learners
+
+    def __call__(self, target: str, *flags: str) -> Done:
+        pipe = subprocess.PIPE
+        with self.learners.spawn("stream_app", "learn", target, *flags, stdout=pipe, stderr=pipe) as process:
+            out, err = process.communicate(timeout=WITHIN_S)
+        return Done(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def learners(services: Endpoints, stream_app: CommandLine) -> Learners:
+    """Applications on the session's servers."""
+    return Learners(services, stream_app.directory)
+
+
+@pytest.fixture
+def learn(learners: Learners) -> Learn:
+    """The command."""
+    return Learn(learners)
+
+
+def test_an_idle_learner_ends_with_0_and_all_is_committed(learners: Learners, learn: Learn) -> None:
+    """Admitted and supervised, as a person starts it: every event predicted, every label learned, 0."""
+    app = learners.define({"it": ("bayes", 2)})["it"]
+    learners.produce(app, [({"x": n}, n % 2 == 0) for n in range(50)], "rows", "--label", "label")
+    done = learn(app.target, "--exit-when-idle", "0.5")
+    assert (done.code, done.out) == (0, ""), done.err
+    assert len(learners.committed(app, "predictions")) == 50
+    shards = learners.call("status", app.target, "--json").lines()
+    assert [shard["lag"] for shard in shards] == [0, 0]
+    assert sum(shard["learned"] for shard in shards) == 50
+
+
+def test_a_model_that_cannot_be_replayed_is_refused(created: CommandLine, learn: Learn) -> None:
+    """An unseeded forest ends with 3, and the fix is named."""
+    file = created.file("unseeded.py", UNSEEDED.format(name=f"{created.name}-u"))
+    assert created("topics", "create", f"{file}:app").code == 0
+    done = learn(f"{file}:app", "--exit-when-idle", "0.5")
+    assert done.code == 3, done.err
+    assert "seed" in done.err
+    assert "fix: " in done.err
+
+
+def test_missing_topics_are_refused(stream_app: CommandLine, learn: Learn) -> None:
+    """A learner creates none: it ends with 3 and names the command that does."""
+    done = learn(stream_app.target, "--no-admission", "--exit-when-idle", "0.5")
+    assert done.code == 3, done.err
+    assert f"{stream_app.name}.events" in done.err
+    assert "topics create" in done.err
+
+
+def test_another_partition_count_is_refused_before_the_group_is_joined(
+    created: CommandLine, learn: Learn
+) -> None:
+    """With more shards than partitions every key would belong elsewhere: 3, the way back named."""
+    done = learn(created.define(shards=3), "--no-admission", "--exit-when-idle", "0.5")
+    assert done.code == 3, done.err
+    assert "has 2 partitions, the definition says 3" in done.err
+    assert "Set shards= back" in done.err
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("nowhere.py:app", "there is no file"),
+        ("nothing", "names no definition"),
+        ("no_such.module:app", "not found"),
+    ],
+)
+def test_a_wrong_target_is_a_usage_error(learn: Learn, target: str, why: str) -> None:
+    """What names no definition ends with 2 at once."""
+    done = learn(target)
+    assert (done.code, why in done.err) == (2, True), done.err
