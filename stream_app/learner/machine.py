@@ -60,16 +60,18 @@ class Machine:
 
     def apply(self, runs: list[Run]) -> None:
         """Step the records of each run; the machine's position is then past them."""
-        core, emitter = self.core, self.emitter
+        core, perform = self.core, self.emitter.perform
+        outputs: list[Output] = []
         if core.state.untold:
-            born: list[Output] = []
-            births(core, born)
-            emitter.perform(born)
+            births(core, outputs)
+            perform(outputs)
+            outputs.clear()
         for rank, records in runs:
-            outputs: list[Output] = []
             for record in records:
                 step(core, record, outputs)
-            emitter.perform(outputs)
+                # At once: by the end of a batch, what it decided has left the processor's cache.
+                perform(outputs)
+                outputs.clear()
             n = len(records)
             self.order.append((rank, n))
             self.counts[rank] += n

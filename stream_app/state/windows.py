@@ -111,9 +111,11 @@ def write_since(cells: Cells, time_ms: int, _value: Any) -> None:
 
 def count(width_ms: int) -> tuple[Read, Write]:
     """Cells [bucket, n, bucket, n, …], oldest first; integers are exact in any order, so C adds them."""
+    share = sharing()
 
     def read(cells: Cells, time_ms: int) -> int | None:
-        first = living(cells, time_ms // width_ms - BUCKETS + 1, 2)
+        oldest = time_ms // width_ms - BUCKETS + 1
+        first = 0 if cells[0] >= oldest else living(cells, oldest, 2)
         return sum(cells[first + 1 :: 2]) if first < len(cells) else None
 
     def write(cells: Cells, time_ms: int, _value: Any) -> None:
@@ -122,16 +124,18 @@ def count(width_ms: int) -> tuple[Read, Write]:
             cells[-1] += 1
             return
         drop(cells, bucket, 2)
-        cells += (bucket, 1)
+        cells += (share(bucket), 1)
 
     return read, write
 
 
 def folded(width_ms: int, fold: Callable[[Any, Any], Any]) -> tuple[Read, Write]:
     """Cells [bucket, value, bucket, value, …], oldest first."""
+    share = sharing()
 
     def read(cells: Cells, time_ms: int) -> Any:
-        values = cells[living(cells, time_ms // width_ms - BUCKETS + 1, 2) + 1 :: 2]
+        oldest = time_ms // width_ms - BUCKETS + 1
+        values = cells[1 if cells[0] >= oldest else living(cells, oldest, 2) + 1 :: 2]
         return reduce(fold, values) if values else None
 
     def write(cells: Cells, time_ms: int, value: Any) -> None:
@@ -142,16 +146,18 @@ def folded(width_ms: int, fold: Callable[[Any, Any], Any]) -> tuple[Read, Write]
             cells[-1] = fold(cells[-1], value)
             return
         drop(cells, bucket, 2)
-        cells += (bucket, value)
+        cells += (share(bucket), value)
 
     return read, write
 
 
 def mean(width_ms: int) -> tuple[Read, Write]:
     """Cells [bucket, sum, n, …]."""
+    share = sharing()
 
     def read(cells: Cells, time_ms: int) -> float | None:
-        first = living(cells, time_ms // width_ms - BUCKETS + 1, 3)
+        oldest = time_ms // width_ms - BUCKETS + 1
+        first = 0 if cells[0] >= oldest else living(cells, oldest, 3)
         total = 0.0
         for part in cells[first + 1 :: 3]:  # sum() adds floats in another way from Python 3.12 on
             total += part
@@ -166,13 +172,14 @@ def mean(width_ms: int) -> tuple[Read, Write]:
             cells[-1] += 1
             return
         drop(cells, bucket, 3)
-        cells += (bucket, value, 1)
+        cells += (share(bucket), value, 1)
 
     return read, write
 
 
 def distinct(width_ms: int, max_values: int) -> tuple[Read, Write]:
     """Cells [value, last bucket, …] in order of last sight."""
+    share = sharing()
 
     def read(cells: Cells, time_ms: int) -> int:
         oldest = time_ms // width_ms - BUCKETS + 1
@@ -186,9 +193,21 @@ def distinct(width_ms: int, max_values: int) -> tuple[Read, Write]:
                 break
         while cells and (cells[1] <= bucket - BUCKETS or len(cells) >= 2 * max_values):
             del cells[:2]
-        cells += (value, bucket)
+        cells += (value, share(bucket))
 
     return read, write
+
+
+def sharing() -> Callable[[int], int]:
+    """One object for all entities' newest bucket: an integer of its own in each would take 32 bytes."""
+    newest = [0]
+
+    def share(bucket: int) -> int:
+        if newest[0] != bucket:
+            newest[0] = bucket
+        return newest[0]
+
+    return share
 
 
 def living(cells: Cells, oldest: int, width: int) -> int:
