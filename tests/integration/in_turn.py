@@ -9,7 +9,7 @@ import sys
 
 from stream_app.cli.main import main
 
-FLAGS = ("--no-supervise", "--no-admission", "--exit-when-idle", "0.5")
+FLAGS = ("--no-supervise", "--no-admission", "--exit-when-idle", "0.2")
 
 
 def learn(targets: list[str]) -> None:

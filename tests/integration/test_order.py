@@ -42,7 +42,7 @@ def learned(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Le
     for case in CASES:
         found.apps[case] = apps[f"{case[0]} {case[1]}"]
         found.traffic[case] = awkward(*case, start_ms)
-        write(services.bootstrap_servers, found.apps[case].name, found.traffic[case])
+    write(services.bootstrap_servers, {found.apps[case].name: found.traffic[case] for case in CASES})
     found.learners.learn(found.apps.values())
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -70,30 +71,32 @@ def awkward(seed: int, shards: int, start_ms: int) -> Traffic:
     return traffic
 
 
-def write(servers: str, app: str, traffic: Traffic) -> None:
-    """Events and commands by kafka-python, labels by confluent-kafka with Kafka's own placement."""
+def write(servers: str, traffic: Mapping[str, Traffic]) -> None:
+    """By application: events and commands by kafka-python, labels by confluent-kafka, both by murmur2."""
     ours = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5)
-    try:
-        futures = [
-            ours.send(
-                f"{app}.{topic}", orjson.dumps(sent.value), sent.key,
-                partition=None if sent.partition < 0 else sent.partition, timestamp_ms=sent.time_ms,
-            )
-            for topic, input_ in (("events", traffic.events), ("commands", traffic.commands))
-            for sent in input_
-        ]  # fmt: skip
-        for future in futures:
-            future.get(timeout=20)
-    finally:
-        ours.close()
-    failed: list[Any] = []
     theirs = Producer(
         {"bootstrap.servers": servers, "partitioner": "murmur2_random", "enable.idempotence": True}
     )
-    for sent in traffic.labels:
-        theirs.produce(
-            f"{app}.labels", orjson.dumps(sent.value), sent.key, timestamp=sent.time_ms,
-            on_delivery=lambda error, _: failed.append(error) if error else None,
-        )  # fmt: skip
+    failed: list[Any] = []
+
+    def note(error: Any, _message: Any) -> None:
+        if error:
+            failed.append(error)
+
+    try:
+        for app, inputs in traffic.items():
+            for topic, sents in ((f"{app}.events", inputs.events), (f"{app}.commands", inputs.commands)):
+                for sent in sents:
+                    place = None if sent.partition < 0 else sent.partition
+                    value = orjson.dumps(sent.value)
+                    ours.send(topic, value, sent.key, partition=place, timestamp_ms=sent.time_ms).add_errback(
+                        failed.append
+                    )
+            for sent in inputs.labels:
+                value = orjson.dumps(sent.value)
+                theirs.produce(f"{app}.labels", value, sent.key, timestamp=sent.time_ms, on_delivery=note)
+        ours.flush(20)
+    finally:
+        ours.close()
     assert theirs.flush(20) == 0
     assert not failed, failed
