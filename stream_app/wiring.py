@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
 import structlog
-from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
@@ -26,11 +25,12 @@ from stream_app.errors import Refused
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
+from stream_app.learner.upgrade import Plan, open_epoch, prepare
+from stream_app.learner.verify import drain
 from stream_app.settings import Settings
 from topics.catalog import Catalog, catalog
 
 HELPERS_PER_SHARD = 2  # one commit and one view write may block at the same time
-ADMIN_TIMEOUT_S = 15.0
 
 
 def catalog_for(app: Application, settings: Settings) -> Catalog:
@@ -44,24 +44,12 @@ def input_topics(topics: Catalog) -> tuple[str, ...]:
     return (topics.commands.name, topics.events.name, topics.labels.name)
 
 
-def topic_ids(settings: Settings, names: tuple[str, ...]) -> dict[str, str]:
-    """The broker's ids of topics: a recreated topic has another one.
-
-    Raises:
-        Refused: a topic is missing or the broker does not answer.
-    """
-    admin = AdminClient(settings.kafka.confluent())
-    futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=ADMIN_TIMEOUT_S)
-    ids = {}
-    for name, future in futures.items():
-        try:
-            ids[name] = str(future.result().topic_id)
-        except KafkaException as error:
-            raise Refused(
-                f"topic {name} cannot be described ({error.args[0].str()})",
-                "Run `stream-app topics create MODULE:APP`, or check that the broker is up",
-            ) from error
-    return ids
+def output_topics(topics: Catalog) -> dict[str, str]:
+    """What a shard's transaction writes, by the catalog's attribute."""
+    return {
+        "predictions": topics.predictions.name, "alerts": topics.alerts.name, "models": topics.models.name,
+        "stats": topics.stats.name, "dead_letters": topics.dead_letters.name, "journal": topics.journal.name,
+    }  # fmt: skip
 
 
 def outside_for(app: Application, settings: Settings, instance_id: str | None = None) -> Outside:
@@ -69,10 +57,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
     topics = catalog_for(app, settings)
     inputs = input_topics(topics)
     kafka = settings.kafka.confluent()
-    names = {
-        "predictions": topics.predictions.name, "alerts": topics.alerts.name, "models": topics.models.name,
-        "stats": topics.stats.name, "dead_letters": topics.dead_letters.name, "journal": topics.journal.name,
-    }  # fmt: skip
+    names = output_topics(topics)
     tuning = settings.learner
     member: dict[str, Any] = {"session.timeout.ms": tuning.session_timeout_ms}
     if instance_id:
@@ -126,7 +111,42 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
 
 def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
     """Who may append to the application's journal."""
-    return fingerprint(app, topic_ids(settings, input_topics(catalog_for(app, settings))))
+    names = input_topics(catalog_for(app, settings))
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        ids = admin.topic_ids(names)
+    for name in names:
+        if name not in ids:
+            raise Refused(f"there is no topic {name}", "Run `stream-app topics create MODULE:APP`")
+    return fingerprint(app, ids)
+
+
+def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[Plan]:
+    """Take every shard into a new epoch, or say what that would do.
+
+    Raises:
+        Refused: a learner runs, or a shard cannot be upgraded as it is.
+    """
+    topics = catalog_for(app, settings)
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        if not dry_run and admin.group(app.name).members:
+            raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
+    current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
+    for shard in range(app.shards):
+        store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
+        try:
+            prepared = drain(prepare(app, shard, current, source, store))
+        finally:
+            source.close()
+        if prepared is None:
+            continue
+        if prepared.plan.changed and not dry_run:
+            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
+            try:
+                writer.fence()
+                open_epoch(app, prepared, current, inputs, writer, store)
+            finally:
+                writer.close()
+        yield prepared.plan
 
 
 def learner(

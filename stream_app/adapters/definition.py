@@ -82,10 +82,12 @@ def definition_hashes(app: Application) -> dict[str, Any]:
     rest = {
         entry.name: getattr(app, entry.name)
         for entry in dataclasses.fields(app)
-        if entry.name not in ("champion", "challengers", "features", "labels", "snapshot")
+        if entry.name not in ("champion", "challengers", "features", "labels", "snapshot", "task", "drift")
     }
     return {
+        "task": app.task,
         "slots": slots,
+        "drift": structural_digest([plain(detect) for detect in app.drift]),
         "features": structural_digest([dataclasses.astuple(feature) for feature in app.features]),
         "labels": structural_digest(dataclasses.astuple(app.labels) if app.labels else None),
         "rest": structural_digest({name: plain(value) for name, value in rest.items()}),

@@ -21,6 +21,7 @@ import fsspec
 import orjson
 import structlog
 
+from stream_app.adapters.set_order import insertion_order
 from stream_app.errors import Refused
 
 KEPT = 3
@@ -72,6 +73,38 @@ METHODS_OF = {"random.Random", "builtins.str"}  # beside those of classes that m
 log = structlog.get_logger()
 
 
+class OrderedPickler(pickle.Pickler):
+    """Stores a set whose own order would not come back as (its number, its members in an order that does)."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=5)
+        self.numbers: dict[
+            int, tuple[int, set[Any]]
+        ] = {}  # by id; the set itself, so that its id stays its own
+
+    def persistent_id(self, obj: Any) -> tuple[int, tuple[Any, ...]] | None:
+        """Called for every object; anything but such a set is left to pickle."""
+        if type(obj) is not set or len(obj) < 2:
+            return None
+        members = tuple(obj)
+        order = insertion_order(members)
+        if order is None:
+            return None
+        number, _ = self.numbers.setdefault(id(obj), (len(self.numbers), obj))
+        return number, tuple(members[place] for place in order)
+
+
+def dump(obj: Any) -> bytes:
+    """A pickle that `unpickle` reads.
+
+    Raises:
+        PicklingError, Unrepeatable, …: something in it cannot be stored.
+    """
+    file = io.BytesIO()
+    OrderedPickler(file).dump(obj)
+    return file.getvalue()
+
+
 class AllowedUnpickler(pickle.Unpickler):
     """Rebuilds what models and states are made of, and refuses every other name.
 
@@ -83,6 +116,12 @@ class AllowedUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, own_modules: tuple[str, ...]) -> None:
         super().__init__(file)
         self.own_modules = own_modules
+        self.sets: dict[int, set[Any]] = {}
+
+    def persistent_load(self, stored: Any) -> set[Any]:
+        """The set that `persistent_id` took apart; where it was shared it is shared again."""
+        number, members = stored
+        return self.sets.setdefault(number, set(members))
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("builtins", "getattr"):
@@ -130,7 +169,7 @@ class AllowedUnpickler(pickle.Unpickler):
 
 def round_trip(model: Any, own_modules: tuple[str, ...]) -> Any:
     """The model as a snapshot would bring it back; raises what recovery would meet."""
-    return unpickle(pickle.dumps(model, protocol=5), own_modules)
+    return unpickle(dump(model), own_modules)
 
 
 def unpickle(payload: bytes, own_modules: tuple[str, ...]) -> Any:
@@ -157,7 +196,7 @@ class FileSnapshots:
         self.app, self.shard, self.keys, self.own_modules = app, shard, keys, own_modules
 
     def dump(self, state: Any) -> bytes:
-        return pickle.dumps(state, protocol=5)
+        return dump(state)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         """Write one snapshot durably, then let the oldest go; gives its size in bytes."""

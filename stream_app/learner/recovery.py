@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from stream_app.application import Application
-from stream_app.errors import Halted, Refused, ShardFailed
+from stream_app.errors import Halted, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
+from stream_app.learner.fingerprint import check_fingerprint
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
@@ -156,10 +157,7 @@ def newest_start(
     loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
     if loaded is not None:
         header, state = loaded
-        machine = Machine(
-            Core(outside.app, state), outside.input_topics,
-            epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
-        )  # fmt: skip
+        machine = resumed(outside.app, header, state, outside.input_topics)
         return machine, header["journal_offset"], header["seq"]
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
@@ -175,13 +173,7 @@ def newest_snapshot(
 ) -> Generator[bool, None, tuple[dict[str, Any], ShardState] | None]:
     """Try snapshots, newest first: signed by us, confirmed by the journal, same fingerprint and answers."""
     for header, load in store.load():
-        try:
-            confirmed = yield from first_entry(source, header["journal_offset"])
-        except Halted:
-            confirmed = None  # the journal no longer reaches back to this snapshot
-        if confirmed is None or (confirmed[1].epoch, confirmed[1].seq, confirmed[1].digest) != (
-            header["epoch"], header["seq"], header["digest"],
-        ):  # fmt: skip
+        if not (yield from confirmed(source, header)):
             log.warning(
                 "snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it"
             )
@@ -194,21 +186,24 @@ def newest_snapshot(
     return None
 
 
-def check_fingerprint(recorded: dict[str, Any], current: dict[str, Any]) -> None:
-    """Refuse to append to an epoch under another definition, library or topic."""
-    changed = [name for name in current if recorded.get(name) != current[name]]
-    if "topics" in changed:
-        raise Halted(
-            "an input topic was deleted and created again, so the journal's offsets no longer mean anything",
-            "Restore the topic, or start the application under a new name",
-        )
-    if changed:
-        was = {name: recorded.get(name) for name in changed}
-        now = {name: current[name] for name in changed}
-        raise Refused(
-            f"the running epoch was recorded under another {', '.join(changed)} ({was} is now {now})",
-            "Run `stream-app upgrade MODULE:APP` to open a new epoch, or go back to what it was",
-        )
+def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, None, bool]:
+    """Whether the journal says of itself, where the snapshot was taken, what the snapshot says."""
+    try:
+        entry = yield from first_entry(source, header["journal_offset"])
+    except Halted:  # the journal no longer reaches back to this snapshot
+        return False
+    wanted = (header["epoch"], header["seq"], header["digest"])
+    return entry is not None and (entry[1].epoch, entry[1].seq, entry[1].digest) == wanted
+
+
+def resumed(
+    app: Application, header: dict[str, Any], state: ShardState, input_topics: tuple[str, ...]
+) -> Machine:
+    """The machine where a snapshot left it."""
+    return Machine(
+        Core(app, state), input_topics,
+        epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
+    )  # fmt: skip
 
 
 def refuse_lost_journal(shard: int, committed: list[int | None]) -> None:

@@ -85,7 +85,7 @@ def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int
     if isinstance(record, EpochRecord):
         raise Halted(
             f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
-            "Restore the snapshot directory: a later epoch can only be entered through its snapshot",
+            "Run `stream-app upgrade MODULE:APP` again if it was cut off, or restore the snapshots",
         )
     starts = [span[0] for span in record.inputs.values()]
     if (record.epoch, record.seq, starts) != (machine.epoch, machine.seq + 1, machine.positions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
@@ -12,21 +13,22 @@ from stream_app.learner.machine import Machine
 from stream_app.models.calls import bind
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, SnapshotStore
-from stream_app.state.shard import ShardState
+from stream_app.state.shard import ShardState, Slot
 
 log = structlog.get_logger()
 FORMAT = 1
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
 
-def answers(app: Application, state: ShardState) -> list[str]:
-    """What each living slot says to the stored sample rows, to the bit."""
-    return [
-        repr(bind(slot.model, app.task, app.threshold).predict(row))
-        for slot in state.slots
-        if slot.failed is None
-        for row in state.sample_rows
-    ]
+def reply(app: Application, slot: Slot, rows: Iterable[dict[str, Any]]) -> list[str]:
+    """What a slot says to sample rows, to the bit."""
+    calls = bind(slot.model, app.task, app.threshold)
+    return [repr(calls.predict(row)) for row in rows]
+
+
+def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
+    """By name, what each living slot says to the stored sample rows."""
+    return {slot.name: reply(app, slot, state.sample_rows) for slot in state.slots if slot.failed is None}
 
 
 def parts(app: Application, state: ShardState) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import msgspec
 
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
-from stream_app.flow.core import Core
+from stream_app.learner.fingerprint import check_fingerprint
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import check_fingerprint, first_entry, fresh
+from stream_app.learner.recovery import confirmed, first_entry, fresh, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
@@ -75,21 +75,12 @@ def find_starts(
     """The earliest start of the newest epoch, and its newest snapshot where there is one."""
     snapshots: list[tuple[str, Machine, int]] = []
     for header, load in store.load():
-        try:
-            entry = drain(first_entry(source, header["journal_offset"]))
-        except Halted:
-            entry = None
-        if entry is None or (entry[1].epoch, entry[1].seq, entry[1].digest) != (
-            header["epoch"], header["seq"], header["digest"],
-        ):  # fmt: skip
+        if not drain(confirmed(source, header)):
             continue
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
         check_fingerprint(header["fingerprint"], fingerprint)
-        machine = Machine(
-            Core(app, restore(app, load())), input_topics,
-            epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
-        )  # fmt: skip
+        machine = resumed(app, header, restore(app, load()), input_topics)
         snapshots.append(("snapshot", machine, header["journal_offset"]))
     first = drain(first_entry(source, -1))
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
