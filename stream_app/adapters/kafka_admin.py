@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import sleep
 from types import TracebackType
@@ -108,18 +108,19 @@ class TopicAdmin:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return found
 
-    def require(self, catalog: Catalog) -> None:
+    def require(self, specs: Iterable[TopicSpec]) -> None:
         """Let pass only topics that can be used; asks for no more than their description.
 
         Raises:
             Refused: one is missing or has another number of partitions; each is named with its fix.
         """
+        specs = list(specs)
         with explained():
-            described = self.describe([spec.name for spec in catalog])
-        missing = [spec.name for spec in catalog if spec.name not in described]
+            described = self.describe([spec.name for spec in specs])
+        missing = [spec.name for spec in specs if spec.name not in described]
         if missing:
             raise Refused(f"there is no topic {', '.join(missing)}", CREATE)
-        for spec in catalog:
+        for spec in specs:
             for mismatch in differences(spec, described[spec.name], {}):
                 if mismatch.grave:
                     raise Refused(f"topic {spec.name} {mismatch.what}", mismatch.fix)

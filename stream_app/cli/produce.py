@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from stream_app.cli.context import load_app, print_json, settings_for
 from stream_app.errors import UsageError
-from topics.catalog import FURTHEST_AHEAD_MS
+from topics.catalog import FURTHEST_AHEAD_MS, catalog
 
 if TYPE_CHECKING:
     from stream_app.client.producer import EventProducer
@@ -46,6 +46,7 @@ def produce(
     json: bool = typer.Option(False, "--json", help="Print one JSON object at the end."),
 ) -> None:
     """Write each row as an event, its label inside it or as a record of its own; event ids are FILE:ROW."""
+    from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.client.files import read_rows
     from stream_app.client.schedule import epoch_ms, schedule
 
@@ -72,6 +73,9 @@ def produce(
     )
     refuse_the_future(records[-1].time_ms - now_ms if records else 0, time_column)
     columns = Columns(file.name, key, inline_label, label, frozenset(roles))
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        topics = catalog(definition.name, definition.shards)
+        admin.require((topics.events, topics.labels))
     report = send(definition.name, settings.kafka.kafka_python(), columns, rows, records, rate)
     if json:
         print_json(report)

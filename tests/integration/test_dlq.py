@@ -1,0 +1,146 @@
+"""`stream-app dlq`: what was refused, why, and the way back."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from stream_app.client import EventProducer
+from stream_app.embedded.services import Endpoints
+from tests.integration.command_line import CommandLine, Done
+from tests.integration.learners import Defined, Learners
+
+HOUR_MS = 3_600_000
+FIELDS = {
+    *("partition", "offset", "timestamp_ms", "reason", "message", "stage", "source", "retries"),
+    *("key", "value", "headers"),
+}
+
+
+class Story:
+    """One shard: three records refused, all sent back, two of them refused again."""
+
+    def __init__(self, learners: Learners, app: Defined) -> None:
+        self.learners, self.app = learners, app
+        now_ms = time.time_ns() // 1_000_000
+        with EventProducer(app.name, learners.servers) as producer:
+            raw = producer.producer
+            raw.send(f"{app.name}.events", b"{", b"k", headers=[("trace", b"7")], timestamp_ms=now_ms)
+            producer.send("k", {"x": [1]}, "nested", time=now_ms)
+            producer.label("k", "early", True, time=now_ms - 1_000 * HOUR_MS)
+            producer.send("k", {"x": 1.0}, "much later", time=now_ms)
+        self.learn()
+        self.first = self.dlq("ls", "--json").lines()
+        self.shown = self.dlq("show", "--json").lines()
+        self.table = self.dlq("ls").out
+        with EventProducer(app.name, learners.servers) as producer:
+            producer.send("k", {"x": 2.0}, "early")
+        self.orphan = self.dlq("retry", "--reason", "label-orphan")
+        self.others = self.dlq("retry", "--reason", "malformed", "--reason", "bad-feature", "--json")
+        self.learn()
+        self.second = self.dlq("show", "--json").lines()
+        (self.status,) = learners.call("status", app.target, "--json").lines()
+        self.again = self.dlq("retry", "--all", "--json")
+
+    def dlq(self, verb: str, *arguments: str) -> Done:
+        """`stream-app dlq VERB APP …`."""
+        return self.learners.call("dlq", verb, self.app.target, *arguments)
+
+    def learn(self) -> None:
+        """A learner, to the end of its inputs."""
+        flags = ("--no-admission", "--no-supervise", "--exit-when-idle", "0.5")
+        process = self.learners.spawn("stream_app", "learn", self.app.target, *flags, stderr=subprocess.PIPE)
+        self.learners.finish(process)
+
+
+@pytest.fixture(scope="module")
+def story(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The whole of it, once."""
+    learners = Learners(services, tmp_path_factory.mktemp("dlq"))
+    return Story(learners, learners.define({"it": ("bayes", 1)})["it"])
+
+
+def by_reason(letters: list[dict[str, Any]], reason: str) -> list[dict[str, Any]]:
+    """The letters of one reason, the oldest first."""
+    return [letter for letter in letters if letter["reason"] == reason]
+
+
+def test_ls_counts_by_reason_and_names_the_fix(story: Story) -> None:
+    """One object per reason: its count, its newest letter, and what to do about it; people read the same."""
+    assert [set(line) for line in story.first] == [{"reason", "count", "newest", "fix"}] * 3
+    assert {line["reason"]: line["count"] for line in story.first} == {
+        "malformed": 1,
+        "bad-feature": 1,
+        "label-orphan": 1,
+    }
+    assert all(line["fix"] for line in story.first)
+    assert "1 malformed: " in story.table
+    assert story.table.count("fix: ") == 3
+
+
+def test_show_gives_the_record_as_it_came(story: Story) -> None:
+    """Why, where from, and the original key, value and headers untouched, even where they are no JSON."""
+    assert [set(letter) for letter in story.shown] == [FIELDS] * 3
+    (letter,) = by_reason(story.shown, "malformed")
+    assert letter["source"] == {"topic": f"{story.app.name}.events", "partition": 0, "offset": 0}
+    assert (letter["key"], letter["value"]) == ("k", {"base64": "ew=="})
+    assert letter["headers"] == {"trace": "7"}
+    assert (letter["stage"], letter["retries"]) == ("validate", 0)
+    (letter,) = by_reason(story.shown, "bad-feature")
+    assert "'x'" in letter["message"]
+    one = story.dlq("show", f"{letter['partition']}:{letter['offset']}", "--json").lines()
+    assert one == [letter]
+
+
+def test_a_record_that_can_be_used_now_is_used(story: Story) -> None:
+    """The orphaned label, sent back after its event came, is learned."""
+    assert story.orphan.code == 0, story.orphan.err
+    assert story.orphan.out == "sent 1 back\n"
+    assert story.status["learned"] == 1
+
+
+def test_what_fails_again_is_a_new_letter_that_counts_its_retries(story: Story) -> None:
+    """The same record, unchanged, one retry older."""
+    assert story.others.lines() == [{"sent": 2, "exhausted": 0, "foreign": 0}]
+    old, new = by_reason(story.second, "malformed")
+    assert (old["retries"], new["retries"]) == (0, 1)
+    for name in ("key", "value", "headers", "reason"):
+        assert old[name] == new[name]
+
+
+def test_a_letter_that_came_back_is_sent_through_its_newest_copy(story: Story) -> None:
+    """Five letters stand there, two of them superseded: three go, or each retry would double them."""
+    assert len(story.second) == 5
+    assert story.again.lines() == [{"sent": 3, "exhausted": 0, "foreign": 0}]
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "why"),
+    [
+        ("show", ["9:9"], "no dead letter stands at 9:9"),
+        ("show", ["--reason", "bad-mood"], "there is no reason bad-mood"),
+        ("retry", [], "nothing is chosen"),
+        ("retry", ["here"], "no dead letter stands at here"),
+    ],
+)
+def test_a_wrong_call_is_a_usage_error(
+    created: CommandLine, verb: str, arguments: list[str], why: str
+) -> None:
+    """Exit 2 with the fix."""
+    done = created("dlq", verb, created.target, *arguments)
+    assert (done.code, why in done.err) == (2, True), done.err
+
+
+def test_none_are_told_as_none(created: CommandLine) -> None:
+    """An empty list is no error."""
+    assert created("dlq", "ls", created.target).out == "no dead letters\n"
+    assert created("dlq", "ls", created.target, "--json").out == ""
+
+
+def test_missing_topics_are_refused(stream_app: CommandLine) -> None:
+    """With the command that creates them."""
+    done = stream_app("dlq", "ls", stream_app.target)
+    assert (done.code, "topics create" in done.err) == (3, True)

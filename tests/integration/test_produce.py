@@ -1,0 +1,182 @@
+"""`stream-app produce`: a file's rows as events and labels, and every wrong file told before it does harm."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from stream_app.embedded.services import Endpoints
+from tests.integration.command_line import CommandLine
+
+ROWS = "user,x,plan,zip,label,at\n" + "".join(
+    f"u{n % 3},{n}.5,{'ab'[n % 2]},0{n},{n % 2},2026-01-01T00:00:0{n}+00:00\n" for n in range(5)
+)
+T0 = 1_767_225_600_000  # 2026-01-01, epoch ms
+
+
+@pytest.fixture
+def rows(created: CommandLine) -> str:
+    """Five rows."""
+    return created.file("rows.csv", ROWS)
+
+
+@pytest.fixture(scope="module")
+def shared(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """An application to which nothing is ever sent."""
+    app = CommandLine(services, tmp_path_factory.mktemp("produce"))
+    assert app("topics", "create", app.target).code == 0
+    return app
+
+
+def read(app: CommandLine, what: str) -> list[dict[str, Any]]:
+    """What is in one of the application's topics, by time."""
+    return sorted(app("consume", app.target, what, "--json").lines(), key=lambda line: line["timestamp_ms"])
+
+
+def test_rows_become_events_and_labels(created: CommandLine, rows: str) -> None:
+    """Ids are FILE:ROW, events 2 ms apart, a label N late 1 ms before event i+N; one JSON object tells it."""
+    arguments = ("--key", "user", "--label", "label", "--label-delay", "2")
+    done = created("produce", created.target, rows, *arguments, "--json")
+    assert done.code == 0, done.err
+    (report,) = done.lines()
+    assert set(report) == {"events", "labels", "seconds"}
+    assert (report["events"], report["labels"]) == (5, 5)
+    events, labels = read(created, "events"), read(created, "labels")
+    assert [line["value"]["event_id"] for line in events] == [f"rows.csv:{n}" for n in range(5)]
+    assert [line["key"] for line in events] == [f"u{n % 3}" for n in range(5)]
+    first = {"x": 0.5, "plan": "a", "zip": "00", "at": "2026-01-01T00:00:00+00:00"}
+    assert events[0]["value"]["features"] == first
+    start_ms = events[0]["timestamp_ms"]
+    assert [line["timestamp_ms"] - start_ms for line in events] == [0, 2, 4, 6, 8]
+    assert [line["timestamp_ms"] - start_ms for line in labels] == [3, 5, 7, 9, 11]
+    assert [line["value"]["label"] for line in labels] == [0, 1, 0, 1, 0]
+    assert [line["value"]["event_id"] for line in labels] == [f"rows.csv:{n}" for n in range(5)]
+
+
+def test_options_decide_types_times_and_where_the_label_goes(created: CommandLine, rows: str) -> None:
+    """`--types`, `--time` and `--inline-label`: as named, and no column is sent twice."""
+    arguments = (
+        "--key",
+        "user",
+        "--inline-label",
+        "label",
+        "--time",
+        "at",
+        "--types",
+        "label=bool,zip=number",
+    )
+    assert created("produce", created.target, rows, *arguments).code == 2, "0 and 1 are no booleans"
+    arguments = (*arguments[:-1], "x=string,zip=number")
+    assert created("produce", created.target, rows, *arguments).code == 0
+    events = read(created, "events")
+    assert [line["timestamp_ms"] for line in events] == [T0 + 1_000 * n for n in range(5)]
+    assert [line["value"]["label"] for line in events] == [0, 1, 0, 1, 0]
+    assert events[3]["value"]["features"] == {"x": "3.5", "plan": "b", "zip": 3}
+    assert read(created, "labels") == []
+
+
+def test_a_delay_may_be_a_duration(created: CommandLine, rows: str) -> None:
+    """Each label is stamped that much after its event, and none ahead of now."""
+    arguments = ("--key", "user", "--label", "label", "--label-delay", "10m")
+    assert created("produce", created.target, rows, *arguments).code == 0
+    events, labels = read(created, "events"), read(created, "labels")
+    behind = [y["timestamp_ms"] - x["timestamp_ms"] for x, y in zip(events, labels, strict=True)]
+    assert behind == [600_000] * 5
+    assert labels[-1]["timestamp_ms"] <= time.time() * 1000
+
+
+def test_rate_bounds_the_events_a_second(created: CommandLine, rows: str) -> None:
+    """Five events at ten a second take half a second at least."""
+    done = created("produce", created.target, rows, "--key", "user", "--rate", "10", "--json")
+    assert done.lines()[0]["seconds"] >= 0.5
+
+
+def test_what_json_cannot_carry_is_left_out(created: CommandLine) -> None:
+    """NaN and empty fields: the feature is absent, the row is not."""
+    file = created.file("nan.csv", "user,x,y\na,1,1\nb,NaN,2\nc,,3\n")
+    assert created("produce", created.target, file, "--key", "user").code == 0
+    features = [line["value"]["features"] for line in read(created, "events")]
+    assert features == [{"x": 1, "y": 1}, {"y": 2}, {"y": 3}]
+
+
+def test_no_rows_are_told_and_no_error(created: CommandLine) -> None:
+    """A quiet day's export has a first line only."""
+    done = created(
+        "produce", created.target, created.file("quiet.csv", "user,x\n"), "--key", "user", "--json"
+    )
+    assert (done.code, done.lines()[0]["events"]) == (0, 0)
+    assert "holds no rows" in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments", "why"),
+    [
+        ("absent.csv", None, [], "there is no file"),
+        ("empty.csv", "", [], "empty.csv is empty"),
+        ("rows.txt", ROWS, [], "neither .csv nor .jsonl"),
+        ("rows.csv", ROWS, ["--label", "truth"], "has no column truth; fix: It has user, x"),
+        ("rows.csv", ROWS, ["--time", "when"], "has no column when"),
+        ("rows.csv", ROWS, ["--types", "age=number"], "has no column age"),
+        ("rows.csv", ROWS, ["--types", "x=float"], "Types are number, string and bool"),
+        ("rows.csv", ROWS, ["--types", "x"], "is not COL=TYPE"),
+        ("rows.csv", ROWS, ["--types", "plan=number"], "column plan has values that are no number"),
+        ("rows.csv", ROWS, ["--time", "plan"], "in column plan is no time"),
+        ("rows.csv", ROWS, ["--label", "label", "--inline-label", "label"], "exclude each other"),
+        ("rows.csv", ROWS, ["--label", "label", "--label-delay", "soon"], "is no duration"),
+        ("rows.csv", ROWS, ["--label-delay", "5"], "none are sent; fix: Name their column"),
+        ("rows.csv", ROWS, ["--rate", "0"], "--rate"),
+        ("rows.csv", "user,x\na,1\n,2\n", [], "row 1 has nothing in its key column"),
+        ("rows.csv", "user,x\na,1,2\n", [], "line 2 has more fields than the first line"),
+        ("rows.csv", "user,t\na,99999999999999\n", ["--time", "t"], "must hold epoch milliseconds"),
+        ("rows.jsonl", '{"user":"a"}\n{"user":', [], "line 2 is no JSON"),
+        ("rows.jsonl", '{"user":"a","x":1}\n', ["--types", "x=string"], "--types is for CSV"),
+        ("rows.jsonl", '{"user":"a"}\n{"who":"b"}\n', [], "row 1 has nothing in its key column"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_or_call_is_told_and_nothing_is_sent(
+    shared: CommandLine, name: str, text: str | None, arguments: list[str], why: str
+) -> None:
+    """Exit 2 with what is wrong and its fix, before the first record."""
+    file = shared.file(name, text) if text is not None else str(shared.directory / name)
+    done = shared("produce", shared.target, file, "--key", "user", *arguments)
+    assert done.code == 2
+    assert why in done.err
+    assert read(shared, "events") == []
+
+
+def test_missing_topics_are_refused(stream_app: CommandLine) -> None:
+    """With the command that creates them."""
+    done = stream_app("produce", stream_app.target, stream_app.file("rows.csv", ROWS), "--key", "user")
+    assert (done.code, "topics create" in done.err) == (3, True)
+
+
+def test_another_partition_count_is_refused(created: CommandLine, rows: str) -> None:
+    """Its keys would lie where this definition's shards do not look."""
+    done = created("produce", created.define(shards=3), rows, "--key", "user")
+    assert (done.code, "has 2 partitions, the definition says 3" in done.err) == (3, True)
+
+
+def test_a_person_sees_a_progress_bar(created: CommandLine, rows: str) -> None:
+    """On a terminal, on stderr; stdout stays the report's."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "stream_app", "produce", created.target, rows, "--key", "user"]
+    environment = {**os.environ, **created.environment, "TERM": "xterm"}
+    done = subprocess.run(
+        [*command, "--rate", "10", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert "produce rows.csv" in shown
+    assert "%" in shown
+    assert done.stdout.startswith(b'{"events":5,')
