@@ -28,12 +28,13 @@ STATS = msgspec.json.Decoder(Stats)
 
 
 class InputLag(msgspec.Struct):
-    """How far a shard is behind on one input."""
+    """How far a shard is behind on one input; `lost` records were deleted before a learner read them."""
 
     position: int
     end: int
     lag: int
     lag_s: float
+    lost: int
 
 
 class Condition(msgspec.Struct):
@@ -114,18 +115,22 @@ def input_lags(
     first = peek.first_offsets([place for _, place in places])
     ends = {topic: admin.ends(topic, app.shards) for topic in names.values()}
     spans: dict[Place, tuple[int, int]] = {}
+    lost: dict[Place, int] = {}
     for name, place in places:
         topic, shard = place
-        known = stats[shard].positions.get(name, 0) if shard in stats else 0
-        position = max(group.positions.get(place, known), first[place])
+        # A shard without a history begins at what is retained.
+        known = stats[shard].positions[name] if shard in stats else first[place]
+        committed = group.positions.get(place, known)
+        position = max(committed, first[place])
         spans[place] = (position, max(position, ends[topic][shard]))
+        lost[place] = position - committed
     stamps_ms = peek.stamps_ms({place: span for place, span in spans.items() if span[1] > span[0]})
     now_ms = SystemClock().now_ms()
     lags: list[dict[str, InputLag]] = [{} for _ in range(app.shards)]
     for name, place in places:
         position, end = spans[place]
         age_s = max(0, now_ms - stamps_ms.get(place, now_ms)) / 1000
-        lags[place[1]][name] = InputLag(position, end, end - position, age_s)
+        lags[place[1]][name] = InputLag(position, end, end - position, age_s, lost[place])
     return lags
 
 

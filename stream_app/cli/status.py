@@ -80,6 +80,9 @@ def notes(shard: Condition) -> Iterator[str]:
         yield f"last owner {shard.last_owner}"
     if shard.paused:
         yield "paused"
+    for name, found in shard.inputs.items():
+        if found.lost:
+            yield f"{found.lost:,} {name} were deleted before they were read"
     if shard.view_caught_up is False:
         yield "Redis is behind or silent"
     if shard.stats_age_s is not None and not shard.stats_fresh:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
 
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine
@@ -78,7 +79,13 @@ def test_without_any_learner_all_is_lag(seen: Seen) -> None:
     for shard in seen.before:
         assert 0 < shard["lag_s"] < 60
         assert shard["lag_s"] == max(found["lag_s"] for found in shard["inputs"].values())
-        assert shard["inputs"]["commands"] == {"position": 0, "end": 0, "lag": 0, "lag_s": 0.0}
+        assert shard["inputs"]["commands"] == {
+            "position": 0,
+            "end": 0,
+            "lag": 0,
+            "lag_s": 0.0,
+            "lost": 0,
+        }
         unknown = FIELDS - {"shard", "lag", "lag_s", "inputs", "stats_fresh", "view_caught_up"}
         assert all(shard[name] is None for name in unknown)
         assert (shard["stats_fresh"], shard["view_caught_up"]) == (False, False)
@@ -114,6 +121,21 @@ def test_a_shard_without_a_live_owner_is_shown_as_such(seen: Seen) -> None:
         assert shard["last_owner"].endswith(f":{seen.pid}")
         assert shard["lag"] == 0
     assert sum(shard["learned"] for shard in seen.after) == len(ROWS)
+
+
+def test_records_deleted_before_they_were_read_are_told(seen: Seen) -> None:
+    """They are no lag any more, but nothing must hide them."""
+    partition = TopicPartition(f"{seen.app.name}.events", 0)
+    seen.learners.produce(seen.app, ROWS, "more")
+    written = seen.status()[0]["inputs"]["events"]["lag"]
+    admin = KafkaAdminClient(bootstrap_servers=seen.learners.servers)
+    admin.delete_records({partition: -1})
+    admin.close()
+    (events, other) = (shard["inputs"]["events"] for shard in seen.status())
+    assert written > 0
+    assert (events["lag"], events["lost"]) == (0, written)
+    assert (other["lag"] > 0, other["lost"]) == (True, 0)
+    assert f"{written} events were deleted" in seen.learners.call("status", seen.app.target).out
 
 
 def test_missing_topics_are_refused_with_their_remedy(stream_app: CommandLine) -> None:
