@@ -3,7 +3,8 @@
     StreamAppError
     ├── UsageError      the call's words are off: correct them             exit 2
     ├── Refused         it would be wrong to go on: follow the remedy      exit 3
-    │   └── Halted      one shard stopped for good, the others go on
+    │   ├── Halted      one shard stopped for good, the others go on
+    │   └── Unreachable a server does not answer now: start it; a supervisor tries again
     └── ShardFailed     this attempt is over: drop the shard's state and recover it again
         ├── Fenced      another owner has the shard: drop it and wait for an assignment
         └── StaleGroup  the group's generation moved on: capture it again and send the same outputs
@@ -42,6 +43,10 @@ class Refused(StreamAppError):
 
 class Halted(Refused):
     """One shard must not go on (its replay diverged, its input was cut); a person has to decide."""
+
+
+class Unreachable(Refused):
+    """A server does not answer now; what runs unattended tries again."""
 
 
 class ShardFailed(StreamAppError):

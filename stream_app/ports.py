@@ -63,6 +63,9 @@ class Polled(msgspec.Struct):
 
     records: dict[tuple[int, int], list[Record]]
     ends: dict[tuple[int, int], int]
+    cut: dict[
+        tuple[int, int], str
+    ]  # inputs whose next offset is no longer retained, and what the client said
     group: bytes | None  # the group metadata captured right after the poll; None without a generation
 
 

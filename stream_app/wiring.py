@@ -21,7 +21,7 @@ from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application
-from stream_app.errors import Refused
+from stream_app.errors import Refused, Unreachable
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
@@ -116,7 +116,7 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
         ids = admin.topic_ids(names)
     for name in names:
         if name not in ids:
-            raise Refused(f"there is no topic {name}", "Run `stream-app topics create MODULE:APP`")
+            raise Unreachable(f"there is no topic {name}", "Run `stream-app topics create MODULE:APP`")
     return fingerprint(app, ids)
 
 

@@ -22,7 +22,7 @@ from kafka.errors import (
 )
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.errors import Refused
+from stream_app.errors import Refused, Unreachable
 from topics.catalog import Catalog
 from topics.specs import TopicSpec
 
@@ -62,7 +62,7 @@ class TopicAdmin:
             self.client = KafkaAdminClient(**kafka)
         except (KafkaError, OSError) as error:
             servers = ",".join(kafka.get("bootstrap_servers", []))
-            raise Refused(
+            raise Unreachable(
                 f"no Kafka broker answers at {servers} ({type(error).__name__})",
                 "Start it (`stream-app services up`), or correct STREAM_APP_KAFKA__… (address, TLS, SASL)",
             ) from error
@@ -224,7 +224,7 @@ def explained() -> Iterator[None]:
             "Grant this principal Create, Describe and DescribeConfigs on the application's topics",
         ) from error
     except KafkaError as error:
-        raise Refused(
+        raise Unreachable(
             f"the broker refused ({type(error).__name__}: {first_line(error)})", "See its log"
         ) from error
 

@@ -73,6 +73,7 @@ class KafkaLog:
                 messages += self.consumer.consume(limit, 0.0)
         records: dict[tuple[int, int], list[Record]] = {}
         ends: dict[tuple[int, int], int] = {}
+        cut: dict[tuple[int, int], str] = {}
         for message in messages:
             error = message.error()
             source = (message.partition() or 0, self.rank_of.get(message.topic() or "", -1))
@@ -81,10 +82,12 @@ class KafkaLog:
                 ends.pop(source, None)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends[source] = message.offset() or 0
+            elif error.code() in CUT:
+                cut[source] = error.str()
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)
         group: bytes = self.consumer.consumer_group_metadata()
-        return Polled(records, ends, None if group[GENERATION] == NO_GENERATION else group)
+        return Polled(records, ends, cut, None if group[GENERATION] == NO_GENERATION else group)
 
     def start(self, shard: int, positions: Positions) -> None:
         """Read a recovered shard's three inputs from these positions on."""
@@ -109,6 +112,7 @@ class KafkaLog:
         self.consumer.close()
 
 
+CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 # Conditions that librdkafka reports through the queue and heals by itself.
 PASSING = {
     KafkaError._ALL_BROKERS_DOWN,

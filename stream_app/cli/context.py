@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from stream_app.errors import Refused
+from stream_app.errors import Unreachable
 from stream_app.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def settings_for(
     """Settings with the embedded services filled in where no server is named.
 
     Raises:
-        Refused: no server is named and none of ours runs.
+        Unreachable: no server is named and none of ours runs.
     """
     # Commands tell what went wrong in their own words; the client's log would say it ten times over.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -37,7 +37,7 @@ def settings_for(
         if (kafka and no_kafka) or (redis and no_redis):
             missing = "Kafka broker" if kafka and no_kafka else "Redis server"
             variable = "KAFKA__BOOTSTRAP_SERVERS" if kafka and no_kafka else "REDIS__URL"
-            raise Refused(
+            raise Unreachable(
                 f"no {missing} is named and no embedded one runs",
                 f"Run `stream-app services up`, or set STREAM_APP_{variable}",
             )

@@ -5,9 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 
+import structlog
 import typer
 
+from stream_app.application import Application
 from stream_app.cli.context import load_app, pin, settings_for
+from stream_app.errors import Unreachable
+
+TRY_AGAIN = 75  # sysexits.h EX_TEMPFAIL: the supervisor restarts after it, as after any crash
 
 app = typer.Typer()
 
@@ -27,24 +32,41 @@ def learn(
     pin()
     from stream_app import wiring
     from stream_app.adapters.kafka_admin import TopicAdmin
-    from stream_app.learner.supervisor import watch_parent
 
     wiring.configure_logs()
-    settings = settings_for(redis=True)
     definition = load_app(target)
-    if not supervised:
-        with TopicAdmin(settings.kafka.kafka_python()) as admin:
-            admin.require(wiring.catalog_for(definition, settings))
-    if supervise and not supervised:
-        if admission:
-            from stream_app.adapters.admission import admit
+    if supervised:
+        try:
+            work(definition, exit_when_idle, instance_id, supervised=True)
+        except Unreachable as error:
+            structlog.get_logger().error("cannot start now", why=str(error))
+            raise typer.Exit(TRY_AGAIN) from error
+        return
+    settings = settings_for(redis=True)
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        admin.require(wiring.catalog_for(definition, settings))
+    if not supervise:
+        work(definition, exit_when_idle, instance_id, supervised=False)
+        return
+    if admission:
+        from stream_app.adapters.admission import admit
 
-            admit(target)
-        from stream_app.adapters.clock import SystemClock
-        from stream_app.learner.supervisor import supervise as run
+        admit(target)
+    from stream_app.adapters.clock import SystemClock
+    from stream_app.learner.supervisor import supervise as run
 
-        command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--supervised"]
-        raise typer.Exit(run(command, SystemClock()))
+    command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--supervised"]
+    raise typer.Exit(run(command, SystemClock()))
+
+
+def work(
+    definition: Application, exit_when_idle: float | None, instance_id: str | None, *, supervised: bool
+) -> None:
+    """Learn until told to stop."""
+    from stream_app import wiring
+    from stream_app.learner.supervisor import watch_parent
+
+    settings = settings_for(redis=True)
     loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stopping.set())

@@ -91,9 +91,13 @@ class Live:
         drained = self.drained
         self.publisher.tick(self.machine.core.state.entities if drained else None)
         if drained and self.saver.due(self.clock.monotonic()):
-            self.saver.save(self.machine)
-            self.stats_due = True
+            self.save()
         return stepped
+
+    def save(self) -> None:
+        """Take a snapshot; nothing may be in flight."""
+        self.saver.save(self.machine)
+        self.stats_due = True
 
     def settle(self, group: bytes | None) -> None:
         """Take note of a batch that is committed."""
@@ -193,12 +197,12 @@ class Live:
         commit.others += self.notices
         self.notices = []
 
-    def finish(self, group: bytes | None) -> bool:
-        """Commit what is stepped, step nothing more, then tell the last statistics; True when done."""
+    def finish(self, group: bytes | None, *, last_words: bool) -> bool:
+        """Commit what is stepped, step nothing more, tell the last statistics; True when done."""
         self.settle(group)
         if not self.drained:
             self.submit(group, eager=True)
-        elif self.stats_due and group is not None:
+        elif last_words and self.stats_due and group is not None:
             self.tell(group, self.clock.monotonic())
         else:
             return True

@@ -10,14 +10,18 @@ from typing import Any
 
 import structlog
 
+from stream_app.errors import Halted
 from stream_app.learner.outside import Outside
 from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
 from stream_app.ports import Polled
+from topics.envelope import RANK_NAMES
 
 POLL_RECORDS = 4_000
 IDLE_POLL_S = 0.02
 COLLECT_EVERY_TURNS = 64
+COLLECT_ALL_EVERY_S = 30.0
+LAST_WORDS_S = 0.5  # for the statistics that tell of the last snapshot
 HUNG_EXIT_CODE = 70  # the supervisor restarts after any code that is neither 0 nor a refusal
 log = structlog.get_logger()
 
@@ -39,6 +43,8 @@ class Learner:
         self.idle_since_s: float | None = None
         self.joined = False
         self.group: bytes | None = None
+        self.collect_at_s = 0.0
+        self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
 
     def run(self) -> None:
         """Until stopped, or idle for as long as asked.
@@ -61,10 +67,23 @@ class Learner:
             busy = bool(polled.records)
             for shard in list(self.shards.values()):
                 busy |= shard.turn(polled.group)
-            if turn % COLLECT_EVERY_TURNS == 0:
-                gc.collect(1)
+            self.tidy(turn)
             self.watch()
         self.leave()
+
+    def tidy(self, turn: int) -> None:
+        """Collect garbage between turns: the young often, all of it after a snapshot or a recovery."""
+        saved = [
+            (shard.number, shard.live.saver.at_s) for shard in self.shards.values() if shard.live is not None
+        ]
+        now_s = self.outside.clock.monotonic()
+        if saved != self.saved and now_s >= self.collect_at_s:
+            self.saved, self.collect_at_s = saved, now_s + COLLECT_ALL_EVERY_S
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()  # a large state is not walked again until the next snapshot
+        elif turn % COLLECT_EVERY_TURNS == 0:
+            gc.collect(1)
 
     @property
     def hungry(self) -> bool:
@@ -80,6 +99,14 @@ class Learner:
         for (number, rank), position in polled.ends.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
                 shard.live.merge.end(rank, position)
+        for (number, rank), why in polled.cut.items():
+            if (shard := self.shards.get(number)) is not None and shard.live is not None:
+                shard.halt(
+                    Halted(
+                        f"shard {number}: its {RANK_NAMES[rank]} were deleted before they were read ({why})",
+                        "Restore the topic from a backup and raise its retention, or take another name=",
+                    )
+                )
 
     def assigned(self, numbers: list[int]) -> None:
         """The group gave us shards."""
@@ -116,16 +143,18 @@ class Learner:
             self.idle_since_s = None
 
     def leave(self) -> None:
-        """Commit what is stepped, tell the last statistics, snapshot what is cheap, leave the group."""
+        """Commit what is stepped, snapshot what is cheap, tell the last statistics, leave the group."""
         clock = self.outside.clock
         deadline_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S
-        unfinished = list(self.shards.values())
-        while unfinished and clock.monotonic() < deadline_s:
-            unfinished = [shard for shard in unfinished if not shard.finish(self.group)]
-            self.stopping.wait(0.001)
-        for shard in self.shards.values():
-            if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
-                shard.live.saver.save(shard.live.machine)
+        for last_words in (False, True):
+            unfinished = list(self.shards.values())
+            while unfinished and clock.monotonic() < deadline_s:
+                unfinished = [s for s in unfinished if not s.finish(self.group, last_words=last_words)]
+                self.stopping.wait(0.001)
+            for shard in self.shards.values():
+                if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
+                    shard.live.save()
+            deadline_s = max(deadline_s, clock.monotonic() + LAST_WORDS_S)
         for shard in self.shards.values():
             shard.drop()
         self.shards.clear()

@@ -96,12 +96,12 @@ class Shard:
         )
         return True
 
-    def finish(self, group: bytes | None) -> bool:
-        """Bring a live shard to rest; True once nothing is left to commit."""
+    def finish(self, group: bytes | None, *, last_words: bool) -> bool:
+        """Bring a live shard to rest; True once nothing is left to commit, or to tell."""
         if self.live is None:
             return True
         try:
-            return self.live.finish(group)
+            return self.live.finish(group, last_words=last_words)
         except Exception as error:
             self.fail(error)
         return True

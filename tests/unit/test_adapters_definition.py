@@ -92,7 +92,7 @@ def define(**changed: Any) -> Application:
         ({"limits": Limits(max_pending=5)}, "rest"),
         ({"types": {"x": "number"}}, "rest"),
         ({"class_weights": {True: 2.0}}, "rest"),
-        ({"drift": ()}, "rest"),
+        ({"drift": ()}, "drift"),
         ({"ttl": "1d"}, "rest"),
     ],
 )
