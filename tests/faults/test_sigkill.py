@@ -39,12 +39,14 @@ def kill(learner: Learner, dice: random.Random) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("kind", "rate", "static"), [("numeric", 150.0, True), ("strings", 75.0, False)], ids=["numeric", "strings"]
+    ("kind", "rate", "static"),
+    [("numeric", 150.0, True), ("strings", 75.0, False)],
+    ids=["numeric", "strings"],
 )
 def test_no_kill_costs_or_doubles_a_prediction_or_a_label(
     services: Endpoints, tmp_path: Path, kind: str, rate: float, static: bool
 ) -> None:
-    """Kills at any instant: one prediction an event, one learning a label, equal to bare River's to the bit."""
+    """Kills at any instant: one prediction an event, one learning a label, equal to River's to the bit."""
     sys.stderr.write(f"FAULTS_SEED={SEED}\n")
     dice = random.Random(f"{SEED} {kind}")
     with running(services, tmp_path, kind) as run:
@@ -62,7 +64,7 @@ def test_no_kill_costs_or_doubles_a_prediction_or_a_label(
 
 
 def assault(run: Run, traffic: Traffic, dice: random.Random, static: bool) -> int:
-    """Kill two learners in turn while the stream runs; how many kills hit one at work on a stream not over."""
+    """Kill two learners in turn while the stream runs; how many kills hit one at work on open events."""
     names = ("a", "b")
     learners = [run.learner(*(["--instance-id", name] if static else [])) for name in names]
     for learner in learners:

@@ -55,8 +55,12 @@ class Changing:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "stream_app", *arguments],
-            env={**os.environ, **self.call.environment}, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+            env={**os.environ, **self.call.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
 
     def learn(self) -> subprocess.CompletedProcess[str]:
         return self.run("learn", self.target, "--exit-when-idle", "0.3", "--no-supervise", "--no-admission")
