@@ -1,0 +1,71 @@
+"""What is written for people fits the tree and the code.
+
+After a change of a command, write its reference anew: `python -m stream_app.cli.reference > docs/cli.md`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from stream_app.cli.reference import HEAD, pages
+from topics.reasons import REASONS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings make, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def raised() -> set[str]:
+    """Every alert type in the code: the third argument of `….alert(…)`, and `"type"` of a record by hand."""
+    found = set()
+    for path in (ROOT / "stream_app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("core.alert"):
+                found.add(ast.literal_eval(node.args[2]))
+            elif isinstance(node, ast.Dict):
+                keys = {
+                    ast.unparse(key): value for key, value in zip(node.keys, node.values, strict=True) if key
+                }
+                if "'alert_id'" in keys and "'type'" in keys:
+                    found.add(ast.literal_eval(keys["'type'"]))
+    return found
+
+
+def test_the_reference_of_commands_is_what_the_commands_say() -> None:
+    """docs/cli.md is generated; a changed command changes it."""
+    assert (ROOT / "docs" / "cli.md").read_text() == "\n".join((HEAD, *pages()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_relative_links_point_at_something(page: Path) -> None:
+    """Each link into the tree names a file that is there, and a heading of it."""
+    broken = []
+    for target, anchor in LINK.findall(page.read_text()):
+        file = page.parent / target if target else page
+        if "://" in target:
+            continue
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(f"{target}#{anchor}")
+    assert broken == []
+
+
+def test_every_alert_has_a_section_in_the_runbook() -> None:
+    """An alert's type is a heading there, so that a message can link to it."""
+    assert raised() >= {"drift", "input-silent"}
+    assert raised() <= anchors(ROOT / "docs" / "runbook.md")
+
+
+def test_the_runbook_names_every_reason_of_dead_letters() -> None:
+    """Nobody has to look for one in the code."""
+    text = (ROOT / "docs" / "runbook.md").read_text()
+    assert [reason for reason in REASONS if f"`{reason}`" not in text] == []
