@@ -81,8 +81,8 @@ def accept_features(state: ShardState, features: dict[str, Any]) -> None:
         if type(value) is str:
             seen = state.categories.get(name)
             if seen is None:
-                seen = state.categories[name] = set()
-            seen.add(value)
+                seen = state.categories[name] = {}
+            seen[value] = None
 
 
 def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | None:

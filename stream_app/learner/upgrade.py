@@ -157,11 +157,13 @@ def carry(
 def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool) -> None:
     """Everything but the slots, under the new definition's bounds."""
     for name in (
-        "log_time_ms", "paused", "counters", "dead_by_reason", "next_version", "categories", "class_counts",
-        "target_sum", "last_label", "baseline", "gap_served", "gap_again", "sample_rows", "misplaced",
+        "log_time_ms", "paused", "counters", "dead_by_reason", "next_version", "class_counts", "target_sum",
+        "last_label", "baseline", "gap_served", "gap_again", "sample_rows", "misplaced", "pending_overflowed",
         "commands", "command_order",
     ):  # fmt: skip
         setattr(new, name, getattr(old, name))
+    # A snapshot from before they kept their order holds sets.
+    new.categories = {name: dict.fromkeys(seen) for name, seen in old.categories.items()}
     new.kinds = {**old.kinds, **new.kinds}
     new.classes = {**new.classes, **old.classes}
     for name in ("pending", "parked"):

@@ -78,7 +78,7 @@ class ShardState:
         self.ids = Ids(max(app.dedupe_ms, horizon_ms), app.limits.max_ids)
         self.entities = Entities(app.ttl_ms)
         self.kinds: dict[str, str] = dict(app.types or {})
-        self.categories: dict[str, set[str]] = {}
+        self.categories: dict[str, dict[str, None]] = {}  # by feature, in order of first sight
         self.classes: dict[Any, type] = {}
         if self.classify and app.labels is not None:
             default = () if app.labels.default is None else (app.labels.default,)
