@@ -1,17 +1,43 @@
-"""Detectors by name and parameters, over River's."""
+"""Detectors by name and parameters, over River's; each is fed numbers and answers with a `Verdict`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from river import drift as river_drift
 
-from drift.verdicts import State, Verdict
+from drift.categories import Categories
+from drift.signals import LOSS, NUMERIC, SIGNALS
+from drift.verdicts import STABLE, State, Verdict
 
 RECENT = 0.05  # weight of a new value in the running mean of what the signal is now
+DEAREST_US = 15.0  # per value of a signal, after sampling; a dearer detector slows every event down
+
+
+class Maker(NamedTuple):
+    """How a detector is made; `cost_us` is measured per value, `binary`: it judges errors, 0 or 1."""
+
+    make: Callable[..., Any]
+    cost_us: float
+    binary: bool = False
+
+
+MAKERS: dict[str, Maker] = {
+    "adwin": Maker(river_drift.ADWIN, 0.2),
+    "page_hinkley": Maker(river_drift.PageHinkley, 0.6),
+    "kswin": Maker(river_drift.KSWIN, 370.0),
+    "ddm": Maker(river_drift.binary.DDM, 0.7, binary=True),
+    "eddm": Maker(river_drift.binary.EDDM, 0.9, binary=True),
+    "hddm_a": Maker(river_drift.binary.HDDMA, 2.6, binary=True),
+    "hddm_w": Maker(river_drift.binary.HDDMW, 7.0, binary=True),
+    "fhddm": Maker(river_drift.binary.FHDDM, 1.4, binary=True),
+    "psi": Maker(Categories, 0.4),
+}
+SEEDED = {"kswin"}  # it samples its window: without a seed a replay would differ
+CATEGORICAL = {"psi"}
 
 
 class Detector:
@@ -19,61 +45,92 @@ class Detector:
     ever.
     """
 
-    def __init__(self, name: str, inner: Any) -> None:
+    __slots__ = ("every", "inner", "mean", "n", "name", "recent", "seen", "warned")
+
+    def __init__(self, name: str, inner: Any, every: int = 1) -> None:
         self.name = name
         self.inner = inner
+        self.every = every
+        self.seen = 0
         self.n = 0
         self.mean = 0.0
         self.recent = 0.0
+        self.warned = False
 
-    def update(self, value: float) -> Verdict | None:
-        """Feed one value; a `Verdict` when the detector sees drift, else None. The statistics start anew
-        after one.
-        """
+    def update(self, value: float) -> Verdict:
+        """Feed one value. The statistics start anew after a drift; a warning is told when it begins."""
+        self.seen += 1
+        if self.every > 1 and self.seen % self.every:
+            return STABLE
         if not isfinite(value):
-            return None
+            return STABLE
         self.n += 1
         self.mean += (value - self.mean) / self.n
         self.recent += RECENT * (value - self.recent) if self.n > 1 else value
-        self.inner.update(value)
-        if not self.inner.drift_detected:
-            return None
-        verdict = Verdict(State.DRIFT, self.mean, self.recent)
-        self.n, self.mean = 0, 0.0
-        return verdict
-
-
-MAKERS: dict[str, Callable[..., Any]] = {
-    "adwin": river_drift.ADWIN,  # 0.2 µs a value
-    "page_hinkley": river_drift.PageHinkley,  # 0.6 µs a value
-}
+        inner = self.inner
+        inner.update(value)
+        if inner.drift_detected:
+            verdict = Verdict(State.DRIFT, self.mean, self.recent)
+            self.n, self.mean, self.warned = 0, 0.0, False
+            return verdict
+        if not getattr(inner, "warning_detected", False):
+            self.warned = False
+            return STABLE
+        if self.warned:
+            return STABLE
+        self.warned = True
+        return Verdict(State.WARNING, self.mean, self.recent)
 
 
 @dataclass(frozen=True)
 class Detect:
-    """A detector to run: `Detect("adwin", delta=0.002)`.
+    """A detector to run on a signal: `Detect("adwin", delta=0.002)`, `Detect("psi", "features")`.
+
+    Signals are listed in drift/signals.py. `every` feeds one value in so many: by default each one, and for
+    KSWIN one in 32.
 
     Raises:
-        ValueError: unknown name, signal or parameter; mend the definition.
+        ValueError: unknown name, signal or parameter, or dearer than 15 µs a value; mend the definition.
     """
 
     name: str
     signal: str
+    every: int
     params: tuple[tuple[str, Any], ...]
 
-    def __init__(self, name: str, signal: str = "loss", **params: Any) -> None:
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "signal", signal)
-        object.__setattr__(self, "params", tuple(sorted(params.items())))
+    def __init__(self, name: str, signal: str = LOSS, every: int | None = None, **params: Any) -> None:
         if name not in MAKERS:
             raise ValueError(f"unknown detector {name!r}; known are {', '.join(MAKERS)}")
-        if signal != "loss":
-            raise ValueError(f"unknown signal {signal!r}; known is loss")
+        if signal not in SIGNALS:
+            raise ValueError(f"unknown signal {signal!r}; known are {', '.join(SIGNALS)}")
+        maker = MAKERS[name]
+        if maker.binary and signal != LOSS:
+            raise ValueError(f"{name} judges errors (0 or 1); use it on signal {LOSS!r}, adwin on {signal!r}")
+        if name in CATEGORICAL and signal in NUMERIC:
+            raise ValueError(f"{name} compares categories and {signal!r} is a number; use adwin")
+        if name in SEEDED:
+            params.setdefault("seed", 42)
+        sampled = every if every is not None else -(-int(maker.cost_us) // int(DEAREST_US)) or 1
+        if type(sampled) is not int or sampled < 1:
+            raise ValueError(f"every={every!r}: give 1 or more, the number of values of which one is fed")
+        if maker.cost_us / sampled > DEAREST_US:
+            least = -(-int(maker.cost_us) // int(DEAREST_US))
+            raise ValueError(f"{name} costs {maker.cost_us:.0f} µs a value; feed it every={least} or fewer")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "signal", signal)
+        object.__setattr__(self, "every", sampled)
+        object.__setattr__(self, "params", tuple(sorted(params.items())))
         try:
             self.build()
         except TypeError as error:
             raise ValueError(f"detector {name!r}: {error}") from error
 
-    def build(self) -> Detector:
-        """A fresh detector."""
-        return Detector(self.name, MAKERS[self.name](**dict(self.params)))
+    @property
+    def binary(self) -> bool:
+        """Whether it judges errors, 0 or 1, and so fits tasks with classes only."""
+        return MAKERS[self.name].binary
+
+    def build(self) -> Any:
+        """A fresh detector: of numbers, or of categories."""
+        inner = MAKERS[self.name].make(**dict(self.params))
+        return inner if self.name in CATEGORICAL else Detector(self.name, inner, self.every)

@@ -15,8 +15,16 @@ class State(Enum):
 
 
 class Verdict(NamedTuple):
-    """A change of mind; `before` and `after` estimate the signal's mean on both sides of the change."""
+    """One detector's judgement of one value.
+
+    `before` and `after` estimate the signal's mean on both sides of a change. For categories they are the
+    shares of the class that moved most, and `what` names it.
+    """
 
     state: State
     before: float
     after: float
+    what: str = ""
+
+
+STABLE = Verdict(State.STABLE, 0.0, 0.0)

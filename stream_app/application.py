@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drift.detectors import Detect
+from drift.losses import LOSSES
+from drift.policy import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature
@@ -22,7 +24,9 @@ MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
 LARGEST_TARGET = 1e12  # as of a target that is sent
 
-__all__ = ["Application", "Detect", "Feature", "Labels", "Limits", "Snapshots", "parse_duration"]
+__all__ = [
+    "Application", "Detect", "Feature", "Labels", "Limits", "Snapshots", "SwapPolicy", "parse_duration",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,8 @@ class Application:
 
     `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest
     class as River does, else True where p(True) > threshold. `types` declares feature types that would be
-    learned otherwise.
+    learned otherwise. `drift` None watches what `watched` names; `loss` is what swaps judge: zero_one (the
+    default for classes), log, brier, or absolute (for regression).
 
     Raises:
         UsageError: the definition contradicts itself; the remedy names the fix.
@@ -120,7 +125,9 @@ class Application:
     features: Sequence[Feature] = ()
     dedupe: str = "1h"
     class_weights: Mapping[Any, float] | None = None
-    drift: Sequence[Detect] = (Detect("adwin"),)
+    drift: Sequence[Detect] | None = None
+    swap: SwapPolicy = field(default_factory=SwapPolicy)
+    loss: str | None = None
     types: Mapping[str, str] | None = None
     limits: Limits = field(default_factory=Limits)
     snapshot: Snapshots = field(default_factory=Snapshots)
@@ -154,6 +161,10 @@ class Application:
             object.__setattr__(self, "labels", two_classes(self.labels))
         if self.labels is not None:
             check_labels(self.task, self.labels)
+        object.__setattr__(self, "drift", watched(self.task) if self.drift is None else tuple(self.drift))
+        if self.loss is None:
+            object.__setattr__(self, "loss", "absolute" if self.task == "regression" else "zero_one")
+        check_drift(self.task, self.drift or (), self.loss)
         self.check_parts()
 
     def check_parts(self) -> None:
@@ -190,6 +201,32 @@ class Application:
     @property
     def ttl_ms(self) -> int:
         return parse_duration(self.ttl)
+
+
+def watched(task: str) -> tuple[Detect, ...]:
+    """The detectors of a definition that names none: what costs little and seldom cries wolf."""
+    inputs = (Detect("adwin", "features", delta=1e-5), Detect("psi", "features"))
+    if task == "anomaly":
+        return (*inputs, Detect("adwin", "prediction", delta=1e-5))
+    both = (*inputs, Detect("adwin", "label_delay", every=8, delta=1e-5))
+    if task == "regression":
+        return (Detect("adwin"), *both, Detect("adwin", "prediction", delta=1e-5))
+    return (Detect("adwin"), Detect("ddm"), *both, Detect("psi", "prediction"), Detect("psi", "labels"))
+
+
+def check_drift(task: str, detects: Sequence[Detect], loss: str | None) -> None:
+    """Refuse detectors and a loss that do not fit the task."""
+    if loss not in LOSSES or (loss == "absolute") != (task == "regression"):
+        fit = "absolute" if task == "regression" else "zero_one, log or brier"
+        raise UsageError(f"loss={loss!r} does not fit task {task}", f"Use {fit}")
+    for detect in detects:
+        if detect.binary and task not in ("binary", "multiclass"):
+            raise UsageError(f"{detect.name} judges errors of classes", f"Use adwin for task {task}")
+        if task == "anomaly" and detect.signal not in ("features", "prediction"):
+            raise UsageError(f"task anomaly has no signal {detect.signal!r}", "Use features or prediction")
+    pairs = [(detect.name, detect.signal) for detect in detects]
+    if len(set(pairs)) < len(pairs):
+        raise UsageError(f"drift={pairs} repeats a detector of a signal", "Drop one of each pair")
 
 
 def check_labels(task: str, labels: Labels) -> None:

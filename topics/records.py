@@ -15,7 +15,8 @@ Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID_BYTES, description=
 Version = Annotated[Literal[1], Meta(description="version of this contract")]
 ByClass = Annotated[dict[str, float], Meta(description="by the class's JSON text")]
 FeatureValue = Annotated[Any, Meta(extra_json_schema={"type": ["number", "string", "boolean"]})]
-COMMANDS = ("pause", "resume", "forget")  # what a shard carries out; others are refused by name
+# What a shard carries out; others are refused by name.
+COMMANDS = ("pause", "resume", "forget", "promote", "rollback", "drop")
 
 
 class Event(msgspec.Struct, gc=False):
@@ -79,7 +80,10 @@ class Prediction(msgspec.Struct):
 
 
 class Alert(msgspec.Struct):
-    """Something that a person should know; `alert_id` is deterministic, so a replay never alerts twice."""
+    """Something that a person should know; `alert_id` is deterministic, so a replay never alerts twice.
+
+    `runbook` is where to read what to do.
+    """
 
     alert_id: str
     type: str
@@ -88,6 +92,7 @@ class Alert(msgspec.Struct):
     time_ms: int
     message: str
     evidence: dict[str, Any]
+    runbook: str = ""
     v: Version = 1
 
 
@@ -102,7 +107,11 @@ class CommandOutcome(msgspec.Struct):
 class ModelReceipt(msgspec.Struct):
     """`<app>.models` under `<shard>/<version>`, and the newest serving one under `<shard>/champion`.
 
-    `trained_through` holds the input offsets up to which it learned, `scores` all rivals' on the same rows.
+    `status`: serving, challenger, candidate, retired. `kind`: declared by the definition, or a candidate that
+    began fresh or warm. `trained_through` names the newest record that it knew, `scores` holds all rivals'
+    rolling scores at that moment. `evidence` of a swap: the alarm that began the hunt (detector, signal,
+    features that moved most) and the test (e_value, threshold, pairs, both mean losses on the same rows).
+    `fingerprint` holds the epoch and batch of the journal that made it.
     """
 
     shard: int
@@ -112,6 +121,10 @@ class ModelReceipt(msgspec.Struct):
     why: str
     trained_through: dict[str, int] | None
     scores: dict[str, Any]
+    kind: str = "declared"
+    status: str = "challenger"
+    time_ms: int = 0
+    evidence: dict[str, Any] | None = None
     fingerprint: dict[str, Any] | None = None
     snapshot: str | None = None
     v: Version = 1

@@ -17,6 +17,8 @@ from stream_app.models.digest import structural_digest
 from stream_app.models.seeds import seed_for
 
 PINNED = "0"
+# Hashed by themselves, since an upgrade looks at each; how often to snapshot decides no answer.
+APART = {"champion", "challengers", "features", "labels", "snapshot", "task", "drift", "swap", "loss"}
 
 
 def pin_hash_seed() -> None:
@@ -80,14 +82,13 @@ def definition_hashes(app: Application) -> dict[str, Any]:
         for name, factory in factories.items()
     }
     rest = {
-        entry.name: getattr(app, entry.name)
-        for entry in dataclasses.fields(app)
-        if entry.name not in ("champion", "challengers", "features", "labels", "snapshot", "task", "drift")
+        entry.name: getattr(app, entry.name) for entry in dataclasses.fields(app) if entry.name not in APART
     }
     return {
         "task": app.task,
         "slots": slots,
-        "drift": structural_digest([plain(detect) for detect in app.drift]),
+        "drift": structural_digest([plain(detect) for detect in app.drift or ()]),
+        "swap": structural_digest([dataclasses.astuple(app.swap), app.loss]),
         "features": structural_digest([dataclasses.astuple(feature) for feature in app.features]),
         "labels": structural_digest(dataclasses.astuple(app.labels) if app.labels else None),
         "rest": structural_digest({name: plain(value) for name, value in rest.items()}),

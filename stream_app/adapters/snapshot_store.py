@@ -66,7 +66,12 @@ NAMES = {
     "numpy.random._pcg64": {"PCG64", "PCG64DXSM"},
     "numpy.random._philox": {"Philox"},
     "numpy.random._sfc64": {"SFC64"},
-    "drift.detectors": {"Detector"},
+    "drift.categories": {"Categories"},
+    "drift.detectors": {"Detect", "Detector"},
+    "drift.losses": {"Loss"},
+    "drift.monitors": {"Monitors", "Movement"},
+    "drift.policy": {"Phase", "Policy", "SwapPolicy"},
+    "drift.sequential": {"Comparison", "Gambler"},
     "topics.envelope": {"Record"},
 }  # fmt: skip
 METHODS_OF = {"random.Random", "builtins.str"}  # beside those of classes that may be loaded whole

@@ -4,56 +4,132 @@ calls.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from stream_app.application import Application
-from stream_app.flow.outputs import AlertRaised, ModelBorn, Output
-from stream_app.models.calls import Calls, bind
-from stream_app.state.shard import ShardState, Slot
+from stream_app.flow.outputs import AlertRaised, Output, ReceiptWritten
+from stream_app.models.calls import Calls, ModelFault, bind
+from stream_app.state.shard import DECLARED, ShardState, Slot
 from stream_app.state.windows import Windows
+
+RoundTrip = Callable[[Any], Any]
+
+
+def as_it_is(model: Any) -> Any:
+    """A round trip for cores that no snapshot is taken of."""
+    return model
 
 
 class Core:
-    """Definition and state of one shard, joined; rebuilt from both after every restore."""
+    """Definition and state of one shard, joined; rebuilt from both after every restore.
 
-    def __init__(self, app: Application, state: ShardState) -> None:
+    `round_trip` stores a model and loads it as recovery would: what no snapshot can hold may not serve.
+    """
+
+    def __init__(self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is) -> None:
         self.app = app
         self.state = state
+        self.round_trip = round_trip
         self.windows = Windows(app.features)
         self.has_features = bool(app.features)
         self.horizon_ms = app.labels.horizon_ms if app.labels else 0
         self.rebind()
 
     def rebind(self) -> None:
-        """Bind the calls of every living slot; needed whenever a slot is added, dropped or fails."""
+        """Bind the calls of every living slot; needed whenever a slot is added, dropped or fails.
+
+        `calls` learn; `serving_calls` predict events: candidates have nothing to serve.
+        """
         living = [slot for slot in self.state.slots if slot.failed is None]
-        self.calls: list[tuple[Slot, Calls]] = [
-            (slot, bind(slot.model, self.app.task, self.app.threshold)) for slot in living
-        ]
+        self.calls: list[tuple[Slot, Calls]] = [(slot, self.bind(slot)) for slot in living]
         # The champion predicts first: when it fails, the event is refused before anything else has run.
         self.calls.sort(key=lambda pair: pair[0].name != self.state.serving)
+        self.serving_calls = [
+            (slot, calls)
+            for slot, calls in self.calls
+            if slot.kind == DECLARED or slot.name == self.state.serving
+        ]
+        self.races_standing = len(self.serving_calls) > 1 and self.app.swap.policy == "evidence"
+
+    def bind(self, slot: Slot) -> Calls:
+        """One slot's calls."""
+        return bind(slot.model, self.app.task, self.app.threshold)
+
+    def gate(self, slot: Slot) -> str | None:
+        """Why a slot may not serve, or None: it must answer, and answer the same after a snapshot."""
+        if slot.failed is not None:
+            return slot.failed
+        try:
+            twin = bind(self.round_trip(slot.model), self.app.task, self.app.threshold)
+            for row in self.state.sample_rows:
+                if self.bind(slot).predict(row) != twin.predict(row):
+                    return "it answers differently after a snapshot"
+        except ModelFault as fault:
+            return str(fault)
+        except Exception as error:  # noqa: BLE001  # a stored model may raise anything; then it does not serve
+            return f"a snapshot cannot hold it ({type(error).__name__}: {error})"
+        return None
 
     def alert(
-        self, out: list[Output], offset: int, kind: str, severity: str, message: str, **evidence: object
-    ) -> None:
-        """Raise an alert whose id derives from what caused it."""
+        self, out: list[Output], offset: int, kind: str, severity: str, message: str, *, about: str = "",
+        **evidence: object,
+    ) -> None:  # fmt: skip
+        """Raise an alert whose id derives from what caused it, unless it was told a short while ago.
+
+        `about` tells apart what is otherwise of the same kind.
+        """
         state = self.state
+        subject = f"{kind} {about}"
+        now = state.counters.events + state.counters.labels
+        if kind not in NEVER_HELD_BACK:
+            if state.vigil.held_back(subject, now):
+                return
+            held = state.vigil.told(subject, now)
+            if held:
+                evidence["held_back"] = held
         state.counters.alerts += 1
         alert_id = f"{self.app.name}/{state.shard}/{kind}/{offset}/{state.counters.alerts}"
         out.append(AlertRaised(alert_id, kind, severity, state.log_time_ms, message, dict(evidence)))
 
     def fail_slot(self, out: list[Output], slot: Slot, offset: int, fault: Exception) -> None:
-        """Take a challenger whose model raised out of the race; its fault is told once."""
+        """Take a challenger whose model raised out of the race; its fault is told once. A candidate goes."""
         slot.failed = str(fault)
+        self.state.policy.leave(slot.version)
+        if slot.kind != DECLARED:
+            self.state.slots.remove(slot)
+            out.append(
+                ReceiptWritten(
+                    slot.name, slot.version, False, f"failed: {fault}", kind=slot.kind, parent=slot.parent,
+                    status="retired",
+                )
+            )  # fmt: skip
         self.rebind()
         self.alert(
-            out, offset, "challenger-failed", "warning", f"challenger {slot.name}: {fault}", slot=slot.name
+            out,
+            offset,
+            "challenger-failed",
+            "warning",
+            f"challenger {slot.name}: {fault}",
+            slot=slot.name,
+            about=slot.name,
         )
+
+
+NEVER_HELD_BACK = {"swap", "rollback"}
 
 
 def births(core: Core, out: list[Output]) -> None:
     """Tell the receipts of models that came to be since the last batch."""
     state = core.state
     out.extend(
-        ModelBorn(slot.name, slot.version, slot.name == state.serving, state.untold[slot.version])
+        ReceiptWritten(
+            slot.name,
+            slot.version,
+            slot.name == state.serving,
+            state.untold[slot.version],
+            status="serving" if slot.name == state.serving else "challenger",
+        )
         for slot in state.slots
         if slot.version in state.untold
     )

@@ -1,26 +1,132 @@
-"""Stage: the champion's served loss goes to the declared detectors; an alarm is a hypothesis, told as an
-alert.
-"""
+"""Stage: signals go to their detectors; an alarm is a hypothesis, told as an alert with what it saw."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from drift.monitors import Alarm
+from drift.policy import Opened
+from drift.signals import LOSS
 from drift.verdicts import State as DriftState
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
+from stream_app.state.pending import PendingRow
+from stream_app.state.shard import Slot
 from topics.envelope import Record
 
+LOOK_EVERY = 100  # events between two looks at labels that do not come
+DROUGHT_DELAYS = 5.0  # usual label delays without a label, beside `DROUGHT_MS`
+DROUGHT_MS = 60_000
+POISON_BLOCK = 1_000  # records
+POISON_SHARE = 0.05
+SMOOTH = 0.01  # weight of a new label's delay in the running mean
 
-def on_loss(core: Core, record: Record, loss: float, out: list[Output]) -> None:
-    """Feed one loss (0/1, or the absolute error) to each detector and alert where one says drift."""
-    for detector in core.state.detectors:
-        verdict = detector.update(loss)
-        if verdict is not None and verdict.state is DriftState.DRIFT:
-            core.state.counters.drifts += 1
-            before, after = verdict.before, verdict.after
-            change = f"{before:.3f} before, {after:.3f} now"
-            text = f"{detector.name} sees drift in the champion's served loss: {change}"
+
+def on_event(
+    core: Core, record: Record, row: dict[str, Any], served: dict[int, Any], out: list[Output]
+) -> None:
+    """An event was predicted: watch its features and the answer, and whether labels still come."""
+    state = core.state
+    answer = served.get(state.champion_version)
+    prediction, positive = None, None
+    if answer is not None and answer[0] is not None:
+        prediction, probabilities = answer
+        if probabilities is not None and type(prediction) is bool:
+            positive = probabilities.get(True, 0.0)
+        elif state.classify and type(prediction) is int:
+            prediction = str(prediction)  # a class, not a number
+    for alarm in state.monitors.on_event(row, prediction, positive):
+        tell(core, record, alarm, out)
+    if state.counters.events % LOOK_EVERY == 0:
+        look(core, record, out)
+
+
+def look(core: Core, record: Record, out: list[Output]) -> None:
+    """Label drought in log time, and the share of records that were refused."""
+    state, counters = core.state, core.state.counters
+    vigil, now = state.vigil, state.log_time_ms
+    if core.horizon_ms and state.pending.items:
+        since = max(vigil.last_label_ms, next(iter(state.pending.items.values())).time_ms)
+        usual = DROUGHT_DELAYS * vigil.delay_ms + DROUGHT_MS if vigil.last_label_ms else core.horizon_ms / 2
+        if now - since > min(usual, core.horizon_ms):
+            text = f"no label for {(now - since) / 1000:.0f} s of log time; {len(state.pending)} rows wait"
             core.alert(
-                out, record.offset, "drift", "warning", text,
-                detector=detector.name, signal="loss", before=before, after=after,
-                labels_learned=core.state.counters.labels_learned,
+                out, record.offset, "label-drought", "critical", text, silent_ms=now - since,
+                usual_delay_ms=round(vigil.delay_ms), pending=len(state.pending),
             )  # fmt: skip
+    seen = counters.events + counters.labels
+    dead = counters.dead_events + counters.dead_labels
+    if seen - vigil.seen >= POISON_BLOCK:
+        share = (dead - vigil.dead) / (seen - vigil.seen)
+        vigil.seen, vigil.dead = seen, dead
+        if share > POISON_SHARE:
+            text = f"{share:.0%} of the newest records were refused; see the dead letters"
+            core.alert(
+                out, record.offset, "poison-rate", "warning", text, share=share,
+                reasons=dict(state.dead_by_reason),
+            )  # fmt: skip
+
+
+def on_label(
+    core: Core, record: Record, row: PendingRow, label: Any, losses: list[tuple[Slot, float]],
+    raced: float | None, out: list[Output],
+) -> Opened | None:  # fmt: skip
+    """A label met its row: watch losses, labels and their delay; what a hunt is to start, if one opens.
+
+    `raced` is the champion's loss on the row at label time, while a race is open: it stands in for the served
+    one as long as labels come for rows that the champion before has served.
+    """
+    state = core.state
+    monitors, vigil = state.monitors, state.vigil
+    delay_ms = state.log_time_ms - row.time_ms
+    vigil.last_label_ms = state.log_time_ms
+    vigil.delay_ms += SMOOTH * (delay_ms - vigil.delay_ms)
+    named = str(label) if state.classify and type(label) is int else label
+    alarms = monitors.on_label(named, delay_ms)
+    heard = False
+    for slot, loss in losses:
+        heard |= slot.name == state.serving
+        if slot.version != state.policy.previous:
+            monitors.on_loss(slot.name, loss, alarms)
+    if not heard and raced is not None:
+        monitors.on_loss(state.serving, raced, alarms)
+    opened: Opened | None = None
+    for alarm in alarms:
+        if alarm.signal == LOSS and alarm.verdict.after <= alarm.verdict.before:
+            continue  # it loses less than before: nothing to mend
+        tell(core, record, alarm, out)
+        if alarm.signal == LOSS and alarm.name == state.serving and not state.paused:
+            found = state.policy.alarm(alarm.verdict.state is DriftState.DRIFT)
+            if found is not None:
+                opened = found
+                state.cause = cause(core, record, alarm)
+    return opened
+
+
+def cause(core: Core, record: Record, alarm: Alarm) -> dict[str, Any]:
+    """What the receipt of a swap will say about the alarm that began the hunt."""
+    return {
+        "detector": alarm.detector, "signal": alarm.signal, "before": alarm.verdict.before,
+        "after": alarm.verdict.after, "alarm_offset": record.offset,
+        "features": core.state.monitors.ranking(),
+    }  # fmt: skip
+
+
+def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
+    """Alert of a drift; a warning is only counted: it starts candidates at most."""
+    if alarm.verdict.state is not DriftState.DRIFT:
+        return
+    state = core.state
+    state.counters.drifts += 1
+    verdict = alarm.verdict
+    of = f" of {alarm.name}" if alarm.name else ""
+    moved = f" ({verdict.what})" if verdict.what else ""
+    text = f"{alarm.detector} sees drift in {alarm.signal}{of}{moved}: {verdict.before:.3g} before, "
+    text += f"{verdict.after:.3g} now"
+    mine = alarm.signal == LOSS and alarm.name == state.serving
+    core.alert(
+        out, record.offset, "drift", "warning" if mine else "info", text,
+        about=f"{alarm.signal}/{alarm.name}", detector=alarm.detector, signal=alarm.signal, name=alarm.name,
+        before=verdict.before, after=verdict.after, features=state.monitors.ranking(),
+        labels_learned=state.counters.labels_learned,
+    )  # fmt: skip

@@ -36,6 +36,7 @@ def from_label(
         if core.app.class_weights:
             weight *= core.app.class_weights.get(label, 1.0)
     state.last_label = label
+    state.recent.append((row.row, label, weight))
     for slot, calls in core.calls:
         try:
             calls.learn(row.row, label, weight)

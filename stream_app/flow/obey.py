@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import CommandDone, Output
-from topics.records import Command
+from topics.envelope import Record
+from topics.records import COMMANDS, Command
+
+Orders = Mapping[str, Callable[[Core, Record, Command, list[Output]], tuple[str, str]]]
 
 
-def command(core: Core, command: Command, out: list[Output]) -> list[str]:
-    """Carry out one command and give the entities that the view must drop. A command sent twice acts once."""
+def command(core: Core, record: Record, command: Command, orders: Orders, out: list[Output]) -> list[str]:
+    """Carry out one command and give the entities that the view must drop. A command sent twice acts once.
+
+    `orders` carry out, by name, what concerns models; they give the outcome and why.
+    """
     state = core.state
     if command.command_id in state.commands:
         return []
@@ -26,8 +34,10 @@ def command(core: Core, command: Command, out: list[Output]) -> list[str]:
         why = "features, pending rows and waiting labels are dropped; a model cannot unlearn"
     elif command.command == "forget":
         outcome, why = "refused", "forget needs a key"
+    elif command.command in orders:
+        outcome, why = orders[command.command](core, record, command, out)
     else:
-        outcome, why = "refused", f"unknown command {command.command!r}; known are pause, resume and forget"
+        outcome, why = "refused", f"unknown command {command.command!r}; known are {', '.join(COMMANDS)}"
     state.remember_command(command.command_id, outcome)
     out.append(CommandDone(command.command_id, outcome, why))
     return dropped

@@ -68,17 +68,32 @@ class CommandDone(msgspec.Struct, gc=False):
     why: str
 
 
-class ModelBorn(msgspec.Struct, gc=False):
-    """A slot's model came to be; its receipt and, for the champion, the pointer are written to
-    `<app>.models`.
+class ReceiptWritten(msgspec.Struct, gc=False):
+    """What became of a model: born, serving or retired, and why. A serving one also moves the champion's
+    pointer.
+
+    `status`: serving, challenger, candidate or retired; `kind`: declared, fresh or warm. `scores` are all
+    slots' rolling scores at that moment, `trained_through` the newest record they knew.
     """
 
     slot: str
     version: int
     serving: bool
     why: str
+    kind: str = "declared"
+    parent: int | None = None
+    status: str = "challenger"
+    evidence: dict[str, Any] | None = None
+    trained_through: dict[str, int] | None = None
+    scores: dict[str, Any] = {}
 
 
 Output = (
-    PredictionMade | FeaturesChanged | EntityDropped | DeadLettered | AlertRaised | CommandDone | ModelBorn
+    PredictionMade
+    | FeaturesChanged
+    | EntityDropped
+    | DeadLettered
+    | AlertRaised
+    | CommandDone
+    | ReceiptWritten
 )

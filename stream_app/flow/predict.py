@@ -21,7 +21,7 @@ def every_slot(
     """
     counters = core.state.counters
     served: dict[int, tuple[Any, Any]] = {}
-    for slot, calls in core.calls:
+    for slot, calls in core.serving_calls:
         try:
             answer = calls.predict(row)
         except ModelFault as fault:

@@ -11,14 +11,15 @@ from typing import Any
 from stream_app.flow.core import Core
 from stream_app.models.calls import ModelFault
 from stream_app.state.pending import PendingRow
+from stream_app.state.shard import Slot
 
 SAMPLE = 32
 
 
-def served(core: Core, row: PendingRow, label: Any) -> float | None:
-    """Score every slot's served prediction; gives the champion's loss, None if it had nothing to say."""
+def served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, float]]:
+    """Score every slot's served prediction; gives (slot, loss) of each that had something to say."""
     state = core.state
-    champion_loss = None
+    losses: list[tuple[Slot, float]] = []
     sampled = row.offset % SAMPLE == 0
     for slot, calls in core.calls:
         answer = row.served.get(slot.version)
@@ -28,13 +29,12 @@ def served(core: Core, row: PendingRow, label: Any) -> float | None:
         loss = slot.scores.update(label, prediction, probabilities)
         if sampled and probabilities is not None and type(label) is bool:
             slot.scores.sample.append((label, probabilities.get(True, 0.0)))
-        if slot.name == state.serving:
-            champion_loss = loss
-            if sampled:
-                gap(core, calls, row, label, answer)
+        losses.append((slot, loss))
+        if sampled and slot.name == state.serving:
+            gap(core, calls, row, label, answer)
     if row.baseline is not None:
         state.baseline.update(label, row.baseline, None)
-    return champion_loss
+    return losses
 
 
 def gap(core: Core, calls: Any, row: PendingRow, label: Any, answer: tuple[Any, Any]) -> None:

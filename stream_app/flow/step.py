@@ -1,7 +1,8 @@
 """step(core, record, out): the only place that orders the stages.
 
     event   → validate → dedupe → feature row → predict with every slot → remember as pending
-    label   → join its pending row → score the SERVED predictions → detect → learn from the stored row
+    label   → join its pending row → score the SERVED predictions → race → detect → learn from the stored row
+              → decide: swap, roll back, start or end a hunt
     command → journaled like any record
     time    → each accepted record moves log time; rows past the horizon expire (dropped or labelled)
 
@@ -17,10 +18,11 @@ from zlib import crc32
 
 import msgspec
 
-from stream_app.flow import detect, learn, obey, predict, score, validate
+from stream_app.flow import detect, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, FeaturesChanged, Output
 from stream_app.models.calls import ModelFault
+from stream_app.state.entities import Entity
 from stream_app.state.ids import NO_LABEL
 from stream_app.state.pending import ParkedLabel, PendingRow
 from topics import reasons
@@ -92,16 +94,12 @@ def on_event(core: Core, record: Record, out: list[Output]) -> None:
     except ModelFault as fault_of_model:
         return dead(core, record, Rejected(reasons.MODEL_ERROR, str(fault_of_model)), out, "predict")
     check_placement(core, record, out)
+    detect.on_event(core, record, row, served, out)
     validate.accept_features(state, event.features)
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:
-        if entity is None:
-            entity = [now, record.offset, core.windows.new()]
-            state.entities.add(key, entity)
-        entity[0], entity[1] = now, record.offset
-        core.windows.update(entity[2], now, event.features)
-        out.append(FeaturesChanged(key))
+        remember(core, record, key, entity, event.features, out)
 
     if app.labels is None:
         state.ids.add(event_id, content, NO_LABEL, now)
@@ -118,6 +116,19 @@ def on_event(core: Core, record: Record, out: list[Output]) -> None:
     if early is not None:
         apply_label(core, early.record, event_id, early.key, early.label, early.weight, out)
     return None
+
+
+def remember(
+    core: Core, record: Record, key: str, entity: Entity | None, features: dict[str, Any], out: list[Output]
+) -> None:
+    """The event becomes part of what is known of its entity."""
+    now = core.state.log_time_ms
+    if entity is None:
+        entity = [now, record.offset, core.windows.new()]
+        core.state.entities.add(key, entity)
+    entity[0], entity[1] = now, record.offset
+    core.windows.update(entity[2], now, features)
+    out.append(FeaturesChanged(key))
 
 
 def on_label(core: Core, record: Record, out: list[Output]) -> None:
@@ -187,10 +198,19 @@ def settle(
 
     `expired` tells that the label is the default one, which no record carried.
     """
-    loss = score.served(core, row, label)
-    if loss is not None and core.state.detectors:
-        detect.on_loss(core, record, loss, out)
+    state = core.state
+    losses = score.served(core, row, label)
+    if core.races_standing and not state.paused:
+        swap.stand(core, row, label)
+    racing = state.policy.open and not state.paused
+    raced = swap.compare(core, record, row, label, out) if racing else None
+    opened = detect.on_label(core, record, row, label, losses, raced, out)
     learn.from_label(core, record, row, label, weight, out, expired=expired)
+    if state.paused:
+        return
+    swap.decide(core, record, out)
+    if opened is not None:
+        swap.hunt(core, record, opened, out)
 
 
 def on_command(core: Core, record: Record, out: list[Output]) -> None:
@@ -200,7 +220,7 @@ def on_command(core: Core, record: Record, out: list[Output]) -> None:
     if isinstance(command, Rejected):
         return dead(core, record, command, out)
     advance(core, record, out)
-    out.extend(EntityDropped(key) for key in obey.command(core, command, out))
+    out.extend(EntityDropped(key) for key in obey.command(core, record, command, swap.ORDERS, out))
     return None
 
 

@@ -16,9 +16,9 @@ from stream_app.flow.outputs import (
     DeadLettered,
     EntityDropped,
     FeaturesChanged,
-    ModelBorn,
     Output,
     PredictionMade,
+    ReceiptWritten,
 )
 from stream_app.ports import Send
 from topics.codec import JSON_OPTIONS
@@ -38,6 +38,7 @@ class Emitter:
         self.shard = core.state.shard
         self.input_topics = input_topics
         self.digest = digest
+        self.batch = (0, 0)  # epoch and seq of the batch that is being collected
         self.cases: dict[type, Callable[[Any], None]] = {
             PredictionMade: self.prediction,
             FeaturesChanged: self.features,
@@ -45,7 +46,7 @@ class Emitter:
             DeadLettered: self.dead_letter,
             AlertRaised: self.alert,
             CommandDone: self.command,
-            ModelBorn: self.model,
+            ReceiptWritten: self.model,
         }
         self.begin()
 
@@ -105,7 +106,8 @@ class Emitter:
         self.others.append(Send("dead_letters", record.key, record.value, headers))
 
     def alert(self, raised: AlertRaised) -> None:
-        value = {"v": 1, **msgspec.structs.asdict(raised), "shard": self.shard}
+        runbook = f"docs/runbook.md#{raised.type}"
+        value = {"v": 1, **msgspec.structs.asdict(raised), "shard": self.shard, "runbook": runbook}
         self.write("alerts", raised.alert_id, value)
 
     def command(self, done: CommandDone) -> None:
@@ -116,15 +118,17 @@ class Emitter:
         )
         self.decisions.append({"command": done.command_id, "outcome": done.outcome})
 
-    def model(self, born: ModelBorn) -> None:
+    def model(self, told: ReceiptWritten) -> None:
         receipt = {
-            "v": 1, "shard": self.shard, "slot": born.slot, "version": born.version, "parent": None,
-            "why": born.why, "trained_through": None, "scores": {},
+            "v": 1, "shard": self.shard, "slot": told.slot, "version": told.version, "parent": told.parent,
+            "why": told.why, "trained_through": told.trained_through, "scores": told.scores,
+            "kind": told.kind, "status": told.status, "time_ms": self.core.state.log_time_ms,
+            "evidence": told.evidence, "fingerprint": {"epoch": self.batch[0], "seq": self.batch[1]},
         }  # fmt: skip
-        self.write("models", f"{self.shard}/{born.version}", receipt)
-        if born.serving:
+        self.write("models", f"{self.shard}/{told.version}", receipt)
+        if told.serving:
             self.write("models", f"{self.shard}/champion", receipt)
-        self.decisions.append({"model": born.slot, "version": born.version})
+        self.decisions.append({"model": told.slot, "version": told.version, "status": told.status})
 
     def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
         encoded = orjson.dumps(value, option=JSON_OPTIONS)

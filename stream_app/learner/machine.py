@@ -48,6 +48,7 @@ class Machine:
         self.start = list(self.positions)
         self.counts = [0] * len(RANKS)
         self.order: list[tuple[int, int]] = []
+        self.emitter.batch = (self.epoch, self.seq + 1)
         self.records = 0
 
     @property

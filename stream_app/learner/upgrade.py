@@ -6,28 +6,24 @@ run again, and that opens the epoch after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
-import structlog
 
 from stream_app.application import Application
 from stream_app.errors import Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
+from stream_app.learner.carry import SETTLE, Started, carry
 from stream_app.learner.fingerprint import changes
 from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import confirmed, first_entry
 from stream_app.learner.replay import WAITING
-from stream_app.learner.snapshots import header, parts, reply
-from stream_app.models.calls import bind
+from stream_app.learner.snapshots import header, parts
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
-from stream_app.state.shard import CHAMPION, ShardState, Slot
-
-SETTLE = "Run the definition that it was recorded with once more (`stream-app learn … --exit-when-idle 1`)"
-log = structlog.get_logger()
+from stream_app.state.shard import CHAMPION, ShardState
 
 
 class Plan(msgspec.Struct):
@@ -82,13 +78,6 @@ def prepare(
     return Prepared(plan, ShardState(app, shard), journal.by_rank(newest.positions), newest.digest)
 
 
-class Started(msgspec.Struct):
-    """What came along and what begins anew."""
-
-    carried: list[str] = []
-    fresh: list[str] = []
-
-
 def last_epoch(shard: int, source: ReplaySource, offset: int, epoch: int) -> Generator[bool, None, int]:
     """The newest epoch after a snapshot; batches in between would be lost."""
     for entry in source.journal(offset + 1):
@@ -100,102 +89,6 @@ def last_epoch(shard: int, source: ReplaySource, offset: int, epoch: int) -> Gen
             raise Refused(f"shard {shard} has committed batches after its newest snapshot", SETTLE)
         epoch = record.epoch
     return epoch
-
-
-def carry(
-    app: Application, shard: int, was: Mapping[str, Any], now: Mapping[str, Any], load: Callable[[], Any],
-    started: Started,
-) -> ShardState:  # fmt: skip
-    """The new definition's state with what the old one's still fits."""
-    before, after = was["definition"], now["definition"]
-    if before["task"] != after["task"]:
-        raise Refused(
-            f"the task changed from {before['task']} to {after['task']}", "Another task needs another name="
-        )
-    try:
-        loaded, trial = load(), load()
-    except Exception as error:
-        raise Refused(
-            f"shard {shard}: the snapshot cannot be read ({error})", f"{SETTLE} and libraries"
-        ) from error
-    old: ShardState = loaded["state"]
-    new = ShardState(app, shard)
-    fresh = {slot.name: slot for slot in new.slots}
-    adopt(
-        old,
-        new,
-        same_features=before["features"] == after["features"],
-        same_drift=before["drift"] == after["drift"],
-    )
-    new.slots, new.untold = [], {}
-    for name in (CHAMPION, *app.challengers):
-        slot = next((slot for slot in old.slots if slot.name == name), None)
-        same = slot is not None and before["slots"].get(name) == after["slots"][name]
-        if slot is not None and same and survives(app, name, loaded, trial["state"]):
-            new.slots.append(slot)
-            started.carried.append(name)
-            continue
-        made = fresh[name]
-        made.version = new.next_version
-        new.next_version += 1
-        new.untold[made.version] = (
-            "upgrade: its definition changed" if slot else "upgrade: new in the definition"
-        )
-        new.slots.append(made)
-        started.fresh.append(name)
-    new.serving = old.serving if any(slot.name == old.serving for slot in new.slots) else CHAMPION
-    kept = {
-        "features of entities": before["features"] == after["features"],
-        "detectors": before["drift"] == after["drift"],
-    }
-    for part, same in kept.items():
-        (started.carried if same else started.fresh).append(part)
-    started.carried.append("pending rows and ids")
-    return new
-
-
-def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool) -> None:
-    """Everything but the slots, under the new definition's bounds."""
-    for name in (
-        "log_time_ms", "paused", "counters", "dead_by_reason", "next_version", "class_counts", "target_sum",
-        "last_label", "baseline", "gap_served", "gap_again", "sample_rows", "misplaced", "pending_overflowed",
-        "commands", "command_order",
-    ):  # fmt: skip
-        setattr(new, name, getattr(old, name))
-    # A snapshot from before they kept their order holds sets.
-    new.categories = {name: dict.fromkeys(seen) for name, seen in old.categories.items()}
-    new.kinds = {**old.kinds, **new.kinds}
-    new.classes = {**new.classes, **old.classes}
-    for name in ("pending", "parked"):
-        waiting = getattr(old, name)
-        waiting.limit = getattr(new, name).limit
-        setattr(new, name, waiting)
-    old.ids.width_ms, old.ids.limit = new.ids.width_ms, new.ids.limit
-    new.ids = old.ids
-    if same_features:
-        old.entities.ttl_ms = new.entities.ttl_ms
-        new.entities = old.entities
-    if same_drift:
-        new.detectors = old.detectors
-
-
-def survives(app: Application, name: str, loaded: Mapping[str, Any], trial: ShardState) -> bool:
-    """The model answers as it did when it was saved, and can still learn; `trial` is a copy to try it on."""
-    slot: Slot = next(slot for slot in trial.slots if slot.name == name)
-    if slot.failed is not None or name not in loaded["answers"]:
-        return False
-    try:
-        if reply(app, slot, trial.sample_rows) != loaded["answers"][name]:
-            return False
-        calls = bind(slot.model, app.task, app.threshold)
-        if trial.last_label is not None or app.labels is None:
-            for row in trial.sample_rows:
-                calls.learn(row, trial.last_label, 1.0)
-                calls.predict(row)
-    except Exception as error:
-        log.warning("a model does not survive the upgrade", slot=name, why=str(error))
-        return False
-    return True
 
 
 def open_epoch(

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from drift.losses import Loss
+from drift.monitors import Monitors
+from drift.policy import Policy
 from stream_app.application import Application
 from stream_app.models.build import build
 from stream_app.models.seeds import seed_for
@@ -14,8 +17,10 @@ from stream_app.state.entities import Entities
 from stream_app.state.ids import Ids
 from stream_app.state.pending import ParkedLabel, PendingRow, Waiting
 from stream_app.state.scores import Scores
+from stream_app.state.vigil import Vigil
 
 CHAMPION = "champion"  # the name of the slot that the definition's `champion` fills
+DECLARED = "declared"  # the kind of a slot that the definition names; candidates are fresh or warm
 REMEMBERED_COMMANDS = 1_000
 
 
@@ -34,6 +39,7 @@ class Counters(msgspec.Struct):
     commands: int = 0
     alerts: int = 0
     drifts: int = 0
+    swaps: int = 0
     dead_events: int = 0
     dead_labels: int = 0
     dead_commands: int = 0
@@ -42,12 +48,22 @@ class Counters(msgspec.Struct):
 class Slot:
     """One model, its seed's generation, its scores on its own served predictions, and why it failed, if it
     did.
+
+    `origin` names the factory of the definition that made it, `parent` the version it was to replace.
     """
 
-    __slots__ = ("failed", "generation", "learned", "model", "name", "scores", "version")
+    __slots__ = (
+        "failed", "generation", "kind", "learned", "model", "name", "origin", "parent", "scores", "version",
+    )  # fmt: skip
 
-    def __init__(self, name: str, model: Any, version: int, generation: int, classify: bool) -> None:
+    def __init__(
+        self, name: str, model: Any, version: int, generation: int, classify: bool, origin: str = "",
+        kind: str = DECLARED, parent: int | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
+        self.origin = origin or name
+        self.kind = kind
+        self.parent = parent
         self.model = model
         self.version = version
         self.generation = generation
@@ -72,6 +88,8 @@ class ShardState:
         for name in (CHAMPION, *app.challengers):
             self.add_slot(app, name, generation=0, why="the definition's first model")
         self.serving = CHAMPION
+        self.champion_version = 1
+        self.champion_before: int | None = None
         horizon_ms = app.labels.horizon_ms if app.labels else 0
         self.pending: Waiting[PendingRow] = Waiting(app.limits.max_pending)
         self.parked: Waiting[ParkedLabel] = Waiting(app.limits.max_parked)
@@ -90,7 +108,14 @@ class ShardState:
         self.baseline = Scores(self.classify)
         self.gap_served = Scores(self.classify)
         self.gap_again = Scores(self.classify)
-        self.detectors = [detect.build() for detect in app.drift]
+        self.monitors = Monitors(app.drift or ())
+        self.policy = Policy(app.swap, bool(app.challengers))
+        self.race_loss = Loss(app.loss or "")
+        self.recent: deque[tuple[dict[str, Any], Any, float]] = deque(
+            maxlen=app.swap.warm if app.swap.policy == "evidence" else 0
+        )  # what a warm candidate learns first
+        self.vigil = Vigil()
+        self.cause: dict[str, Any] = {}  # what the newest alarm that opened a hunt was about
         self.sample_rows: deque[dict[str, Any]] = deque(maxlen=4)
         self.misplaced = False
         self.pending_overflowed = False
@@ -98,16 +123,32 @@ class ShardState:
         self.command_order: deque[str] = deque()
 
     def add_slot(self, app: Application, name: str, generation: int, why: str) -> Slot:
-        """A fresh model under a new version; its seed derives from the definition, the slot and the
-        generation.
+        """A slot that the definition names, under a new version; its seed derives from the definition, the
+        slot and the generation.
         """
         factory = app.champion if name == CHAMPION else app.challengers[name]
         model = build(factory, seed_for(app.seed, name, generation))
         slot = Slot(name, model, self.next_version, generation, self.classify)
         self.untold[slot.version] = why
+        return self.keep(slot)
+
+    def add_candidate(self, app: Application, kind: str) -> Slot:
+        """A new model of the champion's factory; its generation is its version."""
+        origin, version = self.champion.origin, self.next_version
+        factory = app.champion if origin == CHAMPION else app.challengers[origin]
+        model = build(factory, seed_for(app.seed, origin, version))
+        name, parent = f"{origin}-{version}", self.champion.version
+        return self.keep(Slot(name, model, version, version, self.classify, origin, kind, parent))
+
+    def keep(self, slot: Slot) -> Slot:
+        """Take a new slot in."""
         self.next_version += 1
         self.slots.append(slot)
         return slot
+
+    def slot_of(self, version: int) -> Slot | None:
+        """The slot of a version, None when it is gone."""
+        return next((slot for slot in self.slots if slot.version == version), None)
 
     @property
     def champion(self) -> Slot:

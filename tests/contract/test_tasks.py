@@ -9,7 +9,7 @@ from river import anomaly, datasets, linear_model, metrics, naive_bayes, preproc
 
 from stream_app import features as f
 from stream_app.application import Labels, Limits
-from stream_app.flow.outputs import ModelBorn
+from stream_app.flow.outputs import ReceiptWritten
 from stream_app.models.seeds import seed_for
 from tests.contract.shard_driver import ShardDriver, application, logistic
 from topics import reasons
@@ -241,7 +241,7 @@ def test_first_models_leave_their_receipts_once() -> None:
     app = application(challengers={"other": bayes})
     shard = ShardDriver(app)
     assert [
-        (born.slot, born.version, born.serving) for born in shard.born if isinstance(born, ModelBorn)
+        (born.slot, born.version, born.serving) for born in shard.born if isinstance(born, ReceiptWritten)
     ] == [
         ("champion", 1, True),
         ("other", 2, False),

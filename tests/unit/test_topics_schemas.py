@@ -22,7 +22,7 @@ from river import linear_model
 import topics
 from stream_app.application import Application
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import AlertRaised, CommandDone, ModelBorn, PredictionMade
+from stream_app.flow.outputs import AlertRaised, CommandDone, PredictionMade, ReceiptWritten
 from stream_app.learner import journal
 from stream_app.learner.machine import Machine
 from stream_app.state.shard import ShardState
@@ -104,7 +104,7 @@ def reads_whole(value: bytes, kind: type[Any]) -> None:
         (PredictionMade("e", "k", 5, None, None, "champion", 1, 0, 9), records.Prediction),
         (AlertRaised("i", "drift", "warning", 5, "text", {"before": 0.5}), records.Alert),
         (CommandDone("c", "refused", "why"), records.CommandOutcome),
-        (ModelBorn("champion", 1, True, "start"), records.ModelReceipt),
+        (ReceiptWritten("champion", 1, True, "start"), records.ModelReceipt),
     ],
 )
 def test_what_the_learner_writes_is_of_the_type(machine: Machine, output: Any, kind: type[Any]) -> None:

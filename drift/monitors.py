@@ -1,0 +1,138 @@
+"""A shard's detectors: one for each signal and, of features and losses, one for each name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any, NamedTuple
+
+from drift.categories import Categories
+from drift.detectors import Detect
+from drift.signals import FEATURES, LABEL_DELAY, LABEL_RATE, LABELS, LOSS, PREDICTION, RATE_BLOCK
+from drift.verdicts import State, Verdict
+
+MOST_FEATURES = 64  # watched; a definition with more names the ones that matter by its own detectors
+RECENT = 0.05  # weight of a new value in the newest mean
+FEATURE_EVERY = 8  # one event in so many is looked at for its features and its prediction
+TOLD = 5  # features in a ranking
+
+
+class Alarm(NamedTuple):
+    """A verdict that is not stable: which detector, of which signal, and of which feature or slot."""
+
+    signal: str
+    name: str
+    detector: str
+    verdict: Verdict
+
+
+class Movement:
+    """How far a numeric feature's newest mean is from what it was, in standard deviations."""
+
+    __slots__ = ("mean", "n", "recent", "square")
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean = self.square = self.recent = 0.0
+
+    def update(self, value: float) -> None:
+        self.n += 1
+        gap = value - self.mean
+        self.mean += gap / self.n
+        self.square += gap * (value - self.mean)
+        self.recent = value if self.n == 1 else self.recent + RECENT * (value - self.recent)
+
+    def moved(self) -> float:
+        """|newest mean − mean| / standard deviation; 0 for a constant."""
+        spread = sqrt(self.square / self.n) if self.n else 0.0
+        return abs(self.recent - self.mean) / spread if spread > 0 else 0.0
+
+
+class Monitors:
+    """Fed by the flow with values; answers with alarms, none almost always. Owns no model and no clock."""
+
+    def __init__(self, detects: Sequence[Detect]) -> None:
+        self.by_signal: dict[str, list[Detect]] = {}
+        for detect in detects:
+            self.by_signal.setdefault(detect.signal, []).append(detect)
+        self.watching: dict[tuple[str, str], list[Any]] = {}
+        self.movements: dict[str, Movement] = {}
+        self.looks = bool({FEATURES, PREDICTION} & self.by_signal.keys())
+        self.events = self.labels_in_block = 0
+
+    def detectors(self, signal: str, name: str, value: Any) -> list[Any]:
+        """The detectors of one signal and name, made when its first value is seen and fit for its kind."""
+        found = self.watching.get((signal, name))
+        if found is None:
+            text = type(value) is str or type(value) is bool
+            built = [detect.build() for detect in self.by_signal.get(signal, ())]
+            found = [one for one in built if isinstance(one, Categories) == text]
+            self.watching[signal, name] = found
+        return found
+
+    def feed(self, signal: str, name: str, value: Any, alarms: list[Alarm]) -> None:
+        """One value to the detectors of its signal and name."""
+        for detector in self.detectors(signal, name, value):
+            verdict: Verdict = detector.update(value)
+            if verdict.state is not State.STABLE:
+                alarms.append(Alarm(signal, name, detector.name, verdict))
+
+    def on_event(self, row: Mapping[str, Any], prediction: Any, positive: float | None) -> list[Alarm]:
+        """An event was predicted; `positive` is P(True), None where there is no such class."""
+        alarms: list[Alarm] = []
+        self.events += 1
+        if self.looks and self.events % FEATURE_EVERY == 0:
+            self.look(row, prediction, positive, alarms)
+        if self.events % RATE_BLOCK == 0 and LABEL_RATE in self.by_signal:
+            self.feed(LABEL_RATE, "", self.labels_in_block / RATE_BLOCK, alarms)
+            self.labels_in_block = 0
+        return alarms
+
+    def look(
+        self, row: Mapping[str, Any], prediction: Any, positive: float | None, alarms: list[Alarm]
+    ) -> None:
+        """Feed every watched feature, and the prediction."""
+        if FEATURES in self.by_signal:
+            watched, movements = self.watching, self.movements
+            room = len(watched) < MOST_FEATURES
+            for name, value in row.items():
+                if room or (FEATURES, name) in watched:
+                    if type(value) is not str and type(value) is not bool:
+                        movement = movements.get(name)
+                        if movement is None:
+                            movement = movements[name] = Movement()
+                        movement.update(value)
+                    self.feed(FEATURES, name, value, alarms)
+        if PREDICTION in self.by_signal and prediction is not None:
+            self.feed(PREDICTION, "", prediction, alarms)
+            if positive is not None:
+                self.feed(PREDICTION, "P(true)", positive, alarms)
+
+    def on_label(self, label: Any, delay_ms: int) -> list[Alarm]:
+        """A label met its event after `delay_ms` of log time."""
+        alarms: list[Alarm] = []
+        self.labels_in_block += 1
+        if LABELS in self.by_signal:
+            self.feed(LABELS, "", label, alarms)
+        if LABEL_DELAY in self.by_signal:
+            self.feed(LABEL_DELAY, "", float(delay_ms), alarms)
+        return alarms
+
+    def on_loss(self, slot: str, loss: float, alarms: list[Alarm]) -> None:
+        """The loss of what a slot served."""
+        if LOSS in self.by_signal:
+            self.feed(LOSS, slot, loss, alarms)
+
+    def ranking(self) -> list[tuple[str, float]]:
+        """The features that moved most, furthest first: standard deviations, or PSI for categories."""
+        found = {name: movement.moved() for name, movement in self.movements.items()}
+        for (signal, name), detectors in self.watching.items():
+            for detector in detectors:
+                if signal == FEATURES and isinstance(detector, Categories):
+                    found[name] = detector.moved()
+        ranked = sorted(found.items(), key=lambda pair: -pair[1])
+        return [(name, round(moved, 4)) for name, moved in ranked[:TOLD]]
+
+    def start_anew(self, slot: str) -> None:
+        """Another model serves under this name: what its losses were says nothing about it."""
+        self.watching.pop((LOSS, slot), None)

@@ -1,0 +1,270 @@
+"""When a rival takes over: alarms open hunts, hunts gather evidence, evidence swaps, probation may undo it.
+
+                 warning                 alarm
+        STABLE ───────────▶ WARNING ───────────▶ HUNTING ◀─┐ (further alarms start further candidates)
+         ▲ ▲ ▲                │ │                  │ │ └────┘
+         │ │ └────patience────┘ │ win          win │ └──patience──▶ STABLE
+         │ │                    └──▶ PROBATION ◀───┘
+         │ └──── time served ────────┘ │ ▲ └──▶ WARNING, HUNTING (a warning or an alarm, after the cool-down)
+         └──── the old one wins: rollback  └── a standing challenger wins, or an operator promotes
+
+Nothing here knows a model: slots are told apart by version numbers, time is the number of labels learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from drift.sequential import Comparison, Evidence, alpha_of
+
+POLICIES = ("evidence", "immediate", "never")
+KINDS = ("fresh", "warm")
+
+
+class Phase(Enum):
+    """Where a shard's search for a better model stands."""
+
+    STABLE = "stable"
+    WARNING = "warning"
+    HUNTING = "hunting"
+    PROBATION = "probation"
+
+
+LEGAL: dict[Phase, tuple[Phase, ...]] = {
+    Phase.STABLE: (Phase.WARNING, Phase.HUNTING, Phase.PROBATION),
+    Phase.WARNING: (Phase.HUNTING, Phase.PROBATION, Phase.STABLE),
+    Phase.HUNTING: (Phase.PROBATION, Phase.STABLE),
+    Phase.PROBATION: (Phase.STABLE, Phase.WARNING, Phase.HUNTING, Phase.PROBATION),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapPolicy:
+    """How much evidence a swap needs. Everything that counts is counted in labels, so that a replay agrees.
+
+    `alpha` bounds the probability that a shard ever swaps to a model that is no better; `margin` is the loss
+    that must lie between. `warm` is how many of the newest examples a warm candidate learns at its start.
+    `max_slowdown` is how much longer than the champion's a candidate's answer may take.
+
+    Raises:
+        ValueError: a value out of range; mend the definition.
+    """
+
+    policy: str = "evidence"
+    alpha: float = 0.05
+    margin: float = 0.0
+    min_labels: int = 100
+    cooldown: int = 500
+    respawn: int = 200
+    probation: int = 2_000
+    patience: int = 5_000
+    budget: int = 20
+    budget_labels: int = 20_000
+    warm: int = 300
+    candidates: tuple[str, ...] = KINDS
+    max_candidates: int = 4
+    max_slowdown: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy={self.policy!r}; choose one of {', '.join(POLICIES)}")
+        if not 0 < self.alpha < 0.5:
+            raise ValueError(f"alpha={self.alpha!r}; give a probability between 0 and 0.5")
+        if not 0 <= self.margin < 1:
+            raise ValueError(f"margin={self.margin!r}; give a loss from 0 to below 1")
+        for name in ("min_labels", "cooldown", "respawn", "probation", "patience", "budget", "budget_labels"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name}={value!r}; give a number of labels from 1 on")
+        if type(self.warm) is not int or not 0 <= self.warm <= 100_000:
+            raise ValueError(f"warm={self.warm!r}; give a number of examples from 0 to 100,000")
+        if not self.candidates or not set(self.candidates) <= set(KINDS):
+            raise ValueError(f"candidates={self.candidates!r}; choose from {', '.join(KINDS)}")
+        if not len(self.candidates) <= self.max_candidates <= 16:
+            raise ValueError(f"max_candidates={self.max_candidates!r}; give {len(self.candidates)} to 16")
+        if not self.max_slowdown > 1:
+            raise ValueError(f"max_slowdown={self.max_slowdown!r}; give a factor above 1")
+
+
+class Opened(NamedTuple):
+    """Start these kinds of candidates, after dropping those versions to make room."""
+
+    hunt: int
+    kinds: tuple[str, ...]
+    dropped: tuple[int, ...]
+
+
+class Won(NamedTuple):
+    """A rival takes over. `reverse`: it is the champion of before, so this is a rollback."""
+
+    version: int
+    reverse: bool
+    hunt: int
+    threshold: float
+    evidence: Evidence | None
+
+
+class Closed(NamedTuple):
+    """Time is up: these versions lost, or have served their probation."""
+
+    versions: tuple[int, ...]
+    hunt: int
+    probation: bool
+
+
+class Policy:
+    """One shard's search. `races` are compared on the row at label time, `standing` on what was served.
+
+    The races of hunt k may spend α_k together, the standing challengers have a budget of their own, and so
+    has the reverse test.
+    """
+
+    def __init__(self, rule: SwapPolicy, standing: bool) -> None:
+        self.rule = rule
+        self.phase = Phase.STABLE
+        self.labels = 0
+        self.hunt = 0
+        self.races: dict[int, Comparison] = {}
+        self.standing: dict[int, Comparison] = {}
+        # Of all hunts together; the other half is the standing challengers'.
+        self.alpha = rule.alpha / 2 if standing else rule.alpha
+        self.standing_round = 1
+        self.previous: int | None = None  # the champion of before, while it is on probation's other side
+        self.until = 0
+        self.quiet_until = 0
+        self.respawn_at = 0
+        self.swaps: list[int] = []
+
+    @property
+    def open(self) -> bool:
+        """Some rival is compared on rows at label time."""
+        return bool(self.races)
+
+    def move(self, phase: Phase) -> None:
+        """Change phase along the drawing above.
+
+        Raises:
+            RuntimeError: the drawing has no such arrow: a fault of this file.
+        """
+        if phase is not self.phase and phase not in LEGAL[self.phase]:
+            raise RuntimeError(f"{self.phase.value} cannot become {phase.value}")
+        self.phase = phase
+
+    @property
+    def affordable(self) -> bool:
+        """The budget of swaps has room."""
+        since = self.labels - self.rule.budget_labels
+        self.swaps = [at for at in self.swaps if at > since]
+        return len(self.swaps) < self.rule.budget
+
+    def alarm(self, drift: bool) -> Opened | None:
+        """A detector of the champion's loss warns, or sees drift: start candidates, unless it is too soon."""
+        rule = self.rule
+        if rule.policy == "never":
+            return None
+        if self.phase in (Phase.WARNING, Phase.HUNTING):
+            if drift:
+                self.move(Phase.HUNTING)
+            if self.labels < self.respawn_at:
+                return None
+        elif self.labels < self.quiet_until or (rule.policy == "immediate" and not drift):
+            return None
+        else:
+            self.move(Phase.HUNTING if drift else Phase.WARNING)
+        self.hunt += 1
+        self.until = self.labels + rule.patience
+        self.quiet_until = self.labels + rule.cooldown
+        self.respawn_at = self.labels + rule.respawn
+        kinds = ("fresh",) if rule.policy == "immediate" else rule.candidates
+        return Opened(self.hunt, kinds, self.make_room(len(kinds)))
+
+    def make_room(self, n: int) -> tuple[int, ...]:
+        """Drop the rivals with the least evidence; the champion of before stays."""
+        rivals = sorted(
+            (version for version in self.races if version != self.previous),
+            key=lambda version: (self.races[version].capital, version),
+        )
+        dropped = tuple(rivals[: max(0, len(rivals) + n - self.rule.max_candidates)])
+        for version in dropped:
+            del self.races[version]
+        return dropped
+
+    def enter(self, version: int) -> None:
+        """A candidate joins the hunt."""
+        self.races[version] = Comparison(self.rule.margin)
+
+    def leave(self, version: int) -> None:
+        """A slot is gone: failed, refused or dropped by an operator."""
+        self.races.pop(version, None)
+        self.standing.pop(version, None)
+        if self.previous == version:
+            self.previous = None
+
+    def stand(self, version: int, champion_loss: float, rival_loss: float) -> None:
+        """A declared challenger's served loss beside the champion's on the same row."""
+        race = self.standing.get(version)
+        if race is None:
+            race = self.standing[version] = Comparison(self.rule.margin)
+        race.update(champion_loss, rival_loss)
+
+    def decide(self) -> Won | Closed | None:
+        """One more label is learned: who wins, or whose time is up."""
+        self.labels += 1
+        if self.races or self.standing:
+            best = self.winner()
+            if best is not None:
+                return best
+        if self.phase is Phase.STABLE or self.labels < self.until:
+            return None
+        closed = Closed(tuple(self.races), self.hunt, self.phase is Phase.PROBATION)
+        self.rest()
+        return closed
+
+    def winner(self) -> Won | None:
+        """The rival with the most evidence among those beyond their threshold."""
+        rule = self.rule
+        if rule.policy != "evidence" or not (self.affordable or self.previous is not None):
+            return None
+        best: Won | None = None
+        rivals = max(1, len(self.races) - (self.previous in self.races))
+        hunt_alpha = alpha_of(self.alpha, max(1, self.hunt)) / rivals
+        standing_alpha = alpha_of(rule.alpha / 2, self.standing_round) / max(1, len(self.standing))
+        for races, alpha in ((self.races, hunt_alpha), (self.standing, standing_alpha)):
+            for version, race in races.items():
+                if race.pairs < rule.min_labels:
+                    continue
+                reverse = races is self.races and version == self.previous
+                threshold = 1.0 / (rule.alpha if reverse else alpha)
+                if race.capital < threshold or not (reverse or self.affordable):
+                    continue
+                if best is None or best.evidence is None or race.capital > best.evidence.capital:
+                    best = Won(version, reverse, self.hunt, threshold, race.evidence())
+        return best
+
+    def swapped(self, old: int, *, reverse: bool) -> tuple[int, ...]:
+        """The flow has swapped; gives the rivals to drop. After a rollback there is no probation."""
+        gone = tuple(version for version in self.races if version != self.previous)
+        if self.previous is not None and not reverse:
+            gone = (*gone, self.previous)
+        self.races, self.standing = {}, {}
+        self.standing_round += 1
+        self.quiet_until = self.labels + self.rule.cooldown
+        if reverse or self.rule.policy == "never":
+            self.rest()
+            return gone
+        self.swaps.append(self.labels)
+        self.move(Phase.PROBATION)
+        self.until = self.labels + self.rule.probation
+        if self.rule.policy == "evidence":
+            self.previous = old
+            self.enter(old)
+        return gone
+
+    def rest(self) -> None:
+        """Back to stable: no races, nobody on probation."""
+        self.races = {}
+        self.previous = None
+        if self.phase is not Phase.STABLE:
+            self.move(Phase.STABLE)

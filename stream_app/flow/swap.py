@@ -1,0 +1,277 @@
+"""Stage: hunts, races and swaps. `drift.policy` decides, this carries it out on models and slots.
+
+A race is run on the row at label time: champion and rivals predict it, then learn it. That is equal
+information for all, and a label delay sooner than pairs of served predictions (ADR 8).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drift.policy import Closed, Opened, Won
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import Output, ReceiptWritten
+from stream_app.models.calls import ModelFault
+from stream_app.state.pending import PendingRow
+from stream_app.state.shard import DECLARED, Slot
+from topics.envelope import Record
+from topics.records import Command
+
+
+def compare(core: Core, record: Record, row: PendingRow, label: Any, out: list[Output]) -> float | None:
+    """Give every open race its pair; the champion's own loss (0/1 or absolute error), None if cold."""
+    state = core.state
+    policy, loss = state.policy, state.race_loss
+    champion: tuple[Any, Any] | None = None
+    for slot, calls in core.calls:  # the champion is the first
+        serving = slot.name == state.serving
+        if not serving and slot.version not in policy.races:
+            continue
+        try:
+            answer = calls.predict(row.row)
+        except ModelFault as fault:
+            if serving:
+                return None
+            core.fail_slot(out, slot, record.offset, fault)
+            continue
+        if answer[0] is None:
+            if serving:
+                return None
+            continue
+        if serving:
+            champion = answer
+        elif champion is not None:
+            policy.races[slot.version].update(loss.of(label, *champion), loss.of(label, *answer))
+    if champion is None:
+        return None
+    loss.saw(label, champion[0])
+    return float(champion[0] != label) if state.classify else abs(label - champion[0])
+
+
+def stand(core: Core, row: PendingRow, label: Any) -> None:
+    """Declared challengers are always in a race, on what was served: it costs no prediction."""
+    state = core.state
+    champion = row.served.get(state.champion.version)
+    if champion is None or champion[0] is None:
+        return
+    loss = state.race_loss
+    mine = loss.of(label, *champion)
+    for slot, _ in core.calls:
+        answer = row.served.get(slot.version)
+        if slot.name == state.serving or answer is None or answer[0] is None:
+            continue
+        if slot.version not in state.policy.races:
+            state.policy.stand(slot.version, mine, loss.of(label, *answer))
+    if not state.policy.open:
+        loss.saw(label, champion[0])
+
+
+def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
+    """Start candidates; under the policy `immediate` the first one serves at once."""
+    state = core.state
+    for version in opened.dropped:
+        retire(core, record, version, "made room for a newer candidate", out)
+    for kind in opened.kinds:
+        slot = state.add_candidate(core.app, kind)
+        if kind == "warm":
+            warm(core, slot)
+        out.append(
+            ReceiptWritten(
+                slot.name, slot.version, False, f"hunt {opened.hunt}: {kind} candidate", kind=kind,
+                parent=slot.parent, status="candidate", evidence=dict(state.cause),
+            )
+        )  # fmt: skip
+        if core.app.swap.policy != "immediate":
+            state.policy.enter(slot.version)
+    core.rebind()
+    if core.app.swap.policy == "immediate":
+        take_over(core, record, state.slots[-1], "an alarm, under the policy immediate", {}, out)
+
+
+def warm(core: Core, slot: Slot) -> None:
+    """Let a candidate learn the newest examples; one that cannot is left as far as it came."""
+    calls = core.bind(slot)
+    try:
+        for row, label, weight in core.state.recent:
+            calls.learn(row, label, weight)
+            slot.learned += 1
+    except ModelFault as fault:
+        slot.failed = str(fault)
+
+
+def decide(core: Core, record: Record, out: list[Output]) -> None:
+    """One more label is learned: carry out what the policy says."""
+    decision = core.state.policy.decide()
+    if decision is None:
+        return
+    if isinstance(decision, Closed):
+        close(core, record, decision, out)
+    else:
+        won(core, record, decision, out)
+
+
+def close(core: Core, record: Record, closed: Closed, out: list[Output]) -> None:
+    """A hunt without a winner, or a probation that is over: the slots go, declared challengers stay."""
+    why = "the new champion passed its probation" if closed.probation else f"lost hunt {closed.hunt}"
+    for version in closed.versions:
+        slot = core.state.slot_of(version)
+        if slot is not None and stays(core, slot):
+            continue
+        retire(core, record, version, why, out)
+    core.rebind()
+
+
+def stays(core: Core, slot: Slot) -> bool:
+    """Whether a slot that lost goes on in the shadow: the definition's, unless its own kind replaced it."""
+    return slot.kind == DECLARED and slot.origin != core.state.champion.origin
+
+
+def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
+    """A rival has the evidence: it passes the gate and serves, or is refused and told."""
+    state = core.state
+    slot = state.slot_of(won.version)
+    fault = "it is gone" if slot is None else core.gate(slot)
+    if slot is None or fault is not None:
+        refuse(core, record, won.version, fault or "", out)
+        return
+    found = won.evidence
+    evidence: dict[str, Any] = {"hunt": won.hunt, "threshold": won.threshold}
+    if found is not None:
+        evidence |= {
+            "e_value": found.capital, "pairs": found.pairs,
+            "champion_loss": found.champion_loss, "rival_loss": found.rival_loss,
+        }  # fmt: skip
+    why = "rollback: the champion of before loses less" if won.reverse else "it loses less on the same rows"
+    take_over(core, record, slot, why, evidence, out, reverse=won.reverse)
+
+
+def refuse(core: Core, record: Record, version: int, fault: str, out: list[Output]) -> None:
+    """A winner that cannot serve leaves the race."""
+    text = f"version {version} won its race and cannot serve: {fault}"
+    core.alert(out, record.offset, "candidate-refused", "warning", text, version=version, why=fault)
+    retire(core, record, version, f"refused: {fault}", out)
+    core.rebind()
+
+
+def take_over(
+    core: Core, record: Record, slot: Slot, why: str, evidence: dict[str, Any], out: list[Output], *,
+    reverse: bool = False,
+) -> None:  # fmt: skip
+    """The swap itself: one slot serves, the old champion goes on probation's other side, the losers go."""
+    state = core.state
+    old = state.champion
+    # An operator's order has a reason of its own.
+    cause = {} if "command_id" in evidence else state.cause
+    gone = state.policy.swapped(old.version, reverse=reverse)
+    state.serving, state.champion_version, state.champion_before = slot.name, slot.version, old.version
+    state.monitors.start_anew(slot.name)
+    state.counters.swaps += 1
+    told = {**cause, **evidence}
+    out.append(
+        ReceiptWritten(
+            slot.name, slot.version, True, why, kind=slot.kind, parent=old.version,
+            status="serving", evidence=told, trained_through=through(record), scores=scores(core),
+        )
+    )  # fmt: skip
+    keep = {slot.version} if reverse else {slot.version, state.policy.previous}
+    for version in dict.fromkeys((*gone, old.version)):
+        loser = state.slot_of(version)
+        if loser is None or version in keep or stays(core, loser):
+            continue
+        retire(core, record, version, f"version {slot.version} took over", out)
+    core.rebind()
+    text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
+    told |= {"version": slot.version, "parent": old.version}
+    if reverse:
+        core.alert(out, record.offset, "rollback", "warning", text, **told)
+    else:
+        core.alert(out, record.offset, "swap", "info", text, **told)
+    if not state.policy.affordable:
+        text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels} labels: no more for now"
+        core.alert(out, record.offset, "swap-budget", "warning", text, budget=core.app.swap.budget)
+
+
+def retire(core: Core, record: Record, version: int, why: str, out: list[Output]) -> None:
+    """A slot's end; its receipt tells what it had reached."""
+    state = core.state
+    slot = state.slot_of(version)
+    state.policy.leave(version)
+    if slot is None:
+        return
+    state.slots.remove(slot)
+    out.append(
+        ReceiptWritten(
+            slot.name, version, False, why, kind=slot.kind, parent=slot.parent,
+            status="retired", trained_through=through(record), scores=slot.scores.report(),
+        )
+    )  # fmt: skip
+
+
+def scores(core: Core) -> dict[str, Any]:
+    """Every slot's scores at this moment, by name."""
+    return {slot.name: slot.scores.report()["rolling"] for slot in core.state.slots}
+
+
+def through(record: Record) -> dict[str, int]:
+    """The input and the offset up to which the models had learned."""
+    return {("commands", "events", "labels")[record.rank]: record.offset}
+
+
+def promote(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
+    """An operator lets another slot serve; the evidence may still undo it while it is on probation."""
+    slot, why = chosen(core, command)
+    if slot is None:
+        return "refused", why
+    if slot.name == core.state.serving:
+        return "refused", f"{slot.name} v{slot.version} serves already"
+    fault = core.gate(slot)
+    if fault is not None:
+        return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
+    take_over(core, record, slot, f"promoted by {command.actor}: {command.reason}", ordered(command), out)
+    return "done", f"{slot.name} v{slot.version} serves"
+
+
+def rollback(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
+    """An operator goes back to the champion of before, while it is still kept."""
+    state = core.state
+    before = state.policy.previous if state.policy.previous is not None else state.champion_before
+    slot = None if before is None else state.slot_of(before)
+    if slot is None or slot.name == state.serving:
+        return "refused", "no champion of before is kept: its probation is over; promote another version"
+    fault = core.gate(slot)
+    if fault is not None:
+        return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
+    why = f"rolled back by {command.actor}: {command.reason}"
+    take_over(core, record, slot, why, ordered(command), out, reverse=True)
+    return "done", f"{slot.name} v{slot.version} serves again"
+
+
+def drop(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
+    """An operator ends a slot that does not serve."""
+    slot, why = chosen(core, command)
+    if slot is None:
+        return "refused", why
+    if slot.name == core.state.serving:
+        return "refused", f"{slot.name} v{slot.version} serves; promote another one first"
+    retire(core, record, slot.version, f"dropped by {command.actor}: {command.reason}", out)
+    core.rebind()
+    return "done", f"{slot.name} v{slot.version} is dropped"
+
+
+def chosen(core: Core, command: Command) -> tuple[Slot | None, str]:
+    """The slot that a command names by version or by name; else None and what there is."""
+    slots = core.state.slots
+    for slot in slots:
+        if command.version == slot.version or (command.version is None and command.slot == slot.name):
+            return slot, ""
+    known = ", ".join(f"{slot.name} v{slot.version}" for slot in slots)
+    asked = f"version {command.version}" if command.version is not None else f"slot {command.slot!r}"
+    return None, f"there is no {asked}; there are {known}"
+
+
+def ordered(command: Command) -> dict[str, Any]:
+    """An operator's part of the evidence."""
+    return {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
+
+
+ORDERS = {"promote": promote, "rollback": rollback, "drop": drop}

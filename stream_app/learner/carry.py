@@ -1,0 +1,146 @@
+"""What of an old definition's state a new one goes on with, slot by slot and part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from stream_app.application import Application
+from stream_app.errors import Refused
+from stream_app.learner.snapshots import reply
+from stream_app.models.calls import bind
+from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
+
+SETTLE = "Run the definition that it was recorded with once more (`stream-app learn … --exit-when-idle 1`)"
+# Everything but slots, bounded stores and what belongs to a definition's part.
+ALWAYS = (
+    "log_time_ms", "paused", "counters", "dead_by_reason", "next_version", "class_counts",
+    "target_sum", "last_label", "baseline", "gap_served", "gap_again", "sample_rows", "misplaced",
+    "pending_overflowed", "commands", "command_order", "vigil", "cause", "champion_version",
+    "champion_before",
+)  # fmt: skip
+log = structlog.get_logger()
+
+
+class Started(msgspec.Struct):
+    """What came along and what begins anew."""
+
+    carried: list[str] = []
+    fresh: list[str] = []
+
+
+def carry(
+    app: Application, shard: int, was: Mapping[str, Any], now: Mapping[str, Any], load: Callable[[], Any],
+    started: Started,
+) -> ShardState:  # fmt: skip
+    """The new definition's state with what the old one's still fits.
+
+    Raises:
+        Refused: another task, or a snapshot that cannot be read.
+    """
+    before, after = was["definition"], now["definition"]
+    if before["task"] != after["task"]:
+        raise Refused(
+            f"the task changed from {before['task']} to {after['task']}", "Another task needs another name="
+        )
+    try:
+        loaded, trial = load(), load()
+    except Exception as error:
+        raise Refused(
+            f"shard {shard}: the snapshot cannot be read ({error})", f"{SETTLE} and libraries"
+        ) from error
+    old: ShardState = loaded["state"]
+    new = ShardState(app, shard)
+    fresh = {slot.name: slot for slot in new.slots}
+    same = {part: before.get(part) == after[part] for part in ("features", "drift", "swap")}
+    adopt(old, new, same_features=same["features"], same_drift=same["drift"])
+    living = [
+        slot
+        for slot in old.slots
+        if before["slots"].get(slot.origin, 0) == after["slots"].get(slot.origin)
+        and survives(app, slot.name, loaded, trial["state"])
+    ]
+    same["swap"] = same["swap"] and len(living) == len(old.slots)
+    if not same["swap"]:  # a search under other rules begins anew, without its candidates
+        living = [slot for slot in living if slot.kind == DECLARED or slot.name == old.serving]
+    new.slots, new.untold = living, {}
+    started.carried += [slot.name for slot in living]
+    known = {slot.name for slot in old.slots}
+    for name in (CHAMPION, *app.challengers):
+        if any(slot.origin == name for slot in living):
+            continue
+        why = "upgrade: its definition changed" if name in known else "upgrade: new in the definition"
+        renew(new, fresh[name], why)
+        started.fresh.append(name)
+    serve(old, new)
+    if same["swap"]:
+        new.policy = old.policy
+    parts = {"features of entities": "features", "detectors": "drift", "hunts and races": "swap"}
+    for told, part in parts.items():
+        (started.carried if same[part] else started.fresh).append(told)
+    started.carried.append("pending rows and ids")
+    return new
+
+
+def renew(new: ShardState, slot: Slot, why: str) -> None:
+    """A slot of the new definition under a version of its own."""
+    slot.version = new.next_version
+    new.next_version += 1
+    new.untold[slot.version] = why
+    new.slots.append(slot)
+
+
+def serve(old: ShardState, new: ShardState) -> None:
+    """The champion goes on; where it could not come along one of its origin serves, else the definition's."""
+    names = {slot.name: slot for slot in new.slots}
+    origins = {slot.origin: slot for slot in reversed(new.slots)}
+    champion = names.get(old.serving) or origins.get(old.champion.origin) or origins[CHAMPION]
+    new.serving, new.champion_version = champion.name, champion.version
+    if champion.name != old.serving:
+        new.champion_before = None
+
+
+def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool) -> None:
+    """Everything but the slots, under the new definition's bounds."""
+    for name in ALWAYS:
+        setattr(new, name, getattr(old, name))
+    # A snapshot from before they kept their order holds sets.
+    new.categories = {name: dict.fromkeys(seen) for name, seen in old.categories.items()}
+    new.recent.extend(old.recent)
+    new.kinds = {**old.kinds, **new.kinds}
+    new.classes = {**new.classes, **old.classes}
+    for name in ("pending", "parked"):
+        waiting = getattr(old, name)
+        waiting.limit = getattr(new, name).limit
+        setattr(new, name, waiting)
+    old.ids.width_ms, old.ids.limit = new.ids.width_ms, new.ids.limit
+    new.ids = old.ids
+    if same_features:
+        old.entities.ttl_ms = new.entities.ttl_ms
+        new.entities = old.entities
+    if same_drift:
+        new.monitors = old.monitors
+    if old.race_loss.name == new.race_loss.name:
+        new.race_loss = old.race_loss
+
+
+def survives(app: Application, name: str, loaded: Mapping[str, Any], trial: ShardState) -> bool:
+    """The model answers as it did when it was saved, and can still learn; `trial` is a copy to try it on."""
+    slot: Slot = next(slot for slot in trial.slots if slot.name == name)
+    if slot.failed is not None or name not in loaded["answers"]:
+        return False
+    try:
+        if reply(app, slot, trial.sample_rows) != loaded["answers"][name]:
+            return False
+        calls = bind(slot.model, app.task, app.threshold)
+        if trial.last_label is not None or app.labels is None:
+            for row in trial.sample_rows:
+                calls.learn(row, trial.last_label, 1.0)
+                calls.predict(row)
+    except Exception as error:
+        log.warning("a model does not survive the upgrade", slot=name, why=str(error))
+        return False
+    return True
