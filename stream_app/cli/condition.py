@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from kafka.consumer.fetcher import ConsumerRecord
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_admin import Group, TopicAdmin
@@ -20,9 +21,10 @@ from stream_app.application import Application
 from stream_app.client.newest import Peek, Place
 from stream_app.settings import Settings
 from topics.catalog import Catalog
-from topics.records import EpochRecord, JournalRecord, Stats
+from topics.records import Alert, EpochRecord, JournalRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
+ALERT = msgspec.json.Decoder(Alert)
 JOURNAL = msgspec.json.Decoder(JournalRecord | EpochRecord)
 STATS = msgspec.json.Decoder(Stats)
 
@@ -41,7 +43,8 @@ class Condition(msgspec.Struct):
     """One shard. `owner` is null unless a member of the group holds it; `last_owner` wrote the statistics.
 
     What only a learner knows is null before its first statistics; `stats_fresh` tells whether they show the
-    newest batch or are younger than three seconds. `view_caught_up` is null when Redis is not asked.
+    newest batch or are younger than three seconds. `view_caught_up` is null when Redis is not asked. `halted`
+    tells why the shard stopped for good, null while it did not.
     """
 
     shard: int
@@ -63,6 +66,7 @@ class Condition(msgspec.Struct):
     view_caught_up: bool | None
     stats_age_s: float | None
     stats_fresh: bool
+    halted: str | None
 
 
 def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
@@ -75,14 +79,11 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
     with TopicAdmin(kafka) as admin, Peek(kafka) as peek:
         admin.require(topics)
         group = admin.group(app.name)
-        stats = {
-            number: STATS.decode(found.value)
-            for number, found in peek.newest(topics.stats.name, app.shards).items()
-        }
-        journal = {
-            number: JOURNAL.decode(found.value)
-            for number, found in peek.newest(topics.journal.name, app.shards).items()
-        }
+        told = peek.newest(topics.stats.name, app.shards)
+        journaled = peek.newest(topics.journal.name, app.shards)
+        alerts = peek.newest(topics.alerts.name, app.shards)
+        stats = {number: STATS.decode(found.value) for number, found in told.items()}
+        journal = {number: JOURNAL.decode(found.value) for number, found in journaled.items()}
         lags = input_lags(app, topics, admin, peek, group, stats)
     stamps = view_stamps(app, settings)
     return [
@@ -94,6 +95,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             journal.get(shard),
             stamps[shard] if stamps else None,
             asked=stamps is not None,
+            halted=halted(alerts.get(shard), told.get(shard), journaled.get(shard)),
         )
         for shard in range(app.shards)
     ]
@@ -152,6 +154,7 @@ def condition(
     stamp: str | None,
     *,
     asked: bool,
+    halted: str | None,
 ) -> Condition:
     """One shard's parts, joined."""
     age_s = max(0, SystemClock().now_ms() - stats.time_ms) / 1000 if stats else None
@@ -181,7 +184,22 @@ def condition(
         view_caught_up=(stamp is not None and numbers(stamp) >= newest) if asked else None,
         stats_age_s=age_s,
         stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
+        halted=halted,
     )
+
+
+def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str | None:
+    """Why a shard stands still, if its newest alert says so and nothing was written for it since.
+
+    A shard that goes on writes statistics as its first act. Records are compared by when they were written.
+    """
+    if alert is None or any(other is not None and other.timestamp > alert.timestamp for other in others):
+        return None
+    try:
+        told = ALERT.decode(alert.value or b"")
+    except msgspec.MsgspecError:
+        return None  # anybody may write to the topic
+    return str(told.evidence.get("reason", told.message)) if told.type == "shard-halted" else None
 
 
 def numbers(stamp: str) -> tuple[int, int]:

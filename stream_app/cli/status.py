@@ -74,6 +74,8 @@ def cells(shard: Condition) -> list[str]:
 
 def notes(shard: Condition) -> Iterator[str]:
     """What a person should know beside the numbers."""
+    if shard.halted is not None:
+        yield f"halted: {shard.halted}"
     if shard.last_owner is None:
         yield "no learner ever ran"
     elif shard.owner is None:

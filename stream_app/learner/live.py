@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import structlog
 
 from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
+from stream_app.learner.notices import Notices, encode
 from stream_app.learner.outside import Outside
 from stream_app.learner.pipeline import Pipeline
 from stream_app.learner.publisher import Publisher
@@ -16,7 +16,6 @@ from stream_app.learner.recovery import Recovered
 from stream_app.learner.snapshots import Saver
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
-from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES, RANKS, Record
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
@@ -26,11 +25,6 @@ ENOUGH = 4_000  # records at hand with which the loop need not fetch more
 STATS_EVERY_S = 1.0
 WAIT_ALERT_S = 5.0
 log = structlog.get_logger()
-
-
-def encode(report: dict[str, Any]) -> bytes:
-    """JSON in which a score that is no number yet is null: a report may never stop its shard."""
-    return orjson.dumps(report, option=JSON_OPTIONS)
 
 
 class Live:
@@ -56,7 +50,7 @@ class Live:
         self.stats_at_s = 0.0
         self.stats_due = True
         self.waiting_since_s: float | None = None
-        self.notices: list[Send] = []
+        self.notices = Notices(outside.app.name, self.machine)
         self.step_s = 0.0
         outside.log.start(shard, self.machine.positions)
 
@@ -97,6 +91,7 @@ class Live:
     def save(self) -> None:
         """Take a snapshot; nothing may be in flight."""
         self.saver.save(self.machine)
+        self.notices.saved(self.saver)
         self.stats_due = True
 
     def settle(self, group: bytes | None) -> None:
@@ -145,14 +140,9 @@ class Live:
             self.waiting_since_s = now_s + 60 * WAIT_ALERT_S  # told once, again after five minutes
             names = ", ".join(RANK_NAMES[rank] for rank in waiting)
             log.warning("merge waits", shard=self.shard, inputs=names, seconds=WAIT_ALERT_S)
-            alert_id = f"{self.outside.app.name}/{self.shard}/input-silent/{self.machine.stamp}"
-            alert = {
-                "v": 1, "alert_id": alert_id, "type": "input-silent", "severity": "critical",
-                "shard": self.shard, "time_ms": self.machine.core.state.log_time_ms,
-                "message": f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s",
-                "evidence": {"inputs": [RANK_NAMES[rank] for rank in waiting]},
-            }  # fmt: skip
-            self.notices.append(Send("alerts", alert_id.encode(), encode(alert)))
+            text = f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s"
+            inputs = [RANK_NAMES[rank] for rank in waiting]
+            self.notices.notice("input-silent", "critical", text, inputs=inputs)
             self.stats_due = True
 
     def submit(self, group: bytes | None, *, eager: bool) -> None:
@@ -194,8 +184,7 @@ class Live:
         )  # fmt: skip
         self.outside.telemetry.stats(self.shard, stats)
         commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))
-        commit.others += self.notices
-        self.notices = []
+        commit.others += self.notices.take()
 
     def finish(self, group: bytes | None, *, last_words: bool) -> bool:
         """Commit what is stepped, step nothing more, tell the last statistics; True when done."""

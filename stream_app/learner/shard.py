@@ -8,6 +8,7 @@ recovering ──done──▶ live ──transaction failed──▶ failed ─
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import Future
 from enum import Enum
 from typing import Any
 
@@ -15,6 +16,7 @@ import structlog
 
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner.live import Live
+from stream_app.learner.notices import tell_halt
 from stream_app.learner.outside import Outside
 from stream_app.learner.recovery import Recovered, recover
 
@@ -51,6 +53,7 @@ class Shard:
         self.phase = Phase.RECOVERING
         self.live: Live | None = None
         self.refusal: Refused | None = None
+        self.telling: Future[None] | None = None  # the alert about the halt, on its way
         self.recovery: Generator[bool, None, Recovered] = recover(outside, number, fingerprint)
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
@@ -99,7 +102,7 @@ class Shard:
     def finish(self, group: bytes | None, *, last_words: bool) -> bool:
         """Bring a live shard to rest; True once nothing is left to commit, or to tell."""
         if self.live is None:
-            return True
+            return self.telling is None or self.telling.done()
         try:
             return self.live.finish(group, last_words=last_words)
         except Exception as error:
@@ -117,6 +120,7 @@ class Shard:
         self.move(Phase.HALTED)
         log.error("shard halted", shard=self.number, why=str(refusal))
         self.outside.telemetry.halted(self.number, str(refusal))
+        self.telling = tell_halt(self.outside, self.number, refusal)
 
     def fail(self, error: Exception) -> None:
         """Crash-only: whatever this shard held in memory is void; recover it from the log after a pause."""

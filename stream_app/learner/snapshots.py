@@ -17,6 +17,7 @@ from stream_app.state.shard import ShardState, Slot
 
 log = structlog.get_logger()
 FORMAT = 1
+LONGEST_ERROR = 500  # characters of it in an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
 
@@ -56,7 +57,10 @@ def state_digest(state: ShardState) -> str:
 
 
 class Saver:
-    """Saves a drained shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot."""
+    """Saves a drained shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot.
+
+    `error` tells why the newest attempt failed, None where it did not.
+    """
 
     def __init__(
         self, app: Application, shard: int, store: SnapshotStore, clock: Clock, fingerprint: dict[str, Any],
@@ -66,6 +70,7 @@ class Saver:
         self.journal_offset = journal_offset  # of the newest committed batch
         self.schedule = Schedule(app, clock.monotonic())
         self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
+        self.error: str | None = None
 
     def worked(self, seconds: float, records: int) -> None:
         """Account for what a replay would have to step again."""
@@ -87,8 +92,9 @@ class Saver:
             payload = self.store.dump(parts(self.app, machine.core.state))
             head = header(self.app, self.shard, machine, self.journal_offset, self.fingerprint)
             self.size_bytes = self.store.save(head, payload)
-            self.seq, self.at_s = machine.seq, self.clock.monotonic()
+            self.seq, self.at_s, self.error = machine.seq, self.clock.monotonic(), None
         except Exception as error:
+            self.error = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
             log.exception("snapshot failed", shard=self.shard, error=str(error))
         now_s = self.clock.monotonic()
         self.schedule.taken(now_s, now_s - started_s)
@@ -134,7 +140,12 @@ class Schedule:
     @property
     def breached(self) -> bool:
         """Snapshots cost more than `max_cost` at the interval that `max_recovery` asks for."""
-        return self.cost_s > self.max_cost * self.max_recovery_s
+        return self.cost_s > self.allowed_s
+
+    @property
+    def allowed_s(self) -> float:
+        """What one snapshot may cost at that interval."""
+        return self.max_cost * self.max_recovery_s
 
     def taken(self, now_s: float, cost_s: float) -> None:
         self.last_s, self.cost_s, self.busy_s, self.records = now_s, cost_s, 0.0, 0

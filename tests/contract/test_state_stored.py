@@ -11,8 +11,8 @@ import pytest
 from stream_app import features as f
 from stream_app.adapters.snapshot_store import dump, unpickle
 from stream_app.application import Detect, Limits
+from stream_app.learner.carry import adopt
 from stream_app.learner.snapshots import state_digest
-from stream_app.learner.upgrade import adopt
 from stream_app.state.shard import ShardState
 from tests.contract.shard_driver import ShardDriver, application
 

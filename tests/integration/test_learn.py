@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +96,28 @@ def test_a_wrong_target_is_a_usage_error(learn: Learn, target: str, why: str) ->
     """What names no definition ends with 2 at once."""
     done = learn(target)
     assert (done.code, why in done.err) == (2, True), done.err
+
+
+def test_a_halt_is_an_alert_and_stands_in_status_until_the_shard_goes_on(
+    learners: Learners, learn: Learn
+) -> None:
+    """A learner that may not go on ends with 3, and the topics alone tell why; once mended, no more."""
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    flags = ("--no-admission", "--no-supervise", "--exit-when-idle", "0.3")
+    learners.produce(app, [({"x": n}, n % 2 == 0) for n in range(20)], "rows", "--label", "label")
+    assert learn(app.target, *flags).code == 0
+    file = Path(app.target.removesuffix(":app0"))
+    definition = file.read_text()
+    file.write_text(definition.replace("'bayes'", "'logistic'"))
+    refused = learn(app.target, *flags)
+    assert (refused.code, "stream-app upgrade" in refused.err) == (3, True)
+    (alert,) = learners.committed(app, "alerts")
+    assert (alert["type"], alert["severity"]) == ("shard-halted", "critical")
+    assert "recorded with something else" in alert["evidence"]["reason"]
+    (shard,) = learners.call("status", app.target, "--json").lines()
+    assert shard["halted"] == alert["evidence"]["reason"]
+    assert "halted:" in learners.call("status", app.target).out
+    file.write_text(definition)
+    assert learn(app.target, *flags).code == 0
+    (shard,) = learners.call("status", app.target, "--json").lines()
+    assert shard["halted"] is None

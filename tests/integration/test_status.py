@@ -19,7 +19,7 @@ WITHIN_S = 60.0
 FIELDS = {
     *("shard", "owner", "last_owner", "epoch", "seq", "lag", "lag_s", "inputs", "pending", "champion"),
     *("learned", "paused", "dead_letters", "snapshot_seq", "snapshot_age_s", "view_stamp", "view_caught_up"),
-    *("stats_age_s", "stats_fresh"),
+    *("stats_age_s", "stats_fresh", "halted"),
 }
 Shards = list[dict[str, Any]]
 
@@ -104,6 +104,7 @@ def test_a_live_learner_is_told_with_what_it_has_learned(seen: Seen) -> None:
         assert shard["stats_fresh"] is True
         assert shard["view_caught_up"] is True
         assert shard["view_stamp"] == f"{shard['epoch']}:{shard['seq']}"
+        assert shard["halted"] is None
 
 
 def test_people_see_the_same_as_a_table(seen: Seen) -> None:

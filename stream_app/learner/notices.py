@@ -1,0 +1,119 @@
+"""Alerts about the run itself: no record caused them, so no digest holds them and no replay repeats them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+import structlog
+
+from stream_app.errors import Refused
+from stream_app.learner.machine import Machine
+from stream_app.learner.outside import Outside
+from stream_app.learner.snapshots import Saver
+from stream_app.ports import Commit, Send
+from topics.codec import JSON_OPTIONS
+
+log = structlog.get_logger()
+
+
+def encode(report: dict[str, Any]) -> bytes:
+    """JSON in which a score that is no number yet is null: a report may never stop its shard."""
+    return orjson.dumps(report, option=JSON_OPTIONS)
+
+
+def alert(
+    app: str, shard: int, cause: str, time_ms: int, kind: str, severity: str, message: str,
+    evidence: dict[str, Any],
+) -> Send:  # fmt: skip
+    """The record of one alert; its id derives from what caused it."""
+    alert_id = f"{app}/{shard}/{kind}/{cause}"
+    value = {
+        "v": 1, "alert_id": alert_id, "type": kind, "severity": severity, "shard": shard, "time_ms": time_ms,
+        "message": message, "evidence": evidence, "runbook": f"docs/runbook.md#{kind}",
+    }  # fmt: skip
+    return Send("alerts", alert_id.encode(), encode(value))
+
+
+class Notices:
+    """What a live shard has to tell; it waits for the transaction that carries the next statistics."""
+
+    def __init__(self, app: str, machine: Machine) -> None:
+        self.app, self.machine = app, machine
+        self.waiting: list[Send] = []
+        self.standing: set[str] = set()
+
+    def notice(self, kind: str, severity: str, message: str, **evidence: Any) -> None:
+        """Add one, caused at the batch where the shard stands."""
+        machine = self.machine
+        state = machine.core.state
+        self.waiting.append(
+            alert(self.app, state.shard, machine.stamp, state.log_time_ms, kind, severity, message, evidence)
+        )
+
+    def begins(self, kind: str, stands: bool) -> bool:
+        """Whether a condition has come to be: it is told once, and again only after it was over."""
+        new = stands and kind not in self.standing
+        if stands:
+            self.standing.add(kind)
+        else:
+            self.standing.discard(kind)
+        return new
+
+    def saved(self, saver: Saver) -> None:
+        """After an attempt at a snapshot: tell that it failed, and that snapshots break their bound."""
+        schedule = saver.schedule
+        if self.begins("snapshot-failed", saver.error is not None):
+            text = f"no snapshot could be saved, a restart replays from the one before: {saver.error}"
+            self.notice("snapshot-failed", "warning", text, error=saver.error, newest_seq=saver.seq)
+        if self.begins("snapshot-too-dear", schedule.breached):
+            text = (
+                f"a snapshot took {schedule.cost_s:.2f} s; at max_recovery {schedule.max_recovery_s:g} s "
+                f"max_cost allows {schedule.allowed_s:.2f} s"
+            )
+            self.notice(
+                "snapshot-too-dear", "warning", text, cost_s=schedule.cost_s, allowed_s=schedule.allowed_s,
+                bytes=saver.size_bytes,
+            )  # fmt: skip
+
+    def take(self) -> list[Send]:
+        """All that wait, once."""
+        taken, self.waiting = self.waiting, []
+        return taken
+
+
+def tell_halt(outside: Outside, shard: int, refusal: Refused) -> Future[None]:
+    """Write one alert about a halt on the helper pool, as well as it goes; it never raises.
+
+    It fences whoever wrote for the shard. That was this process; should another own the shard by now, that
+    owner recovers once more.
+    """
+    evidence = {"reason": refusal.message, "remedy": refusal.remedy}
+    cause = blake2b(refusal.message.encode(), digest_size=8).hexdigest()
+    send = alert(
+        outside.app.name,
+        shard,
+        cause,
+        outside.clock.now_ms(),
+        "shard-halted",
+        "critical",
+        str(refusal),
+        evidence,
+    )
+
+    def write() -> None:
+        try:
+            writer = outside.open_writer(shard)
+            try:
+                writer.fence()
+                writer.commit(Commit([], [send], None, []), None)
+            finally:
+                writer.close()
+        except (
+            Exception
+        ) as error:  # whatever it is: the halt itself stands in the log, and must not be masked
+            log.warning("the halt could not be told as an alert", shard=shard, error=str(error))
+
+    return outside.pool.submit(write)

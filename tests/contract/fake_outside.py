@@ -1,0 +1,219 @@
+"""A learner's outside in memory: what a broker, a store and Redis would hold, and how each can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import orjson
+
+from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.application import Application
+from stream_app.errors import ShardFailed
+from stream_app.learner.outside import Outside, Tuning
+from stream_app.learner.shard import Phase, Shard
+from stream_app.ports import Commit, JournalEntry, Polled, Positions, Send
+from tests.contract.shard_driver import TOPICS
+from topics.envelope import RANKS, Record
+
+GROUP = b"generation 1"
+FINGERPRINT: dict[str, Any] = {
+    "definition": {"slots": {"champion": "0" * 32}},
+    "topics": dict.fromkeys(TOPICS, "id"),
+}
+
+
+class Inline(Executor):
+    """Does at once what would be done on a helper thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  as an executor does
+            future.set_exception(error)
+        return future
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def now_ms(self) -> int:
+        return int(self.now_s * 1000)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+class World:
+    """One shard's topics, snapshots and view, and all doors to them; `down` fails every transaction."""
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+        self.inputs: list[list[Record]] = [[] for _ in RANKS]
+        self.journal: list[bytes] = []
+        self.written: list[Send] = []
+        self.snapshots: list[tuple[dict[str, Any], bytes]] = []
+        self.view_answer = "ok"
+        self.view_stamp: str | None = None
+        self.store_error: Exception | None = None
+        self.dump_takes_s = 0.0
+        self.down = False
+        self.journal_reads = 0
+        self.clock = Clock()
+        self.outside = Outside(
+            app, TOPICS, Log(), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
+            lambda _: Store(self), self.clock, Silent(), Inline(), Tuning(batch_ms=0),
+        )  # fmt: skip
+
+    def alerts(self, kind: str) -> list[dict[str, Any]]:
+        """The committed alerts of one type."""
+        found = [orjson.loads(send.value or b"") for send in self.written if send.topic == "alerts"]
+        return [alert for alert in found if alert["type"] == kind]
+
+    def shard(self, fingerprint: dict[str, Any] | None = None) -> Shard:
+        """A shard over this world, recovered as far as it comes."""
+        shard = Shard(self.outside, 0, fingerprint or FINGERPRINT)
+        for _ in range(10):
+            shard.turn(GROUP)
+            if shard.phase is not Phase.RECOVERING:
+                break
+        return shard
+
+    def feed(self, shard: Shard, rank: int, value: Mapping[str, Any], key: bytes = b"k") -> None:
+        """Append a record to an input and let the shard apply and commit it, a second later."""
+        assert shard.live is not None
+        self.clock.now_s += 1.5
+        record = self.record(rank, self.clock.now_ms(), value, key)
+        shard.live.offer(rank, [record])
+        for other in RANKS:
+            shard.live.merge.end(other, len(self.inputs[other]))
+        self.settle(shard)
+
+    def record(self, rank: int, time_ms: int, value: Mapping[str, Any], key: bytes = b"k") -> Record:
+        """A record at the end of an input."""
+        encoded = orjson.dumps({"v": 1, **value})
+        record = Record(rank, len(self.inputs[rank]), time_ms, key, encoded, None)
+        self.inputs[rank].append(record)
+        return record
+
+    def settle(self, shard: Shard) -> None:
+        """Turns enough to commit what was stepped and to tell the statistics."""
+        for _ in range(4):
+            shard.turn(GROUP)
+            self.clock.now_s += 1.5
+
+
+class View:
+    """Answers as it is told to."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
+        return self.world.view_answer
+
+    def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
+        return self.world.view_answer
+
+    def stamp(self) -> str | None:
+        return self.world.view_stamp
+
+
+class Store:
+    """Snapshots in memory, newest first; `store_error` is what saving raises."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def dump(self, state: Any) -> bytes:
+        self.world.clock.now_s += self.world.dump_takes_s
+        if self.world.store_error is not None:
+            raise self.world.store_error
+        return dump(state)
+
+    def save(self, header: Mapping[str, Any], payload: bytes) -> int:
+        self.world.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))
+        return len(payload)
+
+    def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
+        for header, payload in self.world.snapshots:
+            yield header, lambda payload=payload: unpickle(payload, self.world.app.modules)  # type: ignore[misc]
+
+
+class Writer:
+    """Transactions that are committed at once, or fail."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def fence(self) -> None:
+        if self.world.down:
+            raise ShardFailed("the broker is down")
+
+    def commit(self, commit: Commit, group: bytes | None) -> int | None:
+        self.fence()
+        self.world.written += commit.others
+        if commit.journal is None:
+            return None
+        self.world.journal.append(commit.journal)
+        return len(self.world.journal) - 1
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Source:
+    """The journal and the inputs, whole; `journal_reads` counts how often the former was read."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.heads: Positions = []
+
+    def journal(self, from_offset: int) -> Iterator[JournalEntry | None]:
+        self.world.journal_reads += 1
+        for offset in range(max(0, from_offset), len(self.world.journal)):
+            yield JournalEntry(offset, self.world.journal[offset])
+
+    def inputs(self, positions: Positions) -> None:
+        self.heads = list(positions)
+
+    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
+        start, self.heads[rank] = self.heads[rank], end
+        return self.world.inputs[rank][start:end]
+
+    def earliest(self) -> Positions:
+        return [0] * len(RANKS)
+
+    def committed(self) -> list[int | None]:
+        return [None] * len(RANKS)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Log:
+    """Reads nothing: a test offers records to the shard itself."""
+
+    def subscribe(
+        self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
+    ) -> None: ...
+    def poll(self, limit: int, timeout_s: float) -> Polled:
+        return Polled({}, {}, {}, GROUP)
+
+    def start(self, shard: int, positions: Positions) -> None: ...
+    def stop(self, shard: int) -> None: ...
+    def pause(self, shard: int, rank: int) -> None: ...
+    def resume(self, shard: int, rank: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Telemetry that nobody reads."""
+
+    def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
+    def halted(self, shard: int, reason: str) -> None: ...
