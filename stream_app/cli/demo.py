@@ -8,28 +8,20 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import orjson
 import typer
 
 from stream_app.cli.context import pin, print_json, settings_for
+from stream_app.cli.demo_reference import Act, compare
 from stream_app.errors import StreamAppError
+from stream_app.settings import load_settings
 
 app = typer.Typer()
 KEYS = 1_000
 IDLE_S = 0.5
 STEP_MS = 2
-
-
-class Act(msgspec.Struct):
-    """One data set of the demo: `delay` is how many events late its labels come; None: inside the events."""
-
-    name: str
-    title: str
-    delay: int | None
 
 
 ACTS = (
@@ -43,27 +35,36 @@ def demo(
     json: bool = typer.Option(False, "--json", help="The last line is one JSON object."),
     keep: bool = typer.Option(False, help="Leave the embedded services running."),
 ) -> None:
-    """Stream two data sets of River's; exit 0 only if every committed prediction equals bare River's."""
+    """Stream two data sets of River's, then one whose concept turns over.
+
+    Exit 0 only if every committed prediction of the two equals bare River's, and the third is recovered from.
+    """
     os.environ.setdefault("STREAM_APP_DEMO_RUN", str(time.time_ns() // 1_000_000))
     pin()
     from rich.console import Console
 
+    from stream_app.cli import demo_drift
     from stream_app.embedded import services
 
     console = Console(file=sys.stderr)
+    named = load_settings()
+    own = not (named.kafka.bootstrap_servers and named.redis.url.get_secret_value())
     ran_before = services.running() is not None
-    console.print("[bold]stream_app[/] · starting Kafka and Valkey")
-    services.up()
+    if own:
+        console.print("[bold]stream_app[/] · starting Kafka and Valkey")
+        services.up()
     try:
         results = [run_act(act, console) for act in ACTS]
+        drifted = demo_drift.run(settings_for(redis=True), console)
     finally:
-        if not keep and not ran_before:
+        if own and not keep and not ran_before:
             services.down()
-    total = summarise(results)
+    total = {**summarise(results), "drift": drifted}
     show(results, total, console)
+    tell(drifted, console)
     if json:
         print_json(total)
-    if not total["identical_to_reference"]:
+    if not total["identical_to_reference"] or drifted["recovered_after"] is None:
         raise typer.Exit(1)
 
 
@@ -166,72 +167,6 @@ def panel(stats: dict[str, Any], n: int, elapsed_s: float) -> Any:
     return table
 
 
-def reference(act: Act, definition: Any, rows: list[Any]) -> Iterator[tuple[Any, dict[Any, float]]]:
-    """Bare River under the same protocol: label i is revealed just before event i + delay."""
-    from stream_app.models.seeds import seed_for
-
-    model = definition.champion(seed_for(definition.seed, "champion", 0))
-    for i, (x, y) in enumerate(rows):
-        if act.delay is not None and i >= act.delay:
-            model.learn_one(*rows[i - act.delay])
-        yield model.predict_one(x), model.predict_proba_one(x)
-        if act.delay is None:
-            model.learn_one(x, y)
-
-
-def compare(act: Act, definition: Any, rows: list[Any], settings: Any) -> dict[str, Any]:
-    """Committed predictions against the reference, bit by bit; a cold one stands for `{}` or `None`."""
-    from stream_app.client.consumer import CommittedReader, PredictionConsumer
-
-    kafka = settings.kafka.kafka_python()
-    served: dict[str, dict[str, Any]] = {}
-    predictions = 0
-    consumer = PredictionConsumer(definition.name, kafka, until_end=True)
-    for prediction in consumer:
-        served[prediction["event_id"]] = prediction
-        predictions += 1
-    consumer.close()
-    identical, right, reference_right = predictions == len(rows), 0, 0
-    for i, (answer, probabilities) in enumerate(reference(act, definition, rows)):
-        label, ours = rows[i][1], served.get(str(i))
-        reference_right += answer == label
-        if ours is None:
-            identical = False
-            continue
-        right += ours["prediction"] == label
-        cold = answer is None or not probabilities
-        texts = {orjson.dumps(name).decode(): p for name, p in probabilities.items()}
-        same = ours["prediction"] == answer and ours.get("probabilities") == texts
-        identical = identical and (ours["cold"] if cold else same)
-    newest: dict[str, Any] = {}
-    for record in read_all(CommittedReader(kafka, f"{definition.name}.stats", until_end=True)):
-        newest = orjson.loads(record.value)
-    dead = sum(1 for _ in read_all(CommittedReader(kafka, f"{definition.name}.dead-letters", until_end=True)))
-    journal = read_all(CommittedReader(kafka, f"{definition.name}.journal", until_end=True))
-    stamps = [record.timestamp for record in journal]
-    seconds = max(0.001, (stamps[-1] - stamps[0]) / 1000)
-    return {
-        "name": act.name,
-        "events": len(rows),
-        "predictions": predictions,
-        "labels_learned": newest["counts"]["labels_learned"],
-        "dead_letters": dead,
-        "accuracy": right / len(rows),
-        "reference_accuracy": reference_right / len(rows),
-        "identical_to_reference": identical,
-        "events_per_second": round(len(rows) / seconds),
-        "seconds": seconds,
-    }
-
-
-def read_all(reader: Any) -> Iterator[Any]:
-    """Every record, and the reader closed after them."""
-    try:
-        yield from reader
-    finally:
-        reader.close()
-
-
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums, accuracies weighted by events, and each data set by itself."""
     events = sum(result["events"] for result in results)
@@ -277,3 +212,17 @@ def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> 
             "yes" if row["identical_to_reference"] else "NO", f"{row['events_per_second']:,}",
         )  # fmt: skip
     console.print(table)
+
+
+def tell(drifted: dict[str, Any], console: Any) -> None:
+    """The second act in one sentence."""
+
+    def after(name: str) -> str:
+        return "never" if drifted[name] is None else f"{drifted[name]:,} events after the turn"
+
+    console.print(
+        f"the concept turned over at event {drifted['turn_at']:,}: accuracy fell from "
+        f"{drifted['accuracy_before']:.2f} to {drifted['accuracy_dip']:.2f}; alarm {after('alarm_after')}, "
+        f"swap {after('swap_after')}, as good as before {after('recovered_after')} "
+        f"({drifted['serving']} serves)"
+    )

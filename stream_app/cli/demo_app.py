@@ -1,4 +1,4 @@
-"""The demo's two definitions; each run has names of its own, so that a second run starts from nothing."""
+"""The demo's definitions; each run has names of its own, so that a second run starts from nothing."""
 
 import os
 
@@ -19,4 +19,10 @@ shuttle = Application(
     name=f"demo-shuttle-{RUN}",
     task="binary",
     champion=lambda seed: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+)
+
+turning = Application(
+    name=f"demo-turning-{RUN}",
+    task="binary",
+    champion=lambda seed: tree.HoeffdingTreeClassifier(),
 )
