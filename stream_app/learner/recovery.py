@@ -22,12 +22,13 @@ from stream_app.learner.fingerprint import check_fingerprint
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
-from stream_app.learner.replay import WAITING, replay
+from stream_app.learner.replay import MORE, WAITING, replay
 from stream_app.learner.snapshots import restore
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import ShardState
 
 T = TypeVar("T")
+SCANNED = 1_000  # journal records that are searched before others have a turn
 log = structlog.get_logger()
 
 
@@ -164,7 +165,7 @@ def newest_start(
             f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
             "Restore the snapshot directory or the journal topic",
         )
-    check_fingerprint(first.fingerprint, fingerprint)
+    yield from check_start(source, shard, first.fingerprint, fingerprint, offset)
     return fresh(outside.app, shard, first, outside.input_topics), offset, None
 
 
@@ -178,12 +179,51 @@ def newest_snapshot(
                 "snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it"
             )
             continue
-        check_fingerprint(header["fingerprint"], fingerprint)
+        yield from check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"])
         try:
             return header, restore(app, load())
         except Exception as error:  # any failure of a foreign pickle means: try the next older one
             log.warning("snapshot passed over", shard=shard, seq=header["seq"], why=str(error))
     return None
+
+
+def check_start(
+    source: ReplaySource, shard: int, recorded: dict[str, Any], fingerprint: dict[str, Any], offset: int
+) -> Generator[bool, None, None]:
+    """Whether this process may go on from journal offset `offset`, which `recorded` wrote.
+
+    Only where it may not, the journal is searched: a later epoch in it explains why the two differ.
+
+    Raises:
+        Halted: the snapshots of a later epoch are not there, or an input topic is another one.
+        Refused: another definition, library or platform: upgrade.
+    """
+    if recorded != fingerprint:
+        yield from refuse_lost_epoch(source, shard, offset)
+    check_fingerprint(recorded, fingerprint)
+
+
+def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generator[bool, None, None]:
+    """Halt if an epoch begins after `offset`: none of its snapshots was found, so an older start was."""
+    epoch, batches = 0, False
+    for entry in source.journal(offset + 1):
+        if entry is None:
+            yield WAITING
+            continue
+        record = journal.read(entry.value, entry.offset)
+        epoch = max(epoch, record.epoch if isinstance(record, EpochRecord) else 0)
+        batches |= not isinstance(record, EpochRecord)
+        if entry.offset % SCANNED == 0:
+            yield MORE
+    if not epoch:
+        return
+    restore_them = "Restore the snapshot directory; `snapshot passed over` in the log tells of unusable ones"
+    raise Halted(
+        f"shard {shard}: the snapshots of epoch {epoch} are missing, and nothing else leads into it",
+        restore_them
+        if batches
+        else f"{restore_them}. If an upgrade was cut off, run `stream-app upgrade` again",
+    )
 
 
 def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, None, bool]:

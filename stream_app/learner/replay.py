@@ -55,8 +55,8 @@ def replay(
             raise Halted(
                 f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
                 f"digest {machine.digest} instead of {record.digest}",
-                "The definition, a library or the journal differs from the recorded run: restore it, "
-                "or start a new epoch from here with `stream-app upgrade`",
+                "Run the image and definition that wrote it on another machine: `stream-app verify` must say "
+                "equal there. Keep the snapshots; no upgrade leads past batches that cannot be replayed",
             )
         on_batch(closed, entry.offset)
         if machine.seq == until_seq:

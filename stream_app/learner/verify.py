@@ -10,10 +10,9 @@ import msgspec
 
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
-from stream_app.learner.fingerprint import check_fingerprint
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import confirmed, first_entry, fresh, resumed
+from stream_app.learner.recovery import check_start, confirmed, first_entry, fresh, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
@@ -44,6 +43,7 @@ def verify_shard(
 
     Raises:
         Refused: the definition or the libraries are not those of the journal.
+        Halted: the snapshots of its newest epoch are missing.
     """
     starts = find_starts(app, shard, source, store, fingerprint, input_topics)
     results: list[Verified] = []
@@ -79,13 +79,13 @@ def find_starts(
             continue
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
-        check_fingerprint(header["fingerprint"], fingerprint)
+        drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
         machine = resumed(app, header, restore(app, load()), input_topics)
         snapshots.append(("snapshot", machine, header["journal_offset"]))
     first = drain(first_entry(source, -1))
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
-        check_fingerprint(first[1].fingerprint, fingerprint)
+        drain(check_start(source, shard, first[1].fingerprint, fingerprint, first[0]))
         return [("earliest", fresh(app, shard, first[1], input_topics), first[0]), *snapshots[:1]]
     if not snapshots:
         raise Refused(
