@@ -38,15 +38,15 @@ def main(model: str, start: str) -> None:
     first = drain(first_entry(source, -1))
     if first is None or not isinstance(first[1], EpochRecord):
         raise SystemExit("the journal has no beginning")
-    machine, offset = fresh(app, 0, first[1], topics), first[0]
+    machine, offset = fresh(app, 0, first[1], topics, store.round_trip), first[0]
     if start == "snapshot":
         loaded = drain(newest_snapshot(store, source, app, 0, prints))
         if loaded is None:
             raise SystemExit("no snapshot was taken")
         header, state = loaded
         machine = Machine(
-            Core(app, state), topics, epoch=header["epoch"], seq=header["seq"], digest=header["digest"],
-            positions=header["positions"],
+            Core(app, state, store.round_trip), topics, epoch=header["epoch"], seq=header["seq"],
+            digest=header["digest"], positions=header["positions"],
         )  # fmt: skip
         offset = header["journal_offset"]
     restored = machine.core.state.counters.events

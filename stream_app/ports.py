@@ -127,6 +127,8 @@ class SnapshotStore(Protocol):
         """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
 
     def dump(self, state: Any) -> bytes: ...
+    def round_trip(self, model: Any) -> Any:
+        """What loading gives of what was stored; raises what either raises."""
 
 
 class Clock(Protocol):

@@ -47,6 +47,7 @@ def input_topics(topics: Catalog) -> tuple[str, ...]:
 def output_topics(topics: Catalog) -> dict[str, str]:
     """What a shard's transaction writes, by the catalog's attribute."""
     return {
+        "commands": topics.commands.name,  # a learner's own orders go through the log, as everybody's do
         "predictions": topics.predictions.name, "alerts": topics.alerts.name, "models": topics.models.name,
         "stats": topics.stats.name, "dead_letters": topics.dead_letters.name, "journal": topics.journal.name,
     }  # fmt: skip

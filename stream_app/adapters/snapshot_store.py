@@ -203,6 +203,10 @@ class FileSnapshots:
     def dump(self, state: Any) -> bytes:
         return dump(state)
 
+    def round_trip(self, model: Any) -> Any:
+        """The model as a snapshot would bring it back."""
+        return round_trip(model, self.own_modules)
+
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         """Write one snapshot durably, then let the oldest go; gives its size in bytes."""
         head = orjson.dumps(header)

@@ -10,6 +10,7 @@ from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
 from stream_app.learner.notices import Notices, encode
 from stream_app.learner.outside import Outside
+from stream_app.learner.pace import Pace
 from stream_app.learner.pipeline import Pipeline
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.recovery import Recovered
@@ -50,7 +51,8 @@ class Live:
         self.stats_at_s = 0.0
         self.stats_due = True
         self.waiting_since_s: float | None = None
-        self.notices = Notices(outside.app.name, self.machine)
+        self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
+        self.pace = Pace(self.machine.core, self.clock)
         self.step_s = 0.0
         outside.log.start(shard, self.machine.positions)
 
@@ -184,6 +186,8 @@ class Live:
         )  # fmt: skip
         self.outside.telemetry.stats(self.shard, stats)
         commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))
+        commit.others += self.notices.paced(self.pace)
+        self.notices.shown(self.publisher, now_s)
         commit.others += self.notices.take()
 
     def finish(self, group: bytes | None, *, last_words: bool) -> bool:

@@ -12,10 +12,13 @@ import structlog
 from stream_app.errors import Refused
 from stream_app.learner.machine import Machine
 from stream_app.learner.outside import Outside
+from stream_app.learner.pace import Pace
+from stream_app.learner.publisher import Publisher
 from stream_app.learner.snapshots import Saver
 from stream_app.ports import Commit, Send
 from topics.codec import JSON_OPTIONS
 
+STALE_S = 30.0  # without the newest commits in the view, before somebody is told
 log = structlog.get_logger()
 
 
@@ -40,7 +43,8 @@ def alert(
 class Notices:
     """What a live shard has to tell; it waits for the transaction that carries the next statistics."""
 
-    def __init__(self, app: str, machine: Machine) -> None:
+    def __init__(self, app: str, machine: Machine, now_s: float) -> None:
+        self.shown_at_s = now_s
         self.app, self.machine = app, machine
         self.waiting: list[Send] = []
         self.standing: set[str] = set()
@@ -77,6 +81,23 @@ class Notices:
                 "snapshot-too-dear", "warning", text, cost_s=schedule.cost_s, allowed_s=schedule.allowed_s,
                 bytes=saver.size_bytes,
             )  # fmt: skip
+
+    def paced(self, pace: Pace) -> list[Send]:
+        """Order the end of candidates that are too slow, and tell."""
+        orders = pace.orders()
+        for slot, times, _ in orders:
+            text = f"candidate {slot.name} v{slot.version} answers {times:.0f} times slower than the champion"
+            self.notice("candidate-slow", "warning", text, version=slot.version, slowdown=times)
+        return [send for _, _, send in orders]
+
+    def shown(self, publisher: Publisher, now_s: float) -> None:
+        """Tell when the view has been behind the commits for long."""
+        if publisher.caught_up:
+            self.shown_at_s = now_s
+        behind_s = now_s - self.shown_at_s
+        if self.begins("view-stale", behind_s > STALE_S):
+            text = f"Redis has not shown the newest commits for {behind_s:.0f} s"
+            self.notice("view-stale", "critical", text, shows=publisher.stored, behind_s=behind_s)
 
     def take(self) -> list[Send]:
         """All that wait, once."""

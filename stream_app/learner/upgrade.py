@@ -108,7 +108,7 @@ def open_epoch(
     if offset is None:
         raise ShardFailed(f"shard {plan.shard}: the epoch record was committed without a report")
     machine = Machine(
-        Core(app, prepared.state), input_topics,
+        Core(app, prepared.state, store.round_trip), input_topics,
         epoch=plan.epoch, seq=plan.seq, digest=prepared.digest, positions=prepared.positions,
     )  # fmt: skip
     store.save(header(app, plan.shard, machine, offset, fingerprint), store.dump(parts(app, prepared.state)))

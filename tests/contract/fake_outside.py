@@ -136,6 +136,9 @@ class Store:
             raise self.world.store_error
         return dump(state)
 
+    def round_trip(self, model: Any) -> Any:
+        return unpickle(dump(model), self.world.app.modules)
+
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         self.world.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))
         return len(payload)

@@ -7,11 +7,12 @@ import os
 from river import linear_model, preprocessing, tree
 
 from stream_app import features as f
-from stream_app.application import Application, Labels, Snapshots
+from stream_app.application import Application, Labels, Snapshots, SwapPolicy
 
 RUN = os.environ.get("FAULTS_RUN", "0")
 SHARDS = int(os.environ.get("FAULTS_SHARDS", "4"))
 HORIZON = "5s"
+NEVER = SwapPolicy(policy="never")  # the judge recomputes one model of each slot
 OFTEN = Snapshots(max_cost=1.0, max_recovery="10ms")  # of stepping: every few hundred records
 
 numeric = Application(
@@ -23,6 +24,7 @@ numeric = Application(
     champion=lambda seed: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
     challengers={"tree": lambda seed: tree.HoeffdingAdaptiveTreeClassifier(seed=seed)},
     snapshot=OFTEN,
+    swap=NEVER,
 )
 strings = Application(
     name=f"strings-{RUN}",
@@ -34,4 +36,14 @@ strings = Application(
         grace_period=20, bootstrap_sampling=True, seed=seed
     ),
     snapshot=OFTEN,
+    swap=NEVER,
+)
+turning = Application(
+    name=f"turning-{RUN}",
+    task="binary",
+    shards=SHARDS,
+    features=[f.count(window="1h")],
+    champion=lambda seed: tree.HoeffdingTreeClassifier(grace_period=50),
+    snapshot=OFTEN,
+    swap=SwapPolicy(cooldown=100, respawn=100, budget=1_000),
 )
