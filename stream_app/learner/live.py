@@ -41,7 +41,9 @@ class Live:
         self.merge = Merge(self.machine.core.state.log_time_ms)
         self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
         view = outside.open_view(shard)
-        self.publisher = Publisher(view, outside.pool, outside.clock, shard, self.machine.stamp, view.stamp())
+        self.publisher = Publisher(
+            view, outside.pool, outside.clock, outside.app.name, shard, self.machine.stamp, view.stamp()
+        )
         self.saver = Saver(
             outside.app, shard, outside.open_store(shard), self.clock, fingerprint, recovered.journal_offset,
             recovered.snapshot_seq,

@@ -32,17 +32,19 @@ class Publisher:
     """Blobs wait in `blobs` until a write is free; `stamp` is the newest committed batch they belong to."""
 
     def __init__(
-        self, view: View, pool: Executor, clock: Clock, shard: int, stamp: str, stored: str | None
+        self, view: View, pool: Executor, clock: Clock, app: str, shard: int, stamp: str, stored: str | None
     ) -> None:
         self.view = view
         self.pool = pool
         self.clock = clock
+        self.app = app
         self.shard = shard
         self.stored = stored or ""
         self.stamp = stamp
         self.blobs: dict[str, bytes | None] = {}
         self.rebuilding: list[str] | None = None
         self.wants_rebuild = self.stored != stamp
+        self.whole = True  # as far as it was told; a rebuild that begins anew is the same one for a person
         self.slice_uncommitted = False
         self.job: Future[str] | None = None
         self.job_blobs: dict[str, bytes | None] = {}
@@ -69,7 +71,9 @@ class Publisher:
         """While rebuilding: the next entities' blobs as the state shows them, to go with the sealed batch."""
         if self.wants_rebuild and self.job is None:
             self.rebuilding, self.wants_rebuild = entities.keys(), False
-            log.info("view rebuild", shard=self.shard, entities=len(self.rebuilding))
+            if self.whole:
+                log.info("view rebuild", shard=self.shard, entities=len(self.rebuilding))
+            self.whole = False
         if not self.rebuilding:
             return {}
         self.slice_uncommitted = True
@@ -110,8 +114,15 @@ class Publisher:
         if outcome == "ok":
             if self.rebuilding is None or self.job_seals:
                 self.stored, self.rebuilding, self.job_seals = self.job_stamp, None, False
+                if not self.whole:
+                    log.info("view rebuilt", shard=self.shard, stamp=self.stored)
+                self.whole = True
         elif outcome == "fenced":
-            raise Fenced(f"shard {self.shard}: the view carries a newer stamp than {self.job_stamp}")
+            keys = f"{{{self.app}:{self.shard}}}:*"
+            raise Fenced(
+                f"shard {self.shard}: the view carries a newer stamp than {self.job_stamp}",
+                f"If no other learner runs, it is of an earlier life of this name: delete the keys {keys}",
+            )
         else:
             self.blobs = {**self.job_blobs, **self.blobs}
             self.job_seals = False
