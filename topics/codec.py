@@ -184,21 +184,6 @@ def check_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Rejecte
     return None
 
 
-def dumps(value: Any) -> bytes:
-    """JSON with sorted keys.
-
-    Raises:
-        ValueError: a number is not finite. orjson would write null, which says something else.
-
-    >>> dumps({"b": 1, True: 0.5})
-    b'{"b":1,"true":0.5}'
-    """
-    encoded = orjson.dumps(value, option=JSON_OPTIONS)
-    if b"null" in encoded:
-        json.dumps(value, allow_nan=False, default=lambda numpy_value: numpy_value.tolist())
-    return encoded
-
-
 def class_text(label: Any) -> str:
     """A class as a key of `probabilities`: its JSON text, a string without its quotes.
 
