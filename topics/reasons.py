@@ -82,6 +82,7 @@ REASONS: dict[str, Reason] = {
     ),
     MODEL_ERROR: Reason(
         "The serving model raised, or answered what is no number",
-        "The message tells what it raised; mend the model, then retry the dead letter",
+        "Mend the model by what the message tells, then retry letters of stage predict; at stage learn the "
+        "event is answered and its label counts as come, so that lesson is lost",
     ),
 }

@@ -80,7 +80,10 @@ def retry(
     force: bool = typer.Option(False, help=f"Also what was retried {MOST_RETRIES} times."),
     json: bool = JSON,
 ) -> None:
-    """Send records back to the topic they came from, unchanged; what fails again becomes a new letter."""
+    """Send records back to the topic they came from, unchanged; what fails again becomes a new letter.
+
+    Letters of stage learn are left: their events are answered, and a retry would be dropped as a duplicate.
+    """
     from stream_app.client.letters import Returns
 
     if not (places or reason or everything):
@@ -93,11 +96,16 @@ def retry(
         came_back = {letter.retry_of for letter in letters}
         found = [letter for letter in found if letter.place not in came_back]
     returns = Returns(definition.name, settings.kafka.kafka_python())
-    counts = {"sent": 0, "exhausted": 0, "foreign": 0}
+    counts = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0}
     try:
         for letter in found:
-            tired = letter.retries >= MOST_RETRIES and not force
-            counts["exhausted" if tired else "sent" if returns.send(letter) else "foreign"] += 1
+            if letter.settled:
+                fate = "settled"
+            elif letter.retries >= MOST_RETRIES and not force:
+                fate = "exhausted"
+            else:
+                fate = "sent" if returns.send(letter) else "foreign"
+            counts[fate] += 1
     finally:
         returns.close()
     if json:
@@ -107,6 +115,11 @@ def retry(
     if counts["exhausted"]:
         sys.stdout.write(
             f"left {counts['exhausted']:,} that failed {MOST_RETRIES} retries (--force sends them)\n"
+        )
+    if counts["settled"]:
+        sys.stdout.write(
+            f"left {counts['settled']:,} of stage learn: their events are answered and their labels count as "
+            "come, so a retry would be dropped as a duplicate\n"
         )
     if counts["foreign"]:
         sys.stdout.write(f"left {counts['foreign']:,} whose source is no input of {definition.name}\n")

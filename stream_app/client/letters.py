@@ -43,6 +43,14 @@ class DeadLetter(msgspec.Struct):
         """The letter's name on the command line."""
         return f"{self.partition}:{self.offset}"
 
+    @property
+    def settled(self) -> bool:
+        """The champion raised while it learned: the event is answered and its label counts as come.
+
+        A retry is dropped as a duplicate, or answered a second time once the id is forgotten.
+        """
+        return self.stage == "learn"
+
 
 def dead_letters(app: str, kafka: Kafka) -> Iterator[DeadLetter]:
     """All dead letters that are there now, by partition and age."""

@@ -92,6 +92,8 @@ def test_a_champion_that_cannot_learn_loses_the_label_to_the_dead_letters() -> N
     assert (letter.reason, letter.stage, letter.topic) == (reasons.MODEL_ERROR, "learn", "a.labels")
     assert shard.champion.learned == shard.counters.labels_learned == 0
     assert shard.counters.labels == shard.counters.dead_labels == 1
+    assert shard.label("e", True) is None, "no second letter"
+    assert shard.counters.duplicate_labels == 1, "nor a second chance: dlq retry and the runbook say so"
     assert shard.event("next") is None
     assert len(shard.predictions()) == 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,14 @@ from tests.integration.command_line import CommandLine, Done
 from tests.integration.learners import Defined, Learners
 
 HOUR_MS = 3_600_000
+UNTEACHABLE = """
+from stream_app.application import Application
+class Unteachable:
+    def predict_proba_one(self, x): return {{True: 0.5, False: 0.5}}
+    def predict_one(self, x): return True
+    def learn_one(self, x, y): raise KeyError("lesson")
+app0 = Application(name={name!r}, task="binary", champion=lambda seed: Unteachable())
+"""
 FIELDS = {
     *("partition", "offset", "timestamp_ms", "reason", "message", "stage", "source", "retries"),
     *("key", "value", "headers"),
@@ -104,7 +113,7 @@ def test_a_record_that_can_be_used_now_is_used(story: Story) -> None:
 
 def test_what_fails_again_is_a_new_letter_that_counts_its_retries(story: Story) -> None:
     """The same record, unchanged, one retry older."""
-    assert story.others.lines() == [{"sent": 2, "exhausted": 0, "foreign": 0}]
+    assert story.others.lines() == [{"sent": 2, "exhausted": 0, "foreign": 0, "settled": 0}]
     old, new = by_reason(story.second, "malformed")
     assert (old["retries"], new["retries"]) == (0, 1)
     for name in ("key", "value", "headers", "reason"):
@@ -114,7 +123,29 @@ def test_what_fails_again_is_a_new_letter_that_counts_its_retries(story: Story) 
 def test_a_letter_that_came_back_is_sent_through_its_newest_copy(story: Story) -> None:
     """Five letters stand there, two of them superseded: three go, or each retry would double them."""
     assert len(story.second) == 5
-    assert story.again.lines() == [{"sent": 3, "exhausted": 0, "foreign": 0}]
+    assert story.again.lines() == [{"sent": 3, "exhausted": 0, "foreign": 0, "settled": 0}]
+
+
+def test_what_could_not_be_learned_is_not_sent_back(services: Endpoints, tmp_path: Path) -> None:
+    """A label at which the champion raised counts as come: a retry is refused, with the reason."""
+    learners = Learners(services, tmp_path)
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    Path(app.target.removesuffix(":app0")).write_text(UNTEACHABLE.format(name=app.name))
+    with EventProducer(app.name, learners.servers) as producer:
+        producer.label("k", producer.send("k", {"x": 1.0}, "lost"), True)
+        producer.send("k", {"x": [1]}, "bad")
+    flags = ("--no-admission", "--no-supervise", "--exit-when-idle", "0.5")
+    learners.finish(learners.spawn("stream_app", "learn", app.target, *flags, stderr=subprocess.PIPE))
+    letters = learners.call("dlq", "show", app.target, "--json").lines()
+    assert {letter["reason"]: letter["stage"] for letter in letters} == {
+        "model-error": "learn",
+        "bad-feature": "validate",
+    }
+    told = learners.call("dlq", "retry", app.target, "--reason", "model-error", "--force")
+    assert (told.code, told.out.splitlines()[0]) == (0, "sent 0 back")
+    assert "would be dropped as a duplicate" in told.out
+    (counts,) = learners.call("dlq", "retry", app.target, "--all", "--json").lines()
+    assert counts == {"sent": 1, "exhausted": 0, "foreign": 0, "settled": 1}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from stream_app.client.letters import letter_of
 
 
@@ -39,6 +41,12 @@ def test_the_learners_headers_win_over_forged_ones() -> None:
         record(("__stream_app.errors.topic", b"bank.transfers"), ("__stream_app.errors.topic", b"a.events"))
     )
     assert letter.source_topic == "a.events"
+
+
+@pytest.mark.parametrize(("stage", "settled"), [("learn", True), ("predict", False), ("validate", False)])
+def test_a_letter_of_stage_learn_is_settled(stage: str, settled: bool) -> None:
+    """Its event is answered and its label counts as come, so nothing is gained by a retry."""
+    assert letter_of(record(("__stream_app.errors.stage", stage.encode()))).settled is settled
 
 
 def test_headers_that_are_no_numbers_do_no_harm() -> None:
