@@ -114,15 +114,9 @@ def tell_halt(outside: Outside, shard: int, refusal: Refused) -> Future[None]:
     evidence = {"reason": refusal.message, "remedy": refusal.remedy}
     cause = blake2b(refusal.message.encode(), digest_size=8).hexdigest()
     send = alert(
-        outside.app.name,
-        shard,
-        cause,
-        outside.clock.now_ms(),
-        "shard-halted",
-        "critical",
-        str(refusal),
+        outside.app.name, shard, cause, outside.clock.now_ms(), "shard-halted", "critical", str(refusal),
         evidence,
-    )
+    )  # fmt: skip
 
     def write() -> None:
         try:
@@ -132,9 +126,7 @@ def tell_halt(outside: Outside, shard: int, refusal: Refused) -> Future[None]:
                 writer.commit(Commit([], [send], None, []), None)
             finally:
                 writer.close()
-        except (
-            Exception
-        ) as error:  # whatever it is: the halt itself stands in the log, and must not be masked
+        except Exception as error:  # whatever it is: it must not mask the halt, which stands in the log
             log.warning("the halt could not be told as an alert", shard=shard, error=str(error))
 
     return outside.pool.submit(write)

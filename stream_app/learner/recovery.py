@@ -220,12 +220,11 @@ def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generato
             yield MORE
     if not epoch:
         return
-    restore_them = "Restore the snapshot directory; `snapshot passed over` in the log tells of unusable ones"
+    remedy = "Restore the snapshot directory; `snapshot passed over` in the log tells of unusable ones"
+    if not batches:
+        remedy += ". If an upgrade was cut off, run `stream-app upgrade` again"
     raise Halted(
-        f"shard {shard}: the snapshots of epoch {epoch} are missing, and nothing else leads into it",
-        restore_them
-        if batches
-        else f"{restore_them}. If an upgrade was cut off, run `stream-app upgrade` again",
+        f"shard {shard}: the snapshots of epoch {epoch} are missing, and nothing else leads into it", remedy
     )
 
 
