@@ -23,11 +23,13 @@ def replay(
     clock: Clock,
     on_batch: Callable[[Closed, int], None] = lambda _closed, _offset: None,
     until_seq: int | None = None,
+    apply: Callable[[list[Run]], None] | None = None,
 ) -> Iterator[bool]:
     """Bring `machine` to the journal's end; yields when it must wait (WAITING) or has used its slice (MORE).
 
     It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset;
-    nothing is written anywhere.
+    nothing is written anywhere. `apply` stands in for `machine.apply`: it must bring every record to the
+    machine, and may look at each.
 
     Raises:
         Halted: the journal has a gap, an input was cut, or a digest differs; the shard must not go on.
@@ -48,7 +50,7 @@ def replay(
                 yield WAITING
                 turn_ends = clock.monotonic() + SLICE_S
             inputs.append(taken)
-        machine.apply(in_order(inputs, record))
+        (apply or machine.apply)(in_order(inputs, record))
         machine.positions[:] = [end for _, end, _ in record.inputs.values()]
         closed = machine.seal()
         if machine.digest != record.digest:

@@ -1,0 +1,266 @@
+"""What would have happened: the journal drives the live shard and, beside it, variants of its definition.
+
+The live shard is replayed as `verify` does it, every digest compared, so that its row is what was really
+served. A variant sees the same records in the same order with other detectors or another swap policy; what it
+decides is counted and forgotten. Nothing is written, committed or joined.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import isnan, nan, sqrt
+from typing import Any
+
+import msgspec
+
+from drift.monitors import Monitors
+from drift.policy import Policy
+from drift.signals import LOSS
+from stream_app.application import Application
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import AlertRaised, Output, PredictionMade
+from stream_app.flow.swap import ORDERS, stays
+from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.merge import Run
+from stream_app.learner.recovery import first_entry
+from stream_app.learner.replay import replay
+from stream_app.learner.verify import PAUSE_S, drain, find_starts
+from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.state.shard import ShardState
+from topics.codec import Rejected, decode_command, decode_label
+from topics.envelope import COMMAND, LABEL, RANK_NAMES, Record
+
+LAST = 4  # the newest fourth of the scored predictions is told by itself
+SWEPT = 1_000  # rows beyond those that really wait, before the expired ones are swept out
+
+
+class Change(msgspec.Struct):
+    """A swap or a rollback: at which record of which input, and after how many replayed predictions."""
+
+    type: str
+    input: str
+    offset: int
+    time_ms: int
+    after: int
+    version: int
+    parent: int
+
+
+class Outcome(msgspec.Struct):
+    """One variant of one shard. `alarms` are of the serving model's loss; an operator's swaps count too.
+
+    `scores` are of the predictions as they were served (accuracy, or mae and rmse), `last` of the newest
+    fourth of them; `scored` is how many of `predictions` got a label.
+    """
+
+    shard: int
+    variant: str
+    source: str
+    predictions: int
+    scored: int
+    alarms: int
+    hunts: int
+    swaps: int
+    rollbacks: int
+    scores: dict[str, float]
+    last: dict[str, float]
+    changes: list[Change]
+
+
+class Player:
+    """One machine and the account of what it served."""
+
+    def __init__(self, name: str, machine: Machine) -> None:
+        self.name = name
+        self.machine = machine
+        self.heard: list[Output] = []
+        self.losses = array("d")  # by prediction, NaN while there is no label
+        self.waiting: dict[str, tuple[int, Any]] = {}  # event_id → which prediction, and what it said
+        self.changes: list[Change] = []
+        self.told = 0
+        self.names = {machine.core.state.serving: True}
+        self.hunts_before, self.held_before = machine.core.state.policy.hunt, self.held()
+        cases = machine.emitter.cases
+        for kind in (PredictionMade, AlertRaised):
+            cases[kind] = self.also(cases[kind])
+
+    def also(self, perform: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Hear an output beside what is done with it anyway."""
+
+        def both(output: Any) -> None:
+            self.heard.append(output)
+            perform(output)
+
+        return both
+
+    def held(self) -> int:
+        """Alarms of models that served, told by no alert yet: it was too soon after another one."""
+        quiet = self.machine.core.state.vigil.quiet
+        return sum(quiet.get(f"drift {LOSS}/{name}", (0, 0))[1] for name in self.names)
+
+    def take(self, record: Record) -> None:
+        """Step one record and account for it."""
+        self.machine.apply([(record.rank, [record])])
+        for output in self.heard:
+            if type(output) is PredictionMade:
+                if output.prediction is not None:
+                    self.waiting[output.event_id] = (len(self.losses), output.prediction)
+                self.losses.append(nan)
+                self.settle(output.event_id)
+            elif type(output) is AlertRaised:
+                self.alerted(record, output)
+        self.heard.clear()
+        if record.rank == LABEL:
+            label = decode_label(record.value)
+            if not isinstance(label, Rejected):
+                self.settle(label.event_id)
+
+    def settle(self, event_id: str) -> None:
+        """Score a prediction whose label the shard has accepted."""
+        waits = self.waiting.get(event_id)
+        if waits is None:
+            return
+        known = self.machine.core.state.ids.get(event_id)
+        if known is not None and known[1] is not None:
+            del self.waiting[event_id]
+            self.score(*waits, known[1])
+
+    def score(self, place: int, prediction: Any, label: Any) -> None:
+        """0 or 1, or the absolute error."""
+        classify = self.machine.core.state.classify
+        self.losses[place] = float(label != prediction) if classify else abs(label - prediction)
+
+    def alerted(self, record: Record, alert: AlertRaised) -> None:
+        """Count an alarm, or note a change of the serving model."""
+        evidence, serving = alert.evidence, self.machine.core.state.serving
+        self.names[serving] = True
+        if alert.type == "drift" and evidence["signal"] == LOSS and evidence["name"] in self.names:
+            self.told += 1 + evidence.get("held_back", 0)
+        elif alert.type in ("swap", "rollback"):
+            self.changes.append(
+                Change(
+                    alert.type, RANK_NAMES[record.rank], record.offset, alert.time_ms, len(self.losses),
+                    evidence["version"], evidence["parent"],
+                )
+            )  # fmt: skip
+
+    def sweep(self, *, end: bool = False) -> None:
+        """Let go of rows whose labels did not come in time; they count where there is a default label."""
+        app, pending = self.machine.core.app, self.machine.core.state.pending.items
+        if not end and len(self.waiting) <= len(pending) + SWEPT:
+            return
+        for event_id in [one for one in self.waiting if one not in pending]:
+            waits = self.waiting.pop(event_id)
+            if app.labels is not None and app.labels.on_timeout == "label":
+                self.score(*waits, app.labels.default)
+
+    def outcome(self, source: str) -> Outcome:
+        """The account, closed."""
+        self.sweep(end=True)
+        state = self.machine.core.state
+        scored = [loss for loss in self.losses if not isnan(loss)]
+        kinds = [change.type for change in self.changes]
+        return Outcome(
+            state.shard, self.name, source, len(self.losses), len(scored),
+            self.told + self.held() - self.held_before, state.policy.hunt - self.hunts_before,
+            kinds.count("swap"), kinds.count("rollback"), scores(scored, state.classify),
+            scores(scored[len(scored) - len(scored) // LAST :], state.classify), self.changes,
+        )  # fmt: skip
+
+
+def scores(losses: Sequence[float], classify: bool) -> dict[str, float]:
+    """Accuracy of 0/1 losses, mae and rmse of absolute errors; nothing of nothing.
+
+    >>> scores([0.0, 1.0], True), scores([1.0, 3.0], False)
+    ({'accuracy': 0.5}, {'mae': 2.0, 'rmse': 2.23606797749979})
+    """
+    n = len(losses)
+    if not n:
+        return {}
+    if classify:
+        return {"accuracy": 1 - sum(losses) / n}
+    return {"mae": sum(losses) / n, "rmse": sqrt(sum(loss * loss for loss in losses) / n)}
+
+
+def rehearse(
+    app: Application, variants: dict[str, Application], shard: int, source: ReplaySource,
+    store: SnapshotStore, clock: Clock, fingerprint: dict[str, Any], input_topics: tuple[str, ...],
+    progress: Callable[[int, int], None] = lambda _seq, _predictions: None,
+) -> list[Outcome]:  # fmt: skip
+    """Replay one shard from the earliest retained point; the live outcome comes first, then the variants'.
+
+    No outcome at all: nothing of the shard can be replayed.
+
+    Raises:
+        Refused: the definition or the libraries are not those of the journal.
+        Halted: the live shard's replay differs from its journal, or the journal has a gap.
+    """
+    start = earliest(app, shard, source, store, fingerprint, input_topics)
+    if start is None:
+        return []
+    name, machine, offset = start
+    lead = Player("live", machine)
+    others = [Player(title, beside(machine, variant, store)) for title, variant in variants.items()]
+
+    def apply(runs: list[Run]) -> None:
+        for rank, records in runs:
+            for record in records:
+                lead.take(record)
+                if rank == COMMAND and names_a_model(record):
+                    continue
+                for other in others:
+                    other.take(record)
+
+    def sealed(closed: Closed, _offset: int) -> None:
+        lead.sweep()
+        for other in others:
+            other.machine.seal()
+            other.sweep()
+        progress(closed.seq, len(lead.losses))
+
+    for more in replay(machine, source, offset + 1, clock, sealed, apply=apply):
+        if not more:
+            time.sleep(PAUSE_S)
+    return [one.outcome(name) for one in (lead, *others)] if lead.losses else []
+
+
+def earliest(
+    app: Application, shard: int, source: ReplaySource, store: SnapshotStore, fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+) -> tuple[str, Machine, int] | None:  # fmt: skip
+    """The beginning of the newest epoch or, where its inputs are cut, the newest snapshot."""
+    if drain(first_entry(source, -1)) is None:
+        return None
+    kept = source.earliest()
+    for start in find_starts(app, shard, source, store, fingerprint, input_topics):
+        if all(at >= first for at, first in zip(start[1].positions, kept, strict=True)):
+            return start
+    return None
+
+
+def beside(machine: Machine, app: Application, store: SnapshotStore) -> Machine:
+    """A copy of the machine under another definition: the same models, no alarm and no hunt so far.
+
+    Candidates and the champion before are left behind: the live policy's hunts are not the variant's.
+    """
+    state: ShardState = store.round_trip(machine.core.state)
+    state.monitors = Monitors(app.drift or ())
+    state.policy = Policy(app.swap, bool(app.challengers))
+    state.recent = deque(state.recent, maxlen=app.swap.warm if app.swap.policy == "evidence" else 0)
+    state.cause, state.champion_before = {}, None
+    core = Core(app, state, store.round_trip)
+    state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
+    core.rebind()
+    return Machine(
+        core, machine.emitter.input_topics,
+        epoch=machine.epoch, seq=machine.seq, digest=machine.digest, positions=machine.positions,
+    )  # fmt: skip
+
+
+def names_a_model(record: Record) -> bool:
+    """An order about a version of the live run: in a variant it would hit another model, or none."""
+    order = decode_command(record.value)
+    return not isinstance(order, Rejected) and order.command in ORDERS
