@@ -23,6 +23,7 @@ COMMANDS = {
     "consume": "Read committed predictions, alerts, dead letters and more.",
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
     "verify": "Replay the journal and compare every digest.",
+    "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
     "upgrade": "Open a new epoch for a changed definition.",
     "dlq": "List, show and retry dead letters.",
     "command": "Pause or resume learning, forget an entity.",
