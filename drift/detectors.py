@@ -31,13 +31,14 @@ MAKERS: dict[str, Maker] = {
     "kswin": Maker(river_drift.KSWIN, 370.0),
     "ddm": Maker(river_drift.binary.DDM, 0.7, binary=True),
     "eddm": Maker(river_drift.binary.EDDM, 0.9, binary=True),
-    "hddm_a": Maker(river_drift.binary.HDDMA, 2.6, binary=True),
+    "hddm_a": Maker(river_drift.binary.HDDMA, 5.5, binary=True),
     "hddm_w": Maker(river_drift.binary.HDDMW, 7.0, binary=True),
     "fhddm": Maker(river_drift.binary.FHDDM, 1.4, binary=True),
     "psi": Maker(Categories, 0.4),
 }
 SEEDED = {"kswin"}  # it samples its window: without a seed a replay would differ
 CATEGORICAL = {"psi"}
+OF_SUCCESS = {"fhddm"}  # River's FHDDM watches for a fall of what it is fed: successes, whatever its docs say
 
 
 class Detector:
@@ -68,7 +69,7 @@ class Detector:
         self.mean += (value - self.mean) / self.n
         self.recent += RECENT * (value - self.recent) if self.n > 1 else value
         inner = self.inner
-        inner.update(value)
+        inner.update(1.0 - value if self.name in OF_SUCCESS else value)
         if inner.drift_detected:
             verdict = Verdict(State.DRIFT, self.mean, self.recent)
             self.n, self.mean, self.warned = 0, 0.0, False
@@ -87,7 +88,7 @@ class Detect:
     """A detector to run on a signal: `Detect("adwin", delta=0.002)`, `Detect("psi", "features")`.
 
     Signals are listed in drift/signals.py. `every` feeds one value in so many: by default each one, and for
-    KSWIN one in 32.
+    KSWIN one in 25.
 
     Raises:
         ValueError: unknown name, signal or parameter, or dearer than 15 µs a value; mend the definition.

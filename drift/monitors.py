@@ -134,5 +134,5 @@ class Monitors:
         return [(name, round(moved, 4)) for name, moved in ranked[:TOLD]]
 
     def start_anew(self, slot: str) -> None:
-        """Another model serves under this name: what its losses were says nothing about it."""
+        """Another model bears this name, or none: what its losses were says nothing any more."""
         self.watching.pop((LOSS, slot), None)

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from drift.sequential import Comparison, Evidence, alpha_of
 
 POLICIES = ("evidence", "immediate", "never")
-KINDS = ("fresh", "warm")
+KINDS = ("fresh", "warm", "kept")
+AT_FIRST = ("kept",)  # kinds that only the opening of a hunt starts
 
 
 class Phase(Enum):
@@ -45,7 +46,9 @@ class SwapPolicy:
     """How much evidence a swap needs. Everything that counts is counted in labels, so that a replay agrees.
 
     `alpha` bounds the probability that a shard ever swaps to a model that is no better; `margin` is the loss
-    that must lie between. `warm` is how many of the newest examples a warm candidate learns at its start.
+    that must lie between. `candidates` are the kinds that a hunt starts: fresh; warm, which begins with the
+    newest `warm` examples; kept, the champion as the alarm found it, which learns nothing until it serves
+    again, so that labels that were wrong for a while can be undone.
     `max_slowdown` is how much longer than the champion's a candidate's answer may take.
 
     Raises:
@@ -55,7 +58,7 @@ class SwapPolicy:
     policy: str = "evidence"
     alpha: float = 0.05
     margin: float = 0.0
-    min_labels: int = 100
+    min_labels: int = 60
     cooldown: int = 500
     respawn: int = 200
     probation: int = 2_000
@@ -64,7 +67,7 @@ class SwapPolicy:
     budget_labels: int = 20_000
     warm: int = 300
     candidates: tuple[str, ...] = KINDS
-    max_candidates: int = 4
+    max_candidates: int = 5
     max_slowdown: float = 10.0
 
     def __post_init__(self) -> None:
@@ -135,6 +138,7 @@ class Policy:
         self.until = 0
         self.quiet_until = 0
         self.respawn_at = 0
+        self.late_alarm = 0  # of the cool-down: 1 a warning, 2 a drift
         self.swaps: list[int] = []
 
     @property
@@ -164,21 +168,32 @@ class Policy:
         rule = self.rule
         if rule.policy == "never":
             return None
+        kinds = ("fresh",) if rule.policy == "immediate" else rule.candidates
         if self.phase in (Phase.WARNING, Phase.HUNTING):
             if drift:
                 self.move(Phase.HUNTING)
             if self.labels < self.respawn_at:
                 return None
-        elif self.labels < self.quiet_until or (rule.policy == "immediate" and not drift):
+            kinds = tuple(kind for kind in kinds if kind not in AT_FIRST)
+        elif rule.policy == "immediate" and not drift:
+            return None
+        elif self.labels < self.quiet_until:
+            self.late_alarm = max(self.late_alarm, 1 + drift)  # a detector tells a change once only
             return None
         else:
             self.move(Phase.HUNTING if drift else Phase.WARNING)
+            self.late_alarm = 0
         self.hunt += 1
         self.until = self.labels + rule.patience
         self.quiet_until = self.labels + rule.cooldown
         self.respawn_at = self.labels + rule.respawn
-        kinds = ("fresh",) if rule.policy == "immediate" else rule.candidates
         return Opened(self.hunt, kinds, self.make_room(len(kinds)))
+
+    def eased(self) -> Opened | None:
+        """The champion's loss fell: in a hunt, candidates begin anew, for theirs learned what is over."""
+        if self.rule.policy == "evidence" and self.phase in (Phase.WARNING, Phase.HUNTING):
+            return self.alarm(drift=False)
+        return None
 
     def make_room(self, n: int) -> tuple[int, ...]:
         """Drop the rivals with the least evidence; the champion of before stays."""
@@ -209,9 +224,11 @@ class Policy:
             race = self.standing[version] = Comparison(self.rule.margin)
         race.update(champion_loss, rival_loss)
 
-    def decide(self) -> Won | Closed | None:
-        """One more label is learned: who wins, or whose time is up."""
+    def decide(self) -> Won | Closed | Opened | None:
+        """One more label is learned: who wins, whose time is up, or what an alarm of the cool-down starts."""
         self.labels += 1
+        if self.late_alarm and self.labels >= self.quiet_until:
+            return self.alarm(drift=self.late_alarm == 2)
         if self.races or self.standing:
             best = self.winner()
             if best is not None:
@@ -250,7 +267,9 @@ class Policy:
             gone = (*gone, self.previous)
         self.races, self.standing = {}, {}
         self.standing_round += 1
-        self.quiet_until = self.labels + self.rule.cooldown
+        self.late_alarm = 0  # it was about the champion of before
+        # A rollback says that something is wrong: the next alarm may hunt at once.
+        self.quiet_until = self.labels + (0 if reverse else self.rule.cooldown)
         if reverse or self.rule.policy == "never":
             self.rest()
             return gone

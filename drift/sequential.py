@@ -14,8 +14,8 @@ from math import pi, sqrt
 from typing import NamedTuple
 
 LARGEST_BET = 0.5  # of the capital; all of it would be lost for ever at one difference of −1
-BURN_IN = 50  # pairs that only teach how differences follow each other: a bet before that is blind to runs
-FIRST_START = 50  # pairs after the burn-in at which the second gambler starts; the others double it
+BURN_IN = 30  # pairs that only teach how differences follow each other: a bet before that is blind to runs
+FIRST_START = 30  # pairs after the burn-in at which the second gambler starts; the others double it
 MOST_DEPENDENT = 0.98
 PRIOR_SECOND_MOMENT = 0.25  # of one pair, before any is known
 LARGEST_CAPITAL = 1e250
@@ -57,7 +57,7 @@ class Gambler:
 class Comparison:
     """Champion against one rival on the same rows; both losses in [0, 1], `margin` is what must lie between.
 
-    New gamblers start after 0, 50, 100, 200, 400, … pairs, so that a rival's cold phase is not held against
+    New gamblers start after 0, 30, 60, 120, 240, … pairs, so that a rival's cold phase is not held against
     it for ever. A difference that follows from the one before is worth no bet: the part that the lag-1
     autocorrelation predicts is taken away first. `capital` is the e-value. 1–3 µs a pair.
     """

@@ -10,7 +10,7 @@ from typing import Any
 from stream_app.application import Application
 from stream_app.flow.outputs import AlertRaised, Output, ReceiptWritten
 from stream_app.models.calls import Calls, ModelFault, bind
-from stream_app.state.shard import DECLARED, ShardState, Slot
+from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
 from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
@@ -39,12 +39,18 @@ class Core:
     def rebind(self) -> None:
         """Bind the calls of every living slot; needed whenever a slot is added, dropped or fails.
 
-        `calls` learn; `serving_calls` predict events: candidates have nothing to serve.
+        `learning_calls` learn, all but a kept champion; `serving_calls` predict events: candidates have
+        nothing to serve.
         """
         living = [slot for slot in self.state.slots if slot.failed is None]
         self.calls: list[tuple[Slot, Calls]] = [(slot, self.bind(slot)) for slot in living]
         # The champion predicts first: when it fails, the event is refused before anything else has run.
         self.calls.sort(key=lambda pair: pair[0].name != self.state.serving)
+        self.learning_calls = [
+            (slot, calls)
+            for slot, calls in self.calls
+            if slot.kind != KEPT or slot.name == self.state.serving
+        ]
         self.serving_calls = [
             (slot, calls)
             for slot, calls in self.calls
@@ -98,6 +104,7 @@ class Core:
         self.state.policy.leave(slot.version)
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
+            self.state.monitors.start_anew(slot.name)
             out.append(
                 ReceiptWritten(
                     slot.name, slot.version, False, f"failed: {fault}", kind=slot.kind, parent=slot.parent,

@@ -92,14 +92,17 @@ def on_label(
         monitors.on_loss(state.serving, raced, alarms)
     opened: Opened | None = None
     for alarm in alarms:
+        mine = alarm.signal == LOSS and alarm.name == state.serving
         if alarm.signal == LOSS and alarm.verdict.after <= alarm.verdict.before:
-            continue  # it loses less than before: nothing to mend
-        tell(core, record, alarm, out)
-        if alarm.signal == LOSS and alarm.name == state.serving and not state.paused:
-            found = state.policy.alarm(alarm.verdict.state is DriftState.DRIFT)
-            if found is not None:
-                opened = found
-                state.cause = cause(core, record, alarm)
+            # It loses less than before: nothing to mend. But candidates of a hunt began in worse times.
+            found = state.policy.eased() if mine and not state.paused else None
+        else:
+            tell(core, record, alarm, out)
+            drift = alarm.verdict.state is DriftState.DRIFT
+            found = state.policy.alarm(drift) if mine and not state.paused else None
+        if found is not None:
+            opened = found
+            state.cause = cause(core, record, alarm)
     return opened
 
 

@@ -37,7 +37,7 @@ def from_label(
             weight *= core.app.class_weights.get(label, 1.0)
     state.last_label = label
     state.recent.append((row.row, label, weight))
-    for slot, calls in core.calls:
+    for slot, calls in core.learning_calls:
         try:
             calls.learn(row.row, label, weight)
         except ModelFault as fault:
@@ -73,7 +73,7 @@ def without_label(core: Core, record: Record, row: dict[str, Any], out: list[Out
     if state.paused:
         state.counters.labels_skipped += 1
         return
-    for slot, calls in core.calls:
+    for slot, calls in core.learning_calls:
         try:
             calls.learn(row, None, 1.0)
             slot.learned += 1

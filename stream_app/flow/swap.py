@@ -13,7 +13,7 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output, ReceiptWritten
 from stream_app.models.calls import ModelFault
 from stream_app.state.pending import PendingRow
-from stream_app.state.shard import DECLARED, Slot
+from stream_app.state.shard import DECLARED, KEPT, Slot
 from topics.envelope import Record
 from topics.records import Command
 
@@ -72,7 +72,7 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
     for version in opened.dropped:
         retire(core, record, version, "made room for a newer candidate", out)
     for kind in opened.kinds:
-        slot = state.add_candidate(core.app, kind)
+        slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind)
         if kind == "warm":
             warm(core, slot)
         out.append(
@@ -104,7 +104,9 @@ def decide(core: Core, record: Record, out: list[Output]) -> None:
     decision = core.state.policy.decide()
     if decision is None:
         return
-    if isinstance(decision, Closed):
+    if isinstance(decision, Opened):
+        hunt(core, record, decision, out)
+    elif isinstance(decision, Closed):
         close(core, record, decision, out)
     else:
         won(core, record, decision, out)
@@ -164,7 +166,8 @@ def take_over(
     cause = {} if "command_id" in evidence else state.cause
     gone = state.policy.swapped(old.version, reverse=reverse)
     state.serving, state.champion_version, state.champion_before = slot.name, slot.version, old.version
-    state.monitors.start_anew(slot.name)
+    if not reverse:  # one that comes back is measured against what it lost before
+        state.monitors.start_anew(slot.name)
     state.counters.swaps += 1
     told = {**cause, **evidence}
     out.append(
@@ -199,6 +202,7 @@ def retire(core: Core, record: Record, version: int, why: str, out: list[Output]
     if slot is None:
         return
     state.slots.remove(slot)
+    state.monitors.start_anew(slot.name)
     out.append(
         ReceiptWritten(
             slot.name, version, False, why, kind=slot.kind, parent=slot.parent,

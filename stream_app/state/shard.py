@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from stream_app.state.vigil import Vigil
 
 CHAMPION = "champion"  # the name of the slot that the definition's `champion` fills
 DECLARED = "declared"  # the kind of a slot that the definition names; candidates are fresh or warm
+KEPT = "kept"  # a copy of the champion that learns nothing until it serves
 REMEMBERED_COMMANDS = 1_000
 
 
@@ -139,6 +141,16 @@ class ShardState:
         model = build(factory, seed_for(app.seed, origin, version))
         name, parent = f"{origin}-{version}", self.champion.version
         return self.keep(Slot(name, model, version, version, self.classify, origin, kind, parent))
+
+    def keep_champion(self) -> Slot:
+        """The champion as it is now, as a candidate: the one copy that is taken of a model, once a hunt."""
+        champion, version = self.champion, self.next_version
+        slot = Slot(
+            f"{champion.origin}-{version}", deepcopy(champion.model), version, champion.generation,
+            self.classify, champion.origin, KEPT, champion.version,
+        )  # fmt: skip
+        slot.learned = champion.learned
+        return self.keep(slot)
 
     def keep(self, slot: Slot) -> Slot:
         """Take a new slot in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from river import linear_model, preprocessing, tree
+from river import linear_model, naive_bayes, preprocessing, tree
 
 from stream_app import features as f
 from stream_app.application import Application, Labels, Snapshots, SwapPolicy
@@ -44,6 +44,7 @@ turning = Application(
     shards=SHARDS,
     features=[f.count(window="1h")],
     champion=lambda seed: tree.HoeffdingTreeClassifier(grace_period=50),
+    challengers={"bayes": lambda seed: naive_bayes.GaussianNB()},
     snapshot=OFTEN,
     swap=SwapPolicy(cooldown=100, respawn=100, budget=1_000),
 )

@@ -114,7 +114,7 @@ def test_an_unchanged_slot_goes_on_as_if_nothing_had_happened(changing: Changing
     (done,) = changing.upgrade()
     assert (planned["done"], done["done"], done["epoch"]) == (False, True, 1)
     assert done["carried"] == ["champion", "features of entities", "detectors", "pending rows and ids"]
-    assert done["fresh"] == ["tree"]
+    assert done["fresh"] == ["tree", "hunts and races"]
 
     changing.produce(HALF, len(ROWS))
     learned = changing.learn()
@@ -139,7 +139,7 @@ def test_changed_features_start_fresh_and_the_way_back_is_another_upgrade(changi
     """New entity features begin empty, dropped slots go; the old definition can come back."""
     changing.define(challengers="{'bayes': bayes}", features="[f.count(window='10m')]")
     (done,) = changing.upgrade()
-    assert done["fresh"] == ["bayes", "features of entities"]
+    assert done["fresh"] == ["bayes", "features of entities", "hunts and races"]
     assert changing.learn().returncode == 0
     changing.define()
     assert changing.learn().returncode == 3
