@@ -90,9 +90,10 @@ class EventProducer:
         self.write("labels", encoded_key(key), value, epoch_ms(time))
 
     def command(
-        self, command: str, *, actor: str, reason: str, shard: int | None = None, key: str | None = None
-    ) -> SentCommand:
-        """Command one shard, the shard of `key`, or all of them."""
+        self, command: str, *, actor: str, reason: str, shard: int | None = None, key: str | None = None,
+        slot: str | None = None, version: int | None = None,
+    ) -> SentCommand:  # fmt: skip
+        """Command one shard, the shard of `key`, or all of them; `slot` or `version` name a model."""
         command_id = uuid4().hex
         value: dict[str, Any] = {
             "v": 1,
@@ -101,6 +102,8 @@ class EventProducer:
             "actor": actor,
             "reason": reason,
         }
+        named = {"slot": slot, "version": version}
+        value |= {name: part for name, part in named.items() if part is not None}
         shards = self.shards() if shard is None else [shard]
         if key is not None:
             value["key"] = key

@@ -97,6 +97,7 @@ def test_without_a_learner_the_command_stays_in_the_log(created: CommandLine) ->
     ("arguments", "why"),
     [
         (["explode"], "unknown command 'explode'"),
+        (["promote"], "promote concerns models; fix: Use `stream-app models promote"),
         (["forget"], "forget concerns one entity"),
         (["forget", "--key", "e", "--shard", "0"], "forget concerns one entity"),
         (["pause", "--key", "e"], "pause concerns whole shards"),
