@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
     "verify": "Replay the journal and compare every digest.",
     "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
+    "models": "Which models there are and why; promote, roll back or drop one.",
     "upgrade": "Open a new epoch for a changed definition.",
     "dlq": "List, show and retry dead letters.",
     "command": "Pause or resume learning, forget an entity.",
