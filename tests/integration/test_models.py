@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from stream_app.embedded.services import Endpoints
@@ -250,6 +251,15 @@ def test_drop_ends_a_model_that_does_not_serve(live: Live) -> None:
     assert 1 not in {model["version"] for model in live.listed("--shard", "0")}
     done = live.order("drop", "--version", "1", "--shard", "0")
     assert (done.code, "version 1 is retired" in done.err) == (2, True)
+
+
+def test_a_replay_carries_out_the_same_orders(live: Live) -> None:
+    """Swaps, rollback, promotions and drop are journaled: every digest is equal from the beginning."""
+    verify = live.learners.spawn(
+        "stream_app", "verify", live.app.target, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    lines = [orjson.loads(line) for line in live.learners.finish(verify).splitlines()]
+    assert {(line["shard"], line["equal"]) for line in lines} == {(0, True), (1, True)}
 
 
 def test_without_any_learner_that_is_what_is_told(created: CommandLine) -> None:
