@@ -100,21 +100,24 @@ class Opened(NamedTuple):
 
 
 class Won(NamedTuple):
-    """A rival takes over. `reverse`: it is the champion of before, so this is a rollback."""
+    """A rival takes over. `reverse`: it is the champion of before, so this is a rollback.
+
+    `hunt` is the hunt it won, None for a standing challenger and for a rollback.
+    """
 
     version: int
     reverse: bool
-    hunt: int
+    hunt: int | None
     threshold: float
     evidence: Evidence | None
 
 
 class Closed(NamedTuple):
-    """Time is up: these versions lost, or have served their probation."""
+    """Time is up: these versions lost, but `previous` is the champion of before, whose probation is over."""
 
     versions: tuple[int, ...]
     hunt: int
-    probation: bool
+    previous: int | None
 
 
 class Policy:
@@ -235,7 +238,7 @@ class Policy:
                 return best
         if self.phase is Phase.STABLE or self.labels < self.until:
             return None
-        closed = Closed(tuple(self.races), self.hunt, self.phase is Phase.PROBATION)
+        closed = Closed(tuple(self.races), self.hunt, self.previous)
         self.rest()
         return closed
 
@@ -257,7 +260,8 @@ class Policy:
                 if race.capital < threshold or not (reverse or self.affordable):
                     continue
                 if best is None or best.evidence is None or race.capital > best.evidence.capital:
-                    best = Won(version, reverse, self.hunt, threshold, race.evidence())
+                    hunt = self.hunt if races is self.races and not reverse else None
+                    best = Won(version, reverse, hunt, threshold, race.evidence())
         return best
 
     def swapped(self, old: int, *, reverse: bool) -> tuple[int, ...]:

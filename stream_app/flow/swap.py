@@ -85,7 +85,9 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
             state.policy.enter(slot.version)
     core.rebind()
     if core.app.swap.policy == "immediate":
-        take_over(core, record, state.slots[-1], "an alarm, under the policy immediate", {}, out)
+        take_over(
+            core, record, state.slots[-1], "an alarm, under the policy immediate", dict(state.cause), out
+        )
 
 
 def warm(core: Core, slot: Slot) -> None:
@@ -114,11 +116,12 @@ def decide(core: Core, record: Record, out: list[Output]) -> None:
 
 def close(core: Core, record: Record, closed: Closed, out: list[Output]) -> None:
     """A hunt without a winner, or a probation that is over: the slots go, declared challengers stay."""
-    why = "the new champion passed its probation" if closed.probation else f"lost hunt {closed.hunt}"
     for version in closed.versions:
         slot = core.state.slot_of(version)
         if slot is not None and stays(core, slot):
             continue
+        passed = version == closed.previous
+        why = "the new champion passed its probation" if passed else f"lost hunt {closed.hunt}"
         retire(core, record, version, why, out)
     core.rebind()
 
@@ -137,7 +140,9 @@ def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
         refuse(core, record, won.version, fault or "", out)
         return
     found = won.evidence
-    evidence: dict[str, Any] = {"hunt": won.hunt, "threshold": won.threshold}
+    evidence: dict[str, Any] = {"threshold": won.threshold}
+    if won.hunt is not None:
+        evidence |= {"hunt": won.hunt, **state.cause}
     if found is not None:
         evidence |= {
             "e_value": found.capital, "pairs": found.pairs,
@@ -162,14 +167,12 @@ def take_over(
     """The swap itself: one slot serves, the old champion goes on probation's other side, the losers go."""
     state = core.state
     old = state.champion
-    # An operator's order has a reason of its own.
-    cause = {} if "command_id" in evidence else state.cause
     gone = state.policy.swapped(old.version, reverse=reverse)
     state.serving, state.champion_version, state.champion_before = slot.name, slot.version, old.version
     if not reverse:  # one that comes back is measured against what it lost before
         state.monitors.start_anew(slot.name)
     state.counters.swaps += 1
-    told = {**cause, **evidence}
+    told = {**evidence, "reverse": reverse}
     out.append(
         ReceiptWritten(
             slot.name, slot.version, True, why, kind=slot.kind, parent=old.version,
@@ -182,6 +185,13 @@ def take_over(
         if loser is None or version in keep or stays(core, loser):
             continue
         retire(core, record, version, f"version {slot.version} took over", out)
+    if state.slot_of(old.version) is not None:
+        out.append(
+            ReceiptWritten(
+                old.name, old.version, False, f"version {slot.version} took over", kind=old.kind,
+                parent=old.parent, status="challenger", trained_through=through(record), scores=scores(core),
+            )
+        )  # fmt: skip
     core.rebind()
     text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
     told |= {"version": slot.version, "parent": old.version}
@@ -206,7 +216,8 @@ def retire(core: Core, record: Record, version: int, why: str, out: list[Output]
     out.append(
         ReceiptWritten(
             slot.name, version, False, why, kind=slot.kind, parent=slot.parent,
-            status="retired", trained_through=through(record), scores=slot.scores.report(),
+            status="retired", trained_through=through(record),
+            scores={slot.name: slot.scores.report()["rolling"]},
         )
     )  # fmt: skip
 

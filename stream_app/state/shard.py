@@ -88,7 +88,8 @@ class ShardState:
         self.next_version = 1
         self.untold: dict[int, str] = {}  # version → why it came to be, until its receipt is written
         for name in (CHAMPION, *app.challengers):
-            self.add_slot(app, name, generation=0, why="the definition's first model")
+            why = "the definition's champion" if name == CHAMPION else "the definition's challenger"
+            self.add_slot(app, name, generation=0, why=why)
         self.serving = CHAMPION
         self.champion_version = 1
         self.champion_before: int | None = None

@@ -33,7 +33,7 @@ def receipt(version: int, status: str, said: str, **changed: Any) -> ModelReceip
     return ModelReceipt(**{**common, **changed})
 
 
-FIRST = receipt(1, "serving", "the definition's first model", time_ms=0)
+FIRST = receipt(1, "serving", "the definition's champion", time_ms=0)
 
 
 def shard(*receipts: ModelReceipt, stats: Stats | None = None) -> Shard:
@@ -96,7 +96,7 @@ def test_the_model_of_before_is_a_challenger_until_it_is_retired() -> None:
     assert [(model.version, model.status) for model in found.models] == [(3, "serving"), (1, "challenger")]
     text = told(found, 1)
     assert "champion v1 served from the first record until 2023-11-14 22:13:20 UTC." in text
-    assert "It replaced no other model (the definition's first model), so there is no alarm" in text
+    assert "It replaced no other model (the definition's champion), so there is no alarm" in text
 
 
 def test_an_operators_order_is_told_with_its_reason_and_cannot_steer_the_terminal() -> None:
