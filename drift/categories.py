@@ -21,13 +21,22 @@ class Categories:
 
     The reference stays until a drift, which makes the newest window the new reference. One update costs
     0.4 µs, a judgement some µs per class.
+
+    Raises:
+        ValueError: a parameter out of range; mend the definition.
     """
 
-    __slots__ = ("alpha_z", "judged", "max_classes", "name", "newest", "psi", "reference", "size")
+    __slots__ = ("alpha_z", "judged", "last", "max_classes", "name", "newest", "psi", "reference", "size")
 
     def __init__(
         self, size: int = 500, psi: float = 0.25, alpha_z: float = 3.7, max_classes: int = 50
     ) -> None:
+        for name, value, least in (("size", size, 1), ("max_classes", max_classes, 2)):
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name}={value!r}: give a whole number from {least} on")
+        for name, bound in (("psi", psi), ("alpha_z", alpha_z)):
+            if type(bound) not in (int, float) or not bound > 0:
+                raise ValueError(f"{name}={bound!r}: give a number above 0")
         self.name = "psi"
         self.size = size
         self.psi = psi
@@ -36,6 +45,7 @@ class Categories:
         self.reference: dict[str, int] = {}
         self.newest: dict[str, int] = {}
         self.judged = 0
+        self.last = 0.0  # PSI of the newest full window
 
     def update(self, value: Any) -> Verdict:
         """Count one value (string or boolean)."""
@@ -58,10 +68,12 @@ class Categories:
         return found
 
     def moved(self) -> float:
-        """PSI of the newest window, however full, against the reference; 0 before there are both."""
-        m, n = sum(self.reference.values()), sum(self.newest.values())
-        if not m or not n:
-            return 0.0
+        """PSI of the newest window against the reference; of the one before while it is not half full, since
+        few values lie far from any reference. 0 before there are both.
+        """
+        m, n = sum(self.reference.values()), self.judged
+        if not self.reference or n < self.size / 2:
+            return self.last
         return sum(self.part(text, m, n) for text in dict.fromkeys((*self.reference, *self.newest)))
 
     def part(self, text: str, m: int, n: int) -> float:
@@ -85,6 +97,7 @@ class Categories:
             chi2 += (a - m * expected) ** 2 / (m * expected) + (b - n * expected) ** 2 / (n * expected)
             if part > moved:
                 most, moved = text, part
+        self.last = index
         shares = (before.get(most, 0) / m, after.get(most, 0) / n)
         if index < self.psi / 2.5 or not unlikely(chi2, len(classes) - 1, self.alpha_z):
             return STABLE

@@ -14,6 +14,7 @@ from drift.signals import LOSS, NUMERIC, SIGNALS
 from drift.verdicts import STABLE, State, Verdict
 
 RECENT = 0.05  # weight of a new value in the running mean of what the signal is now
+TRIED = 64  # values that a detector must take before a definition may name it
 DEAREST_US = 15.0  # per value of a signal, after sampling; a dearer detector slows every event down
 
 
@@ -88,10 +89,11 @@ class Detect:
     """A detector to run on a signal: `Detect("adwin", delta=0.002)`, `Detect("psi", "features")`.
 
     Signals are listed in drift/signals.py. `every` feeds one value in so many: by default each one, and for
-    KSWIN one in 25.
+    KSWIN one in 25. psi counts every value.
 
     Raises:
-        ValueError: unknown name, signal or parameter, or dearer than 15 µs a value; mend the definition.
+        ValueError: unknown name, signal or parameter, a value that the detector cannot work with, or dearer
+            than 15 µs a value; mend the definition.
     """
 
     name: str
@@ -109,6 +111,8 @@ class Detect:
             raise ValueError(f"{name} judges errors (0 or 1); use it on signal {LOSS!r}, adwin on {signal!r}")
         if name in CATEGORICAL and signal in NUMERIC:
             raise ValueError(f"{name} compares categories and {signal!r} is a number; use adwin")
+        if name in CATEGORICAL and every not in (None, 1):
+            raise ValueError(f"every={every!r}: {name} counts every value; give it size= instead")
         if name in SEEDED:
             params.setdefault("seed", 42)
         sampled = every if every is not None else -(-int(maker.cost_us) // int(DEAREST_US)) or 1
@@ -121,10 +125,19 @@ class Detect:
         object.__setattr__(self, "signal", signal)
         object.__setattr__(self, "every", sampled)
         object.__setattr__(self, "params", tuple(sorted(params.items())))
+        self.try_out()
+
+    def try_out(self) -> None:
+        """Feed one of its kind some values: a parameter that it cannot work with would end the learner."""
         try:
-            self.build()
-        except TypeError as error:
-            raise ValueError(f"detector {name!r}: {error}") from error
+            inner = MAKERS[self.name].make(**dict(self.params))
+            tried = inner if self.name in CATEGORICAL else Detector(self.name, inner)
+            for n in range(TRIED):
+                tried.update(float(n % 2))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of River's Rust is no Exception
+            raise ValueError(f"detector {self.name!r}: {error}") from error
 
     @property
     def binary(self) -> bool:

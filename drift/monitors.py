@@ -58,6 +58,7 @@ class Monitors:
         self.watching: dict[tuple[str, str], list[Any]] = {}
         self.movements: dict[str, Movement] = {}
         self.looks = bool({FEATURES, PREDICTION} & self.by_signal.keys())
+        self.features = 0  # watched
         self.events = self.labels_in_block = 0
 
     def detectors(self, signal: str, name: str, value: Any) -> list[Any]:
@@ -94,9 +95,10 @@ class Monitors:
         """Feed every watched feature, and the prediction."""
         if FEATURES in self.by_signal:
             watched, movements = self.watching, self.movements
-            room = len(watched) < MOST_FEATURES
             for name, value in row.items():
-                if room or (FEATURES, name) in watched:
+                known = (FEATURES, name) in watched
+                if known or self.features < MOST_FEATURES:
+                    self.features += not known
                     if type(value) is not str and type(value) is not bool:
                         movement = movements.get(name)
                         if movement is None:
@@ -108,12 +110,14 @@ class Monitors:
             if positive is not None:
                 self.feed(PREDICTION, "P(true)", positive, alarms)
 
-    def on_label(self, label: Any, delay_ms: int) -> list[Alarm]:
-        """A label met its event after `delay_ms` of log time."""
+    def on_label(self, label: Any, delay_ms: int | None) -> list[Alarm]:
+        """A label met its event after `delay_ms` of log time; None: the default one, which nobody sent."""
         alarms: list[Alarm] = []
-        self.labels_in_block += 1
         if LABELS in self.by_signal:
             self.feed(LABELS, "", label, alarms)
+        if delay_ms is None:
+            return alarms
+        self.labels_in_block += 1
         if LABEL_DELAY in self.by_signal:
             self.feed(LABEL_DELAY, "", float(delay_ms), alarms)
         return alarms

@@ -8,6 +8,7 @@
          │ └──── time served ────────┘ │ ▲ └──▶ WARNING, HUNTING (a warning or an alarm, after the cool-down)
          └──── the old one wins: rollback  └── a standing challenger wins, or an operator promotes
 
+An alarm leads from STABLE to HUNTING at once, and a win or a promotion from any phase to PROBATION.
 Nothing here knows a model: slots are told apart by version numbers, time is the number of labels learned.
 """
 
@@ -137,6 +138,8 @@ class Policy:
         # Of all hunts together; the other half is the standing challengers'.
         self.alpha = rule.alpha / 2 if standing else rule.alpha
         self.standing_round = 1
+        # Most at once in this hunt, and in this round: who leaves has spent its share.
+        self.rivals = self.stood = 0
         self.previous: int | None = None  # the champion of before, while it is on probation's other side
         self.until = 0
         self.quiet_until = 0
@@ -178,7 +181,7 @@ class Policy:
             if self.labels < self.respawn_at:
                 return None
             kinds = tuple(kind for kind in kinds if kind not in AT_FIRST)
-        elif rule.policy == "immediate" and not drift:
+        elif rule.policy == "immediate" and not (drift and self.affordable):
             return None
         elif self.labels < self.quiet_until:
             self.late_alarm = max(self.late_alarm, 1 + drift)  # a detector tells a change once only
@@ -187,6 +190,7 @@ class Policy:
             self.move(Phase.HUNTING if drift else Phase.WARNING)
             self.late_alarm = 0
         self.hunt += 1
+        self.rivals = 0
         self.until = self.labels + rule.patience
         self.quiet_until = self.labels + rule.cooldown
         self.respawn_at = self.labels + rule.respawn
@@ -212,6 +216,7 @@ class Policy:
     def enter(self, version: int) -> None:
         """A candidate joins the hunt."""
         self.races[version] = Comparison(self.rule.margin)
+        self.rivals = max(self.rivals, len(self.races) - (self.previous in self.races))
 
     def leave(self, version: int) -> None:
         """A slot is gone: failed, refused or dropped by an operator."""
@@ -225,6 +230,7 @@ class Policy:
         race = self.standing.get(version)
         if race is None:
             race = self.standing[version] = Comparison(self.rule.margin)
+            self.stood = max(self.stood, len(self.standing))
         race.update(champion_loss, rival_loss)
 
     def decide(self) -> Won | Closed | Opened | None:
@@ -248,9 +254,8 @@ class Policy:
         if rule.policy != "evidence" or not (self.affordable or self.previous is not None):
             return None
         best: Won | None = None
-        rivals = max(1, len(self.races) - (self.previous in self.races))
-        hunt_alpha = alpha_of(self.alpha, max(1, self.hunt)) / rivals
-        standing_alpha = alpha_of(rule.alpha / 2, self.standing_round) / max(1, len(self.standing))
+        hunt_alpha = alpha_of(self.alpha, max(1, self.hunt)) / max(1, self.rivals)
+        standing_alpha = alpha_of(rule.alpha / 2, self.standing_round) / max(1, self.stood)
         for races, alpha in ((self.races, hunt_alpha), (self.standing, standing_alpha)):
             for version, race in races.items():
                 if race.pairs < rule.min_labels:
@@ -271,6 +276,7 @@ class Policy:
             gone = (*gone, self.previous)
         self.races, self.standing = {}, {}
         self.standing_round += 1
+        self.stood = 0
         self.late_alarm = 0  # it was about the champion of before
         # A rollback says that something is wrong: the next alarm may hunt at once.
         self.quiet_until = self.labels + (0 if reverse else self.rule.cooldown)

@@ -182,6 +182,12 @@ class Application:
                 )
         if "champion" in self.challengers:
             raise UsageError("a challenger is named champion", "Give it another name")
+        for name in self.challengers:
+            origin, _, number = name.rpartition("-")
+            if number.isdecimal() and (origin == "champion" or origin in self.challengers):
+                raise UsageError(
+                    f"challenger {name} is named as a candidate of {origin} would be", "Give it another name"
+                )
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
             raise UsageError(f"features {names} repeat a name", "Drop one of each pair")

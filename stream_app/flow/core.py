@@ -39,8 +39,8 @@ class Core:
     def rebind(self) -> None:
         """Bind the calls of every living slot; needed whenever a slot is added, dropped or fails.
 
-        `learning_calls` learn, all but a kept champion; `serving_calls` predict events: candidates have
-        nothing to serve.
+        `learning_calls` learn, all but a kept champion that has not served yet; `serving_calls` predict
+        events: candidates have nothing to serve.
         """
         living = [slot for slot in self.state.slots if slot.failed is None]
         self.calls: list[tuple[Slot, Calls]] = [(slot, self.bind(slot)) for slot in living]
@@ -49,7 +49,7 @@ class Core:
         self.learning_calls = [
             (slot, calls)
             for slot, calls in self.calls
-            if slot.kind != KEPT or slot.name == self.state.serving
+            if slot.kind != KEPT or slot.version in (self.state.champion_version, self.state.policy.previous)
         ]
         self.serving_calls = [
             (slot, calls)

@@ -14,9 +14,10 @@ from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 from topics.envelope import Record
 
-LOOK_EVERY = 100  # events between two looks at labels that do not come
+LOOK_EVERY = 100  # events, or refused records, between two looks at labels that do not come and at refusals
 DROUGHT_DELAYS = 5.0  # usual label delays without a label, beside `DROUGHT_MS`
 DROUGHT_MS = 60_000
+DROUGHT_HORIZON = 0.9  # of the horizon at most: a row that waits longer is gone before it is looked at
 POISON_BLOCK = 1_000  # records
 POISON_SHARE = 0.05
 SMOOTH = 0.01  # weight of a new label's delay in the running mean
@@ -48,7 +49,7 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
     if core.horizon_ms and state.pending.items:
         since = max(vigil.last_label_ms, next(iter(state.pending.items.values())).time_ms)
         usual = DROUGHT_DELAYS * vigil.delay_ms + DROUGHT_MS if vigil.last_label_ms else core.horizon_ms / 2
-        if now - since > min(usual, core.horizon_ms):
+        if now - since > min(usual, DROUGHT_HORIZON * core.horizon_ms):
             text = f"no label for {(now - since) / 1000:.0f} s of log time; {len(state.pending)} rows wait"
             core.alert(
                 out, record.offset, "label-drought", "critical", text, silent_ms=now - since,
@@ -69,20 +70,21 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
 
 def on_label(
     core: Core, record: Record, row: PendingRow, label: Any, losses: list[tuple[Slot, float]],
-    raced: float | None, out: list[Output],
+    raced: float | None, out: list[Output], *, expired: bool = False,
 ) -> Opened | None:  # fmt: skip
     """A label met its row: watch losses, labels and their delay; what a hunt is to start, if one opens.
 
     `raced` is the champion's loss on the row at label time, while a race is open: it stands in for the served
-    one as long as labels come for rows that the champion before has served.
+    one as long as labels come for rows that the champion before has served. `expired`: nobody sent the label.
     """
     state = core.state
     monitors, vigil = state.monitors, state.vigil
     delay_ms = state.log_time_ms - row.time_ms
-    vigil.last_label_ms = state.log_time_ms
-    vigil.delay_ms += SMOOTH * (delay_ms - vigil.delay_ms)
+    if not expired:
+        vigil.last_label_ms = state.log_time_ms
+        vigil.delay_ms += SMOOTH * (delay_ms - vigil.delay_ms)
     named = str(label) if state.classify and type(label) is int else label
-    alarms = monitors.on_label(named, delay_ms)
+    alarms = monitors.on_label(named, None if expired else delay_ms)
     heard = False
     for slot, loss in losses:
         heard |= slot.name == state.serving
@@ -96,12 +98,14 @@ def on_label(
         if alarm.signal == LOSS and alarm.verdict.after <= alarm.verdict.before:
             # It loses less than before: nothing to mend. But candidates of a hunt began in worse times.
             found = state.policy.eased() if mine and not state.paused else None
+            if found is None:
+                continue
         else:
             tell(core, record, alarm, out)
             drift = alarm.verdict.state is DriftState.DRIFT
             found = state.policy.alarm(drift) if mine and not state.paused else None
-        if found is not None:
-            opened = found
+        opened = found or opened
+        if mine and (found is not None or state.policy.late_alarm):
             state.cause = cause(core, record, alarm)
     return opened
 

@@ -204,13 +204,13 @@ def settle(
         swap.stand(core, row, label)
     racing = state.policy.open and not state.paused
     raced = swap.compare(core, record, row, label, out) if racing else None
-    opened = detect.on_label(core, record, row, label, losses, raced, out)
+    opened = detect.on_label(core, record, row, label, losses, raced, out, expired=expired)
     learn.from_label(core, record, row, label, weight, out, expired=expired)
     if state.paused:
         return
-    swap.decide(core, record, out)
     if opened is not None:
         swap.hunt(core, record, opened, out)
+    swap.decide(core, record, out)
 
 
 def on_command(core: Core, record: Record, out: list[Output]) -> None:
@@ -296,3 +296,5 @@ def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: 
         counters.dead_commands += 1
     by_reason[fault.reason] = by_reason.get(fault.reason, 0) + 1
     out.append(DeadLettered(record, fault.reason, fault.message, stage))
+    if (counters.dead_events + counters.dead_labels) % detect.LOOK_EVERY == 0:
+        detect.look(core, record, out)

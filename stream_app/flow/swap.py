@@ -67,38 +67,46 @@ def stand(core: Core, row: PendingRow, label: Any) -> None:
 
 
 def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
-    """Start candidates; under the policy `immediate` the first one serves at once."""
+    """Start candidates; under the policy `immediate` the one serves at once. Who fails here goes at once."""
     state = core.state
     for version in opened.dropped:
         retire(core, record, version, "made room for a newer candidate", out)
     for kind in opened.kinds:
-        slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind)
-        if kind == "warm":
-            warm(core, slot)
+        try:
+            slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind)
+        except Exception as error:  # noqa: BLE001  # a model may refuse to be made or copied; the shard goes on
+            text = f"hunt {opened.hunt} has no {kind} candidate: {type(error).__name__}: {error}"
+            core.alert(out, record.offset, "candidate-refused", "warning", text, candidate=kind)
+            continue
+        fault = warm(core, slot) if kind == "warm" else None
         out.append(
             ReceiptWritten(
                 slot.name, slot.version, False, f"hunt {opened.hunt}: {kind} candidate", kind=kind,
                 parent=slot.parent, status="candidate", evidence=dict(state.cause),
             )
         )  # fmt: skip
-        if core.app.swap.policy != "immediate":
+        if fault is not None:
+            core.fail_slot(out, slot, record.offset, fault)
+        elif core.app.swap.policy != "immediate":
             state.policy.enter(slot.version)
+        elif (why := core.gate(slot)) is not None:
+            refuse(core, record, slot.version, why, out)
+        else:
+            why = "an alarm, under the policy immediate"
+            take_over(core, record, slot, why, dict(state.cause), out)
     core.rebind()
-    if core.app.swap.policy == "immediate":
-        take_over(
-            core, record, state.slots[-1], "an alarm, under the policy immediate", dict(state.cause), out
-        )
 
 
-def warm(core: Core, slot: Slot) -> None:
-    """Let a candidate learn the newest examples; one that cannot is left as far as it came."""
+def warm(core: Core, slot: Slot) -> ModelFault | None:
+    """Let a candidate learn the newest examples; why it cannot, if so."""
     calls = core.bind(slot)
     try:
         for row, label, weight in core.state.recent:
             calls.learn(row, label, weight)
             slot.learned += 1
     except ModelFault as fault:
-        slot.failed = str(fault)
+        return fault
+    return None
 
 
 def decide(core: Core, record: Record, out: list[Output]) -> None:
@@ -153,8 +161,8 @@ def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
 
 
 def refuse(core: Core, record: Record, version: int, fault: str, out: list[Output]) -> None:
-    """A winner that cannot serve leaves the race."""
-    text = f"version {version} won its race and cannot serve: {fault}"
+    """One that is to serve and cannot leaves the race."""
+    text = f"version {version} is to serve and cannot: {fault}"
     core.alert(out, record.offset, "candidate-refused", "warning", text, version=version, why=fault)
     retire(core, record, version, f"refused: {fault}", out)
     core.rebind()
