@@ -13,7 +13,8 @@ from drift.verdicts import State, Verdict
 
 MOST_FEATURES = 64  # watched; a definition with more names the ones that matter by its own detectors
 RECENT = 0.05  # weight of a new value in the newest mean
-FEATURE_EVERY = 8  # one event in so many is looked at for its features and its prediction
+FEATURE_EVERY = 16  # one event in so many is looked at for its features and its prediction
+LABEL_EVERY = 8  # one label in so many is looked at for its class and its delay
 TOLD = 5  # features in a ranking
 
 
@@ -59,7 +60,8 @@ class Monitors:
         self.movements: dict[str, Movement] = {}
         self.looks = bool({FEATURES, PREDICTION} & self.by_signal.keys())
         self.features = 0  # watched
-        self.events = self.labels_in_block = 0
+        self.looks_at_labels = bool({LABELS, LABEL_DELAY} & self.by_signal.keys())
+        self.events = self.labels = self.labels_in_block = 0
 
     def detectors(self, signal: str, name: str, value: Any) -> list[Any]:
         """The detectors of one signal and name, made when its first value is seen and fit for its kind."""
@@ -77,6 +79,14 @@ class Monitors:
             verdict: Verdict = detector.update(value)
             if verdict.state is not State.STABLE:
                 alarms.append(Alarm(signal, name, detector.name, verdict))
+
+    def passes(self) -> bool:
+        """Whether nothing is due with the next event, the usual case; the event is counted then."""
+        n = self.events + 1
+        if n % FEATURE_EVERY == 0 or n % RATE_BLOCK == 0:
+            return False
+        self.events = n
+        return True
 
     def on_event(self, row: Mapping[str, Any], prediction: Any, positive: float | None) -> list[Alarm]:
         """An event was predicted; `positive` is P(True), None where there is no such class."""
@@ -113,12 +123,13 @@ class Monitors:
     def on_label(self, label: Any, delay_ms: int | None) -> list[Alarm]:
         """A label met its event after `delay_ms` of log time; None: the default one, which nobody sent."""
         alarms: list[Alarm] = []
+        self.labels += 1
+        self.labels_in_block += delay_ms is not None
+        if not self.looks_at_labels or self.labels % LABEL_EVERY:
+            return alarms
         if LABELS in self.by_signal:
             self.feed(LABELS, "", label, alarms)
-        if delay_ms is None:
-            return alarms
-        self.labels_in_block += 1
-        if LABEL_DELAY in self.by_signal:
+        if LABEL_DELAY in self.by_signal and delay_ms is not None:
             self.feed(LABEL_DELAY, "", float(delay_ms), alarms)
         return alarms
 

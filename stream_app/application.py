@@ -214,7 +214,7 @@ def watched(task: str) -> tuple[Detect, ...]:
     inputs = (Detect("adwin", "features", delta=1e-5), Detect("psi", "features"))
     if task == "anomaly":
         return (*inputs, Detect("adwin", "prediction", delta=1e-5))
-    both = (*inputs, Detect("adwin", "label_delay", every=8, delta=1e-5))
+    both = (*inputs, Detect("adwin", "label_delay", delta=1e-5))
     if task == "regression":
         return (Detect("adwin"), *both, Detect("adwin", "prediction", delta=1e-5))
     return (Detect("adwin"), Detect("ddm"), *both, Detect("psi", "prediction"), Detect("psi", "labels"))

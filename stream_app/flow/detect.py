@@ -28,18 +28,25 @@ def on_event(
 ) -> None:
     """An event was predicted: watch its features and the answer, and whether labels still come."""
     state = core.state
-    answer = served.get(state.champion_version)
+    if not state.monitors.passes():
+        watch(core, record, row, served.get(state.champion_version), out)
+    if state.counters.events % LOOK_EVERY == 0:
+        look(core, record, out)
+
+
+def watch(
+    core: Core, record: Record, row: dict[str, Any], answer: tuple[Any, Any] | None, out: list[Output]
+) -> None:
+    """An event whose turn it is: its features and the champion's answer go to their detectors."""
     prediction, positive = None, None
     if answer is not None and answer[0] is not None:
         prediction, probabilities = answer
         if probabilities is not None and type(prediction) is bool:
             positive = probabilities.get(True, 0.0)
-        elif state.classify and type(prediction) is int:
+        elif core.state.classify and type(prediction) is int:
             prediction = str(prediction)  # a class, not a number
-    for alarm in state.monitors.on_event(row, prediction, positive):
+    for alarm in core.state.monitors.on_event(row, prediction, positive):
         tell(core, record, alarm, out)
-    if state.counters.events % LOOK_EVERY == 0:
-        look(core, record, out)
 
 
 def look(core: Core, record: Record, out: list[Output]) -> None:

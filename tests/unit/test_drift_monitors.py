@@ -10,7 +10,7 @@ import pytest
 
 from drift.categories import Categories
 from drift.detectors import Detect, Detector
-from drift.monitors import FEATURE_EVERY, MOST_FEATURES, TOLD, Alarm, Monitors
+from drift.monitors import FEATURE_EVERY, LABEL_EVERY, MOST_FEATURES, TOLD, Alarm, Monitors
 from drift.signals import RATE_BLOCK
 from drift.verdicts import State
 
@@ -103,9 +103,9 @@ def test_answers_are_watched_as_classes_or_as_values() -> None:
 def test_labels_and_their_delay_are_watched() -> None:
     """A turned balance of classes and a longer delay are two alarms of two signals."""
     monitors = Monitors((Detect("psi", "labels", size=100), Detect("adwin", "label_delay")))
-    for _ in range(300):
+    for _ in range(300 * LABEL_EVERY):
         assert not monitors.on_label("yes", 1_000)
-    alarms = [alarm for _ in range(300) for alarm in monitors.on_label("no", 60_000)]
+    alarms = [alarm for _ in range(300 * LABEL_EVERY) for alarm in monitors.on_label("no", 60_000)]
     assert {(alarm.signal, alarm.detector) for alarm in alarms} == {
         ("labels", "psi"),
         ("label_delay", "adwin"),
@@ -133,7 +133,8 @@ def test_a_default_label_that_nobody_sent_is_no_arrival() -> None:
     """It counts for the balance of classes, and neither for the rate nor for the delay of labels."""
     watched = (Detect("psi", "labels"), Detect("adwin", "label_delay"), Detect("adwin", "label_rate"))
     monitors = Monitors(watched)
-    monitors.on_label("no", None)
+    for _ in range(LABEL_EVERY):
+        monitors.on_label("no", None)
     assert list(monitors.watching) == [("labels", "")]
     assert monitors.labels_in_block == 0
 
