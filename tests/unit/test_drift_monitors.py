@@ -100,6 +100,20 @@ def test_answers_are_watched_as_classes_or_as_values() -> None:
     assert not quiet.watching
 
 
+def test_events_that_pass_by_count_as_those_that_are_looked_at() -> None:
+    """Passing what is not due and looking at the rest gives the alarms and counts of looking at all."""
+    asked, shown = (Monitors((*BOTH, Detect("adwin", "label_rate"))) for _ in range(2))
+    for n in range(20_000):
+        row = {"x": float(n > 10_000), "s": "ab"[n > 15_000]}
+        for monitors in (asked, shown) if n % 2 and n < 12_000 else ():
+            monitors.on_label("yes", 1)
+        alarms = shown.on_event(row, None, None)
+        assert ([] if asked.passes() else asked.on_event(row, None, None)) == alarms
+    assert asked.events == shown.events == 20_000
+    assert asked.ranking() == shown.ranking()
+    assert asked.labels_in_block == shown.labels_in_block
+
+
 def test_labels_and_their_delay_are_watched() -> None:
     """A turned balance of classes and a longer delay are two alarms of two signals."""
     monitors = Monitors((Detect("psi", "labels", size=100), Detect("adwin", "label_delay")))
