@@ -138,7 +138,7 @@ class Policy:
         # Of all hunts together; the other half is the standing challengers'.
         self.alpha = rule.alpha / 2 if standing else rule.alpha
         self.standing_round = 1
-        # Most at once in this hunt, and in this round: who leaves has spent its share.
+        # At the start of this hunt, and most of this round: who leaves later has spent its share.
         self.rivals = self.stood = 0
         self.previous: int | None = None  # the champion of before, while it is on probation's other side
         self.until = 0
@@ -216,7 +216,7 @@ class Policy:
     def enter(self, version: int) -> None:
         """A candidate joins the hunt."""
         self.races[version] = Comparison(self.rule.margin)
-        self.rivals = max(self.rivals, len(self.races) - (self.previous in self.races))
+        self.rivals = len(self.races) - (self.previous in self.races)
 
     def leave(self, version: int) -> None:
         """A slot is gone: failed, refused or dropped by an operator."""

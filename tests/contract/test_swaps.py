@@ -236,6 +236,15 @@ def test_a_candidate_that_fails_leaves_and_is_told_once(case: str) -> None:
     assert shard.champion.learned == TURN + 200
 
 
+def test_a_candidate_that_cannot_be_warmed_is_in_no_race() -> None:
+    """It goes with the record that started it, before it takes a share of the hunt's α from the others."""
+    shard = SwapDriver(definition(champion=odd(learns=3), swap=replace(SHORT, candidates=("fresh", "warm"))))
+    shard.script([20])
+    shard.feed(21)
+    assert [slot.kind for slot in shard.state.slots] == ["declared", "fresh"]
+    assert shard.state.policy.rivals == 1
+
+
 class Unique(Scripted):
     """A classifier that refuses to be copied."""
 
@@ -334,6 +343,8 @@ def test_a_standing_challenger_takes_over_without_an_alarm() -> None:
     (swap,) = shard.alerts("swap")
     assert (shard.champion.name, shard.champion.version) == ("better", 2)
     assert not {"hunt", "detector"} & swap["evidence"].keys()
+    shard.until(phase=Phase.STABLE)
+    assert [slot.name for slot in shard.state.slots] == ["champion", "better"], "what is declared stays"
 
 
 def test_a_swap_and_an_alarm_of_one_label_leave_no_candidate_behind() -> None:
