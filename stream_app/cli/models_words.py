@@ -18,6 +18,7 @@ LOSSES = {
     "brier": "Brier score, where 0 is sure and right and 1 is sure and wrong",
     "absolute": "the absolute error, where 1 is four times the champion's mean error or worse",
 }
+TOOK_OVER = "took over"  # how it ends the why of a champion that was replaced
 BACK = ("rollback:", "rolled back by")  # how `stream_app.flow.swap` begins the why of one
 KINDS = {
     "declared": "a model of the definition",
@@ -85,6 +86,11 @@ def standing(shard: Shard, model: Standing, receipt: ModelReceipt) -> Iterator[s
         until = "" if model.since_ms is None else f" until {moment(model.since_ms)}"
         yield (
             f"{me} served from {moment(receipt.time_ms)}{until}. It learns on beside the model that "
+            "serves, and may come back if it proves to lose less."
+        )
+    elif receipt.status == "challenger" and receipt.why.endswith(TOOK_OVER):
+        yield (
+            f"{me} served until {moment(receipt.time_ms)}: {receipt.why}. It learns on beside the model that "
             "serves, and may come back if it proves to lose less."
         )
     elif model.status == "candidate":
