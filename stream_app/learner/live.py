@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any
 
 import structlog
@@ -49,6 +50,7 @@ class Live:
             recovered.snapshot_seq,
         )  # fmt: skip
         self.paused: set[int] = set()
+        self.blocked = False  # the last turn could step nothing before a commit is done
         self.batch_since_s = self.clock.monotonic()
         self.stats_at_s = 0.0
         self.stats_due = True
@@ -67,6 +69,11 @@ class Live:
     def caught_up(self) -> bool:
         """Every input is at its end, all is committed and the view shows it."""
         return self.drained and self.merge.idle and self.publisher.caught_up
+
+    @property
+    def blocked_by(self) -> Future[int | None] | None:
+        """The commit in flight, while nothing can be stepped before it is done."""
+        return self.pipeline.flight if self.blocked else None
 
     @property
     def hungry(self) -> bool:
@@ -110,7 +117,8 @@ class Live:
         room = self.tuning.batch_records - self.machine.records
         started_s = self.clock.monotonic()
         first = self.machine.records == 0
-        if room <= 0 or (first and not self.pipeline.free and self.saver.due(started_s)):
+        self.blocked = room <= 0 or (first and not self.pipeline.free and self.saver.due(started_s))
+        if self.blocked:
             return False
         runs = self.merge.take(room)
         if not runs:
