@@ -56,11 +56,17 @@ class KafkaLog:
             consumer.incremental_assign([])
             on_assign([p.partition for p in partitions])
 
-        def revoked(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            on_revoke([p.partition for p in partitions], False)
+        def taken(consumer: Consumer, partitions: list[TopicPartition], lost: bool) -> None:
+            on_revoke([p.partition for p in partitions], lost)
+            # Where no call was made the client unassigns all of them by itself, and fails on a shard that was
+            # not yet read: the rebalance, and with it every other member, would wait for this one's session.
+            consumer.incremental_unassign([])
 
-        def lost(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            on_revoke([p.partition for p in partitions], True)
+        def revoked(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            taken(consumer, partitions, False)
+
+        def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            taken(consumer, partitions, True)
 
         self.consumer.subscribe([self.topics[EVENT]], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -10,8 +11,9 @@ import typer
 
 from stream_app.application import Application
 from stream_app.cli.context import load_app, pin, settings_for
-from stream_app.errors import Unreachable
+from stream_app.errors import Refused, Unreachable
 
+CRASHED = 70  # sysexits.h EX_SOFTWARE
 TRY_AGAIN = 75  # sysexits.h EX_TEMPFAIL: the supervisor restarts after it, as after any crash
 
 app = typer.Typer()
@@ -72,4 +74,13 @@ def work(
         signal.signal(number, lambda *_: loop.stopping.set())
     if supervised:
         watch_parent(sys.stdin.fileno(), loop.stopping)
-    loop.run()
+    try:
+        loop.run()
+    except Refused:
+        raise
+    except Exception:
+        # At once: a thread that hangs would keep the dying process, and with it its shards, in the group.
+        structlog.get_logger().critical("the learner fails", exc_info=True)
+        sys.stderr.flush()
+        os._exit(CRASHED)
+

@@ -90,6 +90,10 @@ class Run:
         assert done.returncode == 0, done.stderr[-3_000:] + done.stdout
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    def tails(self) -> str:
+        """How the logs of all end: what one waits for may be another's doing."""
+        return "\n".join(f"{learner.stderr.name}:\n{learner.tail()}" for learner in self.learners)
+
     def end(self) -> None:
         """End every process that is left."""
         for learner in self.learners:
@@ -100,6 +104,7 @@ class Learner:
     """One supervised learner; `options` go to `stream-app learn`."""
 
     def __init__(self, run: Run, number: int, options: tuple[str, ...]) -> None:
+        self.run = run
         self.stderr = run.directory / f"{run.name}-{number}.log"
         command = [sys.executable, "-m", "stream_app", "learn", run.target, "--no-admission", *options]
         with self.stderr.open("wb") as out:
@@ -141,7 +146,7 @@ class Learner:
 
     def until(self, holds: Callable[[list[dict[str, Any]]], bool], within_s: float = WITHIN_S) -> None:
         """Wait until the log says so."""
-        until(lambda: holds(self.log()), within_s, self.tail)
+        until(lambda: holds(self.log()), within_s, self.run.tails)
 
     def wait(self, within_s: float) -> int:
         return self.process.wait(within_s)

@@ -1,0 +1,47 @@
+"""The group member on a real broker: what a rebalance does to shards that are not read yet."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+from stream_app.adapters.kafka_admin import TopicAdmin
+from stream_app.adapters.kafka_log import KafkaLog
+from stream_app.embedded.services import Endpoints
+from topics.catalog import catalog
+
+SHARDS = 4
+
+
+class Member(KafkaLog):
+    """A member that owns what the group assigns and reads none of it: its shards all recover still."""
+
+    def __init__(self, servers: str, name: str) -> None:
+        topics = catalog(name, SHARDS)
+        inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+        super().__init__({"bootstrap.servers": servers}, name, inputs)
+        self.owned: set[int] = set()
+        self.subscribe(self.owned.update, lambda shards, _lost: self.owned.difference_update(shards))
+
+
+def test_a_member_lets_go_of_shards_that_it_has_not_begun_to_read(services: Endpoints) -> None:
+    """A shard revoked during its recovery goes to the other member; nobody dies or waits for a session."""
+    name = f"log-{uuid4().hex[:8]}"
+    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
+        admin.create(catalog(name, SHARDS))
+    first = Member(services.bootstrap_servers, name)
+    until_owned([first], {SHARDS})
+    second = Member(services.bootstrap_servers, name)
+    until_owned([first, second], {SHARDS // 2})
+    assert first.owned | second.owned == set(range(SHARDS))
+    for member in (first, second):
+        member.close()
+
+
+def until_owned(members: list[Member], count: set[int]) -> None:
+    """Poll all until each owns so many shards."""
+    deadline_s = time.monotonic() + 30
+    while {len(member.owned) for member in members} != count:
+        assert time.monotonic() < deadline_s, [member.owned for member in members]
+        for member in members:
+            member.poll(100, 0.02)
