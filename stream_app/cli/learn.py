@@ -78,7 +78,7 @@ def work(
         loop.run()
     except Refused:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001  # whatever it is, the supervisor starts anew
         # At once: a thread that hangs would keep the dying process, and with it its shards, in the group.
         structlog.get_logger().critical("the learner fails", exc_info=True)
         sys.stderr.flush()
