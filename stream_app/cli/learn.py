@@ -83,4 +83,3 @@ def work(
         structlog.get_logger().critical("the learner fails", exc_info=True)
         sys.stderr.flush()
         os._exit(CRASHED)
-
