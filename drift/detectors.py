@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, NamedTuple
 
+from mypy_extensions import mypyc_attr
 from river import drift as river_drift
 
 from drift.categories import Categories
@@ -42,12 +43,11 @@ CATEGORICAL = {"psi"}
 OF_SUCCESS = {"fhddm"}  # River's FHDDM watches for a fall of what it is fed: successes, whatever its docs say
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Detector:
     """One signal's detector. NaN and infinities are passed over: one would silence ADWIN and Page-Hinkley for
     ever.
     """
-
-    __slots__ = ("every", "inner", "mean", "n", "name", "recent", "seen", "warned")
 
     def __init__(self, name: str, inner: Any, every: int = 1) -> None:
         self.name = name
@@ -84,6 +84,7 @@ class Detector:
         return Verdict(State.WARNING, self.mean, self.recent)
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True)
 class Detect:
     """A detector to run on a signal: `Detect("adwin", delta=0.002)`, `Detect("psi", "features")`.

@@ -5,18 +5,19 @@ from __future__ import annotations
 from math import log
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 LOSSES = ("zero_one", "log", "brier", "absolute")
 WORST_LOG = 6.907755278982137  # −ln 0.001: worse answers lose as much, so that one of them decides nothing
 SCALE = 4.0  # mean errors of the champion that count as a loss of 1
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Loss:
     """zero_one, log (clipped), brier: for classes · absolute: for values, in the champion's mean errors.
 
     The unit is known before the pair that it scales, as a fair bet needs.
     """
-
-    __slots__ = ("mean", "n", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name

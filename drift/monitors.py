@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Any, NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from drift.categories import Categories
 from drift.detectors import Detect
 from drift.signals import FEATURES, LABEL_DELAY, LABEL_RATE, LABELS, LOSS, PREDICTION, RATE_BLOCK
@@ -27,10 +29,9 @@ class Alarm(NamedTuple):
     verdict: Verdict
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Movement:
     """How far a numeric feature's newest mean is from what it was, in standard deviations."""
-
-    __slots__ = ("mean", "n", "recent", "square")
 
     def __init__(self) -> None:
         self.n = 0
@@ -41,7 +42,7 @@ class Movement:
         gap = value - self.mean
         self.mean += gap / self.n
         self.square += gap * (value - self.mean)
-        self.recent = value if self.n == 1 else self.recent + RECENT * (value - self.recent)
+        self.recent = float(value) if self.n == 1 else self.recent + RECENT * (value - self.recent)
 
     def moved(self) -> float:
         """|newest mean − mean| / standard deviation; 0 for a constant."""
@@ -49,6 +50,7 @@ class Movement:
         return abs(self.recent - self.mean) / spread if spread > 0 else 0.0
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Monitors:
     """Fed by the flow with values; answers with alarms, none almost always. Owns no model and no clock."""
 

@@ -1,4 +1,4 @@
-"""A live shard, one turn from top to bottom: settle → step → submit → view → snapshot."""
+"""A live shard, one turn from top to bottom: step → settle → submit → view → snapshot."""
 
 from __future__ import annotations
 
@@ -89,9 +89,12 @@ class Live:
             self.paused.add(rank)
 
     def turn(self, group: bytes | None) -> bool:
-        """Settle the commit in flight, step what the order rule allows, submit. True if it stepped."""
-        self.settle(group)
+        """Step what the order rule allows, settle the commit in flight, submit. True if it stepped.
+
+        In this order: a commit that was done while records were stepped makes room for the next one at once.
+        """
         stepped = self.advance()
+        self.settle(group)
         self.submit(group, eager=not stepped)
         drained = self.drained
         self.publisher.tick(self.machine.core.state.entities if drained else None)
@@ -177,6 +180,7 @@ class Live:
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
             self.pipeline.send(closed.commit, group, closed)
+            self.blocked = False  # there is room again, whatever becomes of this one
         elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
             self.tell(group, now_s)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 Entity = list[Any]  # [log time of the last event in ms, its offset, the window state of `state.windows`]
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Entities:
     """key → entity in two generations: memory of an idle entity is freed between `ttl_ms` and twice that.
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 BUCKETS = 4
 NO_LABEL = None  # null is no label, and None alone is the same object again after a snapshot
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Ids:
     """event_id → (content hash, label), known for `window_ms` of log time; a quarter longer while ids come.
 

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from topics.envelope import Record
 
@@ -39,6 +40,7 @@ class ParkedLabel(msgspec.Struct):
 T = TypeVar("T", PendingRow, ParkedLabel)
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Waiting(Generic[T]):
     """A bounded map id → item in order of arrival, with `expired` in amortised constant time.
 

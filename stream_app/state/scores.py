@@ -12,16 +12,17 @@ from collections import deque
 from math import log, sqrt
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 BLOCK = 100
 ROLLING_BLOCKS = 10
 AUC_SAMPLE = 512
 SMALLEST_PROBABILITY = 1e-15
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class ClassBlock:
     """Counts of one block of labels: confusion[(label, prediction)] and the sum of log losses."""
-
-    __slots__ = ("confusion", "log_loss", "n", "n_log_loss")
 
     def __init__(self) -> None:
         self.n = 0
@@ -78,10 +79,9 @@ class ClassBlock:
         return report
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class ValueBlock:
     """Sums of one block of numeric targets: absolute and squared errors, targets and their squares."""
-
-    __slots__ = ("absolute", "n", "squared", "target", "target_squared")
 
     def __init__(self) -> None:
         self.n = 0
@@ -118,10 +118,9 @@ class ValueBlock:
         }
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Scores:
     """Cumulative and rolling scores over one kind of block."""
-
-    __slots__ = ("block", "recent", "sample", "total")
 
     def __init__(self, classify: bool) -> None:
         self.block: Any = ClassBlock() if classify else ValueBlock()

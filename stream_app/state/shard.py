@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from drift.losses import Loss
 from drift.monitors import Monitors
@@ -47,16 +48,13 @@ class Counters(msgspec.Struct):
     dead_commands: int = 0
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Slot:
     """One model, its seed's generation, its scores on its own served predictions, and why it failed, if it
     did.
 
     `origin` names the factory of the definition that made it, `parent` the version it was to replace.
     """
-
-    __slots__ = (
-        "failed", "generation", "kind", "learned", "model", "name", "origin", "parent", "scores", "version",
-    )  # fmt: skip
 
     def __init__(
         self, name: str, model: Any, version: int, generation: int, classify: bool, origin: str = "",
@@ -74,6 +72,7 @@ class Slot:
         self.failed: str | None = None
 
 
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class ShardState:
     """Owned by one writer and never copied: a copy of a small forest costs 112 ms (ADR 2)."""
 

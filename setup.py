@@ -1,0 +1,33 @@
+"""Compiles the flow to C where STREAM_APP_COMPILE=1 asks for it; everything else stands in pyproject.toml.
+
+Compiled and interpreted modules give the same bytes. What is pickled into snapshots is marked `serializable`
+where it is defined; fused multiply-add is switched off, since it rounds once where Python rounds twice.
+"""
+
+from __future__ import annotations
+
+import os
+
+from setuptools import setup
+
+HOT = [
+    "topics/codec.py",
+    "drift/detectors.py", "drift/losses.py", "drift/monitors.py",
+    "stream_app/models/calls.py",
+    "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
+    "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/windows.py",
+    "stream_app/flow/core.py", "stream_app/flow/detect.py", "stream_app/flow/learn.py",
+    "stream_app/flow/predict.py", "stream_app/flow/score.py", "stream_app/flow/step.py",
+    "stream_app/flow/swap.py", "stream_app/flow/validate.py",
+    "stream_app/learner/emit.py", "stream_app/learner/machine.py", "stream_app/learner/merge.py",
+]  # fmt: skip
+
+if os.environ.get("STREAM_APP_COMPILE") == "1":
+    from mypyc.build import mypycify
+
+    os.environ["CFLAGS"] = f"{os.environ.get('CFLAGS', '')} -ffp-contract=off"
+    modules = mypycify(["--config-file=requirements/mypyc.ini", *HOT], opt_level="2", multi_file=True)
+else:
+    modules = []
+
+setup(ext_modules=modules)
