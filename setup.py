@@ -11,8 +11,7 @@ import os
 from setuptools import setup
 
 HOT = [
-    "topics/codec.py",
-    "drift/detectors.py", "drift/losses.py", "drift/monitors.py",
+    "drift/detector.py", "drift/losses.py", "drift/monitors.py",
     "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/windows.py",

@@ -53,7 +53,8 @@ def restore(app: Application, loaded: Any) -> ShardState:
 
 def state_digest(state: ShardState) -> str:
     """Structural digest of everything a snapshot carries (models, detectors, pending, windows, dedupe)."""
-    return structural_digest({name: getattr(state, name) for name in sorted(vars(state))})
+    held: Any = state.__getstate__()  # a compiled state has no __dict__
+    return structural_digest(dict(sorted(held.items())))
 
 
 class Saver:

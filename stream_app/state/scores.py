@@ -26,7 +26,7 @@ class ClassBlock:
 
     def __init__(self) -> None:
         self.n = 0
-        self.confusion: dict[tuple[Any, Any], int] = {}
+        self.confusion: dict[Any, int] = {}  # pairs as objects: compiled, a typed one would be made anew
         self.log_loss = 0.0
         self.n_log_loss = 0
 
@@ -41,7 +41,7 @@ class ClassBlock:
     def update(self, label: Any, prediction: Any, probabilities: dict[Any, float] | None) -> float:
         """Add one pair and give its 0/1 loss."""
         self.n += 1
-        pair = (label, prediction)
+        pair: Any = (label, prediction)
         self.confusion[pair] = self.confusion.get(pair, 0) + 1
         if probabilities is not None:
             p = probabilities.get(label, 0.0)

@@ -135,9 +135,8 @@ class ShardDriver:
         """Digest of all that a bad record must not move: models, detectors, pending, windows, dedupe, log
         time.
         """
-        return structural_digest(
-            {name: part for name, part in vars(self.state).items() if name not in COUNTED}
-        )
+        held: Any = self.state.__getstate__()
+        return structural_digest({name: part for name, part in held.items() if name not in COUNTED})
 
     def warm(self, rows: int = 6) -> None:
         """Some learned events, so that a digest has something to lose."""

@@ -15,7 +15,17 @@ from drift.verdicts import State, Verdict
 from stream_app.application import Labels
 from stream_app.errors import UsageError
 from stream_app.state.shard import KEPT
-from tests.contract.swap_driver import END, FIRST, SHORT, TURN, SwapDriver, bayes, definition, wrong
+from tests.contract.swap_driver import (
+    END,
+    FIRST,
+    SHORT,
+    TURN,
+    Overheard,
+    SwapDriver,
+    bayes,
+    definition,
+    wrong,
+)
 from tests.contract.test_model_faults import Scripted
 
 
@@ -394,10 +404,10 @@ def test_a_better_champion_is_no_alarm() -> None:
     """A loss that falls is told to nobody and opens nothing."""
     shard = SwapDriver(turn=1 << 30)
 
-    def eased(slot: str, _loss: float, alarms: list[Alarm]) -> None:
+    def eased(slot: str, alarms: list[Alarm]) -> None:
         alarms.append(Alarm("loss", slot, "script", Verdict(State.DRIFT, 0.4, 0.1)))
 
-    shard.state.monitors.on_loss = eased  # type: ignore[method-assign, assignment]
+    shard.state.monitors = Overheard(eased)
     shard.feed(50)
     assert not shard.written("alerts")
     assert shard.state.policy.phase is Phase.STABLE

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from drift.detectors import MAKERS, Detect, Detector
+from drift.detector import Detector
+from drift.detectors import MAKERS, Detect
 from drift.signals import LOSS, SIGNALS
 from drift.verdicts import STABLE, State, Verdict
 

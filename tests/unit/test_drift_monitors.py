@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from drift.categories import Categories
-from drift.detectors import Detect, Detector
+from drift.detector import Detector
+from drift.detectors import Detect
 from drift.monitors import FEATURE_EVERY, LABEL_EVERY, MOST_FEATURES, TOLD, Alarm, Monitors
 from drift.signals import RATE_BLOCK
 from drift.verdicts import State

@@ -1,0 +1,82 @@
+"""The compiled flow: the same bytes as the interpreted one, and snapshots that either of them reads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEADER = Path(sysconfig.get_path("include"), "Python.h")
+CUT = 40  # batches before the snapshot
+SCRIPT = f"""
+import sys
+from pathlib import Path
+from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.flow import step
+from stream_app.learner.snapshots import parts, restore, state_digest
+from tests.simulation.test_determinism import *
+
+app, batches = definition(sys.argv[1]), runs_of(traffic(400, 1), 2)
+machine = fresh(app)
+play(machine, batches[:{CUT}])
+Path(sys.argv[2]).write_bytes(dump(parts(app, machine.core.state)))
+place = machine.seq, machine.digest, list(machine.positions)
+if len(sys.argv) > 3:
+    state = restore(app, unpickle(Path(sys.argv[3]).read_bytes(), ("tests.simulation.test_determinism",)))
+    machine = machine_of(app, state, *place)
+play(machine, batches[{CUT}:])
+print(Path(step.__file__).suffix, machine.digest, state_digest(machine.core.state))
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Path:
+    """Where the compiled flow lies, made from the sources as they are now."""
+    if shutil.which(os.environ.get("CC", "cc")) is None or not HEADER.exists():
+        pytest.skip("no C compiler or no Python.h: nothing can be compiled here, and nothing needs it")
+    done = subprocess.run(
+        [ROOT / "scripts" / "compile"], capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def say(path: Path | None, *arguments: str) -> list[str]:
+    """(suffix of the module that steps, digest of the chain, digest of the state) of one run."""
+    first = [str(path)] if path else []
+    environment = {
+        **os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join([*first, str(ROOT)]),
+    }  # fmt: skip
+    command = [sys.executable, "-P", "-c", SCRIPT, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("model", ["logistic", "tree", "forest"])
+def test_compiled_and_interpreted_say_the_same(compiled: Path, model: str, tmp_path: Path) -> None:
+    """One chain of digests and one state, also where the one goes on from the other's snapshot."""
+    slow, fast = str(tmp_path / "interpreted"), str(tmp_path / "compiled")
+    suffix, *expected = say(None, model, slow)
+    assert suffix == ".py"
+    assert say(compiled, model, fast) == [".so", *expected]
+    assert say(compiled, model, str(tmp_path / "a"), slow) == [".so", *expected]
+    assert say(None, model, str(tmp_path / "b"), fast) == [".py", *expected]
+
+
+def test_the_contract_holds_compiled(compiled: Path) -> None:
+    """Every kind of input, faults of models, swaps and replays end as in the interpreted flow."""
+    suites = [
+        "tests/contract",
+        "tests/simulation/test_determinism.py",
+        "tests/simulation/test_swaps_replayed.py",
+    ]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-o", f"pythonpath={compiled} .", *suites]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout[-5_000:]
