@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import orjson
 from river import drift, ensemble, forest, tree
 
-from benchmarks.streams import STATIONARY, STREAMS, Row
+from benchmarks.streams import STATIONARY, STREAMS, Row, rows_of
 from stream_app.application import Application, Labels, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, Output, PredictionMade
@@ -91,7 +91,7 @@ def records(rows: list[Row], late: int) -> Iterator[Record]:
 
 def run(stream: str, seed: int, events: int, late: int, column: str) -> Run:
     """Play one stream through a shard's core."""
-    rows = STREAMS[stream](seed, events)
+    rows = rows_of(stream, seed, events)
     app = Application(
         name="bench", task="multiclass", champion=COLUMNS[column].make, labels=Labels(horizon="30d"),
         swap=SwapPolicy(policy=COLUMNS[column].policy),

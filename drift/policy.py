@@ -46,10 +46,11 @@ LEGAL: dict[Phase, tuple[Phase, ...]] = {
 class SwapPolicy:
     """How much evidence a swap needs. Everything that counts is counted in labels, so that a replay agrees.
 
-    `alpha` bounds the probability that a shard ever swaps to a model that is no better; `margin` is the loss
-    that must lie between. `candidates` are the kinds that a hunt starts: fresh; warm, which begins with the
-    newest `warm` examples; kept, the champion as the alarm found it, which learns nothing until it serves
-    again, so that labels that were wrong for a while can be undone.
+    `alpha` bounds the probability that hunts and standing challengers ever swap to a model that is no better;
+    the way back of each probation has as much of its own. `margin` is the loss that must lie between.
+    `candidates` are the kinds that a hunt starts: fresh; warm, which begins with the newest `warm` examples;
+    kept, the champion as the alarm found it, which learns nothing until it serves again, so that labels that
+    were wrong for a while can be undone.
     `max_slowdown` is how much longer than the champion's a candidate's answer may take.
 
     Raises:

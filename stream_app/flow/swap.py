@@ -79,12 +79,8 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
             core.alert(out, record.offset, "candidate-refused", "warning", text, candidate=kind)
             continue
         fault = warm(core, slot) if kind == "warm" else None
-        out.append(
-            ReceiptWritten(
-                slot.name, slot.version, False, f"hunt {opened.hunt}: {kind} candidate", kind=kind,
-                parent=slot.parent, status="candidate", evidence=dict(state.cause),
-            )
-        )  # fmt: skip
+        begun = f"hunt {opened.hunt}: {kind} candidate"
+        out.append(receipt(slot, begun, "candidate", evidence=dict(state.cause)))
         if fault is not None:
             core.fail_slot(out, slot, record.offset, fault)
         elif core.app.swap.policy != "immediate":
@@ -181,12 +177,8 @@ def take_over(
         state.monitors.start_anew(slot.name)
     state.counters.swaps += 1
     told = {**evidence, "reverse": reverse}
-    out.append(
-        ReceiptWritten(
-            slot.name, slot.version, True, why, kind=slot.kind, parent=old.version,
-            status="serving", evidence=told, trained_through=through(record), scores=scores(core),
-        )
-    )  # fmt: skip
+    known = {"trained_through": through(record), "scores": scores(core)}
+    out.append(receipt(slot, why, "serving", parent=old.version, evidence=told, **known))
     keep = {slot.version} if reverse else {slot.version, state.policy.previous}
     for version in dict.fromkeys((*gone, old.version)):
         loser = state.slot_of(version)
@@ -194,12 +186,7 @@ def take_over(
             continue
         retire(core, record, version, f"version {slot.version} took over", out)
     if state.slot_of(old.version) is not None:
-        out.append(
-            ReceiptWritten(
-                old.name, old.version, False, f"version {slot.version} took over", kind=old.kind,
-                parent=old.parent, status="challenger", trained_through=through(record), scores=scores(core),
-            )
-        )  # fmt: skip
+        out.append(receipt(old, f"version {slot.version} took over", "challenger", **known))
     core.rebind()
     text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
     told |= {"version": slot.version, "parent": old.version}
@@ -221,13 +208,14 @@ def retire(core: Core, record: Record, version: int, why: str, out: list[Output]
         return
     state.slots.remove(slot)
     state.monitors.start_anew(slot.name)
-    out.append(
-        ReceiptWritten(
-            slot.name, version, False, why, kind=slot.kind, parent=slot.parent,
-            status="retired", trained_through=through(record),
-            scores={slot.name: slot.scores.report()["rolling"]},
-        )
-    )  # fmt: skip
+    reached = {slot.name: slot.scores.report()["rolling"]}
+    out.append(receipt(slot, why, "retired", trained_through=through(record), scores=reached))
+
+
+def receipt(slot: Slot, why: str, status: str, **known: Any) -> ReceiptWritten:
+    """What has become of a slot, and what else is known of it."""
+    about = {"kind": slot.kind, "parent": slot.parent, **known}
+    return ReceiptWritten(slot.name, slot.version, status == "serving", why, status=status, **about)
 
 
 def scores(core: Core) -> dict[str, Any]:
@@ -247,11 +235,7 @@ def promote(core: Core, record: Record, command: Command, out: list[Output]) -> 
         return "refused", why
     if slot.name == core.state.serving:
         return "refused", f"{slot.name} v{slot.version} serves already"
-    fault = core.gate(slot)
-    if fault is not None:
-        return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
-    take_over(core, record, slot, f"promoted by {command.actor}: {command.reason}", ordered(command), out)
-    return "done", f"{slot.name} v{slot.version} serves"
+    return order(core, record, command, slot, out, reverse=False)
 
 
 def rollback(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
@@ -261,12 +245,20 @@ def rollback(core: Core, record: Record, command: Command, out: list[Output]) ->
     slot = None if before is None else state.slot_of(before)
     if slot is None or slot.name == state.serving:
         return "refused", "no champion of before is kept: its probation is over; promote another version"
+    return order(core, record, command, slot, out, reverse=True)
+
+
+def order(
+    core: Core, record: Record, command: Command, slot: Slot, out: list[Output], *, reverse: bool
+) -> tuple[str, str]:
+    """Let an operator's choice serve, if it passes the gate."""
     fault = core.gate(slot)
     if fault is not None:
         return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
-    why = f"rolled back by {command.actor}: {command.reason}"
-    take_over(core, record, slot, why, ordered(command), out, reverse=True)
-    return "done", f"{slot.name} v{slot.version} serves again"
+    why = f"{'rolled back' if reverse else 'promoted'} by {command.actor}: {command.reason}"
+    told = {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
+    take_over(core, record, slot, why, told, out, reverse=reverse)
+    return "done", f"{slot.name} v{slot.version} serves{' again' if reverse else ''}"
 
 
 def drop(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
@@ -290,11 +282,6 @@ def chosen(core: Core, command: Command) -> tuple[Slot | None, str]:
     known = ", ".join(f"{slot.name} v{slot.version}" for slot in slots)
     asked = f"version {command.version}" if command.version is not None else f"slot {command.slot!r}"
     return None, f"there is no {asked}; there are {known}"
-
-
-def ordered(command: Command) -> dict[str, Any]:
-    """An operator's part of the evidence."""
-    return {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
 
 
 ORDERS = {"promote": promote, "rollback": rollback, "drop": drop}
