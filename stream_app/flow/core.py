@@ -105,12 +105,7 @@ class Core:
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
             self.state.monitors.start_anew(slot.name)
-            out.append(
-                ReceiptWritten(
-                    slot.name, slot.version, False, f"failed: {fault}", kind=slot.kind, parent=slot.parent,
-                    status="retired",
-                )
-            )  # fmt: skip
+            out.append(receipt(slot, f"failed: {fault}", "retired"))
         self.rebind()
         self.alert(
             out,
@@ -129,15 +124,14 @@ NEVER_HELD_BACK = {"swap", "rollback"}
 def births(core: Core, out: list[Output]) -> None:
     """Tell the receipts of models that came to be since the last batch."""
     state = core.state
-    out.extend(
-        ReceiptWritten(
-            slot.name,
-            slot.version,
-            slot.name == state.serving,
-            state.untold[slot.version],
-            status="serving" if slot.name == state.serving else "challenger",
-        )
-        for slot in state.slots
-        if slot.version in state.untold
-    )
+    for slot in state.slots:
+        if slot.version in state.untold:
+            status = "serving" if slot.name == state.serving else "challenger"
+            out.append(receipt(slot, state.untold[slot.version], status))
     state.untold = {}
+
+
+def receipt(slot: Slot, why: str, status: str, **known: Any) -> ReceiptWritten:
+    """What has become of a slot, and what else is known of it."""
+    about = {"kind": slot.kind, "parent": slot.parent, **known}
+    return ReceiptWritten(slot.name, slot.version, status == "serving", why, status=status, **about)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from drift.policy import Closed, Opened, Won
-from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output, ReceiptWritten
+from stream_app.flow.core import Core, receipt
+from stream_app.flow.outputs import Output
 from stream_app.models.calls import ModelFault
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import DECLARED, KEPT, Slot
@@ -177,8 +177,12 @@ def take_over(
         state.monitors.start_anew(slot.name)
     state.counters.swaps += 1
     told = {**evidence, "reverse": reverse}
-    known = {"trained_through": through(record), "scores": scores(core)}
-    out.append(receipt(slot, why, "serving", parent=old.version, evidence=told, **known))
+    out.append(
+        receipt(
+            slot, why, "serving", parent=old.version, evidence=told, trained_through=through(record),
+            scores=scores(core),
+        )
+    )  # fmt: skip
     keep = {slot.version} if reverse else {slot.version, state.policy.previous}
     for version in dict.fromkeys((*gone, old.version)):
         loser = state.slot_of(version)
@@ -186,7 +190,8 @@ def take_over(
             continue
         retire(core, record, version, f"version {slot.version} took over", out)
     if state.slot_of(old.version) is not None:
-        out.append(receipt(old, f"version {slot.version} took over", "challenger", **known))
+        text, known = f"version {slot.version} took over", scores(core)  # of those who are left
+        out.append(receipt(old, text, "challenger", trained_through=through(record), scores=known))
     core.rebind()
     text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
     told |= {"version": slot.version, "parent": old.version}
@@ -210,12 +215,6 @@ def retire(core: Core, record: Record, version: int, why: str, out: list[Output]
     state.monitors.start_anew(slot.name)
     reached = {slot.name: slot.scores.report()["rolling"]}
     out.append(receipt(slot, why, "retired", trained_through=through(record), scores=reached))
-
-
-def receipt(slot: Slot, why: str, status: str, **known: Any) -> ReceiptWritten:
-    """What has become of a slot, and what else is known of it."""
-    about = {"kind": slot.kind, "parent": slot.parent, **known}
-    return ReceiptWritten(slot.name, slot.version, status == "serving", why, status=status, **about)
 
 
 def scores(core: Core) -> dict[str, Any]:

@@ -400,6 +400,15 @@ def test_a_hunt_that_an_alarm_of_the_cool_down_opens_names_that_alarm() -> None:
     assert [one["evidence"]["after"] for one in born] == pytest.approx([0.105] * 3 + [0.106] * 3)
 
 
+def test_the_receipt_of_a_champion_that_was_replaced_scores_those_who_are_left(turned: SwapDriver) -> None:
+    """Who lost the same hunt has a receipt of its own, and is not among the slots that go on."""
+    (old,) = [one for one in turned.receipts("challenger") if one["why"].endswith("took over")]
+    gone = {one["slot"] for one in turned.receipts("retired") if one["time_ms"] == old["time_ms"]}
+    assert gone
+    assert not gone & old["scores"].keys()
+    assert old["slot"] in old["scores"]
+
+
 def test_a_better_champion_is_no_alarm() -> None:
     """A loss that falls is told to nobody and opens nothing."""
     shard = SwapDriver(turn=1 << 30)
