@@ -50,7 +50,6 @@ class Live:
             recovered.snapshot_seq,
         )  # fmt: skip
         self.paused: set[int] = set()
-        self.blocked = False  # the last turn could step nothing before a commit is done
         self.batch_since_s = self.clock.monotonic()
         self.stats_at_s = 0.0
         self.stats_due = True
@@ -69,6 +68,14 @@ class Live:
     def caught_up(self) -> bool:
         """Every input is at its end, all is committed and the view shows it."""
         return self.drained and self.merge.idle and self.publisher.caught_up
+
+    @property
+    def blocked(self) -> bool:
+        """Nothing more may be stepped: the batch is full, or is let drain before a snapshot that is due."""
+        records = self.machine.records
+        if records:
+            return records >= self.tuning.batch_records
+        return not self.pipeline.free and self.saver.due(self.clock.monotonic())
 
     @property
     def blocked_by(self) -> Future[int | None] | None:
@@ -117,13 +124,11 @@ class Live:
 
     def advance(self) -> bool:
         """Step what the order rule and the batch allow; before a due snapshot the shard is let drain."""
-        room = self.tuning.batch_records - self.machine.records
-        started_s = self.clock.monotonic()
-        first = self.machine.records == 0
-        self.blocked = room <= 0 or (first and not self.pipeline.free and self.saver.due(started_s))
         if self.blocked:
             return False
-        runs = self.merge.take(room)
+        started_s = self.clock.monotonic()
+        first = self.machine.records == 0
+        runs = self.merge.take(self.tuning.batch_records - self.machine.records)
         if not runs:
             self.watch_merge(started_s)
             return False
@@ -180,7 +185,6 @@ class Live:
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
             self.pipeline.send(closed.commit, group, closed)
-            self.blocked = False  # there is room again, whatever becomes of this one
         elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
             self.tell(group, now_s)
 
