@@ -1,7 +1,8 @@
 """Compiles the flow to C where STREAM_APP_COMPILE=1 asks for it; everything else stands in pyproject.toml.
 
 Compiled and interpreted modules give the same bytes. What is pickled into snapshots is marked `serializable`
-where it is defined; fused multiply-add is switched off, since it rounds once where Python rounds twice.
+where it is defined, and `allow_interpreted_subclasses`, without which mypyc 2.4 leaves its `__init__` empty.
+Fused multiply-add is switched off, since it rounds once where Python rounds twice.
 """
 
 from __future__ import annotations

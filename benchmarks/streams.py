@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stream_app.cli import drift_streams
 
 Row = tuple[dict[str, Any], Any]
-
-
-def plain(rows: Iterable[tuple[dict[Any, Any], Any]]) -> Iterator[Row]:
-    """Rows with text for names and Python's own numbers."""
-    for x, y in rows:
-        yield {str(name): native(value) for name, value in x.items()}, native(y)
 
 
 def native(value: Any) -> Any:
@@ -23,7 +16,8 @@ def native(value: Any) -> Any:
 
 def rows_of(name: str, seed: int, n: int) -> list[Row]:
     """The first n rows of a stream."""
-    return list(plain(drift_streams.STREAMS[name].rows(seed, n)))
+    rows = drift_streams.STREAMS[name].rows(seed, n)
+    return [({str(name): native(value) for name, value in x.items()}, native(y)) for x, y in rows]
 
 
 STREAMS = tuple(drift_streams.STREAMS)

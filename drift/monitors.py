@@ -42,6 +42,7 @@ class Movement:
         gap = value - self.mean
         self.mean += gap / self.n
         self.square += gap * (value - self.mean)
+        # A float from the first on: compiled it is one, and both builds store the same.
         self.recent = float(value) if self.n == 1 else self.recent + RECENT * (value - self.recent)
 
     def moved(self) -> float:

@@ -10,7 +10,7 @@ from topics.envelope import UNREADABLE, Headers, Record
 def to_record(message: Message, rank: int) -> Record:
     """The record of a message that carries no error."""
     try:
-        headers: Headers | None = message.headers()  # type: ignore[assignment]
+        headers: Headers | None = message.headers()  # type: ignore[assignment]  # the stub knows str values too
     except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8; 2.16 raises the former
         headers = UNREADABLE
     return Record(

@@ -92,7 +92,7 @@ def fetch_all(jars: list[Jar], folder: Path) -> None:
             "or name a broker in STREAM_APP_KAFKA__BOOTSTRAP_SERVERS",
         ) from error
     from rich.console import Console  # noqa: PLC0415  slow to import, and almost every start has all jars
-    from rich.progress import track  # noqa: PLC0415
+    from rich.progress import track  # noqa: PLC0415  as above
 
     for left in folder.glob(f"{SCRATCH}*"):  # by a process that was killed while it fetched
         shutil.rmtree(left, ignore_errors=True)
@@ -119,7 +119,7 @@ def fetch(jar: Jar, folder: Path, scratch: Path) -> None:
         Refused: as `ensure`.
     """
     from maven_artifact import Artifact  # noqa: PLC0415  comes with the extra `embedded` only
-    from maven_artifact.requestor import RequestException  # noqa: PLC0415
+    from maven_artifact.requestor import RequestException  # noqa: PLC0415  as above
 
     *group, artifact, version, file = jar.path.split("/")
     classifier = file.removesuffix(".jar").removeprefix(f"{artifact}-{version}").removeprefix("-")

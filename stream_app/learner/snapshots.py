@@ -53,8 +53,7 @@ def restore(app: Application, loaded: Any) -> ShardState:
 
 def state_digest(state: ShardState) -> str:
     """Structural digest of everything a snapshot carries (models, detectors, pending, windows, dedupe)."""
-    held: Any = state.__getstate__()  # a compiled state has no __dict__
-    return structural_digest(dict(sorted(held.items())))
+    return structural_digest(state)
 
 
 class Saver:

@@ -10,7 +10,7 @@ import pytest
 
 from stream_app import features as f
 from stream_app.application import Labels
-from stream_app.models.digest import structural_digest
+from stream_app.learner.snapshots import state_digest
 from tests.contract.shard_driver import START_MS, ShardDriver, application
 from topics import reasons
 from topics.envelope import EVENT, LABEL, Record
@@ -187,6 +187,6 @@ def test_batches_leave_no_trace() -> None:
         for i in range(0, 60, size):
             shard.machine.apply([(LABEL, labels[i : i + size])])
             shard.machine.seal()
-        return structural_digest(shard.state.__getstate__())
+        return state_digest(shard.state)
 
     assert run(1) == run(7) == run(60)
