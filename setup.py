@@ -12,6 +12,7 @@ import os
 from setuptools import setup
 
 HOT = [
+    "topics/codec.py",
     "drift/detector.py", "drift/losses.py", "drift/monitors.py",
     "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",

@@ -56,7 +56,9 @@ class Round(NamedTuple):
 
 
 CASES = (Case("logistic", 200_000, 0.35), Case("hoeffding", 100_000, 0.5), Case("arf", 10_000, 0.85))
-WARM_UP = Case("logistic", 60_000, 0.0)  # for the broker's compiler
+WARM_UP = Case(
+    "logistic", 250_000, 0.0
+)  # for the compiler of the broker, which in production has long done its work
 STARTS = ("earliest", "snapshot")
 WAYS = {"inline": None, "delayed": LATE}
 

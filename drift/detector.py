@@ -23,6 +23,8 @@ class Detector:
         self.name = name
         self.inner = inner
         self.every = every
+        self.of_success = name in OF_SUCCESS
+        self.warns = hasattr(inner, "warning_detected")  # asking each time costs more than ADWIN itself
         self.seen = 0
         self.n = 0
         self.mean = 0.0
@@ -40,12 +42,12 @@ class Detector:
         self.mean += (value - self.mean) / self.n
         self.recent += RECENT * (value - self.recent) if self.n > 1 else value
         inner = self.inner
-        inner.update(1.0 - value if self.name in OF_SUCCESS else value)
+        inner.update(1.0 - value if self.of_success else value)
         if inner.drift_detected:
             verdict = Verdict(State.DRIFT, self.mean, self.recent)
             self.n, self.mean, self.warned = 0, 0.0, False
             return verdict
-        if not getattr(inner, "warning_detected", False):
+        if not (self.warns and inner.warning_detected):
             self.warned = False
             return STABLE
         if self.warned:

@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from topics import reasons
-from topics.envelope import UNREADABLE
+from topics.envelope import UNREADABLE, Versioned
 from topics.records import LONGEST_ID_BYTES, Command, Event, Label
 
 LARGEST_VALUE_BYTES = 65_536  # judged before parsing, so that a bomb costs nothing
@@ -42,12 +42,6 @@ class Rejected(NamedTuple):
 
     reason: str
     message: str
-
-
-class Versioned(msgspec.Struct):
-    """Any record, as far as its version."""
-
-    v: Any = 1
 
 
 read_version = msgspec.json.Decoder(Versioned).decode

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 # The rank breaks ties of event time: a command acts before an event, an event is predicted before a label.
@@ -11,6 +13,12 @@ RANK_NAMES = ("commands", "events", "labels")
 
 Headers = list[tuple[str, bytes | None]]
 UNREADABLE: Headers = [("", None)]  # stands for headers that no client could decode; judged by identity
+
+
+class Versioned(msgspec.Struct):
+    """Any record, as far as its version."""
+
+    v: Any = 1
 
 
 class Record(msgspec.Struct, gc=False):

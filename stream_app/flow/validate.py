@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from unicodedata import is_normalized
 
 from stream_app.application import Application
@@ -10,7 +10,7 @@ from stream_app.state.shard import ShardState
 from topics import reasons
 from topics.codec import Rejected, class_text
 
-LARGEST = 1e12  # beyond it squares and products of River's linear models lose all precision
+LARGEST: Final = 1e12  # beyond it squares and products of River's linear models lose all precision
 LONGEST_NAME = 64
 LONGEST_INTEGER = 20  # characters of -2^63
 KINDS = {int: "number", float: "number", str: "string", bool: "bool"}
@@ -27,13 +27,18 @@ def feature_fault(app: Application, state: ShardState, features: dict[str, Any])
     known = state.kinds
     unseen = 0
     for name, value in features.items():
-        kind = KINDS.get(type(value))
-        if kind is None:
+        if type(value) is float:
+            kind, small = "number", in_range(value)
+        elif type(value) is int:
+            kind, small = "number", -LARGEST <= value <= LARGEST
+        elif type(value) is str or type(value) is bool:
+            kind, small = KINDS[type(value)], True
+        else:
             what = "null" if value is None else type(value).__name__
             return Rejected(
                 reasons.BAD_FEATURE, f"feature {name!r} is {what}; send a number, a string or a boolean"
             )
-        if kind == "number" and not -LARGEST <= value <= LARGEST:
+        if not small:
             return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is beyond ±{LARGEST:.0e}; scale it")
         expected = known.get(name)
         if expected is None:
@@ -55,6 +60,11 @@ def feature_fault(app: Application, state: ShardState, features: dict[str, Any])
             reasons.BAD_FEATURE, f"{unseen} new names would pass the bound of {app.limits.max_feature_names}"
         )
     return None
+
+
+def in_range(value: float) -> bool:
+    """False for NaN and infinities too. A typed argument: compiled, it is compared as a C double."""
+    return -LARGEST <= value <= LARGEST
 
 
 def name_fault(app: Application, name: str) -> str | None:

@@ -71,11 +71,8 @@ class Live:
 
     @property
     def blocked(self) -> bool:
-        """Nothing more may be stepped: the batch is full, or is let drain before a snapshot that is due."""
-        records = self.machine.records
-        if records:
-            return records >= self.tuning.batch_records
-        return not self.pipeline.free and self.saver.due(self.clock.monotonic())
+        """Nothing more may be stepped: the batch is full."""
+        return self.machine.records >= self.tuning.batch_records
 
     @property
     def blocked_by(self) -> Future[int | None] | None:
@@ -103,15 +100,16 @@ class Live:
         stepped = self.advance()
         self.settle(group)
         self.submit(group, eager=not stepped)
-        drained = self.drained
-        self.publisher.tick(self.machine.core.state.entities if drained else None)
-        if drained and self.saver.due(self.clock.monotonic()):
-            self.save()
+        self.publisher.tick(self.machine.core.state.entities if self.drained else None)
         return stepped
 
     def save(self) -> None:
         """Take a snapshot; nothing may be in flight."""
         self.saver.save(self.machine)
+        self.saved()
+
+    def saved(self) -> None:
+        """A snapshot was saved, or failed."""
         self.notices.saved(self.saver)
         self.stats_due = True
 
@@ -119,11 +117,13 @@ class Live:
         """Take note of a batch that is committed."""
         committed = self.pipeline.settle(group)
         if committed is not None:
-            closed, self.saver.journal_offset = committed
+            closed, journal_offset = committed
             self.publisher.committed(closed)
+            if self.saver.committed(closed.seq, journal_offset):
+                self.saved()
 
     def advance(self) -> bool:
-        """Step what the order rule and the batch allow; before a due snapshot the shard is let drain."""
+        """Step what the order rule and the batch allow."""
         if self.blocked:
             return False
         started_s = self.clock.monotonic()
@@ -185,6 +185,8 @@ class Live:
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
             self.pipeline.send(closed.commit, group, closed)
+            if self.saver.due(now_s):
+                self.saver.take(machine)
         elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
             self.tell(group, now_s)
 

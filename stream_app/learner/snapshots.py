@@ -17,6 +17,7 @@ from stream_app.state.shard import ShardState, Slot
 
 log = structlog.get_logger()
 FORMAT = 1
+UNTRIED_S = 0.1  # taken to be the cost of the first snapshot, so that it too keeps within `max_cost`
 LONGEST_ERROR = 500  # characters of it in an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
@@ -57,7 +58,9 @@ def state_digest(state: ShardState) -> str:
 
 
 class Saver:
-    """Saves a drained shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot.
+    """Saves a shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot.
+
+    A snapshot is taken of a batch that is being committed, so that the shard need not wait for either.
 
     `error` tells why the newest attempt failed, None where it did not.
     """
@@ -71,13 +74,14 @@ class Saver:
         self.schedule = Schedule(app, clock.monotonic())
         self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
         self.error: str | None = None
+        self.taken: tuple[dict[str, Any], bytes | None] | None = None  # waits for its batch to be committed
 
     def worked(self, seconds: float, records: int) -> None:
         """Account for what a replay would have to step again."""
         self.schedule.worked(seconds, records)
 
     def due(self, now_s: float) -> bool:
-        """Whether the next moment at which nothing is in flight should be used."""
+        """Whether the next batch should be kept."""
         return self.schedule.due(now_s)
 
     @property
@@ -85,29 +89,57 @@ class Saver:
         """There is something to save, and it fits into a graceful stop."""
         return self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
 
-    def save(self, machine: Machine) -> None:
-        """Save the drained state; a store that fails (disk full) costs recovery time, never correctness."""
+    def take(self, machine: Machine) -> None:
+        """Pickle the state as the batch just sealed leaves it; `committed` saves it once that batch is."""
         started_s = self.clock.monotonic()
+        payload = None
         try:
             payload = self.store.dump(parts(self.app, machine.core.state))
-            head = header(self.app, self.shard, machine, self.journal_offset, self.fingerprint)
-            self.size_bytes = self.store.save(head, payload)
-            self.seq, self.at_s, self.error = machine.seq, self.clock.monotonic(), None
         except Exception as error:
-            self.error = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
-            log.exception("snapshot failed", shard=self.shard, error=str(error))
+            self.failed(error)
+        self.taken = header(self.app, self.shard, machine, self.fingerprint), payload
         now_s = self.clock.monotonic()
         self.schedule.taken(now_s, now_s - started_s)
 
+    def committed(self, seq: int, journal_offset: int) -> bool:
+        """A batch is in the journal; True if a snapshot of it was due: it is saved now, or failed."""
+        self.journal_offset = journal_offset
+        if self.taken is None or self.taken[0]["seq"] != seq:
+            return False
+        self.write()
+        return True
 
-def header(
-    app: Application, shard: int, machine: Machine, journal_offset: int, fingerprint: dict[str, Any]
-) -> dict[str, Any]:
-    """What a snapshot says of itself; the journal must confirm (epoch, seq, digest) at `journal_offset`."""
+    def save(self, machine: Machine) -> None:
+        """Save the state at once; nothing may be stepped that is not committed."""
+        self.take(machine)
+        self.write()
+
+    def write(self) -> None:
+        """Store what was taken; a store that fails (disk full) costs recovery time, never correctness."""
+        if self.taken is None:
+            return
+        started_s = self.clock.monotonic()
+        (head, payload), self.taken = self.taken, None
+        if payload is None:
+            return
+        try:
+            self.size_bytes = self.store.save({**head, "journal_offset": self.journal_offset}, payload)
+            self.seq, self.at_s, self.error = head["seq"], self.clock.monotonic(), None
+        except Exception as error:
+            self.failed(error)
+        self.schedule.cost_s += self.clock.monotonic() - started_s
+
+    def failed(self, error: Exception) -> None:
+        """Keep what a person is to be told."""
+        self.error = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        log.error("snapshot failed", shard=self.shard, exc_info=error)
+
+
+def header(app: Application, shard: int, machine: Machine, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """What a snapshot says of itself, but for the `journal_offset` where (epoch, seq, digest) must stand."""
     return {
         "format": FORMAT, "app": app.name, "shard": shard, "epoch": machine.epoch, "seq": machine.seq,
-        "digest": machine.digest, "positions": machine.positions, "journal_offset": journal_offset,
-        "fingerprint": fingerprint,
+        "digest": machine.digest, "positions": list(machine.positions), "fingerprint": fingerprint,
     }  # fmt: skip
 
 
@@ -135,7 +167,8 @@ class Schedule:
             return False
         if self.busy_s >= self.max_recovery_s:
             return True
-        return self.busy_s >= 1.0 and self.cost_s <= self.max_cost * (now_s - self.last_s)
+        expected_s = self.cost_s or UNTRIED_S
+        return self.busy_s >= 1.0 and expected_s <= self.max_cost * (now_s - self.last_s)
 
     @property
     def breached(self) -> bool:

@@ -111,4 +111,5 @@ def open_epoch(
         Core(app, prepared.state, store.round_trip), input_topics,
         epoch=plan.epoch, seq=plan.seq, digest=prepared.digest, positions=prepared.positions,
     )  # fmt: skip
-    store.save(header(app, plan.shard, machine, offset, fingerprint), store.dump(parts(app, prepared.state)))
+    head = {**header(app, plan.shard, machine, fingerprint), "journal_offset": offset}
+    store.save(head, store.dump(parts(app, prepared.state)))
