@@ -6,32 +6,8 @@ from typing import Any
 
 import msgspec
 
+from stream_app.flow.served import FeaturesChanged, PredictionMade
 from topics.envelope import Record
-
-
-class PredictionMade(msgspec.Struct, gc=False):
-    """One served prediction; `probabilities` maps class to probability, None where the task has none.
-
-    `prior` is set for a cold prediction only: the share of each class among labels so far (or the mean
-    target).
-    """
-
-    event_id: str
-    key: str
-    time_ms: int
-    prediction: Any
-    probabilities: dict[Any, float] | None
-    model: str
-    version: int
-    learned: int
-    offset: int
-    prior: Any = None
-
-
-class FeaturesChanged(msgspec.Struct, gc=False):
-    """The entity's state moved; its blob is written once per batch."""
-
-    key: str
 
 
 class EntityDropped(msgspec.Struct, gc=False):

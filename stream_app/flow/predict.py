@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output, PredictionMade
+from stream_app.flow.outputs import Output
+from stream_app.flow.served import PredictionMade
 from stream_app.models.calls import ModelFault
 from stream_app.state.shard import ShardState
 from topics.envelope import Record

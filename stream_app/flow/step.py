@@ -20,7 +20,8 @@ import msgspec
 
 from stream_app.flow import detect, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import DeadLettered, EntityDropped, FeaturesChanged, Output
+from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
+from stream_app.flow.served import FeaturesChanged
 from stream_app.models.calls import ModelFault
 from stream_app.state.entities import Entity
 from stream_app.state.ids import NO_LABEL

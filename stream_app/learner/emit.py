@@ -15,11 +15,10 @@ from stream_app.flow.outputs import (
     CommandDone,
     DeadLettered,
     EntityDropped,
-    FeaturesChanged,
     Output,
-    PredictionMade,
     ReceiptWritten,
 )
+from stream_app.flow.served import FeaturesChanged, PredictionMade
 from stream_app.ports import Send
 from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
@@ -153,7 +152,7 @@ class Emitter:
         for key, blob in blobs.items():
             chain.update(key.encode())
             chain.update(blob or b"-")
-        chain.update(msgspec.json.encode(self.core.state.counters))
+        chain.update(orjson.dumps(self.core.state.counters.as_dict()))
         self.digest = chain.hexdigest()
         return blobs
 

@@ -24,6 +24,8 @@ BUFFER_HIGH = 20_000  # records of one input held in memory before its partition
 BUFFER_LOW = 5_000
 BUFFER_HIGH_BYTES = 64 << 20
 ENOUGH = 4_000  # records at hand with which the loop need not fetch more
+FIRST_TURN = 100  # records, until it is known what one costs
+TURN_S = 0.025  # a slow model must not keep commits and the group waiting for a whole batch
 STATS_EVERY_S = 1.0
 WAIT_ALERT_S = 5.0
 log = structlog.get_logger()
@@ -57,6 +59,7 @@ class Live:
         self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
         self.pace = Pace(self.machine.core, self.clock)
         self.step_s = 0.0
+        self.turn_records = FIRST_TURN
         outside.log.start(shard, self.machine.positions)
 
     @property
@@ -128,7 +131,7 @@ class Live:
             return False
         started_s = self.clock.monotonic()
         first = self.machine.records == 0
-        runs = self.merge.take(self.tuning.batch_records - self.machine.records)
+        runs = self.merge.take(min(self.tuning.batch_records - self.machine.records, self.turn_records))
         if not runs:
             self.watch_merge(started_s)
             return False
@@ -144,7 +147,9 @@ class Live:
                 self.outside.log.resume(self.shard, rank)
                 self.paused.discard(rank)
         took_s = self.clock.monotonic() - started_s
-        self.saver.worked(took_s, sum(len(records) for _, records in runs))
+        stepped = sum(len(records) for _, records in runs)
+        self.turn_records = max(1, round(stepped * TURN_S / took_s)) if took_s else self.tuning.batch_records
+        self.saver.worked(took_s, stepped)
         self.step_s += took_s
         self.stats_due = True
         return True

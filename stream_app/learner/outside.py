@@ -15,7 +15,7 @@ class Tuning:
     """Limits of the loop; units in the names."""
 
     batch_ms: float = 30.0
-    batch_records: int = 2_000
+    batch_records: int = 4_000
     watchdog_s: float = 20.0
     owner: str = "learner"
 

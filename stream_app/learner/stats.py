@@ -28,7 +28,7 @@ def shard_stats(
         "epoch": machine.epoch,
         "seq": machine.seq,
         "log_time_ms": state.log_time_ms,
-        "counts": msgspec.structs.asdict(state.counters),
+        "counts": state.counters.as_dict(),
         "dead_letters": dict(state.dead_by_reason),
         "waiting": {"pending": len(state.pending), "parked": len(state.parked)},
         "entities": len(state.entities),

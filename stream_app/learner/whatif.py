@@ -21,7 +21,8 @@ from drift.policy import Policy
 from drift.signals import LOSS
 from stream_app.application import Application
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import AlertRaised, Output, PredictionMade
+from stream_app.flow.outputs import AlertRaised, Output
+from stream_app.flow.served import PredictionMade
 from stream_app.flow.swap import ORDERS, stays
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run

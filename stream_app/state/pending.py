@@ -13,18 +13,23 @@ from topics.envelope import Record
 SLACK = 1_024  # queue entries of rows already joined that are tolerated before the queue is rebuilt
 
 
-class PendingRow(msgspec.Struct):
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
+class PendingRow:
     """A predicted event: its feature row and what each slot served, until label or horizon.
 
     `served` maps model version → (prediction, probabilities); `baseline` is the last label known then.
     """
 
-    key: str
-    time_ms: int
-    offset: int
-    row: dict[str, Any]
-    served: dict[int, tuple[Any, Any]]
-    baseline: Any
+    def __init__(
+        self, key: str, time_ms: int, offset: int, row: dict[str, Any], served: dict[int, tuple[Any, Any]],
+        baseline: Any,
+    ) -> None:  # fmt: skip
+        self.key = key
+        self.time_ms = time_ms
+        self.offset = offset
+        self.row = row
+        self.served = served
+        self.baseline = baseline
 
 
 class ParkedLabel(msgspec.Struct):

@@ -6,7 +6,6 @@ from collections import deque
 from copy import deepcopy
 from typing import Any
 
-import msgspec
 from mypy_extensions import mypyc_attr
 
 from drift.losses import Loss
@@ -27,25 +26,27 @@ KEPT = "kept"  # a copy of the champion that learns nothing until it serves
 REMEMBERED_COMMANDS = 1_000
 
 
-class Counters(msgspec.Struct):
+COUNTED = (
+    "events", "predictions", "cold", "labels", "labels_learned", "labels_expired", "labels_skipped",
+    "duplicate_events", "duplicate_labels", "commands", "alerts", "drifts", "swaps", "dead_events", "dead_labels",
+    "dead_commands",
+)  # fmt: skip
+
+
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
+class Counters:
     """What became of every record; `events` = predictions + dead events + duplicates (invariant I5)."""
 
-    events: int = 0
-    predictions: int = 0
-    cold: int = 0
-    labels: int = 0
-    labels_learned: int = 0
-    labels_expired: int = 0
-    labels_skipped: int = 0
-    duplicate_events: int = 0
-    duplicate_labels: int = 0
-    commands: int = 0
-    alerts: int = 0
-    drifts: int = 0
-    swaps: int = 0
-    dead_events: int = 0
-    dead_labels: int = 0
-    dead_commands: int = 0
+    def __init__(self) -> None:
+        self.events = self.predictions = self.cold = 0
+        self.labels = self.labels_learned = self.labels_expired = self.labels_skipped = 0
+        self.duplicate_events = self.duplicate_labels = self.commands = 0
+        self.alerts = self.drifts = self.swaps = 0
+        self.dead_events = self.dead_labels = self.dead_commands = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts by name, always in the same order: batches chain a digest over them."""
+        return {name: getattr(self, name) for name in COUNTED}
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)

@@ -13,7 +13,8 @@ from river.datasets import synth
 
 from stream_app.application import Application, Labels
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output, PredictionMade
+from stream_app.flow.outputs import Output
+from stream_app.flow.served import PredictionMade
 from stream_app.flow.step import step
 from stream_app.state.shard import ShardState
 from topics.envelope import EVENT, LABEL, Record

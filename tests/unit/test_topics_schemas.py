@@ -22,7 +22,8 @@ from river import linear_model
 import topics
 from stream_app.application import Application
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import AlertRaised, CommandDone, PredictionMade, ReceiptWritten
+from stream_app.flow.outputs import AlertRaised, CommandDone, ReceiptWritten
+from stream_app.flow.served import PredictionMade
 from stream_app.learner import journal
 from stream_app.learner.machine import Machine
 from stream_app.state.shard import ShardState
