@@ -11,7 +11,7 @@ from mypy_extensions import mypyc_attr
 from drift.categories import Categories
 from drift.detectors import Detect
 from drift.signals import FEATURES, LABEL_DELAY, LABEL_RATE, LABELS, LOSS, PREDICTION, RATE_BLOCK
-from drift.verdicts import State, Verdict
+from drift.verdicts import STABLE, State, Verdict
 
 MOST_FEATURES = 64  # watched; a definition with more names the ones that matter by its own detectors
 RECENT = 0.05  # weight of a new value in the newest mean
@@ -80,7 +80,7 @@ class Monitors:
         """One value to the detectors of its signal and name."""
         for detector in self.detectors(signal, name, value):
             verdict: Verdict = detector.update(value)
-            if verdict.state is not State.STABLE:
+            if verdict is not STABLE and verdict.state is not State.STABLE:
                 alarms.append(Alarm(signal, name, detector.name, verdict))
 
     def passes(self) -> bool:

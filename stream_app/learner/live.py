@@ -23,7 +23,7 @@ from topics.envelope import RANK_NAMES, RANKS, Record
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 BUFFER_LOW = 5_000
 BUFFER_HIGH_BYTES = 64 << 20
-ENOUGH = 4_000  # records at hand with which the loop need not fetch more
+ENOUGH = 1_000  # records at hand with which the loop need not fetch more
 FIRST_TURN = 100  # records, until it is known what one costs
 TURN_S = 0.025  # a slow model must not keep commits and the group waiting for a whole batch
 STATS_EVERY_S = 1.0
@@ -122,7 +122,7 @@ class Live:
         if committed is not None:
             closed, journal_offset = committed
             self.publisher.committed(closed)
-            if self.saver.committed(closed.seq, journal_offset):
+            if self.saver.committed(journal_offset):
                 self.saved()
 
     def advance(self) -> bool:

@@ -18,11 +18,11 @@ from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
 from stream_app.ports import Polled
 from topics.envelope import RANK_NAMES
 
-POLL_RECORDS = 4_000
+POLL_RECORDS = 1_000  # at a time, so that they are still in the processor's cache when they are stepped
 IDLE_POLL_S = 0.02
 REST_S = 0.02  # the group must be polled all the same
 COLLECT_EVERY_TURNS = 64
-COLLECT_ALL_EVERY_S = 30.0
+COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
 LAST_WORDS_S = 0.5  # for the statistics that tell of the last snapshot
 HUNG_EXIT_CODE = 70  # the supervisor restarts after any code that is neither 0 nor a refusal
 log = structlog.get_logger()
@@ -57,6 +57,7 @@ class Learner:
         inputs = self.outside.log
         inputs.subscribe(self.assigned, self.revoked)
         gc.disable()  # a collection in the middle of a batch costs more than all that it frees
+        self.collect_all()
         busy = False
         for turn in count(1):
             if self.stopping.is_set():
@@ -89,14 +90,18 @@ class Learner:
         saved = [
             (shard.number, shard.live.saver.at_s) for shard in self.shards.values() if shard.live is not None
         ]
-        now_s = self.outside.clock.monotonic()
-        if saved != self.saved and now_s >= self.collect_at_s:
-            self.saved, self.collect_at_s = saved, now_s + COLLECT_ALL_EVERY_S
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()  # a large state is not walked again until the next snapshot
+        if saved != self.saved and self.outside.clock.monotonic() >= self.collect_at_s:
+            self.saved = saved
+            self.collect_all()
         elif turn % COLLECT_EVERY_TURNS == 0:
             gc.collect(1)
+
+    def collect_all(self) -> None:
+        """Collect what has grown old, and let a large state not be walked again for a while."""
+        self.collect_at_s = self.outside.clock.monotonic() + COLLECT_ALL_EVERY_S
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     @property
     def hungry(self) -> bool:

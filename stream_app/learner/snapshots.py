@@ -17,7 +17,7 @@ from stream_app.state.shard import ShardState, Slot
 
 log = structlog.get_logger()
 FORMAT = 1
-UNTRIED_S = 0.1  # taken to be the cost of the first snapshot, so that it too keeps within `max_cost`
+SHORT_S = 5.0  # of stepping: so much is replayed before the group has noticed a death
 LONGEST_ERROR = 500  # characters of it in an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
@@ -101,10 +101,10 @@ class Saver:
         now_s = self.clock.monotonic()
         self.schedule.taken(now_s, now_s - started_s)
 
-    def committed(self, seq: int, journal_offset: int) -> bool:
-        """A batch is in the journal; True if a snapshot of it was due: it is saved now, or failed."""
+    def committed(self, journal_offset: int) -> bool:
+        """The batch on its way is in the journal; True if its snapshot was due: it is saved now, or failed."""
         self.journal_offset = journal_offset
-        if self.taken is None or self.taken[0]["seq"] != seq:
+        if self.taken is None:
             return False
         self.write()
         return True
@@ -167,8 +167,7 @@ class Schedule:
             return False
         if self.busy_s >= self.max_recovery_s:
             return True
-        expected_s = self.cost_s or UNTRIED_S
-        return self.busy_s >= 1.0 and expected_s <= self.max_cost * (now_s - self.last_s)
+        return self.busy_s >= SHORT_S and self.cost_s <= self.max_cost * (now_s - self.last_s)
 
     @property
     def breached(self) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
 from stream_app.learner.publisher import Publisher

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from river import base, compose
@@ -70,14 +70,6 @@ def fault(error: Exception) -> ModelFault:
     return ModelFault(f"{type(error).__name__}: {error}")
 
 
-def finite(probabilities: dict[Any, float]) -> bool:
-    """False for a NaN or an infinity among them: the sum carries either."""
-    total = 0.0
-    for p in probabilities.values():
-        total += p
-    return isfinite(total)
-
-
 def by_argmax(
     predict_proba: Callable[[dict[str, Any]], dict[Any, float]],
 ) -> Callable[[dict[str, Any]], Answer]:
@@ -90,9 +82,14 @@ def by_argmax(
             raise fault(error) from error
         if not probabilities:
             return COLD
-        if not finite(probabilities):
+        likeliest, largest, total = None, -inf, 0.0
+        for label, p in probabilities.items():
+            total += p
+            if p > largest:  # the first of equals, as max() would
+                likeliest, largest = label, p
+        if not isfinite(total):  # a NaN or an infinity among them: the sum carries either
             raise ModelFault(f"the model answers {probabilities}")
-        return max(probabilities, key=probabilities.__getitem__), probabilities
+        return likeliest, probabilities
 
     return predict
 

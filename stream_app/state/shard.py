@@ -28,8 +28,8 @@ REMEMBERED_COMMANDS = 1_000
 
 COUNTED = (
     "events", "predictions", "cold", "labels", "labels_learned", "labels_expired", "labels_skipped",
-    "duplicate_events", "duplicate_labels", "commands", "alerts", "drifts", "swaps", "dead_events", "dead_labels",
-    "dead_commands",
+    "duplicate_events", "duplicate_labels", "commands", "alerts", "drifts", "swaps", "dead_events",
+    "dead_labels", "dead_commands",
 )  # fmt: skip
 
 

@@ -220,3 +220,23 @@ class Silent:
 
     def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
     def halted(self, shard: int, reason: str) -> None: ...
+
+
+class Held(Executor):
+    """Does what it was given when it is let go."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.held.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def let_go(self) -> None:
+        """The oldest is done."""
+        future, work = self.held.pop(0)
+        try:
+            future.set_result(work())
+        except ShardFailed as error:
+            future.set_exception(error)

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from typing import Any
 
+from stream_app.learner.live import FIRST_TURN
+from stream_app.learner.merge import Run
 from stream_app.learner.outside import Tuning
-from tests.contract.fake_outside import GROUP, World
+from tests.contract.fake_outside import GROUP, Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
-
-
-class Held(Executor):
-    """Does what it was given when it is let go."""
-
-    def __init__(self) -> None:
-        self.held: list[tuple[Future[Any], Callable[[], Any]]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self.held.append((future, lambda: fn(*args, **kwargs)))
-        return future
-
-    def let_go(self) -> None:
-        """The oldest is done."""
-        future, work = self.held.pop(0)
-        future.set_result(work())
 
 
 def test_a_shard_rests_with_a_full_batch_behind_a_commit_and_not_for_one_just_sent() -> None:
@@ -53,3 +37,32 @@ def test_a_shard_rests_with_a_full_batch_behind_a_commit_and_not_for_one_just_se
     second, waited_for = turn(2)
     assert second not in (None, first)
     assert waited_for is None
+
+
+def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
+    """How many records one turn steps follows from what they took; the rest waits for the next turn."""
+    world = World(application())
+    live = world.shard().live
+    assert live is not None
+    live.machine.apply = slow(world, live.machine.apply)  # type: ignore[assignment,method-assign]
+    for n in range(300):
+        value = {"event_id": f"e{n}", "features": {"x": n}}
+        live.offer(EVENT, [world.record(EVENT, world.clock.now_ms(), value)])
+    for rank in (0, 2):
+        live.merge.end(rank, 0)
+    stepped = []
+    for _ in range(3):
+        before = live.machine.core.state.counters.events
+        live.turn(GROUP)
+        stepped.append(live.machine.core.state.counters.events - before)
+    assert stepped == [FIRST_TURN, 5, 5]
+
+
+def slow(world: World, apply: Callable[[list[Run]], None]) -> Callable[[list[Run]], None]:
+    """Stepping that takes 5 ms a record."""
+
+    def apply_slowly(runs: list[Run]) -> None:
+        apply(runs)
+        world.clock.now_s += 0.005 * sum(len(records) for _, records in runs)
+
+    return apply_slowly

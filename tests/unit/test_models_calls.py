@@ -118,6 +118,13 @@ def test_a_value_that_is_no_finite_number_is_a_fault(answer: Any, task: str) -> 
         bind(Answering(answer), task, None).predict({"x": 1})
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_the_first_of_equally_likely_classes_is_the_answer(first: bool) -> None:
+    """As River decides, whatever the order in which the model names them."""
+    model = Sure({first: 0.5, not first: 0.5})
+    assert bind(model, "binary", None).predict({"x": 1})[0] is first is model.predict_one({"x": 1})
+
+
 @pytest.mark.parametrize("p", [float("nan"), float("inf")])
 @pytest.mark.parametrize("threshold", [None, 0.5])
 def test_a_probability_that_is_not_finite_is_a_fault(p: float, threshold: float | None) -> None:

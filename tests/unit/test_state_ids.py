@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +58,25 @@ def test_a_long_silence_forgets_everything() -> None:
     ids.add("new", 99, NO_LABEL, 10**12)
     assert len(ids) == 1
     assert ids.get("e9") is None
+
+
+LABELS = st.one_of(
+    st.none(), st.booleans(), st.text(), st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False)
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), LABELS), max_size=100))
+def test_ids_come_back_from_a_snapshot(added: list[tuple[int, Any]]) -> None:
+    """The restored ones know the same ids and labels, of the same types, and forget them when these do."""
+    ids, now = Ids(WINDOW_MS, 60), 0
+    for i, (gap, label) in enumerate(added):
+        now += gap
+        ids.add(f"e{i}", i, label, now)
+    back = pickle.loads(pickle.dumps(ids))
+    for step_ms in (0, 300, 600, 2_000):
+        now += step_ms
+        for one in (ids, back):
+            one.add(f"at {now} {step_ms}", 0, NO_LABEL, now)
+        assert (len(back), back.evicted) == (len(ids), ids.evicted)
+        for i in range(len(added)):
+            assert repr(back.get(f"e{i}")) == repr(ids.get(f"e{i}"))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 from river import linear_model
 
@@ -28,6 +29,7 @@ from stream_app.learner import journal
 from stream_app.learner.machine import Machine
 from stream_app.state.shard import ShardState
 from topics import records
+from topics.codec import JSON_OPTIONS
 from topics.schemas import TYPES, json_schemas
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -117,6 +119,26 @@ def test_what_the_learner_writes_is_of_the_type(machine: Machine, output: Any, k
     for value in values:
         assert value is not None
         reads_whole(value, kind)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "names"),
+    [
+        ({True: 0.75, False: 0.25}, ["false", "true"]),
+        ({True: 1.0}, ["true"]),
+        ({1: 0.75, 0: 0.25}, ["0", "1"]),
+        ({"b": 0.5, "a": 0.5}, ["a", "b"]),
+        ({10: 0.5, 9: 0.25, "x": 0.25}, ["10", "9", "x"]),
+    ],
+)
+def test_a_prediction_names_everything_in_order(
+    machine: Machine, probabilities: dict[Any, float], names: list[str]
+) -> None:
+    """Its bytes are those of a sorted record, and each class is named by its JSON text: 1 is not true."""
+    machine.emitter.perform([PredictionMade("e", "k", 5, None, probabilities, "champion", 1, 3, 9, 0.5)])
+    ((value, _, _),) = machine.seal().commit.predictions
+    assert value == orjson.dumps(orjson.loads(value), option=JSON_OPTIONS)
+    assert list(orjson.loads(value)["probabilities"]) == names
 
 
 def test_the_journal_is_of_the_type(machine: Machine) -> None:

@@ -1,0 +1,76 @@
+"""A snapshot is taken of the batch on its way, and saved once the journal has that batch."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from stream_app.application import Snapshots
+from stream_app.errors import ShardFailed
+from stream_app.learner.live import Live
+from stream_app.learner.snapshots import state_digest
+from tests.contract.fake_outside import FINGERPRINT, GROUP, Held, World
+from tests.contract.shard_driver import application
+from topics.envelope import EVENT
+
+
+@pytest.fixture
+def world() -> World:
+    """A shard that is to be saved after every batch."""
+    return World(application(snapshot=Snapshots(max_cost=1.0, max_recovery="1ms")))
+
+
+def taking(world: World, pool: Held) -> Live:
+    """The shard with one batch on its way and its snapshot taken."""
+    live = world.shard().live
+    assert live is not None
+    live.pipeline.pool = pool
+    step(world, live, 0)
+    assert live.saver.taken is not None
+    assert not world.snapshots
+    return live
+
+
+def step(world: World, live: Live, n: int) -> None:
+    """One event more and one turn, in which a millisecond passes."""
+    live.offer(
+        EVENT, [world.record(EVENT, world.clock.now_ms(), {"event_id": f"e{n}", "features": {"x": n}})]
+    )
+    for rank in (0, 2):
+        live.merge.end(rank, 0)
+    live.saver.worked(0.001, 1)
+    live.turn(GROUP)
+
+
+def test_a_snapshot_is_of_its_batch_though_more_was_stepped_meanwhile(world: World) -> None:
+    """Restored from it, the shard is what it was at that batch, which the journal confirms."""
+    pool = Held()
+    live = taking(world, pool)
+    then = state_digest(live.machine.core.state)
+    digest = live.machine.digest
+    step(world, live, 1)
+    assert not world.snapshots
+    pool.let_go()
+    live.turn(GROUP)
+    head, _ = world.snapshots[0]
+    assert (head["seq"], head["digest"], head["journal_offset"]) == (1, digest, len(world.journal) - 1)
+    assert orjson.loads(world.journal[head["journal_offset"]])["digest"] == digest
+    assert then != state_digest(live.machine.core.state)
+    _, load = next(iter(world.outside.open_store(0).load()))
+    assert state_digest(load()["state"]) == then
+
+
+def test_a_snapshot_of_a_batch_that_failed_is_not_saved(world: World) -> None:
+    """What was never committed must not be what a restart begins with."""
+    pool = Held()
+    live = taking(world, pool)
+    world.down = True
+    pool.let_go()
+    with pytest.raises(ShardFailed):
+        live.turn(GROUP)
+    live.close()
+    assert not world.snapshots
+    world.down = False
+    again = world.shard({**FINGERPRINT}).live
+    assert again is not None
+    assert again.machine.core.state.counters.events == 0
