@@ -25,7 +25,8 @@ BUFFER_LOW = 5_000
 BUFFER_HIGH_BYTES = 64 << 20
 ENOUGH = 1_000  # records at hand with which the loop need not fetch more
 FIRST_TURN = 100  # records, until it is known what one costs
-TURN_S = 0.025  # a slow model must not keep commits and the group waiting for a whole batch
+TURN_S = 0.05  # a slow model must not keep commits and the group waiting for a whole batch
+BEHIND_MS = 200.0  # the longest wait of a batch while more is at hand: there throughput counts, not latency
 STATS_EVERY_S = 1.0
 WAIT_ALERT_S = 5.0
 log = structlog.get_logger()
@@ -183,7 +184,9 @@ class Live:
             machine.positions[:] = self.merge.ends
         if machine.records or passed:
             full = machine.records >= self.tuning.batch_records
-            if not (full or eager or (now_s - self.batch_since_s) * 1000 >= self.tuning.batch_ms):
+            behind = any(map(self.merge.buffered, RANKS))
+            longest_ms = max(self.tuning.batch_ms, BEHIND_MS) if behind else self.tuning.batch_ms
+            if not (full or eager or (now_s - self.batch_since_s) * 1000 >= longest_ms):
                 return
             closed = machine.seal()
             closed.blobs.update(self.publisher.slice(machine.core.state.entities))

@@ -102,7 +102,7 @@ class Saver:
         self.schedule.taken(now_s, now_s - started_s)
 
     def committed(self, journal_offset: int) -> bool:
-        """The batch on its way is in the journal; True if its snapshot was due: it is saved now, or failed."""
+        """The batch on its way is in the journal; True if its snapshot was due: saved now, or failed."""
         self.journal_offset = journal_offset
         if self.taken is None:
             return False
