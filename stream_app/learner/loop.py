@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import count
 from typing import Any
@@ -168,7 +169,7 @@ class Learner:
             unfinished = list(self.shards.values())
             while unfinished and clock.monotonic() < deadline_s:
                 unfinished = [s for s in unfinished if not s.finish(self.group, last_words=last_words)]
-                self.stopping.wait(0.001)
+                time.sleep(0.001)  # not `stopping.wait`, which is set and would not
             for shard in self.shards.values():
                 if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
                     shard.live.save()
