@@ -55,7 +55,7 @@ class Round(NamedTuple):
         return mean((self.before.cpu_us, self.after.cpu_us)) / self.service.cpu_us
 
 
-CASES = (Case("logistic", 200_000, 0.35), Case("hoeffding", 100_000, 0.5), Case("arf", 20_000, 0.85))
+CASES = (Case("logistic", 200_000, 0.35), Case("hoeffding", 100_000, 0.5), Case("arf", 30_000, 0.85))
 WARM_UP = Case(
     "logistic", 250_000, 0.0
 )  # for the compiler of the broker, which in production has long done its work

@@ -69,3 +69,26 @@ def misplaced(order: list[int], wanted: list[Any]) -> int:
     """How many members iterate in another place after insertion in this order."""
     made = list(set(map(wanted.__getitem__, order)))
     return sum(member is not expected for member, expected in zip(made, wanted, strict=True))
+
+
+class SetsInOrder:
+    """Stores a set whose own order would not come back as (its number, its members in an order that does).
+
+    Apart from pickle, to be compiled: pickle asks about every object, and asking in Python doubles what a forest
+    takes.
+    """
+
+    def __init__(self) -> None:
+        # By id; the set itself too, so that its id stays its own.
+        self.numbers: dict[int, tuple[int, set[Any]]] = {}
+
+    def persistent_id(self, obj: Any) -> tuple[int, tuple[Any, ...]] | None:
+        """None leaves the object to pickle: anything but such a set."""
+        if type(obj) is not set or len(obj) < 2:
+            return None
+        members = tuple(obj)
+        order = insertion_order(members)
+        if order is None:
+            return None
+        number, _ = self.numbers.setdefault(id(obj), (len(self.numbers), obj))
+        return number, tuple(members[place] for place in order)

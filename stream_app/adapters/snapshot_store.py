@@ -21,7 +21,7 @@ import fsspec
 import orjson
 import structlog
 
-from stream_app.adapters.set_order import insertion_order
+from stream_app.adapters.set_order import SetsInOrder
 from stream_app.errors import Refused
 
 KEPT = 3
@@ -79,27 +79,6 @@ METHODS_OF = {"random.Random", "builtins.str"}  # beside those of classes that m
 log = structlog.get_logger()
 
 
-class OrderedPickler(pickle.Pickler):
-    """Stores a set whose own order would not come back as (its number, its members in an order that does)."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, protocol=5)
-        self.numbers: dict[
-            int, tuple[int, set[Any]]
-        ] = {}  # by id; the set itself, so that its id stays its own
-
-    def persistent_id(self, obj: Any) -> tuple[int, tuple[Any, ...]] | None:
-        """Called for every object; anything but such a set is left to pickle."""
-        if type(obj) is not set or len(obj) < 2:
-            return None
-        members = tuple(obj)
-        order = insertion_order(members)
-        if order is None:
-            return None
-        number, _ = self.numbers.setdefault(id(obj), (len(self.numbers), obj))
-        return number, tuple(members[place] for place in order)
-
-
 def dump(obj: Any) -> bytes:
     """A pickle that `unpickle` reads.
 
@@ -107,7 +86,9 @@ def dump(obj: Any) -> bytes:
         PicklingError, Unrepeatable, …: something in it cannot be stored.
     """
     file = io.BytesIO()
-    OrderedPickler(file).dump(obj)
+    pickler = pickle.Pickler(file, protocol=5)
+    pickler.persistent_id = SetsInOrder().persistent_id  # type: ignore[method-assign]  # a setting, says pickle
+    pickler.dump(obj)
     return file.getvalue()
 
 
