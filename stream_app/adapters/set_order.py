@@ -74,7 +74,7 @@ def misplaced(order: list[int], wanted: list[Any]) -> int:
 class SetsInOrder:
     """Stores a set whose own order would not come back as (its number, its members in an order that does).
 
-    Apart from pickle, to be compiled: pickle asks about every object, and asking in Python doubles what a forest
+    Apart from pickle, to be compiled: pickle asks about every object, which in Python doubles what a forest
     takes.
     """
 
