@@ -12,6 +12,7 @@ import io
 import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from enum import EnumType
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -144,7 +145,11 @@ class AllowedUnpickler(pickle.Unpickler):
         return isinstance(found, type) and self.is_open(found.__module__)
 
     def bound_method(self, owner: Any, name: str) -> Any:
-        """What pickle needs of getattr: a method of an object or a class that may be loaded."""
+        """What pickle needs of getattr: a method of what may be loaded, or (Python 3.11.0 to 3.11.3) a member of
+        an enum.
+        """
+        if isinstance(owner, EnumType) and name in owner.__members__:
+            return owner[name]
         kind = owner if isinstance(owner, type) else type(owner)
         attribute = inspect.getattr_static(kind, name, None)  # no __getattr__ of an object is asked
         known = f"{kind.__module__}.{kind.__qualname__}" in METHODS_OF or self.is_open(kind.__module__)

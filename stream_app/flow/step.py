@@ -158,9 +158,7 @@ def on_label(core: Core, record: Record, out: list[Output]) -> None:
     elif fault is None and ((row is not None and row.time_ms + core.horizon_ms < now) or known is not None):
         fault = Rejected(reasons.LABEL_LATE, f"the label came after the horizon of {core.horizon_ms} ms")
     elif fault is None and row is None and state.parked.full:
-        fault = Rejected(
-            reasons.LABEL_ORPHAN, "no such event yet, and no room to wait for it; raise max_parked"
-        )
+        fault = Rejected(reasons.LABEL_ORPHAN, "no such event yet, and no room to wait; raise max_parked")
     if fault is not None:
         return dead(core, record, fault, out)
     advance(core, record, out)

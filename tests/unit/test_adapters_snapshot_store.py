@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from river import linear_model, stats, utils
 
+from drift.policy import Phase
 from stream_app.adapters.snapshot_store import KEPT, FileSnapshots
 from stream_app.errors import Refused
 
@@ -140,6 +141,7 @@ ATTACKS = {
     "attrgetter": Runs(operator.attrgetter("__globals__"), pickle.dumps),
     "another object's method": Runs(getattr, [], "append"),
     "through the object inside": Runs(getattr, utils.Rolling(stats.Mean, 3), "n"),
+    "more than a member of an enum": Runs(getattr, Phase, "__members__"),
     "a dunder through getattr": Runs(getattr, linear_model.LogisticRegression, "__init__"),
     "globals through getattr": Runs(
         getattr, Runs(getattr, linear_model.LogisticRegression, "clone"), "__globals__"
@@ -195,6 +197,13 @@ def test_no_name_leads_out_of_an_allowed_module(module: str, name: str, tmp_path
     _, load = next(iter(snapshots.load()))
     with pytest.raises(pickle.UnpicklingError):
         load()
+
+
+def test_a_member_of_an_enum_is_loaded_as_any_python_stores_it(tmp_path: Path) -> None:
+    """By value, as most do, and by getattr, as 3.11.0 to 3.11.3 do."""
+    snapshots = store(tmp_path)
+    save(snapshots, 1, [Runs(Phase, "hunting"), Runs(getattr, Phase, "HUNTING")])
+    assert loaded(snapshots) == [[Phase.HUNTING, Phase.HUNTING]]
 
 
 def test_a_definitions_own_module_is_allowed_only_when_named(tmp_path: Path) -> None:
