@@ -145,8 +145,8 @@ class AllowedUnpickler(pickle.Unpickler):
         return isinstance(found, type) and self.is_open(found.__module__)
 
     def bound_method(self, owner: Any, name: str) -> Any:
-        """What pickle needs of getattr: a method of what may be loaded, or (Python 3.11.0 to 3.11.3) a member of
-        an enum.
+        """What pickle needs of getattr: a method of what may be loaded, or (Python 3.11.0 to 3.11.3) a member
+        of an enum.
         """
         if isinstance(owner, EnumType) and name in owner.__members__:
             return owner[name]
