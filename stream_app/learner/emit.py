@@ -79,9 +79,10 @@ class Emitter:
             options = JSON_OPTIONS
         if made.probabilities is not None:
             named = by_text(made.probabilities)
-            value["probabilities"] = made.probabilities if named is None else named
             if named is None:
+                named = {label: float(p) for label, p in made.probabilities.items()}
                 options = JSON_OPTIONS
+            value["probabilities"] = named
         value["shard"] = self.shard
         value["time_ms"] = made.time_ms
         value["v"] = 1
@@ -160,12 +161,14 @@ class Emitter:
 BOOLEANS = ((False, "false"), (True, "true"))
 
 
-def by_text(probabilities: dict[Any, float]) -> dict[str, float] | None:
-    """Probabilities of boolean classes by their JSON texts in order, None where there are others."""
+def by_text(probabilities: dict[Any, float]) -> dict[Any, float] | None:
+    """Probabilities of boolean classes by their JSON texts in order, None where there are others. River's
+    sigmoid answers 0 and 1 as integers; they are written as the doubles that they are.
+    """
     for label in probabilities:
         if type(label) is not bool:  # 1 equals True, and has another text
             return None
-    return {text: probabilities[label] for label, text in BOOLEANS if label in probabilities}
+    return {text: float(probabilities[label]) for label, text in BOOLEANS if label in probabilities}
 
 
 FIRST_DIGEST = blake2b(b"stream_app", digest_size=16).hexdigest()

@@ -125,7 +125,8 @@ def test_what_the_learner_writes_is_of_the_type(machine: Machine, output: Any, k
     ("probabilities", "names"),
     [
         ({True: 0.75, False: 0.25}, ["false", "true"]),
-        ({True: 1.0}, ["true"]),
+        ({True: 1}, ["true"]),
+        ({"a": 1, "b": 0}, ["a", "b"]),
         ({1: 0.75, 0: 0.25}, ["0", "1"]),
         ({"b": 0.5, "a": 0.5}, ["a", "b"]),
         ({10: 0.5, 9: 0.25, "x": 0.25}, ["10", "9", "x"]),
@@ -138,7 +139,9 @@ def test_a_prediction_names_everything_in_order(
     machine.emitter.perform([PredictionMade("e", "k", 5, None, probabilities, "champion", 1, 3, 9, 0.5)])
     ((value, _, _),) = machine.seal().commit.predictions
     assert value == orjson.dumps(orjson.loads(value), option=JSON_OPTIONS)
-    assert list(orjson.loads(value)["probabilities"]) == names
+    told = orjson.loads(value)["probabilities"]
+    assert list(told) == names
+    assert {type(p) for p in told.values()} == {float}
 
 
 def test_the_journal_is_of_the_type(machine: Machine) -> None:
