@@ -56,9 +56,8 @@ class Round(NamedTuple):
 
 
 CASES = (Case("logistic", 200_000, 0.35), Case("hoeffding", 100_000, 0.5), Case("arf", 30_000, 0.85))
-WARM_UP = Case(
-    "logistic", 250_000, 0.0
-)  # for the compiler of the broker, which in production has long done its work
+# For the compiler of the broker, which in production has long done its work.
+WARM_UP = Case("logistic", 250_000, 0.0)
 STARTS = ("earliest", "snapshot")
 WAYS = {"inline": None, "delayed": LATE}
 

@@ -105,10 +105,15 @@ class Live:
         self.settle(group)
         self.submit(group, eager=not stepped)
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
+        if not self.machine.records and self.saver.due(self.clock.monotonic()):
+            if self.pipeline.closed is None:
+                self.save()
+            else:
+                self.saver.take(self.machine)  # of the batch on its way
         return stepped
 
     def save(self) -> None:
-        """Take a snapshot; nothing may be in flight."""
+        """Take a snapshot at once; no batch may be on its way."""
         self.saver.save(self.machine)
         self.saved()
 
@@ -193,8 +198,6 @@ class Live:
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
             self.pipeline.send(closed.commit, group, closed)
-            if self.saver.due(now_s):
-                self.saver.take(machine)
         elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
             self.tell(group, now_s)
 

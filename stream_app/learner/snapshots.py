@@ -90,7 +90,7 @@ class Saver:
         return self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
 
     def take(self, machine: Machine) -> None:
-        """Pickle the state as the batch just sealed leaves it; `committed` saves it once that batch is."""
+        """Pickle the state as the newest sealed batch leaves it; `committed` saves it once that batch is."""
         started_s = self.clock.monotonic()
         payload = None
         try:
@@ -102,32 +102,28 @@ class Saver:
         self.schedule.taken(now_s, now_s - started_s)
 
     def committed(self, journal_offset: int) -> bool:
-        """The batch on its way is in the journal; True if its snapshot was due: saved now, or failed."""
+        """The batch on its way is in the journal; True if its snapshot was due: saved now, or failed.
+
+        A store that fails (disk full) costs recovery time, never correctness.
+        """
         self.journal_offset = journal_offset
         if self.taken is None:
             return False
-        self.write()
+        started_s = self.clock.monotonic()
+        (head, payload), self.taken = self.taken, None
+        if payload is not None:
+            try:
+                self.size_bytes = self.store.save({**head, "journal_offset": journal_offset}, payload)
+                self.seq, self.at_s, self.error = head["seq"], self.clock.monotonic(), None
+            except Exception as error:
+                self.failed(error)
+        self.schedule.cost_s += self.clock.monotonic() - started_s
         return True
 
     def save(self, machine: Machine) -> None:
         """Save the state at once; nothing may be stepped that is not committed."""
         self.take(machine)
-        self.write()
-
-    def write(self) -> None:
-        """Store what was taken; a store that fails (disk full) costs recovery time, never correctness."""
-        if self.taken is None:
-            return
-        started_s = self.clock.monotonic()
-        (head, payload), self.taken = self.taken, None
-        if payload is None:
-            return
-        try:
-            self.size_bytes = self.store.save({**head, "journal_offset": self.journal_offset}, payload)
-            self.seq, self.at_s, self.error = head["seq"], self.clock.monotonic(), None
-        except Exception as error:
-            self.failed(error)
-        self.schedule.cost_s += self.clock.monotonic() - started_s
+        self.committed(self.journal_offset)
 
     def failed(self, error: Exception) -> None:
         """Keep what a person is to be told."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from stream_app.adapters.snapshot_store import dump, unpickle
 from stream_app.application import Application
 from stream_app.errors import ShardFailed
+from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
 from stream_app.ports import Commit, JournalEntry, Polled, Positions, Send
@@ -29,11 +31,16 @@ class Inline(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  as an executor does
-            future.set_exception(error)
+        fulfil(future, partial(fn, *args, **kwargs))
         return future
+
+
+def fulfil(future: Future[Any], work: Callable[[], Any]) -> None:
+    """Do the work, whatever comes of it."""
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001  as an executor does
+        future.set_exception(error)
 
 
 class Clock:
@@ -88,11 +95,14 @@ class World:
         """Append a record to an input and let the shard apply and commit it, a second later."""
         assert shard.live is not None
         self.clock.now_s += 1.5
-        record = self.record(rank, self.clock.now_ms(), value, key)
-        shard.live.offer(rank, [record])
-        for other in RANKS:
-            shard.live.merge.end(other, len(self.inputs[other]))
+        self.offer(shard.live, rank, value, key)
         self.settle(shard)
+
+    def offer(self, live: Live, rank: int, value: Mapping[str, Any], key: bytes = b"k") -> None:
+        """Append a record to an input and hand it over as the last one that there is."""
+        live.offer(rank, [self.record(rank, self.clock.now_ms(), value, key)])
+        for other in RANKS:
+            live.merge.end(other, len(self.inputs[other]))
 
     def record(self, rank: int, time_ms: int, value: Mapping[str, Any], key: bytes = b"k") -> Record:
         """A record at the end of an input."""
@@ -230,13 +240,9 @@ class Held(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        self.held.append((future, lambda: fn(*args, **kwargs)))
+        self.held.append((future, partial(fn, *args, **kwargs)))
         return future
 
     def let_go(self) -> None:
         """The oldest is done."""
-        future, work = self.held.pop(0)
-        try:
-            future.set_result(work())
-        except ShardFailed as error:
-            future.set_exception(error)
+        fulfil(*self.held.pop(0))

@@ -21,10 +21,7 @@ def test_a_shard_rests_with_a_full_batch_behind_a_commit_and_not_for_one_just_se
 
     def turn(n: int) -> tuple[Any, Any]:
         """One event more, and one turn; the commit in flight, and the one that is waited for."""
-        event = {"event_id": f"e{n}", "features": {"x": n}}
-        live.offer(EVENT, [world.record(EVENT, world.clock.now_ms() + n, event)])
-        for rank in (0, 2):
-            live.merge.end(rank, 0)
+        world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
         live.turn(GROUP)
         return live.pipeline.flight, live.blocked_by
 
@@ -45,10 +42,7 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
     assert live is not None
     live.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
     for n in range(300):
-        value = {"event_id": f"e{n}", "features": {"x": n}}
-        live.offer(EVENT, [world.record(EVENT, world.clock.now_ms(), value)])
-    for rank in (0, 2):
-        live.merge.end(rank, 0)
+        world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
     stepped = []
     for _ in range(3):
         before = live.machine.core.state.counters.events

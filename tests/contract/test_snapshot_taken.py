@@ -33,11 +33,7 @@ def taking(world: World, pool: Held) -> Live:
 
 def step(world: World, live: Live, n: int) -> None:
     """One event more and one turn, in which a millisecond passes."""
-    live.offer(
-        EVENT, [world.record(EVENT, world.clock.now_ms(), {"event_id": f"e{n}", "features": {"x": n}})]
-    )
-    for rank in (0, 2):
-        live.merge.end(rank, 0)
+    world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
     live.saver.worked(0.001, 1)
     live.turn(GROUP)
 
@@ -74,3 +70,30 @@ def test_a_snapshot_of_a_batch_that_failed_is_not_saved(world: World) -> None:
     again = world.shard({**FINGERPRINT}).live
     assert again is not None
     assert again.machine.core.state.counters.events == 0
+
+
+def test_a_snapshot_that_becomes_due_while_nothing_comes_is_taken(world: World) -> None:
+    """A shard that rests after a burst is saved once the time has come, though no batch is on its way."""
+    live = world.shard().live
+    assert live is not None
+    world.offer(live, EVENT, {"event_id": "e0", "features": {"x": 0}})
+    live.turn(GROUP)
+    live.turn(GROUP)
+    assert live.drained
+    assert not world.snapshots
+    live.saver.worked(0.001, 1)
+    live.turn(GROUP)
+    assert world.snapshots[0][0]["seq"] == 1
+
+
+def test_a_shard_that_leaves_takes_no_snapshot_with_its_last_batch(world: World) -> None:
+    """It may be too dear for a graceful stop, which asks for that itself."""
+    live = world.shard().live
+    assert live is not None
+    live.pipeline.pool = Held()
+    world.offer(live, EVENT, {"event_id": "e0", "features": {"x": 0}})
+    live.advance()
+    live.saver.worked(0.001, 1)
+    live.finish(GROUP, last_words=False)
+    assert live.pipeline.flight is not None
+    assert live.saver.taken is None
