@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from stream_app.learner.live import FIRST_TURN, TURN_S
 from stream_app.learner.merge import Run
 from stream_app.learner.outside import Tuning
@@ -49,6 +51,23 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
         live.turn(GROUP)
         stepped.append(live.machine.core.state.counters.events - before)
     assert stepped == [FIRST_TURN, round(TURN_S / 0.005), round(TURN_S / 0.005)]
+
+
+@pytest.mark.parametrize(("events", "waits_s"), [(140, 0.5), (1_000, 1.0)])
+def test_a_batch_waits_longer_while_much_is_at_hand(events: int, waits_s: float) -> None:
+    """After the first turn of 0.5 s, what takes 0.2 s more lets the batch go, and what takes 4.5 s holds it."""
+    world = World(application())
+    live = world.shard().live
+    assert live is not None
+    live.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
+    for n in range(events):
+        world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
+    since_s, before = world.clock.now_s, len(world.journal)
+    for _ in range(100):
+        live.turn(GROUP)
+        if len(world.journal) > before:
+            break
+    assert world.clock.now_s - since_s == pytest.approx(waits_s, abs=TURN_S)
 
 
 class SlowMachine:
