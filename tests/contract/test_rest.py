@@ -55,7 +55,7 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
 
 @pytest.mark.parametrize(("events", "waits_s"), [(140, 0.5), (1_000, 1.0)])
 def test_a_batch_waits_longer_while_much_is_at_hand(events: int, waits_s: float) -> None:
-    """After the first turn of 0.5 s, what takes 0.2 s more lets the batch go, and what takes 4.5 s holds it."""
+    """After a first turn of 0.5 s, 0.2 s more at hand let the batch go, and 4.5 s hold it."""
     world = World(application())
     live = world.shard().live
     assert live is not None
