@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.learner.live import FIRST_TURN, TURN_S
+from stream_app.learner.live import FIRST_TURN, TURN_S, Live
 from stream_app.learner.merge import Run
 from stream_app.learner.outside import Tuning
 from tests.contract.fake_outside import GROUP, Held, World
@@ -40,11 +40,7 @@ def test_a_shard_rests_with_a_full_batch_behind_a_commit_and_not_for_one_just_se
 def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
     """How many records one turn steps follows from what they took; the rest waits for the next turn."""
     world = World(application())
-    live = world.shard().live
-    assert live is not None
-    live.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
-    for n in range(300):
-        world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
+    live = slow(world, 300)
     stepped = []
     for _ in range(3):
         before = live.machine.core.state.counters.events
@@ -57,17 +53,23 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
 def test_a_batch_waits_longer_while_much_is_at_hand(events: int, waits_s: float) -> None:
     """After a first turn of 0.5 s, 0.2 s more at hand let the batch go, and 4.5 s hold it."""
     world = World(application())
-    live = world.shard().live
-    assert live is not None
-    live.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
-    for n in range(events):
-        world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
+    live = slow(world, events)
     since_s, before = world.clock.now_s, len(world.journal)
     for _ in range(100):
         live.turn(GROUP)
         if len(world.journal) > before:
             break
     assert world.clock.now_s - since_s == pytest.approx(waits_s, abs=TURN_S)
+
+
+def slow(world: World, events: int) -> Live:
+    """A live shard with so many events at hand, each of which takes it 5 ms."""
+    live = world.shard().live
+    assert live is not None
+    live.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
+    for n in range(events):
+        world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
+    return live
 
 
 class SlowMachine:
