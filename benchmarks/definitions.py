@@ -13,6 +13,7 @@ from stream_app.application import Application, Labels
 
 RUN = os.environ.get("STREAM_APP_BENCH_RUN", "none")
 WITH_FEATURES = os.environ.get("STREAM_APP_BENCH_FEATURES") == "1"
+WATCHED = os.environ.get("STREAM_APP_BENCH_MONITORS") != "0"
 FIELD = "age_of_domain"
 
 MODELS: dict[str, Callable[[int], Any]] = {
@@ -23,13 +24,14 @@ MODELS: dict[str, Callable[[int], Any]] = {
 
 
 def define(model: str) -> Application:
-    """A binary task on one shard, with or without three features per entity."""
+    """A binary task on one shard, with or without three features per entity, and the default monitors."""
     return Application(
         name=f"bench-{model}-{RUN}",
         task="binary",
         champion=MODELS[model],
         labels=Labels(horizon="1h"),
         features=[f.count(window="10m"), f.mean(FIELD, window="1h"), f.last(FIELD)] if WITH_FEATURES else [],
+        drift=None if WATCHED else [],
     )
 
 

@@ -24,7 +24,8 @@ from river import drift, ensemble, forest, tree
 from benchmarks.streams import STATIONARY, STREAMS, Row, rows_of
 from stream_app.application import Application, Labels, SwapPolicy
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import AlertRaised, Output, PredictionMade
+from stream_app.flow.outputs import AlertRaised, Output
+from stream_app.flow.served import PredictionMade
 from stream_app.flow.step import step
 from stream_app.state.shard import ShardState
 from topics.envelope import EVENT, LABEL, Record
