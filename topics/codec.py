@@ -154,7 +154,7 @@ def decode_key(key: bytes | None) -> str | Rejected:
     """The entity's name."""
     if key is None:
         return Rejected(reasons.NO_KEY, "the record has no key; set it to the entity's name")
-    if not key or len(key) > LONGEST_KEY_BYTES or b"\x00" in key:
+    if not key or len(key) > LONGEST_KEY_BYTES or 0 in key:
         text = f"the key has {len(key)} bytes or a NUL; send 1 to {LONGEST_KEY_BYTES} bytes without NUL"
         return Rejected(reasons.BAD_KEY, text)
     try:

@@ -46,13 +46,14 @@ class Death:
                 if receipt["parent"] is not None and receipt["evidence"]:
                     self.swap = f"{receipt['version']}@{receipt['time_ms']}"
 
-    def at(self, point: str) -> None:
-        """The process is at a point now."""
-        if point != self.point or self.swap is None:
+    def at(self, point: str, swap: str | None = None) -> None:
+        """The process is at a point now, with the swap that is on its way unless told of another."""
+        swap = swap or self.swap
+        if point != self.point or swap is None:
             return
         died = self.memory.read_text().split() if self.memory.exists() else []
-        if self.swap not in died:
-            self.memory.write_text("\n".join([*died, self.swap]))
+        if swap not in died:
+            self.memory.write_text("\n".join([*died, swap]))
             die()
         if point in ("after-view", "after-snapshot", "after-commit"):
             self.swap = None
@@ -123,9 +124,7 @@ def arm(death: Death) -> None:
     def telling(self: Any, told: Any) -> None:
         model(self, told)
         if told.serving and told.parent is not None:
-            death.swap = f"{told.version}@{self.core.state.log_time_ms}"
-            death.at("in-step")
-            death.swap = None
+            death.at("in-step", f"{told.version}@{self.core.state.log_time_ms}")
 
     seams = (
         (writer, "__init__", new), (writer, "commit", committing), (view, "write", showing),
