@@ -105,7 +105,7 @@ class Core:
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
             self.state.monitors.start_anew(slot.name)
-            out.append(receipt(slot, f"failed: {fault}", "retired"))
+            out.append(receipt(self, slot, f"failed: {fault}", "retired"))
         self.rebind()
         self.alert(
             out,
@@ -127,11 +127,12 @@ def births(core: Core, out: list[Output]) -> None:
     for slot in state.slots:
         if slot.version in state.untold:
             status = "serving" if slot.name == state.serving else "challenger"
-            out.append(receipt(slot, state.untold[slot.version], status))
+            out.append(receipt(core, slot, state.untold[slot.version], status))
     state.untold = {}
 
 
-def receipt(slot: Slot, why: str, status: str, **known: Any) -> ReceiptWritten:
+def receipt(core: Core, slot: Slot, why: str, status: str, **known: Any) -> ReceiptWritten:
     """What has become of a slot, and what else is known of it."""
-    about = {"kind": slot.kind, "parent": slot.parent, **known}
-    return ReceiptWritten(slot.name, slot.version, status == "serving", why, status=status, **about)
+    about = {"kind": slot.kind, "parent": slot.parent, "status": status, **known}
+    now = core.state.log_time_ms
+    return ReceiptWritten(slot.name, slot.version, status == "serving", why, now, **about)

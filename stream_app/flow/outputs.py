@@ -56,6 +56,7 @@ class ReceiptWritten(msgspec.Struct, gc=False):
     version: int
     serving: bool
     why: str
+    time_ms: int
     kind: str = "declared"
     parent: int | None = None
     status: str = "challenger"

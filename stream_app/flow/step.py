@@ -1,5 +1,6 @@
 """step(core, record, out): the only place that orders the stages.
 
+    record  → read: bytes become an event, a label or a command
     event   → validate → dedupe → feature row → predict with every slot → remember as pending
     label   → join its pending row → score the SERVED predictions → race → detect → learn from the stored row
               → decide: swap, roll back, start or end a hunt
@@ -12,8 +13,7 @@ Whatever is refused is refused before log time moves, so a bad record leaves no 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -21,49 +21,48 @@ import msgspec
 from stream_app.flow import detect, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
+from stream_app.flow.read import read
 from stream_app.flow.served import FeaturesChanged
 from stream_app.models.calls import ModelFault
 from stream_app.state.entities import Entity
 from stream_app.state.ids import NO_LABEL
 from stream_app.state.pending import ParkedLabel, PendingRow
 from topics import reasons
-from topics.codec import Rejected, check_headers, decode_command, decode_event, decode_key, decode_label
+from topics.codec import Rejected
 from topics.envelope import EVENT, LABEL, Record
 from topics.placement import partition_for
 
 PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
-T = TypeVar("T")
 SAMPLE_ROWS = 32  # one row in this many is kept for the smoke test of snapshots
 PLACEMENT_SAMPLE = 16  # after that, one offset in this many
 
 
 def step(core: Core, record: Record, out: list[Output]) -> None:
     """Apply one record to the shard and append what it decided to `out`. Never raises for bad input."""
+    apply(core, record, read(record), out)
+
+
+def steps(core: Core, records: list[Record], out: list[Output]) -> None:
+    """Apply some records one after the other; all are read first, which leaves the caches to the rest."""
+    found = [read(record) for record in records]
+    for record, one in zip(records, found, strict=True):
+        apply(core, record, one, out)
+
+
+def apply(core: Core, record: Record, found: Any, out: list[Output]) -> None:
+    """Apply a record that was read: `found` is what `read` made of it."""
     if record.rank == EVENT:
-        on_event(core, record, out)
+        on_event(core, record, found, out)
     elif record.rank == LABEL:
-        on_label(core, record, out)
+        on_label(core, record, found, out)
     else:
-        on_command(core, record, out)
+        on_command(core, record, found, out)
 
 
-def read(record: Record, decode: Callable[[bytes | None], T | Rejected]) -> tuple[str, T] | Rejected:
-    """The entity and the decoded value, or the first fault of headers, key and value."""
-    headers = check_headers(record.headers)
-    if headers is not None:
-        return headers
-    key = decode_key(record.key)
-    if isinstance(key, Rejected):
-        return key
-    value = decode(record.value)
-    return value if isinstance(value, Rejected) else (key, value)
-
-
-def on_event(core: Core, record: Record, out: list[Output]) -> None:
+def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     """Predict an event, and learn it at once where it carries its label."""
     app, state = core.app, core.state
     state.counters.events += 1
-    found = read(record, decode_event)
     if isinstance(found, Rejected):
         return dead(core, record, found, out)
     key, event = found
@@ -132,11 +131,10 @@ def remember(
     out.append(FeaturesChanged(key))
 
 
-def on_label(core: Core, record: Record, out: list[Output]) -> None:
+def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     """Join a label with its event, or park it until the event comes."""
     app, state = core.app, core.state
     state.counters.labels += 1
-    found = read(record, decode_label)
     if isinstance(found, Rejected):
         return dead(core, record, found, out)
     key, label = found
@@ -212,10 +210,9 @@ def settle(
     swap.decide(core, record, out)
 
 
-def on_command(core: Core, record: Record, out: list[Output]) -> None:
+def on_command(core: Core, record: Record, command: Any, out: list[Output]) -> None:
     """Carry out an operator's command."""
     core.state.counters.commands += 1
-    command = check_headers(record.headers) or decode_command(record.value)
     if isinstance(command, Rejected):
         return dead(core, record, command, out)
     advance(core, record, out)

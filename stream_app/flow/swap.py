@@ -80,7 +80,7 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
             continue
         fault = warm(core, slot) if kind == "warm" else None
         begun = f"hunt {opened.hunt}: {kind} candidate"
-        out.append(receipt(slot, begun, "candidate", evidence=dict(state.cause)))
+        out.append(receipt(core, slot, begun, "candidate", evidence=dict(state.cause)))
         if fault is not None:
             core.fail_slot(out, slot, record.offset, fault)
         elif core.app.swap.policy != "immediate":
@@ -179,7 +179,7 @@ def take_over(
     told = {**evidence, "reverse": reverse}
     out.append(
         receipt(
-            slot, why, "serving", parent=old.version, evidence=told, trained_through=through(record),
+            core, slot, why, "serving", parent=old.version, evidence=told, trained_through=through(record),
             scores=scores(core),
         )
     )  # fmt: skip
@@ -191,7 +191,7 @@ def take_over(
         retire(core, record, version, f"version {slot.version} took over", out)
     if state.slot_of(old.version) is not None:
         text, known = f"version {slot.version} took over", scores(core)  # of those who are left
-        out.append(receipt(old, text, "challenger", trained_through=through(record), scores=known))
+        out.append(receipt(core, old, text, "challenger", trained_through=through(record), scores=known))
     core.rebind()
     text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
     told |= {"version": slot.version, "parent": old.version}
@@ -214,7 +214,7 @@ def retire(core: Core, record: Record, version: int, why: str, out: list[Output]
     state.slots.remove(slot)
     state.monitors.start_anew(slot.name)
     reached = {slot.name: slot.scores.report()["rolling"]}
-    out.append(receipt(slot, why, "retired", trained_through=through(record), scores=reached))
+    out.append(receipt(core, slot, why, "retired", trained_through=through(record), scores=reached))
 
 
 def scores(core: Core) -> dict[str, Any]:

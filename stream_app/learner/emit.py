@@ -128,7 +128,7 @@ class Emitter:
         receipt = {
             "v": 1, "shard": self.shard, "slot": told.slot, "version": told.version, "parent": told.parent,
             "why": told.why, "trained_through": told.trained_through, "scores": told.scores,
-            "kind": told.kind, "status": told.status, "time_ms": self.core.state.log_time_ms,
+            "kind": told.kind, "status": told.status, "time_ms": told.time_ms,
             "evidence": told.evidence, "fingerprint": {"epoch": self.batch[0], "seq": self.batch[1]},
         }  # fmt: skip
         self.write("models", f"{self.shard}/{told.version}", receipt)

@@ -89,7 +89,7 @@ def by_argmax(
                 likeliest, largest = label, p
         if not isfinite(total):  # a NaN or an infinity among them: the sum carries either
             raise ModelFault(f"the model answers {probabilities}")
-        return likeliest, probabilities
+        return likeliest, dict(probabilities)  # the model may go on with the one it gave
 
     return predict
 

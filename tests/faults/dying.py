@@ -124,7 +124,7 @@ def arm(death: Death) -> None:
     def telling(self: Any, told: Any) -> None:
         model(self, told)
         if told.serving and told.parent is not None:
-            death.at("in-step", f"{told.version}@{self.core.state.log_time_ms}")
+            death.at("in-step", f"{told.version}@{told.time_ms}")
 
     seams = (
         (writer, "__init__", new), (writer, "commit", committing), (view, "write", showing),

@@ -176,3 +176,18 @@ def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
         assert second.digest == first.digest
     assert second.digest == lived[0].digest
     assert state_digest(second.core.state) == state_digest(first.core.state)
+
+
+def test_records_stepped_together_decide_what_each_decides_alone() -> None:
+    """Labels inside their events make runs of thousands; each receipt tells the time of its own record."""
+    dice = random.Random(8)
+    together: list[Record] = []
+    for n in range(EVENTS):
+        x = dice.uniform(-1, 1)
+        label = (x > 0) == (n // TURNS % 2 == 0)
+        value = orjson.dumps({"event_id": f"e{n}", "features": {"x": x}, "label": label})
+        together.append(Record(EVENT, n, START_MS + n, b"k", value))
+    one, other = machine(ShardState(app(), 0)), machine(ShardState(app(), 0))
+    found = said(play(one, iter([together])))
+    assert one.core.state.counters.swaps >= 2
+    assert by_topic(said(play(other, ([record] for record in together)))) == found

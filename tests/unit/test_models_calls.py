@@ -125,6 +125,14 @@ def test_the_first_of_equally_likely_classes_is_the_answer(first: bool) -> None:
     assert bind(model, "binary", None).predict({"x": 1})[0] is first is model.predict_one({"x": 1})
 
 
+def test_an_answer_stays_what_it_was_when_the_model_goes_on_with_its_own() -> None:
+    """What was served is scored and written later, and must not follow the model."""
+    own = {True: 0.75, False: 0.25}
+    answer = bind(Sure(own), "binary", None).predict({"x": 1})
+    own[True] = 0.0
+    assert answer == (True, {True: 0.75, False: 0.25})
+
+
 @pytest.mark.parametrize("p", [float("nan"), float("inf")])
 @pytest.mark.parametrize("threshold", [None, 0.5])
 def test_a_probability_that_is_not_finite_is_a_fault(p: float, threshold: float | None) -> None:

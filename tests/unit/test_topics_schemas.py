@@ -107,7 +107,7 @@ def reads_whole(value: bytes, kind: type[Any]) -> None:
         (PredictionMade("e", "k", 5, None, None, "champion", 1, 0, 9), records.Prediction),
         (AlertRaised("i", "drift", "warning", 5, "text", {"before": 0.5}), records.Alert),
         (CommandDone("c", "refused", "why"), records.CommandOutcome),
-        (ReceiptWritten("champion", 1, True, "start"), records.ModelReceipt),
+        (ReceiptWritten("champion", 1, True, "start", 5), records.ModelReceipt),
     ],
 )
 def test_what_the_learner_writes_is_of_the_type(machine: Machine, output: Any, kind: type[Any]) -> None:
