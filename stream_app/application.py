@@ -175,6 +175,11 @@ class Application:
             if type(weight) not in NUMBERS or not 0 <= weight <= LARGEST_WEIGHT:
                 text = f"Give a weight from 0 to {LARGEST_WEIGHT:.0e}"
                 raise UsageError(f"class_weights[{label!r}]={weight!r}", text)
+            classes = self.labels.classes if self.labels is not None else None
+            if classes is not None and not any(label == c and type(label) is type(c) for c in classes):
+                raise UsageError(
+                    f"class_weights[{label!r}] belongs to no class", f"Classes are {list(classes)!r}"
+                )
         for slot, factory in {"champion": self.champion, **self.challengers}.items():
             if not callable(factory):
                 raise UsageError(

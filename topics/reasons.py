@@ -46,7 +46,8 @@ REASONS: dict[str, Reason] = {
     ),
     BAD_FEATURE: Reason(
         "A feature's value, type or name cannot be taken, or there are none or too many",
-        "Correct the feature that the message names",
+        "Correct the feature that the message names; if its earlier type was the mistake, declare it in "
+        "types=, upgrade, and retry",
     ),
     EVENT_ID_REUSED: Reason(
         "Another event had this id within the dedupe window, with other content",

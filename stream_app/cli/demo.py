@@ -192,19 +192,11 @@ def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> 
     """One row for each data set and one for all of them."""
     from rich.table import Table
 
-    table = Table(title="exactly once, and exactly River")
+    table = Table(title="exactly once, and exactly River", padding=0)
     for column in (
-        "data",
-        "events",
-        "predictions",
-        "learned",
-        "dead",
-        "accuracy",
-        "bare River",
-        "identical",
-        "events/s",
-    ):
-        table.add_column(column, justify="left" if column == "data" else "right")
+        "data", "events", "predicted", "learned", "dead", "accuracy", "River", "identical", "events/s",
+    ):  # fmt: skip
+        table.add_column(column, justify="left" if column == "data" else "right", no_wrap=True)
     for row in (*results, {**total, "name": "together"}):
         table.add_row(
             row["name"], f"{row['events']:,}", f"{row['predictions']:,}", f"{row['labels_learned']:,}",

@@ -83,6 +83,8 @@ def produce(
         sys.stderr.write(
             "produced {events:,} events and {labels:,} labels in {seconds:.1f} s\n".format(**report)
         )
+        if definition.labels is not None and not (label or inline_label):
+            sys.stderr.write("no labels were sent; name their column with --label or --inline-label\n")
 
 
 def check_columns(file: str, rows: list[dict[str, Any]], key: str, named: Iterable[str]) -> None:

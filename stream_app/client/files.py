@@ -23,6 +23,7 @@ BOOLEANS = {"true": True, "false": False}
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
 DECIMAL = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 NOT_A_NUMBER = {"nan", "+nan", "-nan"}
+MOSTLY = 0.8  # of a column's values that are numbers: the others are mistakes, and no person said otherwise
 
 
 def read_rows(path: Path, types: Mapping[str, str], limit: int | None = None) -> list[Row]:
@@ -80,6 +81,11 @@ def csv_rows(text: TextIO, path: Path) -> Iterator[Row]:
             raise UsageError(
                 f"{path.name} line {reader.line_num} has more fields than the first line", "Quote its commas"
             )
+        if None in row.values():
+            raise UsageError(
+                f"{path.name} line {reader.line_num} has fewer fields than the first line",
+                "Leave a field empty where there is no value",
+            )
         yield row
 
 
@@ -103,8 +109,10 @@ def convert(rows: list[Row], column: str, kind: str | None) -> None:
     """Turn one column's texts into booleans, numbers or strings, in place."""
     if kind not in MAKERS:
         raise UsageError(f"unknown type {kind!r}", "Types are number, string and bool")
-    texts = {row[column] for row in rows} - {None, ""}
+    texts = {row[column] for row in rows} - {""}
     for make in MAKERS[kind]:
+        if kind is None and make is str:
+            refuse_mistakes(rows, column)
         try:
             values = {text: make(text) for text in texts}
         except ValueError:
@@ -117,6 +125,29 @@ def convert(rows: list[Row], column: str, kind: str | None) -> None:
                 row[column] = value
         return
     raise UsageError(f"column {column} has values that are no {kind}", "Give another type with --types")
+
+
+def refuse_mistakes(rows: list[Row], column: str) -> None:
+    """A column becomes one of strings: not by a few values that are none of what all the others are.
+
+    Raises:
+        UsageError: one cell would turn every number of its column into a string.
+    """
+    for what, make in (("numbers", finite), ("true or false", boolean)):
+        odd, n = {}, 0
+        for number, row in enumerate(rows):
+            if text := row[column]:
+                n += 1
+                try:
+                    make(text)
+                except ValueError:
+                    odd[number] = text
+        if 0 < len(odd) <= (1 - MOSTLY) * n:
+            number, text = next(iter(odd.items()))
+            raise UsageError(
+                f"row {number} has {text!r} in column {column}, whose other values are {what}",
+                f"Mend it or leave it empty; if strings are meant, give --types {column}=string",
+            )
 
 
 def boolean(text: str) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 
 from stream_app.errors import UsageError
 
+EARLIEST_MS = 100_000_000_000  # March 1973: a number below it counts seconds, or is no time at all
 STEP_MS = 2  # events are 2 ms apart, so that a label fits strictly between two of them
 
 
@@ -84,9 +85,9 @@ def epoch_ms(value: Any, column: str) -> int:
             moment = None
         if moment is not None and moment.tzinfo is not None:
             return round(moment.timestamp() * 1000)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and value >= EARLIEST_MS:
         return round(value)
     raise UsageError(
         f"{value!r} in column {column} is no time",
-        "Use epoch milliseconds, or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
+        "Use epoch milliseconds (not seconds), or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
     )

@@ -141,6 +141,7 @@ class Live:
         if committed is not None:
             closed, journal_offset = committed
             self.publisher.committed(closed)
+            self.notices.written(closed.commit)
             if self.saver.committed(journal_offset):
                 self.saved()
 
@@ -216,6 +217,7 @@ class Live:
         """Statistics in a transaction of their own: there is no batch to carry them."""
         commit = Commit([], [], None, list(self.machine.positions))
         self.add_stats(commit, now_s)
+        self.notices.written(commit)
         self.stats_due = False
         self.pipeline.send(commit, group, None)
 
@@ -242,6 +244,15 @@ class Live:
         else:
             return True
         return False
+
+    def sum_up(self) -> None:
+        """The last line of the log about a shard that rests: what became of all its records so far."""
+        counters = self.machine.core.state.counters
+        dead = counters.dead_events + counters.dead_labels + counters.dead_commands
+        log.info(
+            "so far", shard=self.shard, predictions=counters.predictions, learned=counters.labels_learned,
+            dead_letters=dead,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop reading and writing; waits for a commit in flight."""

@@ -175,6 +175,8 @@ class Learner:
                     shard.live.save()
             deadline_s = max(deadline_s, clock.monotonic() + LAST_WORDS_S)
         for shard in self.shards.values():
+            if shard.live is not None:
+                shard.live.sum_up()
             shard.drop()
         self.shards.clear()
         self.outside.log.close()

@@ -99,6 +99,16 @@ class Notices:
             text = f"Redis has not shown the newest commits for {behind_s:.0f} s"
             self.notice("view-stale", "critical", text, shows=publisher.stored, behind_s=behind_s)
 
+    def written(self, commit: Commit) -> None:
+        """Into the log as well, what a transaction raised: whoever watches a terminal reads no topic."""
+        for send in commit.others:
+            if send.topic != "alerts" or send.value is None:
+                continue
+            told = orjson.loads(send.value)
+            if told["severity"] != "info" or told["type"] == "swap":
+                write = getattr(log, told["severity"])
+                write("alert", shard=told["shard"], type=told["type"], message=told["message"])
+
     def take(self) -> list[Send]:
         """All that wait, once."""
         taken, self.waiting = self.waiting, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import structlog
+from river import base
 
 from stream_app.application import Snapshots
 from stream_app.errors import Halted
@@ -10,6 +11,16 @@ from stream_app.learner.shard import Phase, Shard
 from tests.contract.fake_outside import GROUP, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
+
+
+class Odd(base.Classifier):
+    """It never answers."""
+
+    def predict_one(self, x: object, **kwargs: object) -> bool:
+        raise RuntimeError("no answer")
+
+    def learn_one(self, x: object, y: object) -> None:
+        """Nothing to learn."""
 
 
 def event(world: World, shard: Shard, n: int) -> None:
@@ -53,6 +64,20 @@ def test_snapshots_that_break_their_bound_are_told_once_until_they_keep_it() -> 
     assert [alert["evidence"]["cost_s"] for alert in told] == [2.0, 3.0]
     assert [alert["evidence"]["allowed_s"] for alert in told] == [1.0, 1.0]
     assert not world.alerts("snapshot-failed")
+
+
+def test_alerts_stand_in_the_log_too() -> None:
+    """Whoever watches a terminal sees what the topic holds, once, and at the end what became of it all."""
+    world = World(application(challengers={"odd": lambda _: Odd()}))
+    shard = world.shard()
+    with structlog.testing.capture_logs() as logs:
+        event(world, shard, 0)
+        assert shard.live is not None
+        shard.live.sum_up()
+    (alert,) = world.alerts("challenger-failed")
+    assert [line["message"] for line in logs if line["event"] == "alert"] == [alert["message"]]
+    (last,) = [line for line in logs if line["event"] == "so far"]
+    assert (last["predictions"], last["learned"], last["dead_letters"]) == (1, 0, 0)
 
 
 def test_a_silent_input_is_told() -> None:

@@ -44,6 +44,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "one class for binary": ({"labels": Labels(classes=["a"])}, "two"),
     "class weights for regression": ({"task": "regression", "class_weights": {True: 2}}, "out"),
     "negative class weight": ({"class_weights": {True: -1.0}}, "weight"),
+    "weight of no class": ({"class_weights": {"x": 2}, "labels": Labels(classes=["a", "b"])}, "Classes are"),
     "infinite class weight": ({"class_weights": {True: inf}}, "weight"),
     "text as class weight": ({"class_weights": {True: "2"}}, "weight"),
     "a model as champion": ({"champion": linear_model.LogisticRegression()}, "lambda seed"),

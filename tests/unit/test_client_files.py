@@ -48,8 +48,30 @@ def test_a_column_has_the_narrowest_type_of_all_its_values(
 
 def test_empty_fields_and_nan_are_left_out(tmp_path: Path) -> None:
     """A feature may be absent; null and NaN may not be sent."""
-    rows = rows_of(tmp_path, "a,b,c\n1,,x\nNaN,2.5,nan\n3\n")
+    rows = rows_of(tmp_path, "a,b,c\n1,,x\nNaN,2.5,nan\n3,,\n")
     assert rows == [{"a": 1, "c": "x"}, {"b": 2.5, "c": "nan"}, {"a": 3}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (["1.5"] * 9 + ["abc"], "row 9 has 'abc' in column a, whose other values are numbers"),
+        (["true", "False"] * 4 + ["maybe"], "row 8 has 'maybe' in column a, whose other values are true or"),
+    ],
+)
+def test_a_few_mistakes_do_not_make_strings_of_a_column(tmp_path: Path, fields: list[str], told: str) -> None:
+    """The cell is named, with the way to say that strings are meant; then they are."""
+    text = "a\n" + "\n".join(fields) + "\n"
+    with pytest.raises(UsageError, match=told) as caught:
+        rows_of(tmp_path, text)
+    assert "--types a=string" in caught.value.remedy
+    assert [row["a"] for row in rows_of(tmp_path, text, a="string")] == fields
+
+
+def test_a_row_with_too_few_fields_is_refused(tmp_path: Path) -> None:
+    """It may have lost any of them; an empty field says that there is no value."""
+    with pytest.raises(UsageError, match="line 3 has fewer fields"):
+        rows_of(tmp_path, "a,b\n1,2\n3\n")
 
 
 def test_types_overrule_what_the_file_looks_like(tmp_path: Path) -> None:

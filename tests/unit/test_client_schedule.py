@@ -75,8 +75,10 @@ def test_a_time_column_is_epoch_ms_or_iso_8601(value: object) -> None:
     assert epoch_ms(value, "at") == NOW_MS
 
 
-@pytest.mark.parametrize("value", [None, True, "2023-11-14T22:13:20", "yesterday"])
+@pytest.mark.parametrize(
+    "value", [None, True, "2023-11-14T22:13:20", "yesterday", 1_700_000_000, float("nan")]
+)
 def test_a_time_that_could_mean_two_things_is_refused(value: object) -> None:
-    """A time without offset is not guessed at, a missing one not made up."""
+    """A time without offset is not guessed at, seconds are not taken for ms, a missing one not made up."""
     with pytest.raises(UsageError, match="column at"):
         epoch_ms(value, "at")
