@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_app.adapters.kafka_record import to_record
 from stream_app.errors import Halted, ShardFailed
@@ -61,7 +61,7 @@ class KafkaReplay:
         Raises:
             Halted: the offset is no longer retained.
         """
-        start = OFFSET_BEGINNING if from_offset < 0 else from_offset
+        start = from_offset if from_offset >= 0 else self.lowest(self.journal_topic)
         self.journal_consumer.assign([TopicPartition(self.journal_topic, self.shard, start)])
         while True:
             messages = self.journal_consumer.consume(200, 0.0) or self.journal_consumer.consume(1, WAIT_S)
@@ -99,8 +99,8 @@ class KafkaReplay:
     def take(self, rank: int, n: int, end: int) -> list[Record] | None:
         """Exactly the n records below `end`, or None while they are not all here."""
         buffer = self.buffers[rank]
-        if len(buffer) <= n and self.ended[rank] < end:
-            self.pump()
+        while len(buffer) <= n and self.ended[rank] < end and self.pump():
+            pass  # more may be at hand already, and to come back for it costs a pause
         have = len(buffer)
         complete = have > n or self.ended[rank] >= end
         if have < n and not complete:
@@ -119,8 +119,8 @@ class KafkaReplay:
             self.paused.discard(rank)
         return taken
 
-    def pump(self) -> None:
-        """Read what is at hand into the buffers, pausing an input that runs far ahead."""
+    def pump(self) -> bool:
+        """Read what is at hand into the buffers, pausing an input that runs far ahead; whether any came."""
         messages = self.input_consumer.consume(BATCH, 0.0) or self.input_consumer.consume(1, WAIT_S)
         for message in messages:
             rank = self.rank_of.get(message.topic() or "", -1)
@@ -132,6 +132,7 @@ class KafkaReplay:
             if len(self.buffers[rank]) > BUFFER_HIGH and rank not in self.paused:
                 self.input_consumer.pause([TopicPartition(self.topics[rank], self.shard)])
                 self.paused.add(rank)
+        return bool(messages)
 
     def earliest(self) -> Positions:
         """The earliest retained offset of each input.
@@ -139,17 +140,22 @@ class KafkaReplay:
         Raises:
             ShardFailed: the broker does not answer; recover again.
         """
+        return [self.lowest(topic) for topic in self.topics]
+
+    def lowest(self, topic: str) -> int:
+        """Asked for here: assigned as OFFSET_BEGINNING, the client (2.16) looks for it half a second later.
+
+        Raises:
+            ShardFailed: the broker does not answer; recover again.
+        """
+        here = TopicPartition(topic, self.shard)
         try:
-            return [
-                self.input_consumer.get_watermark_offsets(
-                    TopicPartition(topic, self.shard), LOOKUP_TIMEOUT_S
-                )[0]
-                for topic in self.topics
-            ]
+            found: tuple[int, int] = self.input_consumer.get_watermark_offsets(here, LOOKUP_TIMEOUT_S)
         except KafkaException as error:
             raise ShardFailed(
-                f"shard {self.shard}: the inputs' earliest offsets cannot be read ({error})"
+                f"{topic}[{self.shard}]: its earliest offset cannot be read ({error})"
             ) from error
+        return found[0]
 
     def committed(self) -> list[int | None]:
         """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.
