@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from topics.codec import texts_collide
 
 Factory = Callable[[int], Any]
 TASKS = ("binary", "multiclass", "regression", "anomaly")
+SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # stands in keys, labels of metrics and commands
 KINDS = ("number", "string", "bool")
 NUMBERS = (int, float)
 CLASSES = (bool, str, int)  # what JSON can tell apart without rounding
@@ -188,6 +190,10 @@ class Application:
         if "champion" in self.challengers:
             raise UsageError("a challenger is named champion", "Give it another name")
         for name in self.challengers:
+            if type(name) is not str or not SLOT.fullmatch(name):
+                raise UsageError(
+                    f"challenger {name!r}", "Use up to 64 letters, digits, _, . and - for its name"
+                )
             origin, _, number = name.rpartition("-")
             if number.isdecimal() and (origin == "champion" or origin in self.challengers):
                 raise UsageError(

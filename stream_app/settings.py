@@ -7,6 +7,7 @@ that `STREAM_APP_CONFIG` names, else `stream-app.toml` in the working directory.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -230,13 +231,20 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {fault(e)}" for e in error.errors())
         raise UsageError(f"settings: {faults}", remedy) from None
     except ValueError as error:  # a TOML or JSON text that cannot be read; its message names the place alone
         raise UsageError(f"settings: {error}", remedy) from None
+
+
+def fault(found: Mapping[str, Any]) -> str:
+    """What pydantic found, and of a name that is none, which there are."""
+    section = Settings.model_fields.get(str(found["loc"][0])) if found["loc"] else None
+    names = getattr(section.annotation, "model_fields", None) if section is not None else None
+    if found["type"] == "extra_forbidden" and names:
+        return f"no such setting; there are {', '.join(names)}"
+    text: str = found["msg"]
+    return text.removeprefix("Value error, ")
 
 
 SECTIONS = tuple(f"{PREFIX}{name.upper()}__…" for name in Settings.model_fields)

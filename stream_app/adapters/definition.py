@@ -51,13 +51,18 @@ def load(target: str) -> Application:
             f"module {error.name} is not found", "Run from the folder that holds it, or give a path"
         ) from error
     except Exception as error:
-        raise UsageError(f"{place} raised {type(error).__name__}: {error}", "Mend the definition") from error
+        remedy = "Mend the definition"
+        if isinstance(error, TypeError) and "Application.__init__" in str(error):
+            remedy += f"; Application takes {', '.join(Application.__dataclass_fields__)}"
+        raise UsageError(f"{place} raised {type(error).__name__}: {error}", remedy) from error
     found = getattr(module, attribute, None)
     if not isinstance(found, Application):
         what = "nothing" if found is None else type(found).__name__
-        raise UsageError(
-            f"{target} is {what}, no Application", f"Define `{attribute} = Application(...)` there"
+        others = [name for name, value in vars(module).items() if isinstance(value, Application)]
+        remedy = (
+            f"It holds {', '.join(others)}" if others else f"Define `{attribute} = Application(...)` there"
         )
+        raise UsageError(f"{target} is {what}, no Application", remedy)
     return found
 
 

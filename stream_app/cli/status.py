@@ -85,7 +85,7 @@ def notes(shard: Condition) -> Iterator[str]:
     for name, found in shard.inputs.items():
         if found.lost:
             yield f"{found.lost:,} {name} were deleted before they were read"
-    if shard.view_caught_up is False:
+    if shard.view_caught_up is False and shard.last_owner is not None:
         yield "Redis is behind or silent"
     if shard.stats_age_s is not None and not shard.stats_fresh:
         yield f"what was learned is told as of {duration(shard.stats_age_s)} ago"

@@ -45,7 +45,8 @@ def test_a_definition_is_found_in_a_file_and_in_a_module(
         (":app", "MODULE:APP"),
         ("module:", "MODULE:APP"),
         ("no_such_module_here:app", "no_such_module_here"),
-        ("right.py:missing", "nothing"),
+        ("right.py:missing", "nothing.*It holds app"),
+        ("typo.py:app", "chalengers.*takes name, task, champion, challengers"),
         ("right.py:other", "int"),
         ("absent.py:app", "no file"),
         ("raises.py:app", "ZeroDivisionError"),
@@ -60,7 +61,7 @@ def test_each_way_to_miss_a_definition_has_its_words(
     """The error is a usage error that names what was found instead, and what to do."""
     files = {
         "right": RIGHT, "raises": "1 / 0", "syntax": "app = (", "needs": "import no_such_dependency",
-        "refused": RIGHT.replace('"binary"', '"ranking"'),
+        "typo": RIGHT.replace("task=", "chalengers={}, task="), "refused": RIGHT.replace('"binary"', '"ranking"'),
     }  # fmt: skip
     for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(text)

@@ -49,6 +49,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "text as class weight": ({"class_weights": {True: "2"}}, "weight"),
     "a model as champion": ({"champion": linear_model.LogisticRegression()}, "lambda seed"),
     "a model as challenger": ({"challengers": {"b": linear_model.LogisticRegression()}}, "lambda seed"),
+    "challenger with a space": ({"challengers": {"a b/": lambda seed: None}}, "letters"),
     "challenger named champion": ({"challengers": {"champion": model}}, "another name"),
     "a feature twice": ({"features": [f.count("1h"), f.count("1h")]}, "Drop"),
     "a type that is none": ({"types": {"x": "float"}}, "number, string, bool"),

@@ -80,7 +80,7 @@ def test_a_misspelt_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch)
     assert "STREAM_APP_KAFAK__BOOTSTRAP_SERVERS" in refused()
     monkeypatch.delenv("STREAM_APP_KAFAK__BOOTSTRAP_SERVERS")
     monkeypatch.setenv("STREAM_APP_KAFKA__BOOTSTRAP_SERVER", "x")
-    assert "kafka.bootstrap_server" in refused()
+    assert "kafka.bootstrap_server: no such setting; there are bootstrap_servers" in refused()
 
 
 SASL = {
