@@ -61,7 +61,8 @@ def test_each_way_to_miss_a_definition_has_its_words(
     """The error is a usage error that names what was found instead, and what to do."""
     files = {
         "right": RIGHT, "raises": "1 / 0", "syntax": "app = (", "needs": "import no_such_dependency",
-        "typo": RIGHT.replace("task=", "chalengers={}, task="), "refused": RIGHT.replace('"binary"', '"ranking"'),
+        "typo": RIGHT.replace("task=", "chalengers={}, task="),
+        "refused": RIGHT.replace('"binary"', '"ranking"'),
     }  # fmt: skip
     for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(text)
