@@ -71,12 +71,13 @@ class Machine:
             births(core, outputs)
             perform(outputs)
             outputs.clear()
+        ordered = [record for _, records in runs for record in records]
+        for first in range(0, len(ordered), TOGETHER):
+            steps(core, ordered[first : first + TOGETHER], outputs)
+            perform(outputs)
+            outputs.clear()
         for rank, records in runs:
             n = len(records)
-            for first in range(0, n, TOGETHER):
-                steps(core, records[first : first + TOGETHER], outputs)
-                perform(outputs)
-                outputs.clear()
             self.order.append((rank, n))
             self.counts[rank] += n
             self.records += n
