@@ -13,7 +13,7 @@ from stream_app.errors import Halted, ShardFailed
 from stream_app.ports import JournalEntry, Positions
 from topics.envelope import RANKS, Record
 
-BATCH = 4_000
+BATCH = 1_000  # at a time, so that a message becomes a record while it is in the cache
 BUFFER_HIGH = 20_000
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
