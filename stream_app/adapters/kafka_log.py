@@ -8,6 +8,7 @@ recovery.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -16,6 +17,7 @@ from stream_app.adapters.kafka_record import to_record
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS, Record
 
+METADATA_TIMEOUT_S = 2.0
 GENERATION = slice(7, 11)  # of the serialised group metadata "CGMDv2:<int32 generation>…" (librdkafka)
 NO_GENERATION = b"\xff\xff\xff\xff"
 
@@ -68,6 +70,11 @@ class KafkaLog:
         def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             taken(consumer, partitions, True)
 
+        for topic in self.topics:
+            # Else the client may find out a second after the assignment who leads them; a broker that is down
+            # now is found by itself later.
+            with suppress(KafkaException):
+                self.consumer.list_topics(topic, METADATA_TIMEOUT_S)
         self.consumer.subscribe([self.topics[EVENT]], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def poll(self, limit: int, timeout_s: float) -> Polled:

@@ -89,6 +89,7 @@ class KafkaReplay:
         raise ShardFailed(f"{message.topic()}[{self.shard}]: {error}")
 
     def inputs(self, positions: Positions) -> None:
+        self.earliest()  # so that the client knows who leads them: else it may find out a second later
         self.input_consumer.assign(
             [TopicPartition(self.topics[rank], self.shard, positions[rank]) for rank in RANKS]
         )
