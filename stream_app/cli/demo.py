@@ -190,9 +190,10 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> None:
     """One row for each data set and one for all of them."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="exactly once, and exactly River", padding=0)
+    table = Table(title="exactly once, and exactly River", box=SIMPLE_HEAD, padding=0)  # fits 80 columns
     for column in (
         "data", "events", "predicted", "learned", "dead", "accuracy", "River", "identical", "events/s",
     ):  # fmt: skip
