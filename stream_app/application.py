@@ -173,11 +173,11 @@ class Application:
         """Weights, factories, features and types, each by itself."""
         if self.class_weights and self.task not in ("binary", "multiclass"):
             raise UsageError("class_weights without classes", "Leave them out for this task")
+        classes = self.labels.classes if self.labels is not None else None
         for label, weight in (self.class_weights or {}).items():
             if type(weight) not in NUMBERS or not 0 <= weight <= LARGEST_WEIGHT:
                 text = f"Give a weight from 0 to {LARGEST_WEIGHT:.0e}"
                 raise UsageError(f"class_weights[{label!r}]={weight!r}", text)
-            classes = self.labels.classes if self.labels is not None else None
             if classes is not None and not any(label == c and type(label) is type(c) for c in classes):
                 raise UsageError(
                     f"class_weights[{label!r}] belongs to no class", f"Classes are {list(classes)!r}"
