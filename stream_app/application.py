@@ -27,7 +27,8 @@ LARGEST_WEIGHT = 1e6  # as of a label's own weight
 LARGEST_TARGET = 1e12  # as of a target that is sent
 
 __all__ = [
-    "Application", "Detect", "Feature", "Labels", "Limits", "Snapshots", "SwapPolicy", "parse_duration",
+    "Application", "Detect", "Feature", "Labels", "Limits", "Serving", "Snapshots", "SwapPolicy",
+    "parse_duration",
 ]  # fmt: skip
 
 
@@ -105,6 +106,28 @@ class Snapshots:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How fresh a predictor's answer must be, unless the request says so itself; None: only marked stale.
+
+    The model's age counts from the moment at which it was the newest committed one, an entity's from its
+    last event. What is older is refused, or answered with `fallback`, a prediction, if that is not None.
+    """
+
+    max_model_age: str | None = None
+    max_feature_age: str | None = None
+    fallback: Any = None
+
+    def __post_init__(self) -> None:
+        for age in (self.max_model_age, self.max_feature_age):
+            if age is not None:
+                parse_duration(age)
+        if self.fallback is not None and type(self.fallback) not in (bool, str, int, float):
+            raise UsageError(
+                f"fallback {self.fallback!r} is a {type(self.fallback).__name__}", "Give a class or a number"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Application:
     """A streaming online-learning application.
 
@@ -133,6 +156,7 @@ class Application:
     types: Mapping[str, str] | None = None
     limits: Limits = field(default_factory=Limits)
     snapshot: Snapshots = field(default_factory=Snapshots)
+    serving: Serving = field(default_factory=Serving)
     ttl: str = "30d"
     seed: int = 42
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -129,6 +129,49 @@ class SnapshotStore(Protocol):
     def dump(self, state: Any) -> bytes: ...
     def round_trip(self, model: Any) -> Any:
         """What loading gives of what was stored; raises what either raises."""
+
+
+class ModelShelf(Protocol):
+    """Where one shard's champion is published for predictors."""
+
+    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
+        """Header and pickle, signed; raises what pickling raises."""
+
+    def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
+        """Show it from now on, unless a newer one is shown: ok, fenced or down."""
+
+    def touch(self, stamp: str, at_ms: int) -> str:
+        """Say that it was still the newest at `at_ms`: ok, behind (it is lost), fenced or down."""
+
+
+class ServingView(Protocol):
+    """What a predictor reads of the view; every read raises Unreachable within the server's timeout."""
+
+    async def shown(self) -> list[tuple[str, int] | None]:
+        """By shard, (stamp, epoch ms at which it was the newest) of the published champion, None: none."""
+
+    async def sealed(self, shard: int) -> bytes | None:
+        """The published champion of a shard; None if it is gone meanwhile."""
+
+    async def entities(self, keys: Sequence[tuple[int, str]]) -> list[bytes | None]:
+        """The blobs of (shard, key), None where Redis knows none; one round trip, and changes are told."""
+
+    def changes(self) -> AsyncIterator[list[str] | None]:
+        """Keys whose blobs changed after they were read; None: any may have, the connection was lost.
+
+        Ends when the connection is lost; begin again, and read nothing before that as if it were fresh.
+        """
+
+    async def close(self) -> None: ...
+
+
+class ServingTelemetry(Protocol):
+    """Where a predictor reports."""
+
+    def answered(self, seconds: float, rows: int, stale: int, unknown: int) -> None: ...
+    def read(self, hits: int, misses: int) -> None: ...
+    def refused(self, shard: int) -> None: ...
+    def serves(self, shard: int, version: int, learned: int, at_ms: int) -> None: ...
 
 
 class Clock(Protocol):

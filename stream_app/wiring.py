@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
 import structlog
+from fastapi import FastAPI
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_admin import TopicAdmin
@@ -18,8 +19,11 @@ from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.adapters.metrics import Metrics
+from stream_app.adapters.model_shelf import RedisModelShelf
+from stream_app.adapters.redis_serving import RedisServing
 from stream_app.adapters.redis_view import RedisView
-from stream_app.adapters.snapshot_store import FileSnapshots
+from stream_app.adapters.serving_metrics import ServingMetrics
+from stream_app.adapters.snapshot_store import FileSnapshots, sealed_opener
 from stream_app.application import Application
 from stream_app.errors import Refused, Unreachable
 from stream_app.learner.fingerprint import fingerprint
@@ -27,10 +31,17 @@ from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.upgrade import Plan, open_epoch, prepare
 from stream_app.learner.verify import drain
+from stream_app.predictor.champions import Champions, keep_fresh
+from stream_app.predictor.entities import EntityCache, hear
+from stream_app.predictor.feedback import Feedback
+from stream_app.predictor.guard import Guard
+from stream_app.predictor.http import create_app
+from stream_app.predictor.predictor import Predictor
+from stream_app.predictor.refusals import Refusals
 from stream_app.settings import Settings
 from topics.catalog import Catalog, catalog
 
-HELPERS_PER_SHARD = 2  # one commit and one view write may block at the same time
+HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at the same time
 
 
 def catalog_for(app: Application, settings: Settings) -> Catalog:
@@ -77,13 +88,20 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
         open_source=source_opener(app, settings),
         open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms),
         open_store=store_opener(app, settings),
+        open_shelf=lambda shard: RedisModelShelf(
+            client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0]
+        ),
         clock=SystemClock(),
         telemetry=metrics,
         pool=ThreadPoolExecutor(
             max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"
         ),
         tuning=Tuning(
-            tuning.batch_ms, tuning.batch_records, tuning.watchdog_s, f"{socket.gethostname()}:{os.getpid()}"
+            tuning.batch_ms,
+            tuning.batch_records,
+            tuning.watchdog_s,
+            f"{socket.gethostname()}:{os.getpid()}",
+            tuning.publish_s,
         ),
     )
 
@@ -161,6 +179,35 @@ def learner(
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     prints = fingerprint_for(app, settings)
     return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
+
+
+def predictor(app: Application, settings: Settings) -> FastAPI:
+    """One worker of `stream-app serve`: its routes, and what runs beside them."""
+    serve = settings.serve
+    timeouts = {"socket_timeout": serve.redis_timeout_s, "socket_connect_timeout": serve.redis_timeout_s}
+    view = RedisServing(
+        settings.redis.url.get_secret_value(), {**settings.redis.client_kwargs(), **timeouts}, app.name,
+        app.shards, settings.snapshots.url, serve.redis_timeout_s,
+    )  # fmt: skip
+    metrics, clock = ServingMetrics(app.name), SystemClock()
+    entities = EntityCache(view, app.shards, serve.cache_entities, metrics)
+    feedback = Feedback(app.name, settings.kafka.kafka_python())
+    prints = {name: value for name, value in fingerprint(app, {}).items() if name != "topics"}
+    refusals = Refusals(app.name, clock)
+    champions = Champions(
+        app, prints, view, sealed_opener(settings.signing.raw(), app.modules), metrics, refusals.tell
+    )
+    answering = Predictor(app, champions, entities, feedback, clock, metrics)
+
+    def background() -> list[Callable[[], Awaitable[None]]]:
+        return [
+            lambda: keep_fresh(champions, serve.refresh_s, entities.reachable),
+            lambda: hear(view, entities),
+            lambda: refusals.write(feedback),
+            feedback.keep_connected,
+        ]
+
+    return create_app(answering, Guard(serve.tokens(), serve.requests_per_s), metrics.render, background)
 
 
 def configure_logs() -> None:

@@ -17,8 +17,11 @@ from stream_app.models.digest import structural_digest
 from stream_app.models.seeds import seed_for
 
 PINNED = "0"
-# Hashed by themselves, since an upgrade looks at each; how often to snapshot decides no answer.
-APART = {"champion", "challengers", "features", "labels", "snapshot", "task", "drift", "swap", "loss"}
+# Hashed by themselves, since an upgrade looks at each; how often to snapshot and how fresh an answer of a
+# predictor must be decide nothing that a learner writes.
+APART = {
+    "champion", "challengers", "features", "labels", "snapshot", "serving", "task", "drift", "swap", "loss",
+}  # fmt: skip
 
 
 def pin_hash_seed() -> None:

@@ -173,6 +173,63 @@ def unpickle(payload: bytes, own_modules: tuple[str, ...]) -> Any:
     return AllowedUnpickler(io.BytesIO(payload), own_modules).load()
 
 
+def seal(key: bytes, header: Mapping[str, Any], payload: bytes) -> bytes:
+    """One line of JSON header, one line with the signature over header and payload, the payload."""
+    head = orjson.dumps(header)
+    return b"\n".join((head, signature(key, head, payload), payload))
+
+
+def unseal(keys: list[bytes], sealed: bytes) -> tuple[dict[str, Any], bytes]:
+    """(header, payload) of what any of the keys signed.
+
+    Raises:
+        ValueError: torn, or signed by another key; nothing of it may be used.
+    """
+    head, mac, payload = sealed.split(b"\n", 2)
+    if not any(hmac.compare_digest(signature(key, head, payload), mac) for key in keys):
+        raise ValueError("its signature is not by any of our keys")
+    return orjson.loads(head), payload
+
+
+def sealed_opener(
+    keys: list[bytes], own_modules: tuple[str, ...]
+) -> Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]:
+    """Opens what `seal` made: (header, loader), or ValueError; the loader unpickles and may raise."""
+
+    def open_sealed(sealed: bytes) -> tuple[dict[str, Any], Callable[[], Any]]:
+        header, payload = unseal(keys, sealed)
+        return header, partial(unpickle, payload, own_modules)
+
+    return open_sealed
+
+
+def signature(key: bytes, head: bytes, payload: bytes) -> bytes:
+    """HMAC-SHA256 in hex."""
+    mac = hmac.new(key, head, sha256)
+    mac.update(b"\n")
+    mac.update(payload)
+    return mac.hexdigest().encode()
+
+
+def write_durably(fs: Any, folder: str, name: str, data: bytes) -> None:
+    """A file that is there whole or not at all, whatever dies when."""
+    temporary, final = f"{folder}/.{name}.tmp", f"{folder}/{name}"
+    local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+    fs.makedirs(folder, exist_ok=True)
+    with fs.open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        if local:
+            os.fsync(file.fileno())
+    fs.mv(temporary, final)
+    if local:
+        descriptor = os.open(Path(folder), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 class FileSnapshots:
     """Snapshots of one shard below `url` (a directory or any fsspec URL); the first key signs, all verify."""
 
@@ -196,29 +253,10 @@ class FileSnapshots:
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         """Write one snapshot durably, then let the oldest go; gives its size in bytes."""
-        head = orjson.dumps(header)
-        mac = self.sign(self.keys[0], head, payload).encode()
-        name = f"{header['epoch']:06d}-{header['seq']:012d}{SUFFIX}"
-        temporary, final = f"{self.folder}/.{name}.tmp", f"{self.folder}/{name}"
-        self.fs.makedirs(self.folder, exist_ok=True)
-        with self.fs.open(temporary, "wb") as file:
-            file.write(head + b"\n" + mac + b"\n" + payload)
-            file.flush()
-            if self.local:
-                os.fsync(file.fileno())
-        self.fs.mv(temporary, final)
-        if self.local:
-            folder = os.open(Path(self.folder), os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        sealed = seal(self.keys[0], header, payload)
+        write_durably(self.fs, self.folder, f"{header['epoch']:06d}-{header['seq']:012d}{SUFFIX}", sealed)
         self.prune()
-        return len(head) + len(mac) + len(payload) + 2
-
-    @property
-    def local(self) -> bool:
-        return "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+        return len(sealed)
 
     def names(self) -> list[str]:
         """File names, newest first; names sort by (epoch, seq)."""
@@ -240,23 +278,11 @@ class FileSnapshots:
         for name in self.names():
             try:
                 with self.fs.open(f"{self.folder}/{name}", "rb") as file:
-                    head, mac, payload = file.read().split(b"\n", 2)
-                signed = any(
-                    hmac.compare_digest(self.sign(key, head, payload).encode(), mac) for key in self.keys
-                )
-                header = orjson.loads(head) if signed else {}
+                    header, payload = unseal(self.keys, file.read())
             except (OSError, ValueError) as error:
                 log.warning("snapshot passed over", file=name, why=f"unreadable: {error}")
                 continue
-            if not signed:
-                log.warning("snapshot passed over", file=name, why="its signature is not by any of our keys")
-            elif (header.get("app"), header.get("shard"), header.get("format")) != (self.app, self.shard, 1):
+            if (header.get("app"), header.get("shard"), header.get("format")) != (self.app, self.shard, 1):
                 log.warning("snapshot passed over", file=name, why="it belongs elsewhere")
             else:
                 yield header, partial(unpickle, payload, self.own_modules)
-
-    def sign(self, key: bytes, head: bytes, payload: bytes) -> str:
-        mac = hmac.new(key, head, sha256)
-        mac.update(b"\n")
-        mac.update(payload)
-        return mac.hexdigest()

@@ -19,6 +19,7 @@ COMMANDS = {
     "services": "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status.",
     "topics": "Create and check an application's topics.",
     "learn": "Run a learner: predict every event, learn every label, exactly once.",
+    "serve": "Predict over HTTP from the newest features and the newest model.",
     "produce": "Write a CSV or JSON-lines file as events and labels.",
     "consume": "Read committed predictions, alerts, dead letters and more.",
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",

@@ -122,8 +122,10 @@ class EventProducer:
 
     def write(
         self, name: str, key: bytes, value: dict[str, Any], time_ms: int | None, shard: int | None = None
-    ) -> None:
-        """Hand one record to the client; the partition follows from the key unless `shard` is given."""
+    ) -> Any:
+        """Hand one record to the client, give its future; the partition follows from the key unless `shard`
+        is given.
+        """
         self.complain()
         topic = f"{self.app}.{name}"
         body = encoded(value)
@@ -131,7 +133,7 @@ class EventProducer:
             future = self.producer.send(topic, body, key, partition=shard, timestamp_ms=time_ms)
         except KafkaError as error:
             raise unwritten(topic, error) from error
-        future.add_errback(self.note, topic)
+        return future.add_errback(self.note, topic)
 
     def note(self, topic: str, error: Exception) -> None:
         """Keep the first failure for the next call; runs in the client's thread."""

@@ -66,7 +66,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     if isinstance(found, Rejected):
         return dead(core, record, found, out)
     key, event = found
-    fault = validate.feature_fault(app, state, event.features)
+    fault = validate.feature_fault(app, state.kinds, state.categories, event.features)
     inline = event.label is not msgspec.UNSET
     if fault is None and inline:
         fault = validate.label_fault(app, state, event.label)

@@ -13,9 +13,10 @@ from stream_app.learner.notices import Notices, encode
 from stream_app.learner.outside import Outside
 from stream_app.learner.pace import Pace
 from stream_app.learner.pipeline import Pipeline
+from stream_app.learner.publication import Publication
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.recovery import Recovered
-from stream_app.learner.snapshots import Saver
+from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES, RANKS, Record
@@ -52,6 +53,10 @@ class Live:
         self.saver = Saver(
             outside.app, shard, outside.open_store(shard), self.clock, fingerprint, recovered.journal_offset,
             recovered.snapshot_seq,
+        )  # fmt: skip
+        self.publication = Publication(
+            outside.app, shard, outside.open_shelf(shard), outside.pool, self.clock, fingerprint,
+            self.tuning.publish_s,
         )  # fmt: skip
         self.paused: set[int] = set()
         self.batch_since_s = self.clock.monotonic()
@@ -118,12 +123,23 @@ class Live:
         self.settle(group)
         self.submit(group, eager=not stepped)
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
-        if not self.machine.records and self.saver.due(self.clock.monotonic()):
-            if self.pipeline.closed is None:
+        if not self.machine.records:
+            self.keep()
+        self.publication.tick(self.machine.stamp)
+        return stepped
+
+    def keep(self) -> None:
+        """Between two batches: take what is due of the state, which may be of a batch on its way."""
+        now_s, committed = self.clock.monotonic(), self.pipeline.closed is None
+        if self.saver.due(now_s):
+            if committed:
                 self.save()
             else:
-                self.saver.take(self.machine)  # of the batch on its way
-        return stepped
+                self.saver.take(self.machine)
+        if self.publication.due(self.machine, now_s):
+            self.publication.take(self.machine)
+            if committed:
+                self.publication.committed()
 
     def save(self) -> None:
         """Take a snapshot at once; no batch may be on its way."""
@@ -142,6 +158,7 @@ class Live:
             closed, journal_offset = committed
             self.publisher.committed(closed)
             self.notices.written(closed.commit)
+            self.publication.committed()
             if self.saver.committed(journal_offset):
                 self.saved()
 
@@ -242,7 +259,9 @@ class Live:
         elif last_words and self.stats_due and group is not None:
             self.tell(group, self.clock.monotonic())
         else:
-            return True
+            return self.publication.finish(
+                self.machine, cheap=self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
+            )
         return False
 
     def sum_up(self) -> None:

@@ -7,7 +7,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from stream_app.application import Application
-from stream_app.ports import Clock, InputLog, ReplaySource, ShardWriter, SnapshotStore, Telemetry, View
+from stream_app.ports import (
+    Clock,
+    InputLog,
+    ModelShelf,
+    ReplaySource,
+    ShardWriter,
+    SnapshotStore,
+    Telemetry,
+    View,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class Tuning:
     batch_records: int = 4_000
     watchdog_s: float = 20.0
     owner: str = "learner"
+    publish_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Outside:
     open_source: Callable[[int], ReplaySource]
     open_view: Callable[[int], View]
     open_store: Callable[[int], SnapshotStore]
+    open_shelf: Callable[[int], ModelShelf]
     clock: Clock
     telemetry: Telemetry
     pool: Executor

@@ -10,7 +10,7 @@ import structlog
 from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.machine import Machine
-from stream_app.models.calls import bind
+from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, SnapshotStore
 from stream_app.state.shard import ShardState, Slot
@@ -24,8 +24,7 @@ TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer sn
 
 def reply(app: Application, slot: Slot, rows: Iterable[dict[str, Any]]) -> list[str]:
     """What a slot says to sample rows, to the bit."""
-    calls = bind(slot.model, app.task, app.threshold)
-    return [repr(calls.predict(row)) for row in rows]
+    return replies(bind(slot.model, app.task, app.threshold), rows)
 
 
 def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
@@ -117,7 +116,7 @@ class Saver:
                 self.seq, self.at_s, self.error = head["seq"], self.clock.monotonic(), None
             except Exception as error:
                 self.failed(error)
-        self.schedule.cost_s += self.clock.monotonic() - started_s
+        self.schedule.saved(self.clock.monotonic() - started_s)
         return True
 
     def save(self, machine: Machine) -> None:
@@ -142,8 +141,9 @@ def header(app: Application, shard: int, machine: Machine, fingerprint: dict[str
 class Schedule:
     """Decides when a snapshot is due, from what the last one cost and how much a replay would take.
 
-    The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once their cost
-    falls below `max_cost` of the wall time. Both are the definition's `snapshot=`.
+    The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once `max_cost` of
+    the wall time has earned what the last one cost. Both are the definition's `snapshot=`. One that turns out
+    dearer, since a model grew, leaves a debt that is earned back first.
     """
 
     def __init__(self, app: Application, now_s: float) -> None:
@@ -151,6 +151,7 @@ class Schedule:
         self.max_recovery_s = app.snapshot.max_recovery_ms / 1000
         self.last_s = now_s
         self.cost_s = 0.0
+        self.debt_s = 0.0
         self.busy_s = 0.0
         self.records = 0
 
@@ -163,7 +164,8 @@ class Schedule:
             return False
         if self.busy_s >= self.max_recovery_s:
             return True
-        return self.busy_s >= SHORT_S and self.cost_s <= self.max_cost * (now_s - self.last_s)
+        earned_s = self.max_cost * (now_s - self.last_s)
+        return self.busy_s >= SHORT_S and self.cost_s + self.debt_s <= earned_s
 
     @property
     def breached(self) -> bool:
@@ -176,4 +178,13 @@ class Schedule:
         return self.max_cost * self.max_recovery_s
 
     def taken(self, now_s: float, cost_s: float) -> None:
+        """A snapshot was pickled; what saving it takes is added by `saved`."""
+        earned_s = self.max_cost * (now_s - self.last_s)
+        # At most its own cost, so that dear snapshots of a large state go on, and not twice as far apart.
+        self.debt_s = min(cost_s, max(0.0, self.debt_s + cost_s - earned_s))
         self.last_s, self.cost_s, self.busy_s, self.records = now_s, cost_s, 0.0, 0
+
+    def saved(self, cost_s: float) -> None:
+        """It was written."""
+        self.cost_s += cost_s
+        self.debt_s += cost_s

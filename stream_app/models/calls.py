@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf, isfinite
 from typing import Any
 
@@ -41,6 +41,11 @@ def bind(model: Any, task: str, threshold: float | None) -> Calls:
     if overrides_predict(model):
         return Calls(both(model.predict_one, model.predict_proba_one), learner(model))
     return Calls(by_argmax(model.predict_proba_one), learner(model))
+
+
+def replies(calls: Calls, rows: Iterable[dict[str, Any]]) -> list[str]:
+    """What a model says to sample rows, to the bit."""
+    return [repr(calls.predict(row)) for row in rows]
 
 
 def last_step(model: Any) -> Any:

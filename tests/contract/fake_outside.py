@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.snapshot_store import dump, seal, unpickle
 from stream_app.application import Application
 from stream_app.errors import ShardFailed
 from stream_app.learner.live import Live
@@ -69,12 +69,15 @@ class World:
         self.view_stamp: str | None = None
         self.store_error: Exception | None = None
         self.dump_takes_s = 0.0
+        self.shelf_answer = "ok"
+        self.shown: list[tuple[str, int, bytes]] = []  # what was published, newest last
+        self.touched: list[tuple[str, int]] = []
         self.down = False
         self.journal_reads = 0
         self.clock = Clock()
         self.outside = Outside(
             app, TOPICS, Log(), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
-            lambda _: Store(self), self.clock, Silent(), Inline(), Tuning(batch_ms=0),
+            lambda _: Store(self), lambda _: Shelf(self), self.clock, Silent(), Inline(), Tuning(batch_ms=0),
         )  # fmt: skip
 
     def alerts(self, kind: str) -> list[dict[str, Any]]:
@@ -132,6 +135,25 @@ class View:
 
     def stamp(self) -> str | None:
         return self.world.view_stamp
+
+
+class Shelf:
+    """Keeps what is published; `shelf_answer` is what Redis says."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
+        return seal(b"key", header, dump(published))
+
+    def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
+        if self.world.shelf_answer == "ok":
+            self.world.shown.append((stamp, at_ms, sealed))
+        return self.world.shelf_answer
+
+    def touch(self, stamp: str, at_ms: int) -> str:
+        self.world.touched.append((stamp, at_ms))
+        return self.world.shelf_answer
 
 
 class Store:

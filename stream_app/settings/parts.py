@@ -1,40 +1,26 @@
-"""Where the system runs: one object, mapped to every client's own words.
-
-Flags win over the environment (`STREAM_APP_*`, nested with `__`), the environment over a TOML file: the one
-that `STREAM_APP_CONFIG` names, else `stream-app.toml` in the working directory. Secrets show as stars.
-"""
+"""The sections of the settings, each mapped to the words of its client."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FilePath,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
-from stream_app.errors import UsageError
-
-PREFIX = "STREAM_APP_"
-CONFIG_VARIABLE = "STREAM_APP_CONFIG"
-CONFIG_FILE = "stream-app.toml"
 SHORTEST_KEY = 16  # characters; a signing key that can be guessed lets a stranger's pickle in
+
+
+def commas(value: Any) -> Any:
+    """A list from a text with commas."""
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+
+def unguessable(secrets: list[SecretStr], what: str) -> list[SecretStr]:
+    """The secrets, if each is long enough."""
+    if any(len(secret.get_secret_value()) < SHORTEST_KEY for secret in secrets):
+        raise ValueError(f"a {what} is under {SHORTEST_KEY} characters; make one with `openssl rand -hex 32`")
+    return secrets
 
 
 class Part(BaseModel):
@@ -151,17 +137,13 @@ class Signing(Part):
     @classmethod
     def split(cls, value: Any) -> Any:
         """Commas in an environment variable."""
-        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+        return commas(value)
 
     @field_validator("keys")
     @classmethod
     def long_enough(cls, keys: list[SecretStr]) -> list[SecretStr]:
         """Refuse a key that can be guessed."""
-        if any(len(key.get_secret_value()) < SHORTEST_KEY for key in keys):
-            raise ValueError(
-                f"a key is under {SHORTEST_KEY} characters; make one with `openssl rand -hex 32`"
-            )
-        return keys
+        return unguessable(keys, "key")
 
     def raw(self) -> list[bytes]:
         """The keys as bytes, the signing one first."""
@@ -182,79 +164,53 @@ class Learner(Part):
     session_timeout_ms: int = Field(6_000, ge=6_000)  # brokers refuse less by default
     transaction_timeout_ms: int = Field(10_000, ge=1_000)
     watchdog_s: float = Field(20.0, gt=0)
+    publish_s: float = Field(1.0, gt=0)  # at most so often a champion that learned is published
     metrics_port: int | None = Field(None, ge=0, le=65_535)
     metrics_host: str = "127.0.0.1"
 
 
-class Settings(BaseSettings):
-    """One object for every role; unknown names are refused."""
+class Serve(Part):
+    """The predictor's HTTP server. Without tokens it answers anybody, so it binds to loopback only.
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True
-    )
-
-    kafka: Kafka = Kafka()
-    redis: Redis = Redis()
-    signing: Signing = Signing()
-    snapshots: Snapshots = Snapshots()
-    learner: Learner = Learner()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the signature is pydantic-settings' own
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then file."""
-        file = os.environ.get(CONFIG_VARIABLE, CONFIG_FILE)
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Settings from flags (`overrides`), then environment, then file.
-
-    Raises:
-        UsageError: an unknown name, a missing file, or a value that does not fit; values are never shown.
+    Tokens of `feedback` may read as well, those of `admin` may do everything.
     """
-    remedy = f"Correct the environment ({PREFIX}…) or the TOML file"
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named and not Path(named).is_file():
-        raise UsageError(f"settings: there is no file {named}", f"Correct {CONFIG_VARIABLE}")
-    strangers = [name for name in os.environ if stranger(name)]
-    if strangers:
-        raise UsageError(
-            f"settings: unknown {', '.join(sorted(strangers))}", f"Sections are {', '.join(SECTIONS)}"
-        )
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {fault(e)}" for e in error.errors())
-        raise UsageError(f"settings: {faults}", remedy) from None
-    except ValueError as error:  # a TOML or JSON text that cannot be read; its message names the place alone
-        raise UsageError(f"settings: {error}", remedy) from None
 
+    host: str = "127.0.0.1"
+    port: int = Field(8_000, ge=0, le=65_535)
+    workers: int = Field(1, ge=1, le=64)
+    refresh_s: float = Field(0.25, gt=0)  # how often it asks for a newer champion
+    redis_timeout_s: float = Field(0.1, gt=0)  # after which the last copy answers
+    cache_entities: int = Field(100_000, ge=1)  # per worker
+    requests_per_s: int | None = Field(None, ge=1)  # per token and worker
+    tokens_read: Annotated[list[SecretStr], NoDecode] = []
+    tokens_feedback: Annotated[list[SecretStr], NoDecode] = []
+    tokens_admin: Annotated[list[SecretStr], NoDecode] = []
+    ssl_certfile: FilePath | None = None
+    ssl_keyfile: FilePath | None = None
 
-def fault(found: Mapping[str, Any]) -> str:
-    """What pydantic found, and of a name that is none, which there are."""
-    section = Settings.model_fields.get(str(found["loc"][0])) if found["loc"] else None
-    names = getattr(section.annotation, "model_fields", None) if section is not None else None
-    if found["type"] == "extra_forbidden" and names:
-        return f"no such setting; there are {', '.join(names)}"
-    text: str = found["msg"]
-    return text.removeprefix("Value error, ")
+    @field_validator("tokens_read", "tokens_feedback", "tokens_admin", mode="before")
+    @classmethod
+    def split(cls, value: Any) -> Any:
+        """Commas in an environment variable."""
+        return commas(value)
 
+    @field_validator("tokens_read", "tokens_feedback", "tokens_admin")
+    @classmethod
+    def long_enough(cls, tokens: list[SecretStr]) -> list[SecretStr]:
+        """Refuse a token that can be guessed."""
+        return unguessable(tokens, "token")
 
-SECTIONS = tuple(f"{PREFIX}{name.upper()}__…" for name in Settings.model_fields)
+    @model_validator(mode="after")
+    def complete(self) -> Self:
+        """A certificate needs its key."""
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile belong together")
+        return self
 
-
-def stranger(variable: str) -> bool:
-    """True for a nested variable of ours without a section: misspelt, it must not pass in silence."""
-    name = variable.upper()
-    sections = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    return name.startswith(PREFIX) and "__" in name and name.split("__", 1)[0] not in sections
+    def tokens(self) -> dict[str, list[str]]:
+        """By scope."""
+        named = {"read": self.tokens_read, "feedback": self.tokens_feedback, "admin": self.tokens_admin}
+        return {scope: [token.get_secret_value() for token in tokens] for scope, tokens in named.items()}
 
 
 def secret(value: SecretStr | None) -> str | None:

@@ -1,0 +1,97 @@
+"""redis-py, sync: publishes one shard's champion; a large one goes to the snapshot store, Redis points there.
+
+The hash `{<app>:<shard>}:m` has the fields `stamp` (<epoch>:<seq>), `at` (epoch ms at which that was the
+newest) and either `model` (sealed bytes) or `file` (a name below the shard's folder of the store). A stamp
+that is older than the stored one is refused: its writer has been replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+import redis
+import structlog
+
+from stream_app.adapters.snapshot_store import dump, seal, write_durably
+
+LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
+SUFFIX = ".model"
+KEPT = 2  # files: a predictor may still be reading the one before
+# KEYS[1] the hash; ARGV: put or touch, stamp, at, field, value.
+SHOW = """
+local function parts(stamp)
+  local e, s = string.match(stamp or '', '^(%d+):(%d+)$')
+  return tonumber(e) or -1, tonumber(s) or -1
+end
+local stored = redis.call('HGET', KEYS[1], 'stamp') or ''
+local se, ss = parts(stored)
+local e, s = parts(ARGV[2])
+if se > e or (se == e and ss > s) then return 'fenced' end
+if ARGV[1] == 'touch' then
+  if stored ~= ARGV[2] then return 'behind' end
+  redis.call('HSET', KEYS[1], 'at', ARGV[3])
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'stamp', ARGV[2], 'at', ARGV[3], ARGV[4], ARGV[5])
+end
+return 'ok'
+"""
+log = structlog.get_logger()
+
+
+class RedisModelShelf:
+    """One shard's published champion; `key` signs, `url` is the snapshot store."""
+
+    def __init__(self, client: redis.Redis, url: str, app: str, shard: int, key: bytes) -> None:
+        self.fs, root = fsspec.core.url_to_fs(url)
+        self.folder = f"{root.rstrip('/')}/{app}/{shard}"
+        self.name = f"{{{app}:{shard}}}:m"
+        self.key = key
+        self.script = client.register_script(SHOW)
+        self.down = False
+
+    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
+        """Header and pickle, signed; raises what pickling raises."""
+        return seal(self.key, header, dump(published))
+
+    def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
+        """Show it from now on: ok, fenced (a newer one is shown) or down (come back)."""
+        if len(sealed) <= LARGEST_IN_REDIS:
+            return self.run("put", stamp, at_ms, "model", sealed)
+        epoch, seq = stamp.split(":")
+        name = f"{int(epoch):06d}-{int(seq):012d}{SUFFIX}"
+        try:
+            write_durably(self.fs, self.folder, name, sealed)
+        except OSError as error:
+            return self.fails(error)
+        outcome = self.run("put", stamp, at_ms, "file", name.encode())
+        if outcome == "ok":
+            self.prune()
+        return outcome
+
+    def touch(self, stamp: str, at_ms: int) -> str:
+        """Say that it was still the newest: ok, behind (it is lost: put it again), fenced or down."""
+        return self.run("touch", stamp, at_ms, "", b"")
+
+    def run(self, mode: str, stamp: str, at_ms: int, field: str, value: bytes) -> str:
+        try:
+            answer = self.script(keys=[self.name], args=[mode, stamp, at_ms, field, value])
+        except redis.RedisError as error:
+            return self.fails(error)
+        self.down = False
+        return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    def fails(self, error: Exception) -> str:
+        """Told once."""
+        if not self.down:
+            log.warning("champion cannot be published now", key=self.name, error=str(error))
+        self.down = True
+        return "down"
+
+    def prune(self) -> None:
+        """Let the oldest files go."""
+        names = sorted(str(path).rsplit("/", 1)[-1] for path in self.fs.ls(self.folder, detail=False))
+        for name in [name for name in names if name.endswith(SUFFIX)][:-KEPT]:
+            self.fs.rm_file(f"{self.folder}/{name}")

@@ -1,0 +1,77 @@
+"""`stream-app serve MODULE:APP`: predictions over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stream_app.cli.context import load_app, pin, settings_for
+from stream_app.errors import Refused
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+TARGET = "STREAM_APP_TARGET"  # for the workers, which are processes of their own
+SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    target: str = typer.Argument(..., metavar="MODULE:APP", help="The definition, or path.py:attr."),
+    host: str | None = typer.Option(None, help="Default 127.0.0.1; others need tokens."),
+    port: int | None = typer.Option(None, help="Default 8000."),
+    workers: int | None = typer.Option(None, min=1, help="Processes; each has a cache of its own."),
+) -> None:
+    """Predict from the newest features and the newest champion; ends with SIGTERM."""
+    pin()
+    import uvicorn
+
+    from stream_app import wiring
+
+    wiring.configure_logs()
+    load_app(target)
+    settings = settings_for(redis=True)
+    ours = settings.serve
+    given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+    how = {name: getattr(ours, name) if value is None else value for name, value in given.items()}
+    if not is_loopback(how["host"]) and not any(ours.tokens().values()):
+        raise Refused(
+            f"{how['host']} can be reached by others, and no token is set",
+            "Set STREAM_APP_SERVE__TOKENS_READ, …_FEEDBACK and …_ADMIN, or bind to 127.0.0.1",
+        )
+    os.environ[TARGET] = target
+    folder = tempfile.mkdtemp(prefix="stream-app-metrics-") if how["workers"] > 1 else None
+    if folder is not None:
+        os.environ[SEVERAL] = folder
+    try:
+        uvicorn.run(
+            "stream_app.cli.serve:application", factory=True, access_log=False, log_level="warning",
+            ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, server_header=False,
+            timeout_graceful_shutdown=5, **how,
+        )  # fmt: skip
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def application() -> FastAPI:
+    """One worker's."""
+    from stream_app import wiring
+
+    wiring.configure_logs()
+    return wiring.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can ask."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,162 @@
+"""Publishes a shard's champion for predictors: a model that is committed, at once after a swap, else paced.
+
+    taken (with a batch on its way) ──committed──▶ waiting ──written──▶ shown ──touched, once an interval
+                                                      ▲                  │
+                                                      └──Redis lost it───┘
+
+What predictors see is always a model that the journal contains: a champion is pickled where a batch was
+sealed, before anything more is stepped, and written once that batch is committed.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from typing import Any, NamedTuple
+
+import structlog
+
+from stream_app.application import Application
+from stream_app.flow.predict import prior_of
+from stream_app.learner.machine import Machine
+from stream_app.learner.snapshots import reply
+from stream_app.ports import Clock, ModelShelf
+from stream_app.state.published import Published
+
+FORMAT = 1
+MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
+RETRY_S = 1.0
+log = structlog.get_logger()
+
+
+class Sealed(NamedTuple):
+    """A signed champion, the batch `<epoch>:<seq>` that left it so, and when that was the newest one."""
+
+    stamp: str
+    at_ms: int
+    data: bytes
+
+
+class Publication:
+    """`due` and `take` between batches, `committed` after each; `tick` writes on a helper thread.
+
+    `version` is the champion that was taken last; `error` tells why the newest attempt failed.
+    """
+
+    def __init__(
+        self, app: Application, shard: int, shelf: ModelShelf, pool: Executor, clock: Clock,
+        fingerprint: dict[str, Any], interval_s: float,
+    ) -> None:  # fmt: skip
+        self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
+        self.fingerprint = {name: value for name, value in fingerprint.items() if name != "topics"}
+        self.interval_s = interval_s
+        self.version: int | None = None
+        self.stamp = ""
+        self.taken_at_s = self.cost_s = 0.0
+        self.taken: Sealed | None = None
+        self.waiting: Sealed | None = None
+        self.shown: Sealed | None = None
+        self.job: Future[str] | None = None
+        self.writes: Sealed | None = None
+        self.next_at_s = 0.0
+        self.fenced = False
+        self.error: str | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Something that predictors are to see is not written yet."""
+        return self.waiting is not None or self.job is not None
+
+    def due(self, machine: Machine, now_s: float) -> bool:
+        """Whether to take the champion now: another one serves, or it learned and the interval is over."""
+        if self.taken is not None or self.fenced:
+            return False
+        if machine.core.state.champion_version != self.version:
+            return True
+        if machine.stamp == self.stamp:
+            return False
+        return now_s - self.taken_at_s >= max(self.interval_s, self.cost_s / MAX_SHARE)
+
+    def finish(self, machine: Machine, *, cheap: bool) -> bool:
+        """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
+        if cheap and machine.stamp != self.stamp and not self.fenced:
+            self.take(machine)
+            self.committed()
+        self.tick("")
+        return not self.pending or self.next_at_s > self.clock.monotonic()
+
+    def take(self, machine: Machine) -> None:
+        """Pickle and sign the champion as the newest sealed batch leaves it."""
+        started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
+        self.version, self.stamp = machine.core.state.champion_version, machine.stamp
+        try:
+            data = self.shelf.seal(header(self.app, machine, self.fingerprint), publish(self.app, machine))
+            self.taken, self.error = Sealed(machine.stamp, now_ms, data), None
+        except Exception as error:  # a model may refuse to be stored; predictors keep the one before
+            self.error = f"{type(error).__name__}: {error}"
+            log.warning("champion not published", shard=self.shard, error=self.error)
+        self.taken_at_s = self.clock.monotonic()
+        self.cost_s = self.taken_at_s - started_s
+
+    def committed(self) -> None:
+        """The batch on its way is in the journal, and what was taken of it may be seen."""
+        if self.taken is not None:
+            self.waiting, self.taken = self.taken, None
+
+    def tick(self, stamp: str) -> None:
+        """Collect a finished write and start the next; `stamp` is the newest batch. While it is the one that
+        is shown, predictors are told so once an interval: a model does not age where nothing happens.
+        """
+        if self.job is not None:
+            if not self.job.done():
+                return
+            self.collect(self.job.result())
+        now_s = self.clock.monotonic()
+        if self.fenced or now_s < self.next_at_s:
+            return
+        if self.waiting is not None:
+            self.writes, self.waiting = self.waiting, None
+            self.job = self.pool.submit(self.shelf.put, *self.writes)
+        elif self.shown is not None and self.shown.stamp == stamp:
+            self.next_at_s = now_s + self.interval_s
+            self.job = self.pool.submit(self.shelf.touch, self.shown.stamp, self.clock.now_ms())
+
+    def collect(self, outcome: str) -> None:
+        """What became of a write (`writes`), or of a touch."""
+        self.job = None
+        written, self.writes = self.writes, None
+        if outcome == "ok":
+            if written is not None:
+                self.shown = written
+                self.next_at_s = self.clock.monotonic() + self.interval_s * (self.waiting is None)
+        elif outcome == "fenced":
+            self.fenced, self.shown, self.waiting = True, None, None
+            log.warning("publication ends: a newer owner has published", shard=self.shard)
+        else:
+            again = written or self.shown
+            self.waiting = self.waiting or again  # a newer one makes up for both
+            if outcome == "down":
+                self.next_at_s = self.clock.monotonic() + RETRY_S
+
+
+def header(app: Application, machine: Machine, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """What a publication says of itself, all of it signed; `positions` are what it was trained through."""
+    state = machine.core.state
+    return {
+        "format": FORMAT, "kind": "champion", "app": app.name, "shard": state.shard, "epoch": machine.epoch,
+        "seq": machine.seq, "slot": state.champion.name, "version": state.champion_version,
+        "learned": state.champion.learned, "positions": list(machine.positions),
+        "log_time_ms": state.log_time_ms, "fingerprint": fingerprint,
+    }  # fmt: skip
+
+
+def publish(app: Application, machine: Machine) -> Published:
+    """The champion with what it answers, and what is known beside it."""
+    state = machine.core.state
+    champion = state.champion
+    bound = app.limits.max_categories
+    return Published(
+        champion.model, champion.name, champion.version, champion.learned, state.log_time_ms,
+        prior_of(state), dict(state.kinds),
+        {name: dict(seen) for name, seen in state.categories.items() if len(seen) >= bound},
+        list(state.sample_rows), reply(app, champion, state.sample_rows),
+    )  # fmt: skip

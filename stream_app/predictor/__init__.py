@@ -1,0 +1,1 @@
+"""Answers requests from the newest published champion and the newest features; owns nothing itself."""

@@ -1,0 +1,106 @@
+"""One prediction, by the functions that the learner uses: same state, features and time, same bits."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from stream_app.application import Application
+from stream_app.flow.validate import feature_fault
+from stream_app.models.calls import ModelFault
+from stream_app.predictor.champion import Champion
+from stream_app.predictor.entities import Entity, Found
+from stream_app.state.windows import Windows
+from topics import reasons
+from topics.codec import Rejected
+
+STALE_MODEL_MS = 30_000  # without word from a learner, where no contract says otherwise
+
+
+class Asked(NamedTuple):
+    """A row to predict. Ages in ms, None: any. `recorded`: it will be an event, with an event's rules."""
+
+    key: str
+    features: dict[str, Any]
+    time_ms: int
+    max_model_age_ms: int | None = None
+    max_feature_age_ms: int | None = None
+    recorded: bool = False
+
+
+class Predicted(NamedTuple):
+    """What is answered. `violated` are the bounds that it breaks, `stale` says why it is old."""
+
+    prediction: Any
+    probabilities: dict[Any, float] | None
+    prior: Any
+    model_age_ms: int
+    feature_age_ms: int | None
+    known: bool
+    stale: tuple[str, ...]
+    violated: tuple[str, ...]
+
+
+def predicted(
+    app: Application,
+    windows: Windows,
+    champion: Champion,
+    at_ms: int,
+    found: Found,
+    asked: Asked,
+    now_ms: int,
+) -> Predicted | Rejected:
+    """Answer one row, or say why it cannot be; `at_ms` is when the champion was known to be the newest."""
+    published, features = champion.published, asked.features
+    fault = row_fault(app, champion, asked)
+    if fault is not None:
+        return fault
+    entity = living(app, found.entity, asked.time_ms)
+    row = features_of(windows, champion, entity, asked.time_ms) if app.features else {}
+    row.update(features)
+    try:
+        prediction, probabilities = champion.predict(row)
+    except ModelFault as error:
+        return Rejected(reasons.MODEL_ERROR, str(error))
+    model_age_ms = max(0, now_ms - at_ms)
+    feature_age_ms = max(0, now_ms - entity[0]) if entity is not None else None
+    stale, violated = [], []
+    if asked.max_model_age_ms is not None and model_age_ms > asked.max_model_age_ms:
+        violated.append("model-age")
+    oldest_ms = asked.max_feature_age_ms if app.features else None
+    if oldest_ms is not None and (feature_age_ms is None or feature_age_ms > oldest_ms):
+        violated.append("feature-age")
+    if not violated and model_age_ms > (asked.max_model_age_ms or STALE_MODEL_MS):
+        stale.append("model-age")
+    if not found.current and app.features:
+        stale.append("view-unreachable")
+    prior = published.prior if prediction is None else None
+    return Predicted(
+        prediction, probabilities, prior, model_age_ms, feature_age_ms, entity is not None,
+        (*violated, *stale), tuple(violated),
+    )  # fmt: skip
+
+
+def row_fault(app: Application, champion: Champion, asked: Asked) -> Rejected | None:
+    """Why a row cannot be predicted. A request may name an entity's feature, an event may not."""
+    features = asked.features
+    if not asked.recorded and app.features:
+        names = {feature.name for feature in app.features}
+        features = {name: value for name, value in features.items() if name not in names}
+        given = {name: asked.features[name] for name in asked.features if name in names}
+        for name, value in given.items():
+            if type(value) not in (bool, int, float, str):
+                return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is no number, string or boolean")
+        if not features:
+            return None
+    return feature_fault(app, champion.published.kinds, champion.published.full, features)
+
+
+def living(app: Application, entity: Entity | None, time_ms: int) -> Entity | None:
+    """The entity, unless it has been idle for longer than its time to live."""
+    return None if entity is None or time_ms - entity[0] > app.ttl_ms else entity
+
+
+def features_of(windows: Windows, champion: Champion, entity: Entity | None, time_ms: int) -> dict[str, Any]:
+    """The entity's features at a time, which runs no further back than the learner's own."""
+    now_ms = max(time_ms, champion.published.log_time_ms)
+    return windows.row(entity[2] if entity is not None else None, now_ms)

@@ -1,0 +1,100 @@
+"""Which champion each shard answers with; a better one replaces it between two requests.
+
+Requests hold the `Champion` that they began with, so a swap is one assignment and no request sees half of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from stream_app.application import Application
+from stream_app.errors import Refused, Unreachable
+from stream_app.ports import ServingTelemetry, ServingView
+from stream_app.predictor.champion import Champion, Open, accept, parsed
+
+Tell = Callable[[int, str, str], None]  # shard, stamp and why a publication was refused
+log = structlog.get_logger()
+
+
+class Champions:
+    """`current[shard]` is the newest champion that passed, `at_ms[shard]` when it was the newest one."""
+
+    def __init__(
+        self, app: Application, fingerprint: Mapping[str, Any], view: ServingView, open_sealed: Open,
+        telemetry: ServingTelemetry, tell: Tell,
+    ) -> None:  # fmt: skip
+        self.app, self.fingerprint, self.view = app, fingerprint, view
+        self.open_sealed, self.telemetry, self.tell = open_sealed, telemetry, tell
+        self.current: list[Champion | None] = [None] * app.shards
+        self.at_ms = [0] * app.shards
+        self.refused: list[str] = [""] * app.shards
+
+    @property
+    def ready(self) -> bool:
+        """Every shard has a verified model."""
+        return all(self.current)
+
+    async def refresh(self) -> None:
+        """Take over what is newly published.
+
+        Raises:
+            Unreachable: the view does not answer now; what is here stays.
+        """
+        for shard, shown in enumerate(await self.view.shown()):
+            if shown is None:
+                continue
+            stamp, at_ms = shown
+            mine = self.current[shard]
+            if mine is not None and parsed(stamp) <= mine.stamp:
+                if parsed(stamp) == mine.stamp:
+                    self.at_ms[shard] = max(self.at_ms[shard], at_ms)
+                    self.serves(mine)
+                continue  # an older one is what a restored Redis remembers
+            if stamp != self.refused[shard]:
+                await self.take(shard, stamp, at_ms)
+
+    async def take(self, shard: int, stamp: str, at_ms: int) -> None:
+        """Verify one on a thread, since loading may take long, and let it answer from now on."""
+        sealed = await self.view.sealed(shard)
+        if sealed is None:
+            return
+        try:
+            champion = await asyncio.to_thread(
+                accept, self.app, shard, self.fingerprint, sealed, self.open_sealed
+            )
+        except Refused as refusal:
+            self.refused[shard] = stamp
+            log.critical("publication refused", shard=shard, stamp=stamp, why=str(refusal))
+            self.telemetry.refused(shard)
+            self.tell(shard, stamp, refusal.message)
+            return
+        before = self.current[shard]
+        if before is not None and champion.stamp <= before.stamp:
+            return
+        self.current[shard], self.at_ms[shard] = champion, at_ms
+        self.serves(champion)
+        if before is None or before.published.version != champion.published.version:
+            told = champion.published
+            log.info("champion", shard=shard, model=told.name, version=told.version, learned=told.learned)
+
+    def serves(self, champion: Champion) -> None:
+        """Into the metrics."""
+        told = champion.published
+        self.telemetry.serves(champion.shard, told.version, told.learned, self.at_ms[champion.shard])
+
+
+async def keep_fresh(champions: Champions, every_s: float, reachable: Callable[[bool], None]) -> None:
+    """For ever: refresh, and say whether the view answered."""
+    while True:
+        try:
+            await champions.refresh()
+            reachable(True)
+        except Unreachable:
+            reachable(False)
+        except Exception:
+            log.exception("refreshing the champions failed")
+        await asyncio.sleep(every_s)

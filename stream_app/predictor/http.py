@@ -1,0 +1,269 @@
+"""FastAPI: the routes, and every error as a problem document. GET changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from stream_app.durations import parse_duration
+from stream_app.errors import Refused, StreamAppError, Unreachable, UsageError
+from stream_app.predictor.answer import Asked
+from stream_app.predictor.guard import BodyLimit, Guard
+from stream_app.predictor.predictor import NoModel, Predictor, Stale
+from stream_app.predictor.problems import MEDIA_TYPE, ProblemError, document, response
+from stream_app.predictor.requests import (
+    BatchRequest,
+    BatchResponse,
+    FeaturesResponse,
+    FeedbackRequest,
+    FeedbackResponse,
+    PredictRequest,
+    PredictResponse,
+    Problem,
+)
+from topics.codec import JSON_OPTIONS, Rejected
+
+RETRY_AFTER = {"Retry-After": "1"}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in (401, 403, 409, 413, 422, 429, 503)
+}
+BEARER = HTTPBearer(auto_error=False, description="as the server's settings name them")
+log = structlog.get_logger()
+
+
+class StrictRequest(Request):
+    """JSON as the learner reads it: no NaN, no lone surrogates, no integers beyond 64 bits."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+class StrictRoute(APIRoute):
+    """Routes whose bodies are read by `StrictRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def json(value: Any, status: int = 200) -> Response:
+    """A class is named by its JSON text, as in prediction records."""
+    return Response(orjson.dumps(value, option=JSON_OPTIONS), status, media_type="application/json")
+
+
+def create_app(
+    predictor: Predictor, guard: Guard, metrics: Callable[[], tuple[bytes, str]],
+    background: Callable[[], list[Callable[[], Awaitable[None]]]],
+) -> FastAPI:  # fmt: skip
+    """The application of one worker; `background` gives what runs beside the requests, begun in its loop."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.ensure_future(work()) for work in background()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await predictor.feedback.close()
+            await predictor.entities.view.close()
+
+    title = f"{predictor.app.name}: predictions"
+    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.include_router(versioned(predictor, guard))
+    app.include_router(watched(predictor, metrics))
+    app.add_middleware(BodyLimit)
+    handle_errors(app)
+    return app
+
+
+def allow(guard: Guard, scope: str) -> Any:
+    """A dependency: the request's token has the scope."""
+
+    async def check(request: Request, _: Annotated[Any, Depends(BEARER)]) -> None:
+        await guard.allow(request.headers.get("authorization"), scope)
+
+    return Depends(check)
+
+
+def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
+    """The routes of applications."""
+    router = APIRouter(prefix="/v1", route_class=StrictRoute, responses=PROBLEMS)
+    read, feedback = [allow(guard, "read")], [allow(guard, "feedback")]
+
+    @router.post("/predict", response_model=PredictResponse, dependencies=read)
+    async def predict(asked: PredictRequest, request: Request) -> Response:
+        """Predict one row from the newest features and the newest champion."""
+        if asked.record:
+            guard.who(request.headers.get("authorization"), "feedback")
+        now_ms = predictor.clock.now_ms()
+        model_ms, feature_ms = ages(predictor, asked.max_model_age, asked.max_feature_age)
+        time_ms = now_ms if asked.time is None else asked.time
+        row = Asked(asked.key, asked.features, time_ms, model_ms, feature_ms, asked.record)
+        (answer,) = await answers(predictor, [row])
+        if isinstance(answer, Rejected):
+            raise ProblemError(422, "bad-row", answer.message, reason=answer.reason)
+        if asked.record:
+            answer["event_id"] = asked.event_id or uuid4().hex
+            try:
+                await predictor.feedback.event(asked.key, answer["event_id"], asked.features, time_ms)
+                answer["recorded"] = True
+            except Unreachable:
+                answer["recorded"] = False
+        return json(answer)
+
+    @router.post("/predict/batch", response_model=BatchResponse, dependencies=read)
+    async def predict_batch(asked: BatchRequest) -> Response:
+        """Predict many rows from the copies of one moment; a bad row has a problem in its place."""
+        now_ms = predictor.clock.now_ms()
+        bounds = ages(predictor, asked.max_model_age, asked.max_feature_age)
+        rows = [
+            Asked(row.key, row.features, now_ms if row.time is None else row.time, *bounds)
+            for row in asked.rows
+        ]
+        told = [
+            document(422, "bad-row", one.message, reason=one.reason) if isinstance(one, Rejected) else one
+            for one in await answers(predictor, rows)
+        ]
+        return json({"rows": told})
+
+    @router.get("/features/{key:path}", response_model=FeaturesResponse, dependencies=read)
+    async def features(key: str) -> Response:
+        """An entity's features as a prediction now would see them."""
+        check_key(key)
+        try:
+            return json(await predictor.features(key))
+        except NoModel as error:
+            raise no_model(error) from error
+
+    @router.post("/feedback", response_model=FeedbackResponse, dependencies=feedback)
+    async def give_feedback(asked: FeedbackRequest) -> Response:
+        """Write a label to Kafka, placed as its event was; 200 once Kafka has confirmed it."""
+        try:
+            await predictor.feedback.label(asked.key, asked.event_id, asked.label, asked.weight, asked.time)
+        except Unreachable as error:
+            raise ProblemError(
+                503, "unavailable", error.message, error.remedy, headers=RETRY_AFTER
+            ) from error
+        return json({"event_id": asked.event_id, "written": True})
+
+    @router.get("/model", dependencies=read)
+    async def model() -> Response:
+        """Which model answers, by shard, and what it was trained through."""
+        return json({"app": predictor.app.name, "shards": predictor.models()})
+
+    return router
+
+
+def watched(predictor: Predictor, metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
+    """The routes of whoever keeps this running; they check no token and tell nothing about anybody."""
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        """This process answers; nothing behind it is asked."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses={503: {"model": Problem, "content": {MEDIA_TYPE: {}}}})
+    async def readyz() -> dict[str, str]:
+        """Every shard has a verified model."""
+        if not predictor.champions.ready:
+            raise no_model(NoModel("some shard has no verified model yet"))
+        return {"status": "ready"}
+
+    @router.get("/metrics", include_in_schema=False)
+    async def scrape() -> Response:
+        body, media_type = metrics()
+        return Response(body, headers={"Content-Type": media_type})
+
+    return router
+
+
+async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any] | Rejected]:
+    """Predictions, or the problem that all of them have."""
+    for row in rows:
+        check_key(row.key)
+    try:
+        return await predictor.predict(rows)
+    except NoModel as error:
+        raise no_model(error) from error
+    except Stale as error:
+        found = error.found
+        raise ProblemError(
+            409, "stale", f"the answer breaks {error}", "Ask with a larger bound, or declare a fallback",
+            model_age_ms=found.model_age_ms, feature_age_ms=found.feature_age_ms, violated=found.violated,
+        ) from error  # fmt: skip
+
+
+def check_key(key: str) -> None:
+    """Keys are bounded in bytes, not in letters, and hold no NUL."""
+    encoded = key.encode()
+    if not 0 < len(encoded) <= 256 or b"\x00" in encoded:
+        raise ProblemError(
+            422, "malformed", "the key has over 256 bytes or holds a NUL", "Hash what is longer"
+        )
+
+
+def ages(predictor: Predictor, model: str | None, feature: str | None) -> tuple[int | None, int | None]:
+    """The request's bounds in ms, else the definition's."""
+    return (
+        predictor.max_model_age_ms if model is None else parse_duration(model),
+        predictor.max_feature_age_ms if feature is None else parse_duration(feature),
+    )
+
+
+def no_model(error: NoModel) -> ProblemError:
+    """Nothing to answer with yet."""
+    fix = "Start a learner (`stream-app learn`), or wait for it"
+    return ProblemError(503, "no-model", str(error), fix, headers=RETRY_AFTER)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Each kind of error as its problem."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(_: Request, error: ProblemError) -> Response:
+        return response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        faults = [{"at": "/".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
+        detail = "; ".join(f"{fault['at']}: {fault['why']}" for fault in faults)
+        return response(ProblemError(422, "malformed", detail, "See /docs", errors=faults))
+
+    @app.exception_handler(StreamAppError)
+    async def ours(_: Request, error: StreamAppError) -> Response:
+        if isinstance(error, UsageError):
+            return response(ProblemError(422, "malformed", error.message, error.remedy))
+        if isinstance(error, Refused):
+            problem = ProblemError(503, "unavailable", error.message, error.remedy, headers=RETRY_AFTER)
+            return response(problem)
+        return response(ProblemError(500, "internal", error.message, error.remedy))
+
+    @app.exception_handler(HTTPException)
+    async def by_status(_: Request, error: HTTPException) -> Response:
+        kinds = {404: "not-found", 405: "not-allowed", 413: "too-large"}
+        headers = dict(error.headers or {})
+        kind = kinds.get(error.status_code, "malformed")
+        return response(ProblemError(error.status_code, kind, str(error.detail), headers=headers))
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        log.error("a request failed", exc_info=error)
+        return response(ProblemError(500, "internal", "see this server's log"))

@@ -1,0 +1,153 @@
+"""Everything behind the routes: champions, entities and the way back into the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stream_app.application import Application
+from stream_app.durations import parse_duration
+from stream_app.ports import Clock, ServingTelemetry
+from stream_app.predictor.answer import Asked, Predicted, features_of, living, predicted
+from stream_app.predictor.champion import Champion
+from stream_app.predictor.champions import Champions
+from stream_app.predictor.entities import EntityCache, Found
+from stream_app.predictor.feedback import Feedback
+from stream_app.state.windows import Windows
+from topics.codec import Rejected
+from topics.envelope import RANK_NAMES
+
+
+class NoModel(Exception):
+    """The shard of a key has no verified model yet; ask again shortly."""
+
+
+class Stale(Exception):
+    """The answer would break the freshness that was asked for, and no fallback is declared."""
+
+    def __init__(self, found: Predicted) -> None:
+        super().__init__(", ".join(found.violated))
+        self.found = found
+
+
+class Predictor:
+    """Answers rows of one application; every method may be called from one event loop only."""
+
+    def __init__(
+        self, app: Application, champions: Champions, entities: EntityCache, feedback: Feedback, clock: Clock,
+        telemetry: ServingTelemetry,
+    ) -> None:  # fmt: skip
+        self.app, self.champions, self.entities, self.feedback = app, champions, entities, feedback
+        self.clock, self.telemetry = clock, telemetry
+        self.windows = Windows(app.features)
+        serving = app.serving
+        self.max_model_age_ms = (
+            None if serving.max_model_age is None else parse_duration(serving.max_model_age)
+        )
+        self.max_feature_age_ms = (
+            None if serving.max_feature_age is None else parse_duration(serving.max_feature_age)
+        )
+
+    async def predict(self, rows: Sequence[Asked]) -> list[dict[str, Any] | Rejected]:
+        """An answer or a refusal for each row, all from the copies of one moment.
+
+        Raises:
+            NoModel: some row's shard has none yet.
+            Stale: a row's answer would be too old.
+        """
+        started_s = self.clock.monotonic()
+        if self.app.features:
+            found = await self.entities.many([row.key for row in rows])
+        else:
+            found = [Found(self.entities.shard_of(row.key), None, True) for row in rows]
+        now_ms = self.clock.now_ms()
+        answers: list[dict[str, Any] | Rejected] = []
+        stale = unknown = 0
+        for row, known in zip(rows, found, strict=True):
+            champion = self.champions.current[known.shard]
+            if champion is None:
+                raise NoModel(f"shard {known.shard} has no verified model yet")
+            at_ms = self.champions.at_ms[known.shard]
+            answer = predicted(self.app, self.windows, champion, at_ms, known, row, now_ms)
+            if not isinstance(answer, Rejected):
+                stale += bool(answer.stale)
+                unknown += not answer.known and bool(self.app.features)
+                answers.append(self.told(champion, row, answer))
+            else:
+                answers.append(answer)
+        self.telemetry.answered(self.clock.monotonic() - started_s, len(rows), stale, unknown)
+        return answers
+
+    def told(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any]:
+        """The JSON object of an answer; what a prediction record tells has its names.
+
+        Raises:
+            Stale: it breaks its bounds and nothing stands in.
+        """
+        fallback = self.app.serving.fallback if answer.violated else None
+        if answer.violated and fallback is None:
+            raise Stale(answer)
+        published = champion.published
+        told: dict[str, Any] = {
+            "key": row.key,
+            "prediction": fallback if answer.violated else answer.prediction,
+            "cold": answer.prediction is None,
+            "model": {"name": published.name, "version": published.version},
+            "learned": published.learned,
+            "shard": champion.shard,
+            "time_ms": row.time_ms,
+            "model_age_ms": answer.model_age_ms,
+            "feature_age_ms": answer.feature_age_ms,
+            "entity_known": answer.known,
+            "stale": bool(answer.stale),
+            "stale_because": answer.stale,
+            "fallback": bool(answer.violated),
+        }
+        if answer.violated:
+            return told
+        if answer.probabilities is not None:
+            told["probabilities"] = {label: float(p) for label, p in answer.probabilities.items()}
+        if answer.prediction is None:
+            told["prior"] = answer.prior
+        return told
+
+    async def features(self, key: str) -> dict[str, Any]:
+        """An entity's features as a prediction now would see them.
+
+        Raises:
+            NoModel: its shard has none yet, and with it no log time.
+        """
+        (found,) = await self.entities.many([key])
+        champion = self.champions.current[found.shard]
+        if champion is None:
+            raise NoModel(f"shard {found.shard} has no verified model yet")
+        now_ms = self.clock.now_ms()
+        entity = living(self.app, found.entity, now_ms)
+        return {
+            "key": key,
+            "shard": found.shard,
+            "features": features_of(self.windows, champion, entity, now_ms),
+            "feature_age_ms": None if entity is None else max(0, now_ms - entity[0]),
+            "entity_known": entity is not None,
+            "stale": not found.current,
+        }
+
+    def models(self) -> list[dict[str, Any]]:
+        """What answers, by shard; `version` null where nothing does yet."""
+        now_ms = self.clock.now_ms()
+        told: list[dict[str, Any]] = []
+        for shard, champion in enumerate(self.champions.current):
+            if champion is None:
+                told.append({"shard": shard, "version": None})
+                continue
+            published = champion.published
+            told.append(
+                {
+                    "shard": shard, "name": published.name, "version": published.version,
+                    "learned": published.learned, "epoch": champion.stamp[0], "seq": champion.stamp[1],
+                    "trained_through": dict(zip(RANK_NAMES, champion.positions, strict=True)),
+                    "log_time_ms": published.log_time_ms,
+                    "model_age_ms": max(0, now_ms - self.champions.at_ms[shard]),
+                }
+            )  # fmt: skip
+        return told
