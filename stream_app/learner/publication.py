@@ -57,7 +57,7 @@ class Publication:
         self.shown: Sealed | None = None
         self.job: Future[str] | None = None
         self.writes: Sealed | None = None
-        self.next_at_s = 0.0
+        self.retry_at_s = self.touch_at_s = 0.0
         self.fenced = False
         self.error: str | None = None
 
@@ -82,7 +82,7 @@ class Publication:
             self.take(machine)
             self.committed()
         self.tick("")
-        return not self.pending or self.next_at_s > self.clock.monotonic()
+        return not self.pending or self.retry_at_s > self.clock.monotonic()
 
     def take(self, machine: Machine) -> None:
         """Pickle and sign the champion as the newest sealed batch leaves it."""
@@ -111,13 +111,13 @@ class Publication:
                 return
             self.collect(self.job.result())
         now_s = self.clock.monotonic()
-        if self.fenced or now_s < self.next_at_s:
+        if self.fenced or now_s < self.retry_at_s:
             return
         if self.waiting is not None:
             self.writes, self.waiting = self.waiting, None
             self.job = self.pool.submit(self.shelf.put, *self.writes)
-        elif self.shown is not None and self.shown.stamp == stamp:
-            self.next_at_s = now_s + self.interval_s
+        elif self.shown is not None and self.shown.stamp == stamp and now_s >= self.touch_at_s:
+            self.touch_at_s = now_s + self.interval_s
             self.job = self.pool.submit(self.shelf.touch, self.shown.stamp, self.clock.now_ms())
 
     def collect(self, outcome: str) -> None:
@@ -127,7 +127,7 @@ class Publication:
         if outcome == "ok":
             if written is not None:
                 self.shown = written
-                self.next_at_s = self.clock.monotonic() + self.interval_s * (self.waiting is None)
+                self.touch_at_s = self.clock.monotonic() + self.interval_s
         elif outcome == "fenced":
             self.fenced, self.shown, self.waiting = True, None, None
             log.warning("publication ends: a newer owner has published", shard=self.shard)
@@ -135,7 +135,7 @@ class Publication:
             again = written or self.shown
             self.waiting = self.waiting or again  # a newer one makes up for both
             if outcome == "down":
-                self.next_at_s = self.clock.monotonic() + RETRY_S
+                self.retry_at_s = self.clock.monotonic() + RETRY_S
 
 
 def header(app: Application, machine: Machine, fingerprint: dict[str, Any]) -> dict[str, Any]:

@@ -59,25 +59,25 @@ class EntityCache:
         return copy.shard if copy is not None else partition_for(key.encode(), self.shards)
 
     async def many(self, keys: Sequence[str]) -> list[Found]:
-        """What is known of each key, in order."""
+        """What is known of each key, in order, as of this moment or later."""
+        hearing = self.hearing
         copies = [self.copies.get(key) for key in keys]
-        if self.hearing and all(copy is not None and copy.heard == self.hearing for copy in copies):
-            self.telemetry.read(len(keys), 0)
-            return [Found(copy.shard, copy.entity, True) for copy in copies if copy is not None]
-        missing = [
-            key
-            for key, copy in dict(zip(keys, copies, strict=True)).items()
-            if copy is None or not self.hearing or copy.heard != self.hearing
-        ]
-        self.telemetry.read(len(keys) - len(missing), len(missing))
-        fresh = await self.read(missing)
+        fresh = {
+            key: copy
+            for key, copy in zip(keys, copies, strict=True)
+            if copy is not None and copy.heard == hearing != 0
+        }
+        missing = [key for key in dict.fromkeys(keys) if key not in fresh]
+        self.telemetry.read(len(fresh), len(missing))
+        if missing:
+            fresh |= await self.read(missing)
         found = []
         for key, copy in zip(keys, copies, strict=True):
             now = fresh.get(key)
             if now is not None:
                 found.append(Found(now.shard, now.entity, True))
             elif copy is not None:
-                found.append(Found(copy.shard, copy.entity, copy.heard == self.hearing != 0))
+                found.append(Found(copy.shard, copy.entity, False))
             else:
                 found.append(Found(self.shard_of(key), None, False))
         return found

@@ -64,6 +64,7 @@ class World:
         self.inputs: list[list[Record]] = [[] for _ in RANKS]
         self.journal: list[bytes] = []
         self.written: list[Send] = []
+        self.predictions: list[bytes] = []
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
         self.view_answer = "ok"
         self.view_stamp: str | None = None
@@ -193,6 +194,7 @@ class Writer:
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         self.fence()
         self.world.written += commit.others
+        self.world.predictions += [value for value, _, _ in commit.predictions]
         if commit.journal is None:
             return None
         self.world.journal.append(commit.journal)

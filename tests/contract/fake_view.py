@@ -1,0 +1,71 @@
+"""What a predictor reads, in memory: blobs, publications and what is said of changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from stream_app.errors import Unreachable
+
+
+class FakeView:
+    """`down` makes every read fail; `reads` counts those of entities; `gate` holds them until it is set."""
+
+    def __init__(self, shards: int = 1) -> None:
+        self.published: list[tuple[str, int] | None] = [None] * shards
+        self.models: dict[int, bytes] = {}
+        self.blobs: dict[tuple[int, str], bytes] = {}
+        self.down = False
+        self.reads: list[list[str]] = []
+        self.gate: asyncio.Event | None = None
+
+    def answer(self) -> None:
+        """As a server that may be away."""
+        if self.down:
+            raise Unreachable("Redis does not answer", "See its own log")
+
+    async def shown(self) -> list[tuple[str, int] | None]:
+        self.answer()
+        return list(self.published)
+
+    async def sealed(self, shard: int) -> bytes | None:
+        self.answer()
+        return self.models.get(shard)
+
+    async def entities(self, keys: Sequence[tuple[int, str]]) -> list[bytes | None]:
+        self.answer()
+        self.reads.append([key for _, key in keys])
+        found = [self.blobs.get(key) for key in keys]
+        if self.gate is not None:
+            await self.gate.wait()
+        self.answer()
+        return found
+
+    async def changes(self) -> AsyncIterator[list[str] | None]:
+        yield None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Counted:
+    """Telemetry that a test reads."""
+
+    def __init__(self) -> None:
+        self.hits = self.misses = self.rows = self.stale = self.unknown = 0
+        self.refusals: list[int] = []
+
+    def answered(self, seconds: float, rows: int, stale: int, unknown: int) -> None:
+        assert seconds >= 0
+        self.rows += rows
+        self.stale += stale
+        self.unknown += unknown
+
+    def read(self, hits: int, misses: int) -> None:
+        self.hits += hits
+        self.misses += misses
+
+    def refused(self, shard: int) -> None:
+        self.refusals.append(shard)
+
+    def serves(self, shard: int, version: int, learned: int, at_ms: int) -> None: ...
