@@ -71,7 +71,7 @@ def predicted(
         violated.append("feature-age")
     if not violated and model_age_ms > (asked.max_model_age_ms or STALE_MODEL_MS):
         stale.append("model-age")
-    if not found.current and app.features:
+    if not found.current:
         stale.append("view-unreachable")
     prior = published.prior if prediction is None else None
     return Predicted(

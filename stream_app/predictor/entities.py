@@ -65,7 +65,7 @@ class EntityCache:
         fresh = {
             key: copy
             for key, copy in zip(keys, copies, strict=True)
-            if copy is not None and copy.heard == hearing != 0
+            if copy is not None and copy.heard == hearing != 0 and self.up
         }
         missing = [key for key in dict.fromkeys(keys) if key not in fresh]
         self.telemetry.read(len(fresh), len(missing))
@@ -129,7 +129,7 @@ class EntityCache:
         self.hearing = 0
 
     def reachable(self, up: bool) -> None:
-        """Whether Redis answers at all: while it does not, no request waits for it."""
+        """Whether Redis answers: while it does not, no request waits for it, and no copy is current."""
         self.up = up
 
 

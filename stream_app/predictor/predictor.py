@@ -59,7 +59,8 @@ class Predictor:
         if self.app.features:
             found = await self.entities.many([row.key for row in rows])
         else:
-            found = [Found(self.entities.shard_of(row.key), None, True) for row in rows]
+            up = self.entities.up
+            found = [Found(self.entities.shard_of(row.key), None, up) for row in rows]
         now_ms = self.clock.now_ms()
         answers: list[dict[str, Any] | Rejected] = []
         stale = unknown = 0

@@ -155,6 +155,19 @@ def test_the_last_copy_answers_while_redis_is_away_and_says_so(changed: bool) ->
     run(case)
 
 
+def test_no_copy_is_current_while_redis_does_not_answer() -> None:
+    """A frozen server says nothing of changes, and none of having said nothing."""
+
+    async def case(cache: EntityCache, _: FakeView) -> None:
+        await one(cache)
+        cache.reachable(False)
+        assert await one(cache) == Found(0, A, False)
+        cache.reachable(True)
+        assert await one(cache) == Found(0, A, True)
+
+    run(case)
+
+
 def test_a_dead_redis_is_waited_for_once() -> None:
     """Until somebody finds it back, requests answer from what is here at once."""
 

@@ -313,6 +313,15 @@ def test_with_redis_away_the_last_copy_answers_and_is_marked(served: Served) -> 
     assert served.predict().json()["probabilities"] == before["probabilities"]
 
 
+def test_an_application_without_features_says_when_its_model_may_be_old() -> None:
+    """Nobody can tell of a newer one while Redis does not answer."""
+    served = Served(application(), Guard({}, None))
+    served.publish()
+    assert not served.predict().json()["stale"]
+    served.entities.reachable(False)
+    assert served.predict().json()["stale_because"] == ["view-unreachable"]
+
+
 def test_a_recorded_row_becomes_an_event(served: Served) -> None:
     """Under the id that the answer gives, so that feedback can name it."""
     answer = served.predict(record=True, time=1_000).json()
