@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,8 @@ def serve(
             f"{how['host']} can be reached by others, and no token is set",
             "Set STREAM_APP_SERVE__TOKENS_READ, …_FEEDBACK and …_ADMIN, or bind to 127.0.0.1",
         )
+    # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ[TARGET] = target
     folder = tempfile.mkdtemp(prefix="stream-app-metrics-") if how["workers"] > 1 else None
     if folder is not None:

@@ -25,6 +25,7 @@ from stream_app.state.entities import Entities
 
 SLICE = 2_000  # entities per rebuild slice: one Lua call of a few ms
 RETRY_S = 1.0
+PROBE_S = 1.0  # a view that is lost while nothing is written would stay lost
 log = structlog.get_logger()
 
 
@@ -50,12 +51,13 @@ class Publisher:
         self.job_blobs: dict[str, bytes | None] = {}
         self.job_stamp = ""
         self.job_seals = False
-        self.retry_at_s = 0.0
+        self.retry_at_s = self.probe_at_s = 0.0
+        self.probing = False
 
     @property
     def caught_up(self) -> bool:
         return (
-            self.job is None
+            (self.job is None or self.probing)
             and self.stored == self.stamp
             and not self.wants_rebuild
             and self.rebuilding is None
@@ -96,12 +98,12 @@ class Publisher:
         if drained is not None and (self.wants_rebuild or self.rebuilding):
             self.blobs.update(self.slice(drained))
             self.slice_uncommitted = False
-        if (
-            self.wants_rebuild
-            or self.slice_uncommitted
-            or (self.rebuilding is None and self.stored == self.stamp)
-        ):
+        if self.wants_rebuild or self.slice_uncommitted:
             return
+        self.probing = self.rebuilding is None and self.stored == self.stamp
+        if self.probing and self.clock.monotonic() < self.probe_at_s:
+            return
+        self.probe_at_s = self.clock.monotonic() + PROBE_S
         self.job_blobs, self.blobs, self.job_stamp = self.blobs, {}, self.stamp
         if self.rebuilding is None:
             self.job = self.pool.submit(self.view.write, self.stored, self.stamp, self.job_blobs)
@@ -110,7 +112,7 @@ class Publisher:
             self.job = self.pool.submit(self.view.rebuild, self.stamp, self.job_blobs, self.job_seals)
 
     def collect(self, outcome: str) -> None:
-        self.job = None
+        self.job, self.probing = None, False
         if outcome == "ok":
             if self.rebuilding is None or self.job_seals:
                 self.stored, self.rebuilding, self.job_seals = self.job_stamp, None, False

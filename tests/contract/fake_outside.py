@@ -68,6 +68,7 @@ class World:
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
         self.view_answer = "ok"
         self.view_stamp: str | None = None
+        self.rebuilt: list[dict[str, bytes | None]] = []
         self.store_error: Exception | None = None
         self.dump_takes_s = 0.0
         self.shelf_answer = "ok"
@@ -132,6 +133,8 @@ class View:
         return self.world.view_answer
 
     def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
+        if self.world.view_answer == "ok":
+            self.world.rebuilt.append(dict(blobs))
         return self.world.view_answer
 
     def stamp(self) -> str | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import structlog
 
+from stream_app import features as f
 from stream_app.adapters.redis_view import RedisView
-from tests.contract.fake_outside import World
+from tests.contract.fake_outside import GROUP, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
 
@@ -47,3 +48,24 @@ def test_a_rebuild_is_told_when_it_begins_and_when_it_is_done() -> None:
         down.settle(shard)
     told = [line["event"] for line in logs if line["event"].startswith("view")]
     assert told == ["view rebuild", "view rebuilt", "view rebuild", "view rebuilt"]
+
+
+def test_a_view_that_is_lost_while_nothing_happens_is_written_anew() -> None:
+    """A flush is found out within two seconds, though no event comes; looking keeps no idle exit waiting."""
+    made = World(application(features=[f.count(window="1m")]))
+    shard = made.shard()
+    made.feed(shard, EVENT, {"event_id": "e", "features": {"x": 1}})
+    made.settle(shard)
+    before = len(made.rebuilt)
+    assert shard.live is not None
+    assert shard.live.publisher.caught_up
+    made.view_answer = "behind"
+    made.clock.now_s += 2.0
+    shard.turn(GROUP)
+    assert shard.live.publisher.caught_up
+    shard.turn(GROUP)
+    made.view_answer = "ok"
+    for _ in range(4):
+        shard.turn(GROUP)
+    assert [sorted(blobs) for blobs in made.rebuilt[before:] if blobs] == [["k"]]
+    assert shard.live.publisher.caught_up
