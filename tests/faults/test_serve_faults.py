@@ -1,0 +1,216 @@
+"""A predictor under load: champions change, Redis freezes, is flushed, dies. Nothing is answered wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import orjson
+import pytest
+import redis
+
+from stream_app.client import EventProducer
+from stream_app.embedded import services as servers
+from stream_app.embedded.services import Endpoints
+from tests.integration.learners import Defined, Learners
+from tests.integration.serving import (
+    HOUR_MS,
+    KEYS,
+    Serves,
+    defined,
+    learning,
+    produce,
+    row,
+    serving,
+    until,
+)
+
+SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", "200"))
+SWAPS_PER_S = 20
+FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", "5"))
+RATE = 500  # requests per second
+P99_S = 0.25
+NOTICED_S = 0.6  # a refresh that waits for its answer in vain, and a request on its way
+TWO = """
+from river import base
+from stream_app.application import Application, Labels, SwapPolicy
+class Says(base.Classifier):
+    def __init__(self, answer):
+        self.answer, self.seen = answer, 0
+    def learn_one(self, x, y):
+        self.seen += 1
+    def predict_proba_one(self, x):
+        return {self.answer: 0.75, not self.answer: 0.25}
+app = Application(
+    name=NAME, task="binary", champion=lambda seed: Says(True),
+    challengers={"other": lambda seed: Says(False)},
+    labels=Labels(horizon="1h"), swap=SwapPolicy(policy="never"), drift=[],
+)
+"""
+
+
+class Answer(NamedTuple):
+    """One request under load: when it was sent, when it was answered, and with what."""
+
+    sent_s: float
+    done_s: float
+    status: int
+    body: dict[str, Any]
+
+
+async def loaded(server: Serves, seconds: float, beside: Callable[[], Awaitable[None]]) -> list[Answer]:
+    """Ask at `RATE` for so long, whatever the answers take; `beside` runs meanwhile."""
+    answers: list[Answer] = []
+
+    async with aiohttp.ClientSession(server.address) as http:
+
+        async def ask(n: int) -> None:
+            body = {"key": f"e{n % KEYS}", "features": row(n)}
+            sent_s = time.monotonic()
+            async with http.post("/v1/predict", json=body) as response:
+                answer = await response.json(loads=orjson.loads)
+            answers.append(Answer(sent_s, time.monotonic(), response.status, answer))
+
+        work = asyncio.ensure_future(beside())
+        started_s = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for n in range(round(seconds * RATE)):
+                if (wait_s := started_s + n / RATE - time.monotonic()) > 0:
+                    await asyncio.sleep(wait_s)
+                group.create_task(ask(n))
+        await work
+    return answers
+
+
+def p99_s(answers: list[Answer]) -> float:
+    """Seconds that 99 of 100 answers took at most."""
+    return sorted(answer.done_s - answer.sent_s for answer in answers)[len(answers) * 99 // 100]
+
+
+@pytest.fixture
+def learners(services: Endpoints, tmp_path: Path) -> Learners:
+    """Applications on the session's servers; a predictor that looks for champions often."""
+    made = Learners(services, tmp_path)
+    made.call.environment["STREAM_APP_SERVE__REFRESH_S"] = "0.02"
+    return made
+
+
+def test_champions_change_under_load_without_a_wrong_answer(learners: Learners) -> None:
+    """200 swaps at 500 requests a second: no error, each answer is wholly one model's, and none goes back."""
+    name = f"{learners.call.name}-swaps"
+    file = learners.call.file("two.py", TWO.replace("NAME", repr(name)))
+    app = Defined(name, f"{file}:app", "two", 1)
+    assert learners.call("topics", "create", app.target).code == 0
+    with (
+        EventProducer(name, learners.servers) as producer,
+        learning(learners, app.target),
+        serving(learners, app.target) as (server,),
+    ):
+        server.ready()
+
+        async def swaps() -> None:
+            for n in range(SWAPS):
+                slot = ("other", "champion")[n % 2]
+                producer.send("k", row(n), label=True)
+                producer.command("promote", actor="test", reason="load", shard=0, slot=slot)
+                await asyncio.sleep(1 / SWAPS_PER_S)
+
+        answers = asyncio.run(loaded(server, SWAPS / SWAPS_PER_S + 1, swaps))
+    assert {answer.status for answer in answers} == {200}
+    bodies = [answer.body for answer in sorted(answers, key=lambda answer: answer.done_s)]
+    assert {(body["model"]["name"], body["prediction"]) for body in bodies} == {
+        ("champion", True),
+        ("other", False),
+    }
+    assert all(max(body["probabilities"].values()) == 0.75 for body in bodies)
+    changes = sum(a["model"] != b["model"] for a, b in pairwise(bodies))
+    assert changes > SWAPS / 4
+    learned = [body["learned"] for body in bodies]
+    assert max(learned) > SWAPS / 2
+    assert all(b >= a - 1 for a, b in pairwise(learned))  # two may end in another order
+
+
+@pytest.fixture
+def apart(learners: Learners, tmp_path: Path) -> Any:
+    """A Valkey of its own, the application on it, learned, and what its process is."""
+    directory = tmp_path / "valkey"
+    process = servers.start_valkey(directory)
+    learners.call.environment["STREAM_APP_REDIS__URL"] = f"redis://127.0.0.1:{process.port}/0"
+    app = defined(learners, {"faults": ("binary", 2)})["faults"]
+    produce(learners, app, 480, int(time.time() * 1000) - HOUR_MS)
+    try:
+        yield app, process, directory
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGCONT)
+        servers.down(directory)
+
+
+def test_a_frozen_redis_costs_no_answer_and_no_time(learners: Learners, apart: Any) -> None:
+    """Every request is answered within the bound, marked once that is noticed, and right again after it."""
+    app, process, _ = apart
+    learners.learn([app])
+    with learning(learners, app.target), serving(learners, app.target) as (server,):
+        server.ready()
+        for n in range(KEYS // 2):  # the other half has never been asked for
+            server.post("/v1/predict", key=f"e{n}", features=row(n))
+        frozen_s, thawed_s = 0.0, 0.0
+
+        async def freeze() -> None:
+            nonlocal frozen_s, thawed_s
+            await asyncio.sleep(1.0)
+            frozen_s = time.monotonic()
+            os.kill(process.pid, signal.SIGSTOP)
+            await asyncio.sleep(FROZEN_S)
+            thawed_s = time.monotonic()
+            os.kill(process.pid, signal.SIGCONT)
+
+        answers = asyncio.run(loaded(server, FROZEN_S + 4.0, freeze))
+        assert {answer.status for answer in answers} == {200}
+        during = [a for a in answers if frozen_s + NOTICED_S < a.sent_s and a.done_s < thawed_s]
+        assert len(during) > RATE / 2 * (FROZEN_S - NOTICED_S)
+        assert {tuple(answer.body["stale_because"]) for answer in during} == {("view-unreachable",)}
+        assert p99_s([a for a in answers if frozen_s <= a.sent_s < thawed_s]) < P99_S
+        last = [answer for answer in answers if answer.sent_s > thawed_s + 1.5]
+        assert last
+        assert not any(answer.body["stale"] for answer in last)
+        assert all(answer.body["entity_known"] for answer in last)
+
+
+@pytest.mark.parametrize("fault", ["flushed", "killed"])
+def test_a_redis_that_lost_everything_is_filled_again(learners: Learners, apart: Any, fault: str) -> None:
+    """The predictor answers meanwhile, and in the end as before: model and features are published anew."""
+    app, process, directory = apart
+    with learning(learners, app.target), serving(learners, app.target) as (server,):
+        server.ready()
+
+        def known() -> bool:
+            answers = [server.post("/v1/predict", key=f"e{n}", features=row(n)) for n in range(KEYS)]
+            return all(a["entity_known"] and not a["stale"] and a["learned"] for a in answers)
+
+        until(known, "everything is known")
+        if fault == "flushed":
+            with redis.Redis(port=process.port) as client:
+                client.flushall()
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+            assert server.post("/v1/predict", key="e1", features=row(1))["entity_known"]
+            for folder in (directory / "valkey").rglob("appendonlydir"):
+                shutil.rmtree(folder)
+            assert servers.start_valkey(directory).port == process.port
+        client = redis.Redis(port=process.port)
+        until(
+            lambda: len(client.keys("*:m")) == 2 and len(client.keys("*:f:*")) == KEYS,
+            "Redis is filled again",
+        )
+        client.close()
+        until(known, "everything is known again")
