@@ -23,15 +23,15 @@ def services() -> dict[str, Any]:
 def test_every_port_is_published_on_the_loopback_only(services: dict[str, Any]) -> None:
     """Nothing that `docker compose up` starts can be reached from another machine."""
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 2
+    assert len(ports) == 3
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-@pytest.mark.parametrize("role", ["learner", "topics"])
+@pytest.mark.parametrize("role", ["learner", "topics", "predictor"])
 def test_its_settings_exist(role: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment that a role gets is accepted, and names the servers and the volume of the same file."""
     for name, value in services[role]["environment"].items():
-        monkeypatch.setenv(name, '["0123456789abcdef0123456789abcdef"]' if "SIGNING" in name else value)
+        monkeypatch.setenv(name, "0123456789abcdef0123456789abcdef" if value.startswith("${") else value)
     settings = load_settings()
     assert settings.kafka.bootstrap_servers.split(":")[0] in services
     assert settings.redis.url.get_secret_value().split("/")[2].split(":")[0] in services
