@@ -99,14 +99,14 @@ def accept_features(state: ShardState, features: dict[str, Any]) -> None:
             seen[value] = None
 
 
-def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | None:
-    """Why a label cannot be taken for this task, or None."""
+def label_type_fault(app: Application, label: Any) -> Rejected | None:
+    """Why no shard of this application could take a label, or None."""
     if app.labels is None:
         return Rejected(
             reasons.LABEL_UNEXPECTED, "the definition has labels=None; declare Labels(...) to learn them"
         )
     kind = type(label)
-    if not state.classify:
+    if app.task == "regression":
         if kind is not int and kind is not float:
             return Rejected(reasons.LABEL_BAD, f"a regression target is a number, not {kind.__name__}")
         if not -LARGEST <= label <= LARGEST:
@@ -116,6 +116,15 @@ def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | N
         return Rejected(
             reasons.LABEL_BAD, f"a class is a boolean, a string or an integer, not {kind.__name__}"
         )
+    return None
+
+
+def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | None:
+    """Why this shard cannot take a label, or None."""
+    fault = label_type_fault(app, label)
+    if fault is not None or app.labels is None or not state.classify:
+        return fault
+    kind = type(label)
     seen = state.classes.get(label)
     if seen is kind:
         return None

@@ -16,6 +16,7 @@ from stream_app.client.producer import EventProducer
 from stream_app.errors import Refused, StreamAppError, Unreachable
 
 CONFIRMED_WITHIN_S = 3.0
+RECORDED_WITHIN_S = 0.8  # whoever asks for a prediction waits for that, not for Kafka
 RETRY_S = 2.0
 # Nobody waits longer than a request may; what is late is answered with 503 and may be sent again.
 TUNING = {"linger_ms": 1, "max_block_ms": 1_000, "request_timeout_ms": 2_500, "delivery_timeout_ms": 3_000}
@@ -60,7 +61,11 @@ class Feedback:
         """Write an event, to be predicted and, once its label comes, learned; raises as `label` does."""
         check_id(event_id)
         value = {"v": 1, "event_id": event_id, "features": features}
-        await self.write("events", encoded_key(key), value, epoch_ms(time_ms))
+        try:
+            async with asyncio.timeout(RECORDED_WITHIN_S):
+                await self.write("events", encoded_key(key), value, epoch_ms(time_ms))
+        except TimeoutError as error:
+            raise Unreachable(f"{self.app}.events was not written in time", REMEDY) from error
 
     async def alert(self, shard: int, alert: Mapping[str, Any]) -> None:
         """Write an alert of this predictor; its id tells repeats apart. It is told in the log in any case."""

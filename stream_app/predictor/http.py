@@ -18,7 +18,8 @@ from starlette.exceptions import HTTPException
 
 from stream_app.durations import parse_duration
 from stream_app.errors import Refused, StreamAppError, Unreachable, UsageError
-from stream_app.predictor.answer import Asked
+from stream_app.flow.validate import label_type_fault
+from stream_app.predictor.answer import Asked, Predicted
 from stream_app.predictor.guard import BodyLimit, Guard
 from stream_app.predictor.predictor import NoModel, Predictor, Stale
 from stream_app.predictor.problems import MEDIA_TYPE, ProblemError, document, response
@@ -155,6 +156,9 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
     @router.post("/feedback", response_model=FeedbackResponse, dependencies=feedback)
     async def give_feedback(asked: FeedbackRequest) -> Response:
         """Write a label to Kafka, placed as its event was; 200 once Kafka has confirmed it."""
+        fault = label_type_fault(predictor.app, asked.label)
+        if fault is not None:
+            raise ProblemError(422, "malformed", fault.message, reason=fault.reason)
         try:
             await predictor.feedback.label(asked.key, asked.event_id, asked.label, asked.weight, asked.time)
         except Unreachable as error:
@@ -206,9 +210,16 @@ async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any
     except Stale as error:
         found = error.found
         raise ProblemError(
-            409, "stale", f"the answer breaks {error}", "Ask with a larger bound, or declare a fallback",
+            409, "stale", f"the answer breaks {error}", stale_fix(found),
             model_age_ms=found.model_age_ms, feature_age_ms=found.feature_age_ms, violated=found.violated,
         ) from error  # fmt: skip
+
+
+def stale_fix(found: Predicted) -> str:
+    """What helps against a bound that is broken; none is large enough for an entity that nothing is known of."""
+    if found.violated == ("feature-age",) and found.feature_age_ms is None:
+        return "Write an event of this entity first, leave the bound out, or declare a fallback"
+    return "Ask with a larger bound, or declare a fallback"
 
 
 def check_key(key: str) -> None:

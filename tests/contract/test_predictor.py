@@ -274,6 +274,9 @@ def test_a_breach_of_freshness_is_refused(where: str) -> None:
     served.world.clock.now_s += 1.0
     found = problem(served.predict(**asked, max_feature_age="1ms"), 409, "stale")
     assert found["violated"] == ["feature-age"]
+    assert "larger bound" in found["fix"]
+    unknown = problem(served.predict(**asked, key="n", max_feature_age="9d"), 409, "stale")
+    assert "event of this entity" in unknown["fix"]
     served.world.clock.now_s += 60.0
     found = problem(served.predict(**asked), 409, "stale")
     assert (found["violated"], found["model_age_ms"] > 60_000) == (["model-age"], True)
@@ -352,6 +355,16 @@ def test_feedback_is_a_label_under_the_event_s_key(served: Served) -> None:
     assert served.post("/v1/feedback", body).json() == {"event_id": "e1", "written": True}
     value = {"v": 1, "event_id": "e1", "label": "yes", "weight": 2.0}
     assert served.feedback.records == [("labels", b"known", value, 5)]
+
+
+@pytest.mark.parametrize("label", [None, {"a": 1}, [1], 0.5])
+def test_a_label_that_no_learner_takes_is_not_written(served: Served, label: Any) -> None:
+    """It could only become a dead letter later; here its sender still listens."""
+    found = problem(
+        served.post("/v1/feedback", {"key": "k", "event_id": "e", "label": label}), 422, "malformed"
+    )
+    assert found["reason"] == "label-bad"
+    assert served.feedback.records == []
 
 
 TOKENS = {"read": ["r" * 16], "feedback": ["f" * 16], "admin": ["a" * 16]}
