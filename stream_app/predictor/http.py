@@ -216,7 +216,7 @@ async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any
 
 
 def stale_fix(found: Predicted) -> str:
-    """What helps against a bound that is broken; none is large enough for an entity that nothing is known of."""
+    """What helps against a broken bound; none is large enough for an entity that nothing is known of."""
     if found.violated == ("feature-age",) and found.feature_age_ms is None:
         return "Write an event of this entity first, leave the bound out, or declare a fallback"
     return "Ask with a larger bound, or declare a fallback"
