@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from stream_app.errors import UsageError
 
@@ -10,6 +11,7 @@ UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
+@lru_cache(maxsize=256)  # definitions ask for the same few again and again
 def parse_duration(text: str) -> int:
     """Milliseconds, at least 1.
 

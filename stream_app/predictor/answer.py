@@ -13,6 +13,7 @@ from stream_app.state.windows import Windows
 from topics import reasons
 from topics.codec import Rejected
 
+PLAIN = (bool, int, float, str)
 STALE_MODEL_MS = 30_000  # without word from a learner, where no contract says otherwise
 
 
@@ -51,7 +52,7 @@ def predicted(
 ) -> Predicted | Rejected:
     """Answer one row, or say why it cannot be; `at_ms` is when the champion was known to be the newest."""
     published, features = champion.published, asked.features
-    fault = row_fault(app, champion, asked)
+    fault = row_fault(app, windows, champion, asked)
     if fault is not None:
         return fault
     entity = living(app, found.entity, asked.time_ms)
@@ -80,16 +81,14 @@ def predicted(
     )  # fmt: skip
 
 
-def row_fault(app: Application, champion: Champion, asked: Asked) -> Rejected | None:
+def row_fault(app: Application, windows: Windows, champion: Champion, asked: Asked) -> Rejected | None:
     """Why a row cannot be predicted. A request may name an entity's feature, an event may not."""
-    features = asked.features
-    if not asked.recorded and app.features:
-        names = {feature.name for feature in app.features}
-        features = {name: value for name, value in features.items() if name not in names}
-        given = {name: asked.features[name] for name in asked.features if name in names}
-        for name, value in given.items():
-            if type(value) not in (bool, int, float, str):
+    features, names = asked.features, windows.names
+    if not asked.recorded and names and not (features and names.isdisjoint(features)):
+        for name in names.intersection(features):
+            if type(features[name]) not in PLAIN:
                 return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is no number, string or boolean")
+        features = {name: value for name, value in features.items() if name not in names}
         if not features:
             return None
     return feature_fault(app, champion.published.kinds, champion.published.full, features)

@@ -17,12 +17,15 @@ Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 
 @dataclass(frozen=True)
 class Champion:
-    """One shard's model; never changed, only replaced as a whole. `stamp` is (epoch, seq) of its batch."""
+    """One shard's model; never changed, only replaced whole. `stamp` is (epoch, seq) of its batch, `name`
+    what predictions say of it.
+    """
 
     shard: int
     stamp: tuple[int, int]
     positions: tuple[int, ...]
     published: Published
+    name: dict[str, Any]
     predict: Callable[[dict[str, Any]], Answer]
 
 
@@ -64,4 +67,5 @@ def accept(
     if said != published.replies:
         raise Refused("it answers its sample rows differently", "Run learner and predictor on one platform")
     stamp = (head["epoch"], head["seq"])
-    return Champion(shard, stamp, tuple(head["positions"]), published, calls.predict)
+    name = {"name": published.name, "version": published.version}
+    return Champion(shard, stamp, tuple(head["positions"]), published, name, calls.predict)

@@ -93,7 +93,7 @@ class Predictor:
             "key": row.key,
             "prediction": fallback if answer.violated else answer.prediction,
             "cold": answer.prediction is None,
-            "model": {"name": published.name, "version": published.version},
+            "model": champion.name,
             "learned": published.learned,
             "shard": champion.shard,
             "time_ms": row.time_ms,

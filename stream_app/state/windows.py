@@ -30,6 +30,7 @@ class Windows:
         for feature in features:
             default = feature.default if feature.default is not None else ALWAYS.get(feature.stat)
             self.plan.append((feature.name, feature.field, default, *functions(feature)))
+        self.names = frozenset(name for name, *_ in self.plan)
 
     def new(self) -> list[Cells]:
         """An entity that has seen nothing."""
