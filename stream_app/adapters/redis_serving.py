@@ -8,7 +8,7 @@ Source: Redis, "Client-side caching".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import fsspec
@@ -96,7 +96,7 @@ class RedisServing:
         except (RedisError, OSError, TimeoutError) as error:
             raise Unreachable(f"Redis does not answer ({type(error).__name__})", "See its own log") from error
 
-    async def changes(self) -> AsyncIterator[list[str] | None]:
+    async def changes(self) -> AsyncGenerator[list[str] | None, None]:
         """First None, once it listens; then entities' keys that changed, or None for all of them."""
         heard: asyncio.Queue[list[str] | None] = asyncio.Queue()
 

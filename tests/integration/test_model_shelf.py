@@ -1,0 +1,185 @@
+"""Published champions and changed entities on a real Valkey: fenced, found again, large, heard of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from stream_app.adapters import model_shelf
+from stream_app.adapters.model_shelf import RedisModelShelf
+from stream_app.adapters.redis_serving import RedisServing
+from stream_app.embedded.services import Endpoints
+from stream_app.errors import Unreachable
+
+Case = Callable[["Shelf", RedisServing], Awaitable[None]]
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+class Shelf(RedisModelShelf):
+    """One shard's, with its own client."""
+
+    def __init__(self, services: Endpoints, directory: Path) -> None:
+        self.client = redis.Redis.from_url(services.redis_url)
+        self.app, self.url, self.store = f"m{uuid4().hex[:8]}", services.redis_url, str(directory)
+        super().__init__(self.client, self.store, self.app, 0, b"key")
+
+    def entity(self, key: str, value: bytes | None) -> None:
+        """Write an entity's blob as a learner does, or drop it."""
+        name = f"{{{self.app}:0}}:f:{key}"
+        if value is None:
+            self.client.delete(name)
+        else:
+            self.client.set(name, value)
+
+
+@pytest.fixture
+def shelf(services: Endpoints, tmp_path: Path) -> Shelf:
+    """The session's Valkey, a store of its own."""
+    return Shelf(services, tmp_path)
+
+
+def read(shelf: Shelf, case: Case) -> None:
+    """A case with a predictor's view of the shelf."""
+
+    async def main() -> None:
+        view = RedisServing(shelf.url, {}, shelf.app, 1, shelf.store, 2.0)
+        try:
+            await case(shelf, view)
+        finally:
+            await view.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_put_is_read(shelf: Shelf) -> None:
+    """With its stamp and the time at which it was the newest, which a touch moves on."""
+
+    async def case(shelf: Shelf, view: RedisServing) -> None:
+        assert await view.shown() == [None]
+        assert await view.sealed(0) is None
+        assert shelf.put("0:7", 100, b"sealed") == "ok"
+        assert (await view.shown(), await view.sealed(0)) == ([("0:7", 100)], b"sealed")
+        assert shelf.touch("0:7", 200) == "ok"
+        assert await view.shown() == [("0:7", 200)]
+
+    read(shelf, case)
+
+
+@pytest.mark.parametrize(("newer", "older"), [("0:10", "0:9"), ("1:0", "0:99")])
+def test_an_older_stamp_never_replaces_a_newer_one(shelf: Shelf, newer: str, older: str) -> None:
+    """By number and not by letter; neither put nor touch."""
+    assert shelf.put(newer, 1, b"new") == "ok"
+    assert (shelf.put(older, 2, b"old"), shelf.touch(older, 2)) == ("fenced", "fenced")
+    assert shelf.put(newer, 3, b"again") == "ok"
+
+
+def test_a_touch_finds_out_what_was_lost(shelf: Shelf) -> None:
+    """Flushed, or restored from before the last publication."""
+    assert shelf.touch("0:1", 1) == "behind"
+    shelf.put("0:1", 1, b"old")
+    assert shelf.touch("0:2", 2) == "behind"
+
+
+def test_a_large_model_lies_in_the_store_and_few_of_them(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Redis points there; the one before stays for who still reads it; a small one needs no file."""
+    monkeypatch.setattr(model_shelf, "LARGEST_IN_REDIS", 10)
+
+    def files() -> list[Path]:
+        return sorted(tmp_path.rglob("*.model"))
+
+    async def case(shelf: Shelf, view: RedisServing) -> None:
+        for seq in range(5):
+            assert shelf.put(f"0:{seq}", seq, b"large model %d" % seq) == "ok"
+            assert await view.sealed(0) == b"large model %d" % seq
+        assert [path.name for path in files()] == [
+            "000000-000000000003.model", "000000-000000000004.model",
+        ]  # fmt: skip
+        assert shelf.put("0:5", 5, b"small") == "ok"
+        assert await view.sealed(0) == b"small"
+        shelf.put("0:6", 6, b"large once more")
+        for path in files():
+            path.unlink()
+        assert await view.sealed(0) is None
+
+    read(shelf, case)
+
+
+def test_a_store_that_cannot_be_written_is_tried_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Redis is: the learner goes on, and Redis shows no file that is not there."""
+    monkeypatch.setattr(model_shelf, "LARGEST_IN_REDIS", 10)
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(model_shelf, "write_durably", full)
+    assert shelf.put("0:1", 1, b"a large model") == "down"
+    assert shelf.touch("0:1", 1) == "behind"
+
+
+def test_without_redis_both_sides_say_so(shelf: Shelf) -> None:
+    """The writer comes back later, the reader raises."""
+    client = redis.Redis.from_url(NOWHERE, socket_connect_timeout=0.2)
+    assert RedisModelShelf(client, shelf.store, shelf.app, 0, b"key").put("0:1", 1, b"sealed") == "down"
+
+    async def case() -> None:
+        view = RedisServing(NOWHERE, {}, shelf.app, 1, shelf.store, 0.2)
+        for asked in (view.shown(), view.sealed(0), view.entities([(0, "a")])):
+            with pytest.raises(Unreachable, match="Redis does not answer"):
+                await asked
+        assert [change async for change in view.changes()] == []
+        await view.close()
+
+    asyncio.run(case())
+
+
+def test_a_change_of_what_was_read_is_told_once(shelf: Shelf) -> None:
+    """Written or dropped; of what was not read, nothing; a flush concerns everything."""
+
+    async def case(shelf: Shelf, view: RedisServing) -> None:
+        shelf.entity("é", b"1")
+        shelf.entity("b", b"1")
+        changes = view.changes()
+        assert await anext(changes) is None
+        assert await view.entities([(0, "é"), (0, "b"), (0, "c")]) == [b"1", b"1", None]
+        shelf.entity("unread", b"1")
+        shelf.entity("é", b"2")
+        shelf.entity("é", b"3")
+        assert await anext(changes) == ["é"]
+        shelf.entity("c", b"1")
+        shelf.entity("b", None)
+        assert [await anext(changes), await anext(changes)] == [["c"], ["b"]]
+        assert await view.entities([(0, "é")]) == [b"3"]
+        shelf.entity("é", b"4")
+        assert await anext(changes) == ["é"]
+        await changes.aclose()
+
+    read(shelf, case)
+
+
+def test_a_lost_connection_ends_the_changes_and_the_next_one_begins_anew(shelf: Shelf) -> None:
+    """What is read after that is told of again."""
+
+    async def case(shelf: Shelf, view: RedisServing) -> None:
+        shelf.entity("a", b"1")
+        changes = view.changes()
+        assert await anext(changes) is None
+        await view.entities([(0, "a")])
+        assert view.listener is not None
+        shelf.client.client_kill_filter(_id=str(view.listener))
+        assert [change async for change in changes] == []
+        again = view.changes()
+        assert await anext(again) is None
+        await view.entities([(0, "a")])
+        shelf.entity("a", b"2")
+        assert await anext(again) == ["a"]
+        await again.aclose()
+
+    read(shelf, case)
