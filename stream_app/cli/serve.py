@@ -6,6 +6,7 @@ import ipaddress
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ app = typer.Typer()
 def serve(
     target: str = typer.Argument(..., metavar="MODULE:APP", help="The definition, or path.py:attr."),
     host: str | None = typer.Option(None, help="Default 127.0.0.1; others need tokens."),
-    port: int | None = typer.Option(None, help="Default 8000."),
+    port: int | None = typer.Option(None, min=0, max=65_535, help="Default 8000."),
     workers: int | None = typer.Option(None, min=1, help="Processes; each has a cache of its own."),
 ) -> None:
     """Predict from the newest features and the newest champion; ends with SIGTERM."""
@@ -48,6 +49,7 @@ def serve(
             f"{how['host']} can be reached by others, and no token is set",
             "Set STREAM_APP_SERVE__TOKENS_READ, …_FEEDBACK and …_ADMIN, or bind to 127.0.0.1",
         )
+    check_free(how["host"], how["port"])
     # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ[TARGET] = target
@@ -71,6 +73,19 @@ def application() -> FastAPI:
 
     wiring.configure_logs()
     return wiring.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
+
+
+def check_free(host: str, port: int) -> None:
+    """Refuse a port that is taken before any worker starts: each would try again for ever."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise Refused(
+                f"{host}:{port} cannot be bound ({error.strerror})", "Give another --port"
+            ) from error
 
 
 def is_loopback(host: str) -> bool:

@@ -31,16 +31,23 @@ class Feedback:
         self.app, self.kafka = app, kafka
         self.producer: Confirming | None = None
         self.connected = asyncio.Event()
+        self.closing = False
 
     async def keep_connected(self) -> None:
         """Until connected: try; the client keeps itself connected from then on."""
         while self.producer is None:
             try:
-                self.producer = await asyncio.to_thread(Confirming, self.app, self.kafka, **TUNING)
+                await asyncio.to_thread(self.connect)
                 self.connected.set()
             except StreamAppError as error:
                 log.warning("feedback cannot be written now", why=str(error))
                 await asyncio.sleep(RETRY_S)
+
+    def connect(self) -> None:
+        """On a thread, which goes on when this server ends meanwhile: then nobody else would let go of it."""
+        producer = self.producer = Confirming(self.app, self.kafka, **TUNING)
+        if self.closing:
+            producer.close()
 
     async def label(
         self, key: str, event_id: str, label: Any, weight: float | None, time_ms: int | None
@@ -112,6 +119,7 @@ class Feedback:
 
     async def close(self) -> None:
         """Let what is on its way arrive."""
+        self.closing = True
         if self.producer is not None:
             await asyncio.to_thread(self.producer.close)
 

@@ -134,6 +134,18 @@ def test_no_request_makes_the_server_fail(learners: Learners) -> None:
         assert server.http.get("/readyz").status_code == 200
 
 
+def test_a_port_that_is_taken_is_told(learners: Learners) -> None:
+    """The second server ends with 3 and the remedy; the first goes on, and ends well before it was ready."""
+    app = defined(learners, {"port": ("binary", 1)})["port"]
+    with serving(learners, app.target) as (server,):
+        until(lambda: server.http.get("/livez").status_code == 200, "the server lives")
+        command = ("serve", app.target, "--port", server.address.rpartition(":")[2])
+        process = learners.spawn("stream_app", *command, stderr=subprocess.PIPE)
+        _, err = process.communicate(timeout=WITHIN_S)
+        assert process.returncode == 3, err
+        assert b"--port" in err
+
+
 def test_an_open_door_needs_tokens(learners: Learners) -> None:
     """Bound to more than loopback without any, it does not start: 3, and the remedy."""
     app = defined(learners, {"open": ("binary", 1)})["open"]
