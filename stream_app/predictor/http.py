@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from stream_app.durations import parse_duration
@@ -90,7 +91,7 @@ def create_app(
             await predictor.entities.view.close()
 
     title = f"{predictor.app.name}: predictions"
-    app = FastAPI(title=title, version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPIOffline("/docs", None, title=title, version="1", lifespan=lifespan)
     app.include_router(versioned(predictor, guard))
     app.include_router(watched(predictor, metrics))
     app.add_middleware(BodyLimit)

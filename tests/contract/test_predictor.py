@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -226,6 +227,15 @@ def test_a_body_that_does_not_tell_its_length_is_bounded_too(served: Served) -> 
 
     headers = {"Content-Type": "application/json"}
     problem(served.ask("POST", "/v1/predict", content=chunks(), headers=headers), 413, "too-large")
+
+
+def test_the_page_of_routes_needs_no_other_host(served: Served) -> None:
+    """Its scripts and styles come from this server, which has them."""
+    page = served.get("/docs").text
+    assert "http" not in page.replace("http-equiv", "")
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(sources) >= 3
+    assert {served.get(source).status_code for source in sources} == {200}
 
 
 def test_unknown_routes_and_methods_are_problems(served: Served) -> None:
