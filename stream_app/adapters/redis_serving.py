@@ -65,7 +65,10 @@ class RedisServing:
         if file is None:
             sealed: bytes | None = model
             return sealed
-        path = f"{self.root}/{shard}/{file.decode()}"
+        name = file.decode()
+        if "/" in name:
+            return None  # no learner writes that
+        path = f"{self.root}/{shard}/{name}"
         try:
             return await asyncio.to_thread(self.fs.cat_file, path)
         except FileNotFoundError:

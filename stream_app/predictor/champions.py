@@ -31,7 +31,8 @@ class Champions:
         self.open_sealed, self.telemetry, self.tell = open_sealed, telemetry, tell
         self.current: list[Champion | None] = [None] * app.shards
         self.at_ms = [0] * app.shards
-        self.refused: list[str] = [""] * app.shards
+        self.refused: list[str] = [""] * app.shards  # the stamp that was refused last
+        self.why: list[str] = [""] * app.shards  # it was: told once, though another comes every second
 
     @property
     def ready(self) -> bool:
@@ -68,10 +69,13 @@ class Champions:
             )
         except Refused as refusal:
             self.refused[shard] = stamp
-            log.critical("publication refused", shard=shard, stamp=stamp, why=str(refusal))
             self.telemetry.refused(shard)
-            self.tell(shard, stamp, refusal.message)
+            if refusal.message != self.why[shard]:
+                self.why[shard] = refusal.message
+                log.critical("publication refused", shard=shard, stamp=stamp, why=str(refusal))
+                self.tell(shard, stamp, refusal.message)
             return
+        self.why[shard] = ""
         before = self.current[shard]
         if before is not None and champion.stamp <= before.stamp:
             return

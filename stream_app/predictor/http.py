@@ -24,7 +24,7 @@ from stream_app.flow.validate import label_type_fault
 from stream_app.predictor.answer import Asked, Predicted
 from stream_app.predictor.guard import BodyLimit, Guard
 from stream_app.predictor.predictor import NoModel, Predictor, Stale
-from stream_app.predictor.problems import MEDIA_TYPE, ProblemError, document, response
+from stream_app.predictor.problems import MEDIA_TYPE, ProblemError, response
 from stream_app.predictor.requests import (
     BatchRequest,
     BatchResponse,
@@ -123,8 +123,8 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
         time_ms = now_ms if asked.time is None else asked.time
         row = Asked(asked.key, asked.features, time_ms, model_ms, feature_ms, asked.record)
         (answer,) = await answers(predictor, [row])
-        if isinstance(answer, Rejected):
-            raise ProblemError(422, "bad-row", answer.message, reason=answer.reason)
+        if not isinstance(answer, dict):
+            raise problem_of(answer)
         if asked.record:
             answer["event_id"] = asked.event_id or uuid4().hex
             try:
@@ -144,7 +144,7 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
             for row in asked.rows
         ]
         told = [
-            document(422, "bad-row", one.message, reason=one.reason) if isinstance(one, Rejected) else one
+            one if isinstance(one, dict) else problem_of(one).document
             for one in await answers(predictor, rows)
         ]
         return json({"rows": told})
@@ -204,7 +204,7 @@ def watched(predictor: Predictor, metrics: Callable[[], tuple[bytes, str]]) -> A
     return router
 
 
-async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any] | Rejected]:
+async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any] | Rejected | Stale]:
     """Predictions, or the problem that all of them have."""
     for row in rows:
         check_key(row.key)
@@ -212,12 +212,17 @@ async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any
         return await predictor.predict(rows)
     except NoModel as error:
         raise no_model(error) from error
-    except Stale as error:
-        found = error.found
-        raise ProblemError(
-            409, "stale", f"the answer breaks {error}", stale_fix(found),
-            model_age_ms=found.model_age_ms, feature_age_ms=found.feature_age_ms, violated=found.violated,
-        ) from error  # fmt: skip
+
+
+def problem_of(refusal: Rejected | Stale) -> ProblemError:
+    """Why one row has no answer."""
+    if isinstance(refusal, Rejected):
+        return ProblemError(422, "bad-row", refusal.message, reason=refusal.reason)
+    found = refusal.found
+    return ProblemError(
+        409, "stale", f"the answer breaks {', '.join(found.violated)}", stale_fix(found),
+        model_age_ms=found.model_age_ms, feature_age_ms=found.feature_age_ms, violated=found.violated,
+    )  # fmt: skip
 
 
 def stale_fix(found: Predicted) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream_app.application import Application
 from stream_app.durations import parse_duration
@@ -22,12 +22,10 @@ class NoModel(Exception):
     """The shard of a key has no verified model yet; ask again shortly."""
 
 
-class Stale(Exception):
+class Stale(NamedTuple):
     """The answer would break the freshness that was asked for, and no fallback is declared."""
 
-    def __init__(self, found: Predicted) -> None:
-        super().__init__(", ".join(found.violated))
-        self.found = found
+    found: Predicted
 
 
 class Predictor:
@@ -48,12 +46,11 @@ class Predictor:
             None if serving.max_feature_age is None else parse_duration(serving.max_feature_age)
         )
 
-    async def predict(self, rows: Sequence[Asked]) -> list[dict[str, Any] | Rejected]:
+    async def predict(self, rows: Sequence[Asked]) -> list[dict[str, Any] | Rejected | Stale]:
         """An answer or a refusal for each row, all from the copies of one moment.
 
         Raises:
             NoModel: some row's shard has none yet.
-            Stale: a row's answer would be too old.
         """
         started_s = self.clock.monotonic()
         if self.app.features:
@@ -62,7 +59,7 @@ class Predictor:
             up = self.entities.up
             found = [Found(self.entities.shard_of(row.key), None, up) for row in rows]
         now_ms = self.clock.now_ms()
-        answers: list[dict[str, Any] | Rejected] = []
+        answers: list[dict[str, Any] | Rejected | Stale] = []
         stale = unknown = 0
         for row, known in zip(rows, found, strict=True):
             champion = self.champions.current[known.shard]
@@ -79,15 +76,13 @@ class Predictor:
         self.telemetry.answered(self.clock.monotonic() - started_s, len(rows), stale, unknown)
         return answers
 
-    def told(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any]:
-        """The JSON object of an answer; what a prediction record tells has its names.
-
-        Raises:
-            Stale: it breaks its bounds and nothing stands in.
+    def told(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any] | Stale:
+        """The JSON object of an answer, with the names of prediction records; `Stale` where it breaks its
+        bounds and nothing stands in.
         """
         fallback = self.app.serving.fallback if answer.violated else None
         if answer.violated and fallback is None:
-            raise Stale(answer)
+            return Stale(answer)
         published = champion.published
         told: dict[str, Any] = {
             "key": row.key,

@@ -35,14 +35,13 @@ class ProblemError(Exception):
         self.status, self.kind, self.detail, self.fix = status, kind, detail, fix
         self.headers, self.more = headers, more
 
-
-def document(status: int, kind: str, detail: str, fix: str = "", **more: Any) -> dict[str, Any]:
-    """The members of a problem."""
-    named = {"type": f"urn:stream-app:{kind}", "title": TITLES[kind], "status": status, "detail": detail}
-    return {**named, "fix": fix, **more}
+    @property
+    def document(self) -> dict[str, Any]:
+        """Its members."""
+        named = {"type": f"urn:stream-app:{self.kind}", "title": TITLES[self.kind], "status": self.status}
+        return {**named, "detail": self.detail, "fix": self.fix, **self.more}
 
 
 def response(error: ProblemError) -> Response:
     """What the client gets."""
-    body = document(error.status, error.kind, error.detail, error.fix, **error.more)
-    return Response(orjson.dumps(body), error.status, error.headers, MEDIA_TYPE)
+    return Response(orjson.dumps(error.document), error.status, error.headers, MEDIA_TYPE)

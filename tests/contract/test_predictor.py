@@ -190,6 +190,15 @@ def test_a_batch_answers_in_order_and_tells_of_a_bad_row_in_its_place(served: Se
     assert answers[0]["probabilities"] == served.predict(features={"x": 1.0}).json()["probabilities"]
 
 
+def test_a_batch_tells_of_a_row_that_would_be_too_old_in_its_place(served: Served) -> None:
+    """The rows of other entities are answered."""
+    rows = [{"key": key, "features": {"x": 1.0}} for key in ("known", "stranger")]
+    body = {"rows": rows, "max_feature_age": "9d"}
+    answers = served.post("/v1/predict/batch", body).json()["rows"]
+    assert [row.get("status") for row in answers] == [None, 409]
+    assert answers[1]["violated"] == ["feature-age"]
+
+
 BAD: dict[str, tuple[bytes, int, str]] = {
     "no JSON": (b"{", 422, "malformed"),
     "NaN": (b'{"key":"k","features":{"x":NaN}}', 422, "malformed"),
@@ -260,10 +269,10 @@ def test_a_server_is_ready_once_every_shard_has_a_verified_model() -> None:
 def test_a_refused_publication_leaves_the_model_before_and_is_told_once(served: Served) -> None:
     """Whatever stands in Redis."""
     before = served.predict().json()
-    served.view.published[0], served.view.models[0] = ("9:9", served.world.clock.now_ms()), b"rubbish"
-    for _ in range(3):
+    for stamp in ("9:8", "9:8", "9:9", "9:10"):
+        served.view.published[0], served.view.models[0] = (stamp, served.world.clock.now_ms()), b"rubbish"
         served.loop.run(served.champions.refresh())
-    assert (served.told, served.counted.refusals) == (["9:9"], [0])
+    assert (served.told, served.counted.refusals) == (["9:8"], [0, 0, 0])
     assert served.predict().json()["probabilities"] == before["probabilities"]
 
 

@@ -108,6 +108,9 @@ def test_a_large_model_lies_in_the_store_and_few_of_them(
         for path in files():
             path.unlink()
         assert await view.sealed(0) is None
+        shelf.client.hset(shelf.name, "file", "../0/elsewhere")
+        (tmp_path / shelf.app / "0" / "elsewhere").write_bytes(b"no learner's")
+        assert await view.sealed(0) is None
 
     read(shelf, case)
 

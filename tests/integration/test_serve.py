@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import redis
 
 from stream_app.client import EventProducer
 from stream_app.embedded.services import Endpoints
@@ -132,6 +133,31 @@ def test_no_request_makes_the_server_fail(learners: Learners) -> None:
         out, _ = fuzz.communicate(timeout=180)
         assert fuzz.returncode == 0, out.decode()[-6_000:]
         assert server.http.get("/readyz").status_code == 200
+
+
+def test_a_refused_publication_becomes_one_alert_and_changes_no_answer(
+    learners: Learners, services: Endpoints
+) -> None:
+    """Whoever writes to Redis: what is not signed is not loaded, and people are told."""
+    app = defined(learners, {"stranger": ("binary", 1)})["stranger"]
+    produce(learners, app, 50, int(time.time() * 1000) - HOUR_MS)
+    learners.learn([app])
+    with serving(learners, app.target) as (server,):
+        server.ready()
+        before = server.post("/v1/predict", key="e1", features=row(1))
+        with redis.Redis.from_url(services.redis_url) as client:
+            for stamp in ("9:1", "9:2"):
+                client.hset(f"{{{app.name}:0}}:m", mapping={"stamp": stamp, "model": b"{}\n0\nrubbish"})
+                time.sleep(0.6)
+
+        def alerts() -> list[Any]:
+            told = learners.committed(app, "alerts")
+            return [alert for alert in told if alert["type"] == "publication-refused"]
+
+        (alert,) = until(alerts, "the alert is written")
+        assert (alert["severity"], alert["evidence"]["stamp"]) == ("critical", "9:1")
+        after = server.post("/v1/predict", key="e1", features=row(1))
+        assert after["probabilities"] == before["probabilities"]
 
 
 def test_a_port_that_is_taken_is_told(learners: Learners) -> None:
