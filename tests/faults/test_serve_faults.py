@@ -174,14 +174,14 @@ def test_a_frozen_redis_costs_no_answer_and_no_time(learners: Learners, apart: A
             thawed_s = time.monotonic()
             os.kill(process.pid, signal.SIGCONT)
 
-        answers = asyncio.run(loaded(server, FROZEN_S + 4.0, freeze))
+        answers = asyncio.run(loaded(server, FROZEN_S + 6.0, freeze))
         assert {answer.status for answer in answers} == {200}
         during = [a for a in answers if frozen_s + NOTICED_S < a.sent_s and a.done_s < thawed_s]
         assert len(during) > RATE / 2 * (FROZEN_S - NOTICED_S)
         assert all("view-unreachable" in answer.body["stale_because"] for answer in during)
         slowest_s = p99_s([answer for answer in answers if frozen_s <= answer.sent_s < thawed_s])
         assert slowest_s < P99_S
-        last = [answer for answer in answers if answer.sent_s > thawed_s + 1.5]
+        last = [answer for answer in answers if answer.sent_s > thawed_s + 3.0]
         assert last
         assert not any(answer.body["stale"] for answer in last)
         assert all(answer.body["entity_known"] for answer in last)
