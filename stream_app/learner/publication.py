@@ -109,7 +109,10 @@ class Publication:
         if self.job is not None:
             if not self.job.done():
                 return
-            self.collect(self.job.result())
+            error = self.job.exception()  # of a store, perhaps: no shard fails for its predictors
+            if error is not None:
+                log.warning("champion cannot be published now", shard=self.shard, error=str(error))
+            self.collect("down" if error is not None else self.job.result())
         now_s = self.clock.monotonic()
         if self.fenced or now_s < self.retry_at_s:
             return

@@ -151,6 +151,8 @@ class Shelf:
         return seal(b"key", header, dump(published))
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
+        if self.world.shelf_answer == "raises":
+            raise RuntimeError("a store of its own kind")
         if self.world.shelf_answer == "ok":
             self.world.shown.append((stamp, at_ms, sealed))
         return self.world.shelf_answer

@@ -179,10 +179,11 @@ def test_a_replaced_owner_publishes_no_more(world: World) -> None:
     assert len(world.shown) == 1
 
 
-def test_a_dead_redis_is_tried_again_with_the_newest(world: World) -> None:
-    """The learner goes on; what could not be shown is overtaken by what came after."""
+@pytest.mark.parametrize("answer", ["down", "raises"])
+def test_a_dead_redis_is_tried_again_with_the_newest(world: World, answer: str) -> None:
+    """Whatever a store raises, the learner goes on; what was not shown is overtaken by what came after."""
     live = lived(world)
-    world.shelf_answer = "down"
+    world.shelf_answer = answer
     for n in range(3):
         world.clock.now_s += 1.5
         event(world, live, n)
