@@ -51,6 +51,7 @@ class RedisModelShelf:
         self.key = key
         self.script = client.register_script(SHOW)
         self.down = False
+        self.written: list[str] = []  # files, newest last
 
     def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
         """Header and pickle, signed; raises what pickling raises."""
@@ -64,10 +65,11 @@ class RedisModelShelf:
         name = f"{int(epoch):06d}-{int(seq):012d}{SUFFIX}"
         try:
             write_durably(self.fs, self.folder, name, sealed)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  # each store has errors of its own
             return self.fails(error)
         outcome = self.run("put", stamp, at_ms, "file", name.encode())
         if outcome == "ok":
+            self.written = [*self.written, name][-KEPT:]
             self.prune()
         return outcome
 
@@ -91,7 +93,11 @@ class RedisModelShelf:
         return "down"
 
     def prune(self) -> None:
-        """Let the oldest files go."""
-        names = sorted(str(path).rsplit("/", 1)[-1] for path in self.fs.ls(self.folder, detail=False))
-        for name in [name for name in names if name.endswith(SUFFIX)][:-KEPT]:
-            self.fs.rm_file(f"{self.folder}/{name}")
+        """Let all files go but those written last: names of an earlier life may sort after them."""
+        try:
+            names = [str(path).rsplit("/", 1)[-1] for path in self.fs.ls(self.folder, detail=False)]
+            for name in names:
+                if name.endswith(SUFFIX) and name not in self.written:
+                    self.fs.rm_file(f"{self.folder}/{name}")
+        except Exception as error:  # noqa: BLE001  # what is left over takes room, no more
+            log.warning("old models could not be removed", folder=self.folder, error=str(error))

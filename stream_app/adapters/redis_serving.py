@@ -1,7 +1,8 @@
 """redis-py, asyncio, RESP3: what a predictor reads of the view, and which of it changed since.
 
-Reads come from a pool whose connections let the server track what they read, and send what changed to one
-connection that listens (CLIENT TRACKING … REDIRECT). When that one is lost, all reads begin anew.
+One connection listens to every change of the application's entities (CLIENT TRACKING … BCAST); reads come
+from a pool. Tracking by reads would tell less, but forgets what a connection has read when that one is lost,
+and nobody hears of it: a copy would stay "current" for ever.
 Source: Redis, "Client-side caching".
 """
 
@@ -30,26 +31,13 @@ class RedisServing:
         self.app, self.shards, self.timeout_s = app, shards, timeout_s
         self.fs, root = fsspec.core.url_to_fs(store)
         self.root = f"{root.rstrip('/')}/{app}"
-        self.listener: int | None = None
         self.options = {**kwargs, "protocol": 3, "retry": None, "retry_on_timeout": False}
         self.url = url
-        self.pool = self.new_pool()
-        # Models have a pool of their own: what is tracked is entities alone, and a large value holds up none.
+        self.pool = redis.BlockingConnectionPool.from_url(
+            url, **self.options, max_connections=CONNECTIONS, timeout=timeout_s
+        )
+        # Models have a pool of their own: a large value holds up no entity.
         self.models = redis.Redis.from_url(url, **self.options)
-
-    def new_pool(self) -> redis.BlockingConnectionPool:
-        """Connections for reads of entities."""
-        return redis.BlockingConnectionPool.from_url(
-            self.url, **self.options, max_connections=CONNECTIONS, timeout=self.timeout_s,
-            redis_connect_func=self.connected,
-        )  # fmt: skip
-
-    async def connected(self, connection: Any) -> None:
-        """Ask a new connection's server to send what it reads, once it changes, to the one that listens."""
-        await connection.on_connect()
-        if self.listener is not None:
-            await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", self.listener)
-            await connection.read_response()
 
     async def shown(self) -> list[tuple[str, int] | None]:
         """Stamp and time of each shard's published champion."""
@@ -117,10 +105,10 @@ class RedisServing:
             async with asyncio.timeout(self.timeout_s):
                 await connection.connect()
                 connection._parser.set_invalidation_push_handler(push)  # noqa: SLF001  there is no public one
-                await connection.send_command("CLIENT", "ID")
-                self.listener = int(await connection.read_response())
-            old, self.pool = self.pool, self.new_pool()
-            await old.disconnect(inuse_connections=False)
+                prefixes = [f"{{{self.app}:{shard}}}:f:" for shard in range(self.shards)]
+                named = [word for prefix in prefixes for word in ("PREFIX", prefix)]
+                await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", *named)
+                await connection.read_response()
             yield None
             tasks = [asyncio.create_task(self.listen(connection)), asyncio.create_task(self.ping(connection))]
             while True:
@@ -133,7 +121,6 @@ class RedisServing:
         except (RedisError, OSError, TimeoutError):
             return
         finally:
-            self.listener = None
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

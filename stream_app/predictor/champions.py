@@ -55,13 +55,18 @@ class Champions:
                     self.at_ms[shard] = max(self.at_ms[shard], at_ms)
                     self.serves(mine)
                 continue  # an older one is what a restored Redis remembers
-            if stamp != self.refused[shard]:
+            if stamp == self.refused[shard]:
+                continue
+            try:
                 await self.take(shard, stamp, at_ms)
+            except Unreachable as error:  # of this model alone: a store, or a large value
+                log.warning("champion cannot be read now", shard=shard, stamp=stamp, why=error.message)
 
     async def take(self, shard: int, stamp: str, at_ms: int) -> None:
         """Verify one on a thread, since loading may take long, and let it answer from now on."""
         sealed = await self.view.sealed(shard)
         if sealed is None:
+            log.warning("champion is not where Redis says", shard=shard, stamp=stamp)
             return
         try:
             champion = await asyncio.to_thread(

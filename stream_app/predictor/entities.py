@@ -141,10 +141,12 @@ class EntityCache:
 async def hear(view: ServingView, cache: EntityCache) -> None:
     """For ever: let the cache know which of its copies are no longer what Redis has."""
     while True:
-        async for keys in view.changes():
-            if keys is None:
-                cache.hears()
-            else:
-                cache.changed(keys)
-        cache.lost()
+        try:
+            async for keys in view.changes():
+                if keys is None:
+                    cache.hears()
+                else:
+                    cache.changed(keys)
+        finally:
+            cache.lost()
         await asyncio.sleep(RETRY_S)

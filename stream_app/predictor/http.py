@@ -12,19 +12,17 @@ from uuid import uuid4
 import orjson
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 
 from stream_app.durations import parse_duration
-from stream_app.errors import Refused, StreamAppError, Unreachable, UsageError
+from stream_app.errors import Unreachable
 from stream_app.flow.validate import label_type_fault
 from stream_app.predictor.answer import Asked, Predicted
 from stream_app.predictor.guard import BodyLimit, Guard
 from stream_app.predictor.predictor import NoModel, Predictor, Stale
-from stream_app.predictor.problems import MEDIA_TYPE, ProblemError, response
+from stream_app.predictor.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
 from stream_app.predictor.requests import (
     BatchRequest,
     BatchResponse,
@@ -37,7 +35,7 @@ from stream_app.predictor.requests import (
 )
 from topics.codec import JSON_OPTIONS, Rejected
 
-RETRY_AFTER = {"Retry-After": "1"}
+AGAIN_S = 1.0
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in (401, 403, 409, 413, 422, 429, 503)
 }
@@ -80,7 +78,7 @@ def create_app(
         # What was imported alone makes a full collection take 0.1 s, in which Redis seems not to answer.
         gc.collect()
         gc.freeze()
-        tasks = [asyncio.ensure_future(work()) for work in background()]
+        tasks = [asyncio.ensure_future(unending(work)) for work in background()]
         try:
             yield
         finally:
@@ -97,6 +95,17 @@ def create_app(
     app.add_middleware(BodyLimit)
     handle_errors(app)
     return app
+
+
+async def unending(work: Callable[[], Awaitable[None]]) -> None:
+    """Background work that ends by itself alone: a fault is told, and it begins anew."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception:
+            log.exception("background work failed")
+            await asyncio.sleep(AGAIN_S)
 
 
 def allow(guard: Guard, scope: str) -> Any:
@@ -253,38 +262,3 @@ def no_model(error: NoModel) -> ProblemError:
     """Nothing to answer with yet."""
     fix = "Start a learner (`stream-app learn`), or wait for it"
     return ProblemError(503, "no-model", str(error), fix, headers=RETRY_AFTER)
-
-
-def handle_errors(app: FastAPI) -> None:
-    """Each kind of error as its problem."""
-
-    @app.exception_handler(ProblemError)
-    async def problem(_: Request, error: ProblemError) -> Response:
-        return response(error)
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
-        faults = [{"at": "/".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
-        detail = "; ".join(f"{fault['at']}: {fault['why']}" for fault in faults)
-        return response(ProblemError(422, "malformed", detail, "See /docs", errors=faults))
-
-    @app.exception_handler(StreamAppError)
-    async def ours(_: Request, error: StreamAppError) -> Response:
-        if isinstance(error, UsageError):
-            return response(ProblemError(422, "malformed", error.message, error.remedy))
-        if isinstance(error, Refused):
-            problem = ProblemError(503, "unavailable", error.message, error.remedy, headers=RETRY_AFTER)
-            return response(problem)
-        return response(ProblemError(500, "internal", error.message, error.remedy))
-
-    @app.exception_handler(HTTPException)
-    async def by_status(_: Request, error: HTTPException) -> Response:
-        kinds = {404: "not-found", 405: "not-allowed", 413: "too-large"}
-        headers = dict(error.headers or {})
-        kind = kinds.get(error.status_code, "malformed")
-        return response(ProblemError(error.status_code, kind, str(error.detail), headers=headers))
-
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
-        log.error("a request failed", exc_info=error)
-        return response(ProblemError(500, "internal", "see this server's log"))

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from fastapi import Response
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from stream_app.errors import Refused, StreamAppError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}
 TITLES = {
     "malformed": "The request is not what this route takes",
     "bad-row": "The row cannot be predicted",
@@ -22,6 +28,9 @@ TITLES = {
     "not-allowed": "The route does not take this method",
     "internal": "This server failed",
 }
+
+
+log = structlog.get_logger()
 
 
 class ProblemError(Exception):
@@ -45,3 +54,38 @@ class ProblemError(Exception):
 def response(error: ProblemError) -> Response:
     """What the client gets."""
     return Response(orjson.dumps(error.document), error.status, error.headers, MEDIA_TYPE)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Each kind of error as its problem."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(_: Request, error: ProblemError) -> Response:
+        return response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        faults = [{"at": "/".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
+        detail = "; ".join(f"{fault['at']}: {fault['why']}" for fault in faults)
+        return response(ProblemError(422, "malformed", detail, "See /docs", errors=faults))
+
+    @app.exception_handler(StreamAppError)
+    async def ours(_: Request, error: StreamAppError) -> Response:
+        if isinstance(error, UsageError):
+            return response(ProblemError(422, "malformed", error.message, error.remedy))
+        if isinstance(error, Refused):
+            problem = ProblemError(503, "unavailable", error.message, error.remedy, headers=RETRY_AFTER)
+            return response(problem)
+        return response(ProblemError(500, "internal", error.message, error.remedy))
+
+    @app.exception_handler(HTTPException)
+    async def by_status(_: Request, error: HTTPException) -> Response:
+        kinds = {404: "not-found", 405: "not-allowed", 413: "too-large"}
+        headers = dict(error.headers or {})
+        kind = kinds.get(error.status_code, "malformed")
+        return response(ProblemError(error.status_code, kind, str(error.detail), headers=headers))
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        log.error("a request failed", exc_info=error)
+        return response(ProblemError(500, "internal", "see this server's log"))

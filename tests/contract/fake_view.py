@@ -16,6 +16,7 @@ class FakeView:
         self.models: dict[int, bytes] = {}
         self.blobs: dict[tuple[int, str], bytes] = {}
         self.down = False
+        self.store_down: set[int] = set()  # shards whose model cannot be read
         self.reads: list[list[str]] = []
         self.gate: asyncio.Event | None = None
 
@@ -30,6 +31,8 @@ class FakeView:
 
     async def sealed(self, shard: int) -> bytes | None:
         self.answer()
+        if shard in self.store_down:
+            raise Unreachable("the snapshot store does not answer", "See its own log")
         return self.models.get(shard)
 
     async def entities(self, keys: Sequence[tuple[int, str]]) -> list[bytes | None]:

@@ -276,6 +276,17 @@ def test_a_refused_publication_leaves_the_model_before_and_is_told_once(served: 
     assert served.predict().json()["probabilities"] == before["probabilities"]
 
 
+def test_a_model_that_cannot_be_read_holds_up_no_other_and_no_entity(served: Served) -> None:
+    """The store of one shard's large model is away: Redis is not."""
+    view, champions = served.view, served.champions
+    champions.current, champions.at_ms = [None, None], [0, 0]
+    champions.refused, champions.why = ["", ""], ["", ""]
+    view.published, view.models[1] = [view.published[0], view.published[0]], b"rubbish"
+    view.store_down = {0}
+    served.loop.run(champions.refresh())
+    assert (served.told, served.counted.refusals) == (["0:40"], [1])
+
+
 def test_an_older_publication_is_passed_over(served: Served) -> None:
     """A Redis that was restored from a copy shows one; the version never goes back."""
     learned = served.predict().json()["learned"]
