@@ -157,7 +157,7 @@ class ServingView(Protocol):
         """The blobs of (shard, key), None where Redis knows none; one round trip, and changes are told."""
 
     def changes(self) -> AsyncIterator[list[str] | None]:
-        """Keys whose blobs changed after they were read; None: any may have, the connection was lost.
+        """First None: changes are told from now on; then keys whose blobs changed, None: any may have.
 
         Ends when the connection is lost; begin again, and read nothing before that as if it were fresh.
         """

@@ -26,7 +26,7 @@ from stream_app.adapters.serving_metrics import ServingMetrics
 from stream_app.adapters.snapshot_store import FileSnapshots, sealed_opener
 from stream_app.application import Application
 from stream_app.errors import Refused, Unreachable
-from stream_app.learner.fingerprint import fingerprint
+from stream_app.learner.fingerprint import apart_from_topics, fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.upgrade import Plan, open_epoch, prepare
@@ -192,7 +192,7 @@ def predictor(app: Application, settings: Settings) -> FastAPI:
     metrics, clock = ServingMetrics(app.name), SystemClock()
     entities = EntityCache(view, app.shards, serve.cache_entities, metrics)
     feedback = Feedback(app.name, settings.kafka.kafka_python())
-    prints = {name: value for name, value in fingerprint(app, {}).items() if name != "topics"}
+    prints = apart_from_topics(fingerprint(app, {}))
     refusals = Refusals(app.name, clock)
     champions = Champions(
         app, prints, view, sealed_opener(settings.signing.raw(), app.modules), metrics, refusals.tell

@@ -27,6 +27,11 @@ def fingerprint(app: Application, topic_ids: Mapping[str, str]) -> dict[str, Any
     }
 
 
+def apart_from_topics(prints: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides an answer, whatever inputs it was learned from."""
+    return {name: value for name, value in prints.items() if name != "topics"}
+
+
 def changes(recorded: Mapping[str, Any], current: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """What differs, for a person: `libraries.river 0.26.1 → 0.26.2`; hashes are named without their digits.
 

@@ -17,12 +17,12 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.flow.predict import prior_of
+from stream_app.learner.fingerprint import apart_from_topics
 from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import reply
 from stream_app.ports import Clock, ModelShelf
-from stream_app.state.published import Published
+from stream_app.state.published import FORMAT, KIND, Published
 
-FORMAT = 1
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
 RETRY_S = 1.0
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class Publication:
         fingerprint: dict[str, Any], interval_s: float,
     ) -> None:  # fmt: skip
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
-        self.fingerprint = {name: value for name, value in fingerprint.items() if name != "topics"}
+        self.fingerprint = apart_from_topics(fingerprint)
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
@@ -145,7 +145,7 @@ def header(app: Application, machine: Machine, fingerprint: dict[str, Any]) -> d
     """What a publication says of itself, all of it signed; `positions` are what it was trained through."""
     state = machine.core.state
     return {
-        "format": FORMAT, "kind": "champion", "app": app.name, "shard": state.shard, "epoch": machine.epoch,
+        "format": FORMAT, "kind": KIND, "app": app.name, "shard": state.shard, "epoch": machine.epoch,
         "seq": machine.seq, "slot": state.champion.name, "version": state.champion_version,
         "learned": state.champion.learned, "positions": list(machine.positions),
         "log_time_ms": state.log_time_ms, "fingerprint": fingerprint,

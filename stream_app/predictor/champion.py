@@ -9,9 +9,8 @@ from typing import Any
 from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.models.calls import Answer, bind, replies
-from stream_app.state.published import Published
+from stream_app.state.published import FORMAT, KIND, Published
 
-FORMAT = 1
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 
 
@@ -50,7 +49,7 @@ def accept(
             f"it is torn or not ours: {error}", "Give learner and predictor the same keys"
         ) from error
     told = (head.get("format"), head.get("kind"), head.get("app"), head.get("shard"))
-    if told != (FORMAT, "champion", app.name, shard):
+    if told != (FORMAT, KIND, app.name, shard):
         raise Refused(f"it belongs elsewhere: {told}", "Let every application have its own name")
     if head["fingerprint"] != fingerprint:
         raise Refused(

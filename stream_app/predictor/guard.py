@@ -11,7 +11,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app.predictor.problems import ProblemError, response
+from stream_app.predictor.problems import RETRY_AFTER, ProblemError, response
 
 LARGEST_BODY = 65_536
 SCOPES = ("read", "feedback", "admin")  # each allows what stands before it as well
@@ -38,7 +38,7 @@ class Guard:
         who = self.who(authorization, scope)
         if self.limit is not None and not await self.limiter.hit(self.limit, who):
             text = f"more than {self.limit.amount} requests in a second"
-            raise ProblemError(429, "too-many-requests", text, "Wait a second", headers={"Retry-After": "1"})
+            raise ProblemError(429, "too-many-requests", text, "Wait a second", headers=RETRY_AFTER)
 
     def who(self, authorization: str | None, scope: str) -> str:
         """The token's place in the settings, which may stand in a log.

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
+from stream_app.client.checks import encoded_key
 from stream_app.durations import parse_duration
 from stream_app.errors import Unreachable
 from stream_app.flow.validate import label_type_fault
@@ -161,7 +162,7 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
     @router.get("/features/{key:path}", response_model=FeaturesResponse, dependencies=read)
     async def features(key: str) -> Response:
         """An entity's features as a prediction now would see them."""
-        check_key(key)
+        encoded_key(key)
         try:
             return json(await predictor.features(key))
         except NoModel as error:
@@ -216,7 +217,7 @@ def watched(predictor: Predictor, metrics: Callable[[], tuple[bytes, str]]) -> A
 async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any] | Rejected | Stale]:
     """Predictions, or the problem that all of them have."""
     for row in rows:
-        check_key(row.key)
+        encoded_key(row.key)
     try:
         return await predictor.predict(rows)
     except NoModel as error:
@@ -239,15 +240,6 @@ def stale_fix(found: Predicted) -> str:
     if found.violated == ("feature-age",) and found.feature_age_ms is None:
         return "Write an event of this entity first, leave the bound out, or declare a fallback"
     return "Ask with a larger bound, or declare a fallback"
-
-
-def check_key(key: str) -> None:
-    """Keys are bounded in bytes, not in letters, and hold no NUL."""
-    encoded = key.encode()
-    if not 0 < len(encoded) <= 256 or b"\x00" in encoded:
-        raise ProblemError(
-            422, "malformed", "the key has over 256 bytes or holds a NUL", "Hash what is longer"
-        )
 
 
 def ages(predictor: Predictor, model: str | None, feature: str | None) -> tuple[int | None, int | None]:

@@ -62,9 +62,7 @@ class Predictor:
         answers: list[dict[str, Any] | Rejected | Stale] = []
         stale = unknown = 0
         for row, known in zip(rows, found, strict=True):
-            champion = self.champions.current[known.shard]
-            if champion is None:
-                raise NoModel(f"shard {known.shard} has no verified model yet")
+            champion = self.champion_of(known.shard)
             at_ms = self.champions.at_ms[known.shard]
             answer = predicted(self.app, self.windows, champion, at_ms, known, row, now_ms)
             if not isinstance(answer, Rejected):
@@ -107,6 +105,13 @@ class Predictor:
             told["prior"] = answer.prior
         return told
 
+    def champion_of(self, shard: int) -> Champion:
+        """What answers for a shard; raises NoModel."""
+        champion = self.champions.current[shard]
+        if champion is None:
+            raise NoModel(f"shard {shard} has no verified model yet")
+        return champion
+
     async def features(self, key: str) -> dict[str, Any]:
         """An entity's features as a prediction now would see them.
 
@@ -114,9 +119,7 @@ class Predictor:
             NoModel: its shard has none yet, and with it no log time.
         """
         (found,) = await self.entities.many([key])
-        champion = self.champions.current[found.shard]
-        if champion is None:
-            raise NoModel(f"shard {found.shard} has no verified model yet")
+        champion = self.champion_of(found.shard)
         now_ms = self.clock.now_ms()
         entity = living(self.app, found.entity, now_ms)
         return {

@@ -28,8 +28,6 @@ TITLES = {
     "not-allowed": "The route does not take this method",
     "internal": "This server failed",
 }
-
-
 log = structlog.get_logger()
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+FORMAT = 1
+KIND = "champion"  # in the signed header, which tells a publication from a snapshot
+
 
 @dataclass
 class Published:
