@@ -157,8 +157,33 @@ class SnapshotStats(msgspec.Struct):
     too_dear: bool
 
 
+class HistogramStats(msgspec.Struct):
+    """Observations up to each bound `le`, and of all in the last of `n`; `sum` is in the bounds' unit."""
+
+    le: list[float]
+    n: list[int]
+    sum: float
+
+
+class DriftStats(msgspec.Struct):
+    """What a signal's detector said last; `at_ms` is log time."""
+
+    signal: str
+    name: str
+    detector: str
+    level: Literal["stable", "warning", "drift"]
+    before: float
+    after: float
+    at_ms: int
+
+
 class Stats(msgspec.Struct):
-    """A shard's condition, once per wall second; `time_ms` is the wall clock's. Outside the digest."""
+    """A shard's condition, once per wall second; `time_ms` is the wall clock's. Outside the digest.
+
+    `lag` counts records by input that are written and not applied, `lag_s` is the age of the oldest of them.
+    `moved` ranks the features whose distribution moved furthest: standard deviations, PSI for categories.
+    `memory_bytes` is by slot, `champion_since_ms` event time. Those are empty where a learner does not know.
+    """
 
     shard: int
     time_ms: int
@@ -183,6 +208,13 @@ class Stats(msgspec.Struct):
     view: ViewStats
     snapshot: SnapshotStats
     cost_s: dict[str, float]
+    lag: dict[str, int] = {}
+    lag_s: float | None = None
+    histograms: dict[str, HistogramStats] = {}
+    drift: list[DriftStats] = []
+    moved: list[tuple[str, float]] = []
+    memory_bytes: dict[str, int] = {}
+    champion_since_ms: int | None = None
     v: Version = 1
 
 
