@@ -59,3 +59,8 @@ class Fenced(ShardFailed):
 
 class StaleGroup(ShardFailed):
     """The transaction was aborted because its group generation is old; the stepped batch is still good."""
+
+
+def printable(text: str) -> str:
+    """Text that others wrote, without what would steer the terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import typer
 
-from stream_app.cli.context import load_app, print_json, printable, settings_for
-from stream_app.errors import UsageError
+from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.errors import UsageError, printable
 
 app = typer.Typer()
 WHAT = (

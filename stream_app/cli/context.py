@@ -73,8 +73,3 @@ def print_json(value: Any) -> None:
 
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS) + b"\n")
     sys.stdout.buffer.flush()
-
-
-def printable(text: str) -> str:
-    """Text that others wrote, without what would steer the terminal."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -10,8 +10,8 @@ import orjson
 import typer
 
 from stream_app.cli.consume import parsed, text
-from stream_app.cli.context import load_app, print_json, printable, settings_for
-from stream_app.errors import UsageError
+from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.errors import UsageError, printable
 from topics.reasons import REASONS
 
 if TYPE_CHECKING:

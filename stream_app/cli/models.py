@@ -9,13 +9,14 @@ import msgspec
 import orjson
 import typer
 
-from stream_app.cli.context import load_app, print_json, printable, settings_for
+from stream_app.cli.context import load_app, print_json, settings_for
 from stream_app.cli.models_choice import check_named, chosen, read
 from stream_app.cli.orders import ACTOR, REASON, TIMEOUT, carry_out, check_shard
+from stream_app.errors import printable
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.cli.models_standing import Shard, Standing
+    from stream_app.client.standing import Shard, Standing
     from stream_app.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Which models there are and why; promote, roll back or drop.")
@@ -80,7 +81,7 @@ def why(
     json: bool = JSON_MODEL,
 ) -> None:
     """Why a model serves, or what became of it, in plain words; default the model that serves."""
-    from stream_app.cli import models_words
+    from stream_app.client import words
 
     definition, settings = context(target)
     shards = read(definition, settings, shard)
@@ -89,22 +90,22 @@ def why(
             if found.serving() is None:
                 sys.stdout.write(f"{empty(found)}\n")
     for found, model in chosen(shards, version):
-        words = models_words.why(found, model, definition.loss)
+        told = words.why(found, model, definition.loss)
         if json:
             receipt = found.receipts[model.version]
             print_json(
                 {
                     **msgspec.to_builtins(model),
-                    "alarm": msgspec.to_builtins(models_words.part(receipt, models_words.Alarm)),
-                    "test": msgspec.to_builtins(models_words.part(receipt, models_words.Comparison)),
-                    "order": msgspec.to_builtins(models_words.part(receipt, models_words.Order)),
+                    "alarm": msgspec.to_builtins(words.part(receipt, words.Alarm)),
+                    "test": msgspec.to_builtins(words.part(receipt, words.Comparison)),
+                    "order": msgspec.to_builtins(words.part(receipt, words.Order)),
                     "scores": receipt.scores,
-                    "words": words,
+                    "words": told,
                 }
             )
             continue
         sys.stdout.write(f"shard {found.shard}\n")
-        for sentence in words:
+        for sentence in told:
             sys.stdout.write(f"  {sentence}\n")
 
 
@@ -206,7 +207,7 @@ def draw(shard: int, models: list[Standing]) -> None:
 
 def cells(model: Standing) -> list[str]:
     """One line of the table."""
-    from stream_app.cli.models_words import moment, score
+    from stream_app.client.words import moment, score
 
     rolling = model.rolling if model.rolling and model.rolling.get("n") else None
     return [

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.cli.context import printable
 from stream_app.cli.orders import check_shard
-from stream_app.errors import UsageError
+from stream_app.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.cli.models_standing import Shard, Standing
+    from stream_app.client.standing import Shard, Standing
     from stream_app.settings import Settings
 
 

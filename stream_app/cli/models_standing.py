@@ -1,68 +1,19 @@
-"""Where each model of a shard stands, joined from its receipts and the shard's newest statistics.
-
-A receipt tells what became of a model at one moment. That it is gone since without a receipt (an upgrade left
-it behind), or serves again, the statistics tell, where they are not older than the receipt.
-"""
+"""Where each model of each shard stands, as the log tells now."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.application import Application
 from stream_app.client.newest import Peek
-from stream_app.client.receipts import ShardReceipts, newest_receipts
+from stream_app.client.receipts import newest_receipts
+from stream_app.client.standing import Shard, ShardReceipts, shard_of
 from stream_app.settings import Settings
 from topics.catalog import Catalog
-from topics.records import ModelReceipt, Stats
+from topics.records import Stats
 
 STATS = msgspec.json.Decoder(Stats)
-ORDER = ("serving", "challenger", "candidate", "retired")
-LEFT_BEHIND = "it is not there any more: an upgrade left it behind"
-
-
-class Standing(msgspec.Struct):
-    """One model. `status`: serving, challenger (the champion of before too), candidate or retired.
-
-    `since_ms` is the event time at which it began to be that, null where it is not known and 0 before the
-    first event. `learned`, `rolling` and `failed` are of the newest statistics, null where the model is not
-    in them. `why` is the receipt's.
-    """
-
-    shard: int
-    version: int
-    slot: str
-    kind: str
-    status: str
-    parent: int | None
-    since_ms: int | None
-    learned: int | None
-    rolling: dict[str, float] | None
-    failed: str | None
-    why: str
-
-
-class Shard(msgspec.Struct):
-    """One shard's models in the order of `ORDER`; `ran`: some learner has told statistics of it."""
-
-    shard: int
-    ran: bool
-    models: list[Standing]
-    receipts: dict[int, ModelReceipt]
-
-    def serving(self) -> Standing | None:
-        """The model that answers."""
-        return next((model for model in self.models if model.status == "serving"), None)
-
-    def of(self, version: int) -> Standing | None:
-        """The model of a version."""
-        return next((model for model in self.models if model.version == version), None)
-
-    def living(self) -> list[Standing]:
-        """All but the retired."""
-        return [model for model in self.models if model.status != "retired"]
 
 
 def shards(app: Application, settings: Settings, topics: Catalog) -> list[Shard]:
@@ -85,60 +36,3 @@ def shards(app: Application, settings: Settings, topics: Catalog) -> list[Shard]
         )
         for number in range(app.shards)
     ]
-
-
-def shard_of(receipts: ShardReceipts, stats: Stats | None) -> Shard:
-    """One shard's parts, joined."""
-    serving = serving_version(receipts, stats)
-    models = [standing(receipts, stats, version, serving) for version in sorted(receipts.versions)]
-    models.sort(key=lambda model: ORDER.index(model.status))
-    return Shard(receipts.shard, stats is not None, models, receipts.versions)
-
-
-def serving_version(receipts: ShardReceipts, stats: Stats | None) -> int | None:
-    """Which version answers: the newest that was told to, unless younger statistics name another."""
-    champion = receipts.champion
-    if stats is not None and (champion is None or shows(stats, champion)):
-        named = next((slot.version for slot in stats.slots if slot.name == stats.serving), None)
-        if named in receipts.versions:
-            return named
-    return champion.version if champion is not None else None
-
-
-def standing(receipts: ShardReceipts, stats: Stats | None, version: int, serving: int | None) -> Standing:
-    """One model of the shard."""
-    receipt = receipts.versions[version]
-    found = next((slot for slot in stats.slots if slot.version == version), None) if stats else None
-    since: int | None = receipt.time_ms
-    if version == serving:
-        status = "serving"
-    elif receipt.status == "retired":
-        status, found = "retired", None
-    elif stats is not None and found is None and shows(stats, receipt):
-        status, since = "retired", None
-    elif receipt.status == "serving":  # the champion of before; its receipt tells when it began to serve
-        successor = receipts.versions.get(serving) if serving is not None else None
-        status = "challenger"
-        since = successor.time_ms if successor is not None and successor.parent == version else None
-    else:
-        status = receipt.status if receipt.status in ORDER else "challenger"
-    return Standing(
-        shard=receipts.shard,
-        version=version,
-        slot=receipt.slot,
-        kind=receipt.kind,
-        status=status,
-        parent=receipt.parent,
-        since_ms=since,
-        learned=found.learned if found else None,
-        rolling=found.scores.get("rolling") if found else None,
-        failed=found.failed if found else None,
-        why=LEFT_BEHIND if status == "retired" != receipt.status else receipt.why,
-    )
-
-
-def shows(stats: Stats, receipt: ModelReceipt) -> bool:
-    """Whether the statistics were told with the receipt's batch, or later."""
-    batch: dict[str, Any] = receipt.fingerprint or {}
-    epoch, seq = batch.get("epoch"), batch.get("seq")
-    return isinstance(epoch, int) and isinstance(seq, int) and (stats.epoch, stats.seq) >= (epoch, seq)

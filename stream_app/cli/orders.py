@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from stream_app.cli.context import print_json, printable
-from stream_app.errors import Refused, UsageError
+from stream_app.cli.context import print_json
+from stream_app.errors import Refused, UsageError, printable
 
 if TYPE_CHECKING:
     from stream_app.application import Application

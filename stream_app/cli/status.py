@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
-from stream_app.cli.context import load_app, print_json, printable, settings_for
+from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.errors import printable
 
 if TYPE_CHECKING:
     from stream_app.cli.condition import Condition

@@ -9,17 +9,10 @@ import msgspec
 
 from stream_app.client.connect import Kafka
 from stream_app.client.consumer import CommittedReader
+from stream_app.client.standing import ShardReceipts
 from topics.records import ModelReceipt
 
 RECEIPT = msgspec.json.Decoder(ModelReceipt)
-
-
-class ShardReceipts(msgspec.Struct):
-    """One shard's newest receipt of each version, and the newest of a model that began to serve."""
-
-    shard: int
-    champion: ModelReceipt | None = None
-    versions: dict[int, ModelReceipt] = {}
 
 
 def newest_receipts(app: str, kafka: Kafka) -> dict[int, ShardReceipts]:

@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from stream_app.cli.models_standing import LEFT_BEHIND, Shard, shard_of
-from stream_app.cli.models_words import why
-from stream_app.client.receipts import ShardReceipts
+from stream_app.client.standing import LEFT_BEHIND, Shard, ShardReceipts, shard_of
+from stream_app.client.words import why
 from topics.records import ModelReceipt, SlotStats, SnapshotStats, Stats, ViewStats
 
 T_MS = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC

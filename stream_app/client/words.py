@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stream_app.cli.context import printable
-from stream_app.cli.models_standing import Shard, Standing
+from stream_app.client.standing import Shard, Standing
+from stream_app.errors import printable
 from topics.records import ModelReceipt
 
 LOSSES = {
