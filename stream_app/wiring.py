@@ -34,11 +34,11 @@ from stream_app.learner.verify import drain
 from stream_app.predictor.champions import Champions, keep_fresh
 from stream_app.predictor.entities import EntityCache, hear
 from stream_app.predictor.feedback import Feedback
-from stream_app.predictor.guard import Guard
 from stream_app.predictor.http import create_app
 from stream_app.predictor.predictor import Predictor
 from stream_app.predictor.refusals import Refusals
 from stream_app.settings import Settings
+from stream_app.web.guard import Guard
 from topics.catalog import Catalog, catalog
 
 HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at the same time

@@ -21,9 +21,7 @@ from stream_app.durations import parse_duration
 from stream_app.errors import Unreachable
 from stream_app.flow.validate import label_type_fault
 from stream_app.predictor.answer import Asked, Predicted
-from stream_app.predictor.guard import BodyLimit, Guard
 from stream_app.predictor.predictor import NoModel, Predictor, Stale
-from stream_app.predictor.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
 from stream_app.predictor.requests import (
     BatchRequest,
     BatchResponse,
@@ -34,6 +32,8 @@ from stream_app.predictor.requests import (
     PredictResponse,
     Problem,
 )
+from stream_app.web.guard import BodyLimit, Guard
+from stream_app.web.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
 from topics.codec import JSON_OPTIONS, Rejected
 
 AGAIN_S = 1.0

@@ -18,9 +18,9 @@ from stream_app.errors import Unreachable, UsageError
 from stream_app.predictor.champions import Champions
 from stream_app.predictor.entities import EntityCache
 from stream_app.predictor.feedback import Feedback
-from stream_app.predictor.guard import LARGEST_BODY, Guard
 from stream_app.predictor.http import create_app
 from stream_app.predictor.predictor import Predictor
+from stream_app.web.guard import LARGEST_BODY, Guard
 from tests.contract.fake_outside import FINGERPRINT, GROUP, World
 from tests.contract.fake_view import Counted, FakeView
 from tests.contract.shard_driver import application

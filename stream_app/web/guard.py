@@ -11,7 +11,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app.predictor.problems import RETRY_AFTER, ProblemError, response
+from stream_app.web.problems import RETRY_AFTER, ProblemError, response
 
 LARGEST_BODY = 65_536
 SCOPES = ("read", "feedback", "admin")  # each allows what stands before it as well
