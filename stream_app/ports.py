@@ -115,6 +115,9 @@ class View(Protocol):
     def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
         """Write a slice of a rebuild unless the stored stamp is newer; `done` seals it with `stamp`."""
 
+    def keys(self) -> list[str] | None:
+        """Every entity that has a blob; None when Redis is unreachable."""
+
     def stamp(self) -> str | None:
         """The stored stamp; None when missing or Redis is unreachable."""
 

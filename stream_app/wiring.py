@@ -14,6 +14,7 @@ import structlog
 from fastapi import FastAPI
 
 from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.definition import features_hash
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay
@@ -75,6 +76,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
     if instance_id:
         member["group.instance.id"] = instance_id
     client = redis.Redis.from_url(settings.redis.url.get_secret_value(), **settings.redis.client_kwargs())
+    layout = layout_of(app)
     metrics = Metrics(app.name)
     if tuning.metrics_port is not None:
         metrics.serve(tuning.metrics_port, tuning.metrics_host)
@@ -86,7 +88,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms
         ),
         open_source=source_opener(app, settings),
-        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms),
+        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout),
         open_store=store_opener(app, settings),
         open_shelf=lambda shard: RedisModelShelf(
             client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0]
@@ -104,6 +106,11 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             tuning.publish_s,
         ),
     )
+
+
+def layout_of(app: Application) -> str:
+    """What tells an entity's blob from one of other features, short since each blob carries it."""
+    return features_hash(app)[:8]
 
 
 def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
@@ -190,7 +197,7 @@ def predictor(app: Application, settings: Settings) -> FastAPI:
         app.shards, settings.snapshots.url, serve.redis_timeout_s,
     )  # fmt: skip
     metrics, clock = ServingMetrics(app.name), SystemClock()
-    entities = EntityCache(view, app.shards, serve.cache_entities, metrics)
+    entities = EntityCache(view, app.shards, serve.cache_entities, metrics, layout_of(app))
     feedback = Feedback(app.name, settings.kafka.kafka_python())
     prints = apart_from_topics(fingerprint(app, {}))
     refusals = Refusals(app.name, clock)

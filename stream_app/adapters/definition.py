@@ -97,10 +97,15 @@ def definition_hashes(app: Application) -> dict[str, Any]:
         "slots": slots,
         "drift": structural_digest([plain(detect) for detect in app.drift or ()]),
         "swap": structural_digest([dataclasses.astuple(app.swap), app.loss]),
-        "features": structural_digest([dataclasses.astuple(feature) for feature in app.features]),
+        "features": features_hash(app),
         "labels": structural_digest(dataclasses.astuple(app.labels) if app.labels else None),
         "rest": structural_digest({name: plain(value) for name, value in rest.items()}),
     }
+
+
+def features_hash(app: Application) -> str:
+    """Under the same one alone is what is known of an entity carried over by an upgrade."""
+    return structural_digest([dataclasses.astuple(feature) for feature in app.features])
 
 
 def plain(value: Any) -> Any:

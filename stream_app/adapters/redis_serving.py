@@ -9,16 +9,22 @@ Source: Redis, "Client-side caching".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import fsspec
 import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError
 
 from stream_app.errors import Unreachable
 
 CONNECTIONS = 16
+STORE_S = 60.0  # for a large model; then it is asked for anew
 PING_S = 1.0  # a connection that listens only would not notice a dead server
 
 
@@ -31,7 +37,9 @@ class RedisServing:
         self.app, self.shards, self.timeout_s = app, shards, timeout_s
         self.fs, root = fsspec.core.url_to_fs(store)
         self.root = f"{root.rstrip('/')}/{app}"
-        self.options = {**kwargs, "protocol": 3, "retry": None, "retry_on_timeout": False}
+        # One dead connection of the pool is no dead Redis: asked once more, at once, over a new one.
+        again = Retry(NoBackoff(), 1, (LostError,))
+        self.options = {**kwargs, "protocol": 3, "retry": again, "retry_on_timeout": False}
         self.url = url
         self.pool = redis.BlockingConnectionPool.from_url(
             url, **self.options, max_connections=CONNECTIONS, timeout=timeout_s
@@ -58,7 +66,9 @@ class RedisServing:
             return None  # no learner writes that
         path = f"{self.root}/{shard}/{name}"
         try:
-            return await asyncio.to_thread(self.fs.cat_file, path)
+            async with asyncio.timeout(STORE_S):
+                found: bytes = await in_thread(lambda: self.fs.cat_file(path))
+                return found
         except FileNotFoundError:
             return None  # replaced meanwhile
         except OSError as error:
@@ -141,6 +151,26 @@ class RedisServing:
         """Let go of all connections."""
         await self.pool.disconnect()
         await self.models.aclose()
+
+
+async def in_thread(read: Callable[[], Any]) -> Any:
+    """The outcome of a call that may block for ever: a thread of its own, which holds up no exit."""
+    loop, outcome = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+    def work() -> None:
+        try:
+            result, error = read(), None
+        except Exception as raised:  # noqa: BLE001  raised again where it is awaited
+            result, error = None, raised
+        with suppress(RuntimeError):  # the loop ended meanwhile
+            loop.call_soon_threadsafe(settle, result, error)
+
+    def settle(result: Any, error: Exception | None) -> None:
+        if not outcome.done():
+            outcome.set_exception(error) if error else outcome.set_result(result)
+
+    threading.Thread(target=work, daemon=True, name="snapshot-store").start()
+    return await outcome
 
 
 def key_of(name: bytes) -> str:

@@ -6,6 +6,7 @@ Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import redis
@@ -34,16 +35,22 @@ end
 redis.call('SET', KEYS[1], ARGV[1] == 'rebuild' and ARGV[3] .. ':rebuilding' or ARGV[3])
 return 'ok'
 """
+SCANNED = 1_000  # keys that the server looks at for one answer, some 0.2 ms
 log = structlog.get_logger()
 
 
 class RedisView:
-    """One shard's view; `client` has a short socket timeout: a frozen server costs no more than that."""
+    """One shard's view; `client` has a short socket timeout: a frozen server costs no more than that.
 
-    def __init__(self, client: redis.Redis, app: str, shard: int, ttl_ms: int) -> None:
+    `layout` names the features that made a blob and is its last element: what is read by position under other
+    ones would be wrong values. Only who writes needs one.
+    """
+
+    def __init__(self, client: redis.Redis, app: str, shard: int, ttl_ms: int, layout: str = "") -> None:
         self.client = client
         self.tag = f"{{{app}:{shard}}}"
         self.ttl_ms = ttl_ms
+        self.end = f',"{layout}"]'.encode()
         self.script = client.register_script(WRITE)
         self.down = False
 
@@ -57,7 +64,7 @@ class RedisView:
 
     def run(self, mode: str, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
         keys = [f"{self.tag}:s", *(f"{self.tag}:f:{key}" for key in blobs)]
-        values = [blob or b"" for blob in blobs.values()]
+        values = [blob[:-1] + self.end if blob else b"" for blob in blobs.values()]
         try:
             answer = self.script(keys=keys, args=[mode, previous, stamp, self.ttl_ms, *values])
         except redis.RedisError as error:
@@ -67,6 +74,17 @@ class RedisView:
             return "down"
         self.down = False
         return answer.decode() if isinstance(answer, bytes) else str(answer)
+
+    def keys(self) -> list[str] | None:
+        """Every entity that has a blob, whoever wrote it; None while Redis is down. It scans the database."""
+        start = f"{self.tag}:f:"
+        escaped = re.sub(r"([\\*?\[\]])", r"\\\1", start)
+        try:
+            found = self.client.scan_iter(match=f"{escaped}*", count=SCANNED)
+            return [name.decode()[len(start) :] for name in found]
+        except redis.RedisError as error:
+            log.warning("view is down", tag=self.tag, error=str(error))
+            return None
 
     def stamp(self) -> str | None:
         """The sealed stamp in Redis; None when missing, half rebuilt or unreachable."""

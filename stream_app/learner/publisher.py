@@ -1,13 +1,14 @@
 """Keeps one shard's Redis view behind its commits: coalesced, fenced by the stamp, rebuilt when lost.
 
-    current ──behind──▶ rebuilding ──last slice sealed──▶ current
-       │ ▲                   │ ▲
-     down └──retry──┐      down └──retry── (from the first slice)
+    current ──behind──▶ looking ──found──▶ rebuilding ──last slice sealed──▶ current
+       │ ▲                 ▲                    │
+     down └──retry──┐      └──────down, retry───┘
        ▼            │
      waiting ───────┘
 
-The learner never waits for Redis: what could not be written is kept by entity, newest blob only, so memory is
-bounded by the number of entities.
+A rebuild first looks which blobs there are: those of entities that are gone, or of another life of the name,
+are deleted. The learner never waits for Redis: what could not be written is kept by entity, newest blob only,
+so memory is bounded by the number of entities.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Publisher:
         self.stored = stored or ""
         self.stamp = stamp
         self.blobs: dict[str, bytes | None] = {}
+        self.looking: Future[list[str] | None] | None = None
         self.rebuilding: list[str] | None = None
         self.wants_rebuild = self.stored != stamp
         self.whole = True  # as far as it was told; a rebuild that begins anew is the same one for a person
@@ -71,17 +73,26 @@ class Publisher:
 
     def slice(self, entities: Entities) -> dict[str, bytes | None]:
         """While rebuilding: the next entities' blobs as the state shows them, to go with the sealed batch."""
-        if self.wants_rebuild and self.job is None:
-            self.rebuilding, self.wants_rebuild = entities.keys(), False
-            if self.whole:
-                log.info("view rebuild", shard=self.shard, entities=len(self.rebuilding))
-            self.whole = False
+        if self.wants_rebuild and self.looking is not None and self.looking.done():
+            found, self.looking = self.looking.result(), None
+            self.begin(entities, found)
         if not self.rebuilding:
             return {}
         self.slice_uncommitted = True
         keys = list(islice(self.rebuilding, SLICE))
         del self.rebuilding[:SLICE]
-        return {key: orjson.dumps(entity) for key in keys if (entity := entities.peek(key))}
+        known = ((key, entities.peek(key)) for key in keys)
+        return {key: orjson.dumps(entity) if entity else None for key, entity in known}
+
+    def begin(self, entities: Entities, found: list[str] | None) -> None:
+        """It is known what Redis holds: write what lives and delete the rest."""
+        if found is None:
+            self.retry_at_s = self.clock.monotonic() + RETRY_S
+            return
+        self.rebuilding, self.wants_rebuild = list(dict.fromkeys([*entities.keys(), *found])), False
+        if self.whole:
+            log.info("view rebuild", shard=self.shard, entities=len(entities))
+        self.whole = False
 
     def tick(self, drained: Entities | None) -> None:
         """Collect a finished write and start the next; `drained` is the state if it equals the committed one.
@@ -95,6 +106,8 @@ class Publisher:
             self.collect(self.job.result())
         if self.clock.monotonic() < self.retry_at_s:
             return
+        if self.wants_rebuild and self.looking is None:
+            self.looking = self.pool.submit(self.view.keys)
         if drained is not None and (self.wants_rebuild or self.rebuilding):
             self.blobs.update(self.slice(drained))
             self.slice_uncommitted = False

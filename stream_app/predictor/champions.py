@@ -33,6 +33,7 @@ class Champions:
         self.at_ms = [0] * app.shards
         self.refused: list[str] = [""] * app.shards  # the stamp that was refused last
         self.why: list[str] = [""] * app.shards  # it was: told once, though another comes every second
+        self.taking: dict[int, asyncio.Task[None]] = {}  # by shard, what is read and verified now
 
     @property
     def ready(self) -> bool:
@@ -40,13 +41,16 @@ class Champions:
         return all(self.current)
 
     async def refresh(self) -> None:
-        """Take over what is newly published.
+        """See what is newly published, and begin to take it over; one of a shard at a time.
+
+        That is not waited for: a store that hangs, or a large model, must hold up neither the other shards
+        nor the news that Redis is back.
 
         Raises:
             Unreachable: the view does not answer now; what is here stays.
         """
         for shard, shown in enumerate(await self.view.shown()):
-            if shown is None:
+            if shown is None or shard in self.taking:
                 continue
             stamp, at_ms = shown
             mine = self.current[shard]
@@ -57,10 +61,22 @@ class Champions:
                 continue  # an older one is what a restored Redis remembers
             if stamp == self.refused[shard]:
                 continue
-            try:
-                await self.take(shard, stamp, at_ms)
-            except Unreachable as error:  # of this model alone: a store, or a large value
-                log.warning("champion cannot be read now", shard=shard, stamp=stamp, why=error.message)
+            self.taking[shard] = asyncio.create_task(self.take_over(shard, stamp, at_ms))
+
+    async def take_over(self, shard: int, stamp: str, at_ms: int) -> None:
+        """`take`, whatever comes of it."""
+        try:
+            await self.take(shard, stamp, at_ms)
+        except Unreachable as error:  # of this model alone: a store, or a large value
+            log.warning("champion cannot be read now", shard=shard, stamp=stamp, why=error.message)
+        except Exception:
+            log.exception("taking a champion over failed", shard=shard, stamp=stamp)
+        finally:
+            del self.taking[shard]
+
+    async def settled(self) -> None:
+        """All that is begun is taken over or refused."""
+        await asyncio.gather(*self.taking.values())
 
     async def take(self, shard: int, stamp: str, at_ms: int) -> None:
         """Verify one on a thread, since loading may take long, and let it answer from now on."""

@@ -19,7 +19,7 @@ from stream_app.ports import ServingTelemetry, ServingView
 from topics.placement import partition_for
 
 RETRY_S = 0.25
-Entity = list[Any]  # as `stream_app.state.entities` has it
+Entity = list[Any]  # as `stream_app.state.entities` has it, and the layout of its features
 
 
 class Found(NamedTuple):
@@ -42,11 +42,14 @@ class Copy:
 class EntityCache:
     """`many` reads; `changed` and `lost` are told by whoever listens to Redis; `up` whether Redis answers.
 
-    `hearing` numbers the connection that tells of changes, 0 while there is none.
+    `hearing` numbers the connection that tells of changes, 0 while there is none. A blob of other features
+    than `layout` tells nothing: its values are told apart by position alone.
     """
 
-    def __init__(self, view: ServingView, shards: int, size: int, telemetry: ServingTelemetry) -> None:
-        self.view, self.shards, self.telemetry = view, shards, telemetry
+    def __init__(
+        self, view: ServingView, shards: int, size: int, telemetry: ServingTelemetry, layout: str
+    ) -> None:
+        self.view, self.shards, self.telemetry, self.layout = view, shards, telemetry, layout
         self.copies: LRUCache[str, Copy] = LRUCache(size)
         self.hearing = self.connections = 0
         self.up = True
@@ -112,8 +115,13 @@ class EntityCache:
         fresh = {}
         for (shard, key), blob in zip(asked, blobs, strict=True):
             heard = hearing if hearing == self.hearing and key not in changed else 0
-            fresh[key] = self.copies[key] = Copy(shard, orjson.loads(blob) if blob else None, heard)
+            fresh[key] = self.copies[key] = Copy(shard, self.entity_of(blob), heard)
         return fresh
+
+    def entity_of(self, blob: bytes | None) -> Entity | None:
+        """What a blob tells under today's features."""
+        entity: Entity | None = orjson.loads(blob) if blob else None
+        return entity if entity is not None and entity[-1] == self.layout else None
 
     def changed(self, keys: Sequence[str]) -> None:
         """Redis says that these are no longer as they were read."""

@@ -69,6 +69,7 @@ class World:
         self.view_answer = "ok"
         self.view_stamp: str | None = None
         self.rebuilt: list[dict[str, bytes | None]] = []
+        self.view_keys: list[str] = []
         self.store_error: Exception | None = None
         self.dump_takes_s = 0.0
         self.shelf_answer = "ok"
@@ -136,6 +137,9 @@ class View:
         if self.world.view_answer == "ok":
             self.world.rebuilt.append(dict(blobs))
         return self.world.view_answer
+
+    def keys(self) -> list[str] | None:
+        return None if self.world.view_answer == "down" else list(self.world.view_keys)
 
     def stamp(self) -> str | None:
         return self.world.view_stamp

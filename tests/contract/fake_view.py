@@ -17,6 +17,8 @@ class FakeView:
         self.blobs: dict[tuple[int, str], bytes] = {}
         self.down = False
         self.store_down: set[int] = set()  # shards whose model cannot be read
+        self.hangs: dict[int, asyncio.Event] = {}  # shards whose model comes when this is set
+        self.asked: list[int] = []  # shards whose model was read
         self.reads: list[list[str]] = []
         self.gate: asyncio.Event | None = None
 
@@ -31,6 +33,9 @@ class FakeView:
 
     async def sealed(self, shard: int) -> bytes | None:
         self.answer()
+        self.asked.append(shard)
+        if shard in self.hangs:
+            await self.hangs[shard].wait()
         if shard in self.store_down:
             raise Unreachable("the snapshot store does not answer", "See its own log")
         return self.models.get(shard)

@@ -12,7 +12,7 @@ import pytest
 from stream_app.predictor.entities import EntityCache, Found
 from tests.contract.fake_view import Counted, FakeView
 
-A, B = [1, 10, [[1]]], [2, 20, [[2]]]
+A, B = [1, 10, [[1]], "now"], [2, 20, [[2]], "now"]
 Case = Callable[[EntityCache, FakeView], Awaitable[None]]
 
 
@@ -21,7 +21,7 @@ def run(case: Case, *, size: int = 100, hears: bool = True) -> Counted:
 
     async def main() -> Counted:
         view, counted = FakeView(), Counted()
-        cache = EntityCache(view, 1, size, counted)
+        cache = EntityCache(view, 1, size, counted, "now")
         view.blobs[0, "a"] = orjson.dumps(A)
         if hears:
             cache.hears()
@@ -58,6 +58,17 @@ def test_an_unknown_entity_is_remembered_as_such() -> None:
     async def case(cache: EntityCache, view: FakeView) -> None:
         assert await one(cache, "n") == await one(cache, "n") == Found(0, None, True)
         assert view.reads == [["n"]]
+
+    run(case)
+
+
+@pytest.mark.parametrize("blob", [[1, 10, [[1]], "before"], [1, 10, [[1]]]])
+def test_what_other_features_made_tells_nothing(blob: list[Any]) -> None:
+    """By position it would be read as values that it never was."""
+
+    async def case(cache: EntityCache, view: FakeView) -> None:
+        view.blobs[0, "a"] = orjson.dumps(blob)
+        assert await one(cache) == Found(0, None, True)
 
     run(case)
 

@@ -63,7 +63,7 @@ class Served:
         self.champions = Champions(
             app, PRINTS, self.view, opened, self.counted, lambda _shard, stamp, _why: self.told.append(stamp)
         )
-        entities = EntityCache(self.view, 1, 100, self.counted)
+        entities = EntityCache(self.view, 1, 100, self.counted, "now")
         entities.hears()
         self.entities = entities
         predictor = Predictor(app, self.champions, entities, self.feedback, self.world.clock, self.counted)
@@ -76,9 +76,18 @@ class Served:
         self.view.published[0], self.view.models[0] = (stamp, at_ms), sealed
         state = self.live.machine.core.state
         self.view.blobs = {
-            (0, key): orjson.dumps(state.entities.peek(key)) for key in [*state.entities.keys()]
+            (0, key): orjson.dumps([*entity, "now"]) for key, entity in state.entities.young.items()
         }
-        self.loop.run(self.champions.refresh())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what is published now."""
+
+        async def taken() -> None:
+            await self.champions.refresh()
+            await self.champions.settled()
+
+        self.loop.run(taken())
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The response to any request."""
@@ -271,7 +280,7 @@ def test_a_refused_publication_leaves_the_model_before_and_is_told_once(served: 
     before = served.predict().json()
     for stamp in ("9:8", "9:8", "9:9", "9:10"):
         served.view.published[0], served.view.models[0] = (stamp, served.world.clock.now_ms()), b"rubbish"
-        served.loop.run(served.champions.refresh())
+        served.refresh()
     assert (served.told, served.counted.refusals) == (["9:8"], [0, 0, 0])
     assert served.predict().json()["probabilities"] == before["probabilities"]
 
@@ -283,8 +292,31 @@ def test_a_model_that_cannot_be_read_holds_up_no_other_and_no_entity(served: Ser
     champions.refused, champions.why = ["", ""], ["", ""]
     view.published, view.models[1] = [view.published[0], view.published[0]], b"rubbish"
     view.store_down = {0}
-    served.loop.run(champions.refresh())
+    served.refresh()
     assert (served.told, served.counted.refusals) == (["0:40"], [1])
+
+
+def test_a_store_that_hangs_holds_up_no_other_shard_and_not_the_news_of_redis(served: Served) -> None:
+    """Each refresh ends; the shard that waits is asked for once."""
+    view, champions = served.view, served.champions
+    champions.current, champions.at_ms = [None, None], [0, 0]
+    champions.refused, champions.why = ["", ""], ["", ""]
+    view.published, view.models[1] = [view.published[0], view.published[0]], b"rubbish"
+
+    async def case() -> None:
+        view.hangs = {0: asyncio.Event()}
+        for _ in range(3):
+            async with asyncio.timeout(5):
+                await champions.refresh()
+                if 1 in champions.taking:
+                    await champions.taking[1]
+        assert (served.counted.refusals, view.asked) == ([1], [0, 1])
+        view.hangs[0].set()
+        await champions.settled()
+        assert champions.current[0] is not None
+
+    view.asked.clear()
+    served.loop.run(case())
 
 
 def test_an_older_publication_is_passed_over(served: Served) -> None:

@@ -50,6 +50,17 @@ def test_a_rebuild_is_told_when_it_begins_and_when_it_is_done() -> None:
     assert told == ["view rebuild", "view rebuilt", "view rebuild", "view rebuilt"]
 
 
+def test_a_rebuild_deletes_what_no_longer_lives() -> None:
+    """A blob of an entity that was forgotten while Redis was away, or of an earlier life of the name."""
+    made = World(application(features=[f.count(window="1m")]))
+    made.view_keys = ["gone", "k"]
+    shard = made.shard()
+    made.feed(shard, EVENT, {"event_id": "e", "features": {"x": 1}})
+    made.settle(shard)
+    written = {key: blob is not None for blobs in made.rebuilt for key, blob in blobs.items()}
+    assert written == {"k": True, "gone": False}
+
+
 def test_a_view_that_is_lost_while_nothing_happens_is_written_anew() -> None:
     """A flush is found out within two seconds, though no event comes; looking keeps no idle exit waiting."""
     made = World(application(features=[f.count(window="1m")]))

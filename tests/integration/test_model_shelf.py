@@ -14,6 +14,7 @@ import redis
 from stream_app.adapters import model_shelf
 from stream_app.adapters.model_shelf import RedisModelShelf
 from stream_app.adapters.redis_serving import RedisServing
+from stream_app.adapters.redis_view import RedisView
 from stream_app.embedded.services import Endpoints
 from stream_app.errors import Unreachable
 
@@ -198,3 +199,27 @@ def test_a_lost_connection_ends_the_changes_and_the_next_one_begins_anew(shelf: 
         await again.aclose()
 
     read(shelf, case)
+
+
+def test_one_dead_connection_of_the_pool_is_no_dead_redis(shelf: Shelf) -> None:
+    """What was closed by the server is asked again at once over a new one."""
+
+    async def case(shelf: Shelf, view: RedisServing) -> None:
+        shelf.entity("a", b"1")
+        for _ in range(3):
+            await view.shown()
+            assert await view.entities([(0, "a")]) == [b"1"]
+            shelf.client.client_kill_filter(_type="normal", skipme=True)
+
+    read(shelf, case)
+
+
+def test_a_blob_says_which_features_made_it_and_a_rebuild_finds_every_one(shelf: Shelf) -> None:
+    """Names with signs that a pattern knows are no pattern, and no other application's are found."""
+    views = {app: RedisView(shelf.client, app, 0, 60_000, "now") for app in (shelf.app, "m*")}
+    assert views[shelf.app].write("", "0:1", {"a": b"[1,2,[]]", "b*": b"[3,4,[]]", "gone": None}) == "ok"
+    assert shelf.client.get(f"{{{shelf.app}:0}}:f:a") == b'[1,2,[],"now"]'
+    assert sorted(views[shelf.app].keys() or []) == ["a", "b*"]
+    assert views["m*"].keys() == []
+    nowhere = redis.Redis.from_url(NOWHERE, socket_connect_timeout=0.2)
+    assert RedisView(nowhere, shelf.app, 0, 1).keys() is None
