@@ -1,0 +1,1 @@
+"""Operations: what runs beside the learners, tells people and takes their orders."""

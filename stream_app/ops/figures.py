@@ -1,0 +1,228 @@
+"""A shard's figures, or those of several as one: rates, scores, labels, costs, drift."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from stream_app.ops.history import mean, score_of, short
+from topics.records import HistogramStats, SlotStats, Stats
+
+DELAYS = "label_delay_seconds"
+QUANTILES = (0.5, 0.95)
+RANKED = 20
+COUNTED = ("predictions", "labels", "labels_learned")
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What rates are made of; everything grows until its process ends."""
+
+    time_ms: int
+    counts: dict[str, int]
+    cost_s: dict[str, float]
+
+
+Told = tuple[Stats, Sequence[Sample]]
+
+
+def sample_of(stats: Stats) -> Sample:
+    """The counters of one moment."""
+    return Sample(stats.time_ms, {name: stats.counts.get(name, 0) for name in COUNTED}, stats.cost_s)
+
+
+def rate(samples: Sequence[Sample], name: str) -> float | None:
+    """Per second over the samples; None where they are of one moment or the counter began anew."""
+    first, last = samples[0], samples[-1]
+    span_s, more = (last.time_ms - first.time_ms) / 1000, last.counts[name] - first.counts[name]
+    return more / span_s if span_s > 0 and more >= 0 else None
+
+
+def shares(samples: Sequence[Sample]) -> dict[str, float]:
+    """By stage: the share of wall time that it took."""
+    first, last = samples[0], samples[-1]
+    span_s = (last.time_ms - first.time_ms) / 1000
+    if span_s <= 0:
+        return {}
+    spent = {stage: spent - first.cost_s.get(stage, 0.0) for stage, spent in last.cost_s.items()}
+    return {stage: more / span_s for stage, more in spent.items() if more >= 0}
+
+
+def total(values: Sequence[float | None]) -> float | None:
+    """Of those that are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def oldest(ages: Sequence[float | None]) -> float | None:
+    """The largest of those that are known."""
+    return short(max((age for age in ages if age is not None), default=None))
+
+
+def summary(stats: Stats, samples: Sequence[Sample], score: str) -> dict[str, Any]:
+    """One line of the list of shards."""
+    serving = serving_slot(stats)
+    own = score_of(serving.scores, score) if serving else None
+    base = score_of(stats.baseline, score)
+    return {
+        "shard": stats.shard,
+        "time_ms": stats.time_ms,
+        "serving": f"{serving.name} v{serving.version}" if serving else "",
+        "since_ms": stats.champion_since_ms,
+        "score": short(own[0]) if own else None,
+        "baseline": short(base[0]) if base else None,
+        "rate": short(rate(samples, "predictions")),
+        "lag": sum(stats.lag.values()) if stats.lag else None,
+        "lag_s": short(stats.lag_s),
+        "paused": stats.paused,
+        "owner": stats.owner,
+    }
+
+
+def serving_slot(stats: Stats) -> SlotStats | None:
+    """The model that answers."""
+    return next((slot for slot in stats.slots if slot.name == stats.serving), None)
+
+
+def detail(told: Sequence[Told], score: str) -> dict[str, Any] | None:
+    """All of these shards as one, None without any."""
+    if not told:
+        return None
+    stats = [one for one, _ in told]
+    serving = Counter(f"{slot.name} v{slot.version}" for one in stats if (slot := serving_slot(one)))
+    stages: Counter[str] = Counter()
+    for _, samples in told:
+        stages.update(shares(samples))
+    return {
+        "serving": serving.most_common(RANKED),
+        "rates": {name: short(total([rate(samples, name) for _, samples in told])) for name in COUNTED},
+        "lag": dict(added([one.lag for one in stats])) or None,
+        "lag_s": oldest([one.lag_s for one in stats]),
+        "slots": slots(stats, score),
+        "baseline": averaged([one.baseline for one in stats]),
+        "labels": labels(stats),
+        "costs": [(stage, short(share)) for stage, share in stages.most_common()],
+        "drift": drifts(stats),
+        "moved": moved(stats),
+        "dead_letters": dict(added([one.dead_letters for one in stats])),
+        "counts": dict(added([one.counts for one in stats])),
+        "entities": sum(one.entities for one in stats),
+        "paused": sum(one.paused for one in stats),
+        "owners": sorted({one.owner for one in stats})[:RANKED],
+        "memory_bytes": dict(added([one.memory_bytes for one in stats])) or None,
+        "snapshot": {
+            "age_s": oldest([one.snapshot.age_s for one in stats]),
+            "bytes": sum(one.snapshot.bytes for one in stats),
+            "too_dear": any(one.snapshot.too_dear for one in stats),
+        },
+        "view_behind": sum(not one.view.caught_up for one in stats),
+        "time_ms": max(one.time_ms for one in stats),
+        "log_time_ms": max(one.log_time_ms for one in stats),
+    }  # fmt: skip
+
+
+def added(maps: Sequence[dict[str, int]]) -> Counter[str]:
+    """Sums by name."""
+    found: Counter[str] = Counter()
+    for each in maps:
+        found.update(each)
+    return found
+
+
+def averaged(reports: Sequence[dict[str, dict[str, float]]]) -> dict[str, float | None]:
+    """Rolling scores weighted by how many predictions each is of; `n` is their sum."""
+    rolling = [found for report in reports if (found := report.get("rolling", {})).get("n")]
+    names = dict.fromkeys(name for found in rolling for name in found if name != "n")
+    told: dict[str, float | None] = {
+        name: short(mean([(found[name], found["n"]) for found in rolling if number(found.get(name))]))
+        for name in names
+    }
+    return {"n": sum(found["n"] for found in rolling), **told}
+
+
+def number(value: object) -> bool:
+    """Whether it can be averaged: a score that is none yet is null."""
+    return isinstance(value, int | float)
+
+
+def slots(stats: Sequence[Stats], score: str) -> list[dict[str, Any]]:
+    """Models by name and version, who serves first, then by score."""
+    found: dict[tuple[str, int], list[tuple[Stats, SlotStats]]] = {}
+    for one in stats:
+        for slot in one.slots:
+            found.setdefault((slot.name, slot.version), []).append((one, slot))
+    told = [
+        {
+            "name": name,
+            "version": version,
+            "serves": sum(slot.name == one.serving for one, slot in of),
+            "shards": len(of),
+            "learned": sum(slot.learned for _, slot in of),
+            "scores": averaged([slot.scores for _, slot in of]),
+            "failed": next((slot.failed for _, slot in of if slot.failed), None),
+            "memory_bytes": total([one.memory_bytes.get(name) for one, _ in of]),
+        }
+        for (name, version), of in found.items()
+    ]
+    worst = float("inf")
+
+    def rank(slot: dict[str, Any]) -> tuple[int, float]:
+        value = slot["scores"].get(score)
+        return -slot["serves"], worst if value is None else value if score == "mae" else -value
+
+    return sorted(told, key=rank)[: 2 * RANKED]
+
+
+def labels(stats: Sequence[Stats]) -> dict[str, Any]:
+    """What became of labels; delays are event time, null where no learner tells them."""
+    counts, dead = added([one.counts for one in stats]), added([one.dead_letters for one in stats])
+    waiting = added([one.waiting for one in stats])
+    return {
+        "came": counts["labels"],
+        "learned": counts["labels_learned"],
+        "waiting": waiting["pending"],
+        "early": waiting["parked"],
+        "expired": counts["labels_expired"],
+        "skipped": counts["labels_skipped"],
+        "repeated": counts["duplicate_labels"],
+        "late": dead["label-late"],
+        "orphan": dead["label-orphan"],
+        "refused": sum(n for name, n in dead.items() if name.startswith("label-")),
+        "delay_s": quantiles([one.histograms[DELAYS] for one in stats if DELAYS in one.histograms]),
+    }
+
+
+def quantiles(histograms: Sequence[HistogramStats]) -> list[float] | None:
+    """Upper bounds of the median and the 95th percentile; None without observations."""
+    if not histograms:
+        return None
+    bounds = histograms[0].le
+    same = [one.n for one in histograms if one.le == bounds and len(one.n) == len(bounds) + 1]
+    sums = [sum(column) for column in zip(*same, strict=True)]
+    if not sums or not sums[-1]:
+        return None
+    top = bounds[-1] if bounds else 0.0
+    return [
+        next((le for le, n in zip(bounds, sums, strict=False) if n >= share * sums[-1]), top)
+        for share in QUANTILES
+    ]
+
+
+def drifts(stats: Sequence[Stats]) -> list[dict[str, Any]]:
+    """What detectors said last: loudest first, then newest."""
+    levels = ("drift", "warning", "stable")
+    found = [(one.shard, drift) for one in stats for drift in one.drift]
+    found.sort(key=lambda pair: (levels.index(pair[1].level), -pair[1].at_ms))
+    return [{"shard": shard, **msgspec.to_builtins(drift)} for shard, drift in found[:RANKED]]
+
+
+def moved(stats: Sequence[Stats]) -> list[tuple[str, float]]:
+    """Features by how far they moved, of several shards the furthest."""
+    furthest: dict[str, float] = {}
+    for one in stats:
+        for name, by in one.moved:
+            furthest[name] = max(by, furthest.get(name, 0.0))
+    ranked = sorted(furthest.items(), key=lambda pair: -pair[1])
+    return [(name[:200], float(f"{by:.4g}")) for name, by in ranked[:RANKED]]

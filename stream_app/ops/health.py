@@ -1,0 +1,163 @@
+"""Whether learning is healthy, in a sentence, and what to do when it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stream_app.ops.figures import rate, serving_slot
+from stream_app.ops.history import score_of
+
+if TYPE_CHECKING:
+    from stream_app.ops.board import Board
+    from topics.records import Stats
+
+QUIET_S, SILENT_S = 15, 60  # without statistics; an idle learner writes none
+BEHIND_S = 60.0
+FRESH_MS = {"critical": 600_000, "warning": 180_000}  # how long an alert counts
+ENOUGH = 200  # predictions before a score is judged
+MARGIN = 0.02  # of the baseline's score: below it is noise
+MOST = 12  # findings
+ORDER = ("stopped", "attention")
+
+
+class Finding(NamedTuple):
+    """One thing that is not well; `text` and `remedy` are sentences."""
+
+    state: str
+    shard: int | None
+    text: str
+    remedy: str
+
+
+def verdict(board: Board, now_ms: int) -> dict[str, Any]:
+    """`state`: empty, healthy, attention or stopped; a sentence, a remedy, and all findings, worst first."""
+    if not board.newest and not board.alerts:
+        return {
+            "state": "empty", "findings": [], "sentence": f"{board.app} has not learned anything yet.",
+            "remedy": "Start a learner and send the first event.",
+        }  # fmt: skip
+    found = [finding for shard in range(board.shards) for finding in of_shard(board, shard, now_ms)]
+    found += alarms(board, now_ms)
+    if not found:
+        return {"state": "healthy", "sentence": well(board), "remedy": "", "findings": []}
+    found.sort(key=lambda finding: ORDER.index(finding.state))
+    worst = found[0]
+    more = f" {len(found) - 1} more below." if len(found) > 1 else ""
+    return {
+        "state": worst.state, "sentence": said(board, worst) + more, "remedy": worst.remedy,
+        "findings": [{**one._asdict(), "text": said(board, one)} for one in found[:MOST]],
+    }  # fmt: skip
+
+
+def said(board: Board, finding: Finding) -> str:
+    """Its text, with the shard where there are several."""
+    where = f"Shard {finding.shard}: " if finding.shard is not None and board.shards > 1 else ""
+    return f"{where}{finding.text}"
+
+
+def of_shard(board: Board, shard: int, now_ms: int) -> Iterator[Finding]:
+    """What one shard's newest statistics say."""
+    stats = board.newest.get(shard)
+    if stats is None:
+        if board.newest:
+            text = "No learner has told anything of it yet."
+            yield Finding("attention", shard, text, "Start another learner, or look at its log.")
+        return
+    silent_s = (now_ms - stats.time_ms) / 1000
+    halt = halted(board, stats)
+    if halt is not None:
+        yield Finding("stopped", shard, f"Learning has halted: {halt[0]}", halt[1])
+    elif silent_s > SILENT_S:
+        text = f"Nothing has been learned for {duration(silent_s)}."
+        yield Finding(
+            "stopped", shard, text, "Either no event comes, or no learner runs: `stream-app status`."
+        )
+    elif silent_s > QUIET_S:
+        text = f"No news for {duration(silent_s)}."
+        yield Finding("attention", shard, text, "A learner that has no events is quiet; check the producer.")
+    if stats.paused:
+        yield Finding(
+            "attention", shard, "Learning is paused; it predicts only.", "Resume when the cause is gone."
+        )
+    if stats.lag_s is not None and stats.lag_s > BEHIND_S:
+        text = f"It is {duration(stats.lag_s)} behind its input."
+        yield Finding(
+            "attention", shard, text, "It may be catching up; if the lag grows, add shards or drop a slot."
+        )
+    if not stats.view.caught_up:
+        text = "Redis does not show the newest commits."
+        yield Finding("attention", shard, text, "Look at Redis; predictors answer from older copies.")
+    yield from quality(board, stats)
+
+
+def quality(board: Board, stats: Stats) -> Iterator[Finding]:
+    """The model that serves against the answer that needs no model, and slots that failed."""
+    slot = serving_slot(stats)
+    own = score_of(slot.scores, board.score) if slot else None
+    base = score_of(stats.baseline, board.score)
+    if own and base and min(own[1], base[1]) >= ENOUGH:
+        behind = own[0] - base[0] if board.score == "mae" else base[0] - own[0]
+        if behind > MARGIN * abs(base[0]):
+            text = (
+                f"The serving model ({board.score} {own[0]:.3g}) is worse than the baseline ({base[0]:.3g})."
+            )
+            yield Finding("attention", stats.shard, text, "Promote a better challenger, or check the labels.")
+    for failed in stats.slots:
+        if failed.failed:
+            text = f"{failed.name} v{failed.version} has failed: {failed.failed[:200]}"
+            yield Finding("attention", stats.shard, text, "Drop it, or mend the definition and upgrade.")
+
+
+def halted(board: Board, stats: Stats) -> tuple[str, str] | None:
+    """Why a shard stands still, if it said so after its newest statistics; and the remedy."""
+    for told in board.standing_alerts():
+        if (
+            told["type"] == "shard-halted"
+            and told["shard"] == stats.shard
+            and told["time_ms"] > stats.time_ms
+        ):
+            found = told["evidence"]
+            return found.get("reason", told["message"]), found.get("remedy", "See its runbook.")
+    return None
+
+
+def alarms(board: Board, now_ms: int) -> Iterator[Finding]:
+    """Fresh alerts, by event time or by the clock; one for each kind and shard."""
+    seen: set[tuple[str, int]] = set()
+    for told in sorted(board.standing_alerts(), key=lambda alert: -alert["time_ms"]):
+        within_ms = FRESH_MS.get(told["severity"])
+        stats = board.newest.get(told["shard"])
+        times = [now_ms, *([stats.log_time_ms] if stats else [])]
+        kind = told["type"], told["shard"]
+        if within_ms is None or told["type"] == "shard-halted" or kind in seen:
+            continue
+        if any(0 <= time_ms - told["time_ms"] < within_ms for time_ms in times):
+            seen.add(kind)
+            yield Finding(
+                "attention", told["shard"], f"{told['type']}: {told['message']}", advice(told["type"])
+            )
+
+
+def advice(kind: str) -> str:
+    """What to do after an alert of this kind."""
+    if kind == "drift":
+        return "Candidates are learning beside the model; watch whether one takes over."
+    return "Read the alert below and its runbook."
+
+
+def well(board: Board) -> str:
+    """The sentence when all is well."""
+    total = sum(rate(board.samples[shard], "predictions") or 0.0 for shard in board.newest)
+    return f"Learning is healthy: {total:,.0f} events a second, every check is green."
+
+
+def duration(seconds: float) -> str:
+    """As a person says it.
+
+    >>> duration(42.4), duration(600), duration(90_000)
+    ('42 s', '10 min', '25 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.0f} h"

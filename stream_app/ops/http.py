@@ -1,0 +1,221 @@
+"""The routes of the dashboard: the page, boards, what changes in them, and orders.
+
+Reading needs a token where any is set. An order always needs one of `admin`: without tokens there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Annotated, Any
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stream_app.adapters.clock import SystemClock
+from stream_app.ops.assets import pages
+from stream_app.ops.board import Board
+from stream_app.ops.feed import MOST, Feed, encode
+from stream_app.ops.health import verdict
+from stream_app.ops.orders import CommandRequest, Order
+from stream_app.web.guard import BodyLimit, Guard
+from stream_app.web.problems import RETRY_AFTER, ProblemError, handle_errors
+
+BEARER = HTTPBearer(auto_error=False, description="A token of the settings.")
+AT_ONCE = 4  # orders
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+LOOPBACK = ["localhost", "127.0.0.1"]
+NO_TOKENS = "Set STREAM_APP_OPS__TOKENS_ADMIN to a token of 16 characters or more, and start ops again"
+ShardQuery = Annotated[int | None, Query(ge=0, description="One shard; default all together.")]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    boards: Mapping[str, Board], guard: Guard, order: Order, metrics: Callable[[], tuple[bytes, str]],
+    lifespan: Lifespan, *, ready: Callable[[], bool] = lambda: True, runbook: str = "",
+) -> FastAPI:  # fmt: skip
+    """The application. `lifespan` runs what feeds the boards; `runbook` is where alerts' runbooks are read.
+
+    `app.state.feed.close()` ends the streams: a server that ends waits for them.
+    """
+    feed = Feed(boards, SystemClock().now_ms, uuid4().hex[:12])
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app):
+            beat = asyncio.ensure_future(feed.beat())
+            try:
+                yield
+            finally:
+                feed.close()
+                beat.cancel()
+
+    app = FastAPI(title="stream_app: operations", version="1", lifespan=living, docs_url=None, redoc_url=None)
+    app.state.feed = feed
+    app.include_router(pages())
+    app.include_router(reading(boards, guard, feed, runbook))
+    app.include_router(ordering(boards, guard, order))
+    app.include_router(watched(ready, metrics))
+    app.add_middleware(BodyLimit)
+    if not guard.tokens:  # another name that leads here is a stranger's page that wants to read
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
+    app.add_middleware(SecurityHeaders)
+    handle_errors(app)
+    return app
+
+
+class SecurityHeaders:
+    """ASGI: every answer tells the browser to trust this server alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, told)
+
+
+def allow(guard: Guard, scope: str) -> Any:
+    """A dependency: the request's token has the scope."""
+
+    async def check(request: Request, _: Annotated[Any, Depends(BEARER)]) -> None:
+        await guard.allow(request.headers.get("authorization"), scope)
+
+    return Depends(check)
+
+
+def board_of(boards: Mapping[str, Board], app: str, shard: int | None) -> Board:
+    """The board of an application that has this shard.
+
+    Raises:
+        HTTPException: there is none.
+    """
+    if app not in boards:
+        raise HTTPException(404, f"no application {app!r} is watched here")
+    if shard is not None and shard >= boards[app].shards:
+        raise HTTPException(404, f"{app} has no shard {shard}")
+    return boards[app]
+
+
+def reading(boards: Mapping[str, Board], guard: Guard, feed: Feed, runbook: str) -> APIRouter:
+    """Boards and their changes."""
+    router = APIRouter(prefix="/v1", dependencies=[allow(guard, "read")])
+
+    @router.get("/boards")
+    async def listed() -> dict[str, Any]:
+        """Which applications are watched, and how each is."""
+        now_ms = feed.now_ms()
+        apps = [
+            {"app": name, "task": board.task, "shards": board.shards, "health": brief(board, now_ms)}
+            for name, board in boards.items()
+        ]
+        orders = "allowed" if guard.tokens else NO_TOKENS
+        return {"apps": apps, "orders": orders, "runbook": runbook}
+
+    @router.get("/board/{app}")
+    async def board(app: str, request: Request, shard: ShardQuery = None) -> Response:
+        """All that the page shows."""
+        board_of(boards, app, shard)
+        body = feed.snapshot(app, shard)
+        headers = {"Cache-Control": "no-store"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
+        return Response(body, headers=headers, media_type="application/json")
+
+    @router.get("/board/{app}/events")
+    async def events(
+        app: str, request: Request, shard: ShardQuery = None, since: Annotated[str, Query(max_length=64)] = ""
+    ) -> StreamingResponse:
+        """What changes, as server-sent events; `since` or Last-Event-ID goes on from an event's id."""
+        board_of(boards, app, shard)
+        if feed.listeners >= MOST:
+            raise ProblemError(
+                503, "unavailable", f"{MOST} listen already", "Close a page that is not needed",
+                headers=RETRY_AFTER,
+            )  # fmt: skip
+        identity = since or request.headers.get("last-event-id", "")
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(feed.listen(app, shard, identity), 200, headers, "text/event-stream")
+
+    return router
+
+
+def brief(board: Board, now_ms: int) -> dict[str, Any]:
+    """State and sentence."""
+    found = verdict(board, now_ms)
+    return {name: found[name] for name in ("state", "sentence")}
+
+
+def ordering(boards: Mapping[str, Board], guard: Guard, order: Order) -> APIRouter:
+    """Orders to shards."""
+    router = APIRouter(prefix="/v1")
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    @router.post("/commands")
+    async def command(
+        asked: CommandRequest, request: Request, _: Annotated[Any, Depends(BEARER)]
+    ) -> Response:
+        """Write an order to the log and wait for the answer of each shard."""
+        if not guard.tokens:
+            raise ProblemError(403, "forbidden", "no token is set, so nobody may order anything", NO_TOKENS)
+        authorization = request.headers.get("authorization")
+        await guard.allow(authorization, "admin")
+        who = guard.who(authorization, "admin")
+        board_of(boards, asked.app, asked.shard)
+        names_model = asked.command in ("promote", "drop")
+        if names_model == (asked.slot is None and asked.version is None):
+            fix = "promote and drop take a slot or a version, the others take neither"
+            raise ProblemError(422, "malformed", f"{asked.command} does not go so", fix)
+        actor = f"{asked.actor or 'somebody'} (dashboard, {who})"
+        async with turns:
+            answers = await asyncio.to_thread(order, asked.model_copy(update={"actor": actor}))
+        told = {"shards": [msgspec.structs.asdict(answer) for answer in answers]}
+        return Response(encode(told), media_type="application/json")
+
+    return router
+
+
+def watched(ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
+    """The routes of whoever keeps this running; no token."""
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        """This process answers."""
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """What the boards are made of is recovered."""
+        if not ready():
+            fix = "Wait; it reads its tables"
+            raise ProblemError(503, "unavailable", "not recovered yet", fix, headers=RETRY_AFTER)
+        return {"status": "ready"}
+
+    @router.get("/metrics", include_in_schema=False)
+    async def scrape() -> Response:
+        body, media_type = metrics()
+        return Response(body, headers={"Content-Type": media_type})
+
+    return router

@@ -1,0 +1,308 @@
+"""What the dashboard's board holds: the same whatever comes twice, bounded, honest about what it lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from stream_app.ops.board import ALERTS, LETTERS, VERSIONS, Board
+from topics.records import (
+    Alert,
+    DriftStats,
+    HistogramStats,
+    ModelReceipt,
+    SlotStats,
+    SnapshotStats,
+    Stats,
+    ViewStats,
+)
+
+T_MS = 1_800_000_000_000
+
+
+def stats(
+    second: int, shard: int = 0, accuracy: float = 0.9, serving: str = "champion", **other: Any
+) -> Stats:
+    """A healthy shard's record of one second: 100 events a second."""
+    version = {"champion": 1, "tree": 2}[serving]
+    slots = [
+        SlotStats("champion", 1, 50 * second, None, {"rolling": {"n": 1_000, "accuracy": accuracy}}),
+        SlotStats("tree", 2, 50 * second, None, {"rolling": {"n": 1_000, "accuracy": 0.8}}),
+    ]
+    assert any(slot.version == version for slot in slots)
+    told: dict[str, Any] = {
+        "shard": shard, "time_ms": T_MS + 1_000 * second, "owner": "host:1", "epoch": 0, "seq": second,
+        "log_time_ms": T_MS + 1_000 * second,
+        "counts": {"predictions": 100 * second, "labels": 60 * second, "labels_learned": 50 * second},
+        "dead_letters": {"label-late": 3, "malformed": 1}, "waiting": {"pending": 7, "parked": 2},
+        "entities": 5, "ids": 5, "paused": False, "serving": serving, "slots": slots,
+        "baseline": {"rolling": {"n": 1_000, "accuracy": 0.6}}, "repredicted": {}, "positions": {},
+        "merge_waits_for": [], "buffered": {}, "replayed_batches": 0, "view": ViewStats("0:1", True),
+        "snapshot": SnapshotStats(1, 2.0, 100, 0.1, False), "cost_s": {"step": 0.25 * second},
+    }  # fmt: skip
+    return Stats(**(told | other))
+
+
+def alert(
+    number: int, severity: Any = "info", kind: str = "drift", time_ms: int | None = None, **other: Any
+) -> Alert:
+    """One of many."""
+    stamp = T_MS + number if time_ms is None else time_ms
+    return Alert(f"a/{number:06}", kind, severity, other.pop("shard", 0), stamp, "said", other)
+
+
+def receipt(version: int, status: str = "challenger", **other: Any) -> dict[str, Any]:
+    """As the topic holds it."""
+    told = ModelReceipt(
+        0, "champion" if version == 1 else "tree", version, None, "declared", None, {}, status=status
+    )
+    return {**msgspec.to_builtins(told), "time_ms": T_MS, "fingerprint": {"epoch": 0, "seq": 0}, **other}
+
+
+def board(shards: int = 1) -> Board:
+    """An empty one."""
+    return Board("app", shards, "binary")
+
+
+def filled(times: int) -> Board:
+    """A board to which everything is told so many times."""
+    found = board(2)
+    for second in range(1, 30):
+        for shard in range(2):
+            for _ in range(times):
+                found.stats(stats(second, shard))
+    for _ in range(times):
+        found.model("0/1", receipt(1, "serving"))
+        found.model("0/champion", receipt(1, "serving"))
+        found.model("0/2", receipt(2))
+        found.alert(alert(1))
+        found.dead_letter(0, 4, T_MS, {"reason": "label-late", "message": "late"})
+    return found
+
+
+def test_what_comes_twice_changes_nothing() -> None:
+    """A board that was told everything three times equals one that was told once, its version too."""
+    once, thrice = filled(1), filled(3)
+    assert thrice.snapshot() == once.snapshot()
+    version = once.version
+    once.stats(stats(29, 0))
+    once.stats(stats(3, 1))
+    once.alert(alert(1))
+    once.model("0/2", receipt(2))
+    once.dead_letter(0, 4, T_MS, {"reason": "label-late", "message": "late"})
+    assert once.version == version
+
+
+def test_alerts_and_letters_are_bounded_and_the_newest_stay() -> None:
+    """Of twice as many as there is room for, the newest stay, and an old one that comes again stays out."""
+    found = board()
+    for number in range(2 * ALERTS):
+        found.alert(alert(number))
+        found.dead_letter(0, number, T_MS + number, {"reason": "malformed"})
+    told = found.snapshot()
+    assert [one["id"] for one in told["alerts"]] == [f"a/{n:06}" for n in reversed(range(ALERTS, 2 * ALERTS))]
+    assert len(told["letters"]) == LETTERS
+    version = found.version
+    found.alert(alert(0))
+    found.dead_letter(0, 0, T_MS, {"reason": "malformed"})
+    assert found.version == version
+
+
+def test_receipts_and_history_are_bounded() -> None:
+    """A shard keeps a hundred receipts and its share of the history, however long it runs."""
+    found = Board("app", 1, "binary", 40)
+    for number in range(1, 3 * VERSIONS):
+        found.model(f"0/{number}", receipt(number))
+        found.stats(stats(100 * number))
+    assert len(found.snapshot(shard=0)["models"]) == VERSIONS
+    series = found.snapshot()["series"]
+    assert (len(series["near"]["t"]), len(series["far"]["t"])) == (20, 20)
+
+
+def test_evidence_and_texts_of_others_are_cut() -> None:
+    """An alert with a megabyte in it costs a few kilobytes."""
+    found = board()
+    found.alert(Alert("a", "x" * 9, "info", 0, T_MS, "m" * 1_000_000, {"big": ["y"] * 100_000, "more": 1}))
+    assert len(orjson.dumps(found.snapshot()["alerts"])) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("0/champion", {"v": 1}), ("nonsense", receipt(1)), ("7/1", receipt(1)), ("0/2", receipt(1)), ("/", {})],
+)
+def test_what_no_shard_wrote_is_passed_over(key: str, value: dict[str, Any]) -> None:
+    """Anybody may write to the models topic: what cannot be a receipt of this shard changes nothing."""
+    found = board()
+    found.model(key, value)
+    assert found.version == 0
+
+
+def test_changes_tell_what_is_new_and_no_more() -> None:
+    """After a version, only later alerts, letters and models come; the figures always do."""
+    found = filled(1)
+    since = found.version
+    assert found.changes(since)["alerts"] == found.changes(since)["letters"] == []
+    assert "models" not in found.changes(since)
+    found.alert(alert(2))
+    found.model("0/3", receipt(3))
+    later = found.changes(since)
+    assert [one["id"] for one in later["alerts"]] == ["a/000002"]
+    assert {model["version"] for model in later["models"]} == {1, 2, 3}
+    assert later["detail"]["counts"]["predictions"] == 2 * 2_900
+
+
+def test_changes_of_fifty_shards_with_six_slots_are_small() -> None:
+    """What goes to each browser every second is under 64 KiB."""
+    found = board(50)
+    for second in range(1, 60):
+        for shard in range(50):
+            told = stats(second, shard)
+            told.slots = [
+                SlotStats(
+                    f"slot-{n}", n, 9_999, None, {"rolling": {"n": 1_000, "accuracy": 0.912345, "f1": 0.8}}
+                )
+                for n in range(1, 7)
+            ]
+            told.serving = "slot-1"
+            found.stats(told)
+    assert len(orjson.dumps(found.changes(found.version - 50))) < 65_536
+
+
+def test_rates_scores_and_costs() -> None:
+    """Two shards of 100 events a second are 200; scores are weighted; costs are shares of wall time."""
+    detail = filled(1).snapshot()["detail"]
+    assert detail["rates"] == {"predictions": 200.0, "labels": 120.0, "labels_learned": 100.0}
+    assert detail["slots"][0]["scores"] == {"n": 2_000, "accuracy": 0.9}
+    assert detail["slots"][0]["serves"] == 2
+    assert detail["costs"] == [("step", 0.5)]
+    assert detail["labels"]["late"] == 6
+    assert detail["labels"]["refused"] == 6
+    assert detail["labels"]["delay_s"] is None
+    assert (detail["lag"], detail["lag_s"], detail["memory_bytes"]) == (None, None, None)
+
+
+def test_what_newer_learners_tell_is_shown() -> None:
+    """Lag, delays, drift by signal, moved features and memory stand where a learner tells them."""
+    found = board()
+    told = stats(
+        1, lag={"events": 5, "labels": 0}, lag_s=1.5, moved=[("x", 0.5), ("y", 2.0)],
+        memory_bytes={"tree": 9},
+        histograms={"label_delay_seconds": HistogramStats([1.0, 10.0, 60.0], [0, 8, 10, 10], 99.0)},
+        drift=[DriftStats("loss", "champion", "adwin", "stable", 0.1, 0.1, T_MS),
+               DriftStats("features", "x", "psi", "drift", 0.1, 0.4, T_MS)],
+        champion_since_ms=T_MS,
+    )  # fmt: skip
+    found.stats(told)
+    snapshot = found.snapshot()
+    detail = snapshot["detail"]
+    assert (detail["lag"]["events"], detail["lag_s"]) == (5, 1.5)
+    assert detail["labels"]["delay_s"] == [10.0, 60.0]
+    assert detail["moved"] == [("y", 2.0), ("x", 0.5)]
+    assert [one["signal"] for one in detail["drift"]] == ["features", "loss"]
+    assert detail["memory_bytes"] == {"tree": 9}
+    assert snapshot["summary"][0]["since_ms"] == T_MS
+
+
+def test_a_swap_and_a_drift_are_marked_where_they_were_seen() -> None:
+    """The chart marks the moment at which another model began to serve, and at which drifts were counted."""
+    found = board()
+    for second in range(2, 40, 2):
+        swapped = second >= 20
+        counts = {"predictions": 100 * second, "drifts": int(second >= 10)}
+        found.stats(stats(second, serving="tree" if swapped else "champion", counts=counts))
+    near = found.snapshot(shard=0)["series"]["near"]
+    assert near["marks"] == [
+        [T_MS + 10_000, "drift: a detector sees drift"],
+        [T_MS + 20_000, "swap: tree v2 serves"],
+    ]
+    assert set(near["slots"]) == {"champion v1", "tree v2"}
+    assert near["rate"][5] == 100.0
+    assert (near["serving"][0], near["serving"][-1]) == (0.9, 0.8)
+    assert found.snapshot()["series"]["near"]["marks"][1][1] == "swap: shard 0: tree v2 serves"
+
+
+def test_one_shard_alone_is_told_alone() -> None:
+    """The detail, the models and the history of one shard hold nothing of another."""
+    found = filled(1)
+    one = found.snapshot(shard=1)
+    assert one["detail"]["rates"]["predictions"] == 100.0
+    assert one.get("models", []) == []
+    assert len(one["summary"]) == 2
+
+
+HEALTH: list[tuple[dict[str, Any], int, str, str]] = [
+    ({}, 0, "healthy", "100 events a second"),
+    ({}, 30, "attention", "No news for 30 s"),
+    ({}, 90, "stopped", "Nothing has been learned for 90 s"),
+    ({"paused": True}, 0, "attention", "paused"),
+    ({"lag_s": 125.0}, 0, "attention", "2 min behind"),
+    ({"accuracy": 0.5}, 0, "attention", "worse than the baseline"),
+    ({"view": ViewStats(None, False)}, 0, "attention", "Redis"),
+]
+
+
+@pytest.mark.parametrize(("other", "later_s", "state", "words"), HEALTH)
+def test_health_in_a_sentence(other: dict[str, Any], later_s: int, state: str, words: str) -> None:
+    """Each condition has its state, a sentence that names it, and a remedy unless all is well."""
+    found = board()
+    for second in range(1, 12):
+        found.stats(stats(second, **other))
+    health = found.snapshot(T_MS + 11_000 + 1_000 * later_s)["health"]
+    assert health["state"] == state
+    assert words in health["sentence"]
+    assert bool(health["remedy"]) == (state != "healthy")
+
+
+def test_an_empty_board_says_how_to_begin() -> None:
+    """Nothing told yet is its own state."""
+    assert board().snapshot()["health"]["state"] == "empty"
+
+
+def test_a_halt_is_worse_than_anything_and_over_when_statistics_come() -> None:
+    """A halted shard is stopped, with the reason and the remedy of its alert, until it speaks again."""
+    found = board()
+    found.stats(stats(1, paused=True))
+    found.alert(
+        alert(1, "critical", "shard-halted", T_MS + 2_000, reason="the replay diverged", remedy="upgrade")
+    )
+    health = found.snapshot(T_MS + 3_000)["health"]
+    assert (health["state"], health["remedy"]) == ("stopped", "upgrade")
+    assert health["sentence"] == "Learning has halted: the replay diverged 1 more below."
+    found.stats(stats(4))
+    assert found.snapshot(T_MS + 4_000)["health"]["state"] == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("severity", "age_s", "state"),
+    [
+        ("critical", 500, "attention"),
+        ("warning", 500, "healthy"),
+        ("warning", 100, "attention"),
+        ("info", 1, "healthy"),
+    ],
+)
+def test_fresh_alerts_ask_for_attention(severity: str, age_s: int, state: str) -> None:
+    """A critical alert counts for ten minutes, a warning for three, news never."""
+    found = board()
+    found.stats(stats(1_000))
+    found.alert(alert(1, severity, time_ms=T_MS + 1_000 * (1_000 - age_s)))
+    assert found.snapshot(T_MS + 1_000_000)["health"]["state"] == state
+
+
+def test_an_alerts_delivery_is_told_later() -> None:
+    """The same alert with word of its delivery replaces the one without."""
+    found = board()
+    found.alert(alert(1))
+    found.alert(alert(1), "webhook")
+    assert [one["delivered"] for one in found.snapshot()["alerts"]] == ["webhook"]
+
+
+def test_a_letter_tells_meaning_and_remedy() -> None:
+    """A dead letter's reason comes with what it means and what to do."""
+    found = filled(1)
+    (letter,) = found.snapshot()["letters"]
+    assert "horizon" in letter["meaning"]
+    assert letter["remedy"].startswith("Raise Labels")
