@@ -116,7 +116,9 @@ def test_receipts_and_history_are_bounded() -> None:
     found = Board("app", 1, "binary", 40)
     for number in range(1, 3 * VERSIONS):
         found.model(f"0/{number}", receipt(number))
-        found.stats(stats(100 * number))
+        found.stats(stats(10 * number))
+    for second in range(30 * VERSIONS, 31 * VERSIONS):
+        found.stats(stats(second))
     assert len(found.snapshot(shard=0)["models"]) == VERSIONS
     series = found.snapshot()["series"]
     assert (len(series["near"]["t"]), len(series["far"]["t"])) == (20, 20)
