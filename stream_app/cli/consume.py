@@ -42,6 +42,7 @@ def consume(
     if what not in WHAT:
         raise UsageError(f"unknown topic {what!r}", f"Choose one of {', '.join(WHAT)}")
     from stream_app.client.consumer import CommittedReader
+    from stream_app.client.letters import ERRORS
 
     definition, settings = load_app(target), settings_for()
     with CommittedReader(
@@ -58,9 +59,10 @@ def consume(
                     print_json(line)
                 else:
                     place = f"{line['partition']}:{line['offset']}"
-                    sys.stdout.write(
-                        f"{place}\t{printable(str(line['key']))}\t{orjson.dumps(line['value']).decode()}\n"
-                    )
+                    value = orjson.dumps(line["value"]).decode()
+                    why = line["headers"].get(f"{ERRORS}reason") if what == "dead-letters" else None
+                    parts = (place, str(line["key"]), *([str(why)] if why else []))
+                    sys.stdout.write("\t".join([*map(printable, parts), value]) + "\n")
         except KeyboardInterrupt:
             sys.stderr.write("stopped\n")
 

@@ -37,6 +37,7 @@ from tests.integration.serving import (
 SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", "200"))
 SWAPS_PER_S = 20
 FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", "5"))
+ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", "5000"))
 RATE = 500  # requests per second
 P99_S = 0.25
 NOTICED_S = 0.6  # a refresh that waits for its answer in vain, and a request on its way
@@ -215,3 +216,20 @@ def test_a_redis_that_lost_everything_is_filled_again(learners: Learners, apart:
         )
         client.close()
         until(known, "everything is known again")
+
+
+def test_every_entity_is_back_within_a_minute_of_a_flush(learners: Learners, apart: Any) -> None:
+    """Not only those that were asked for."""
+    app, process, _ = apart
+    start_ms = int(time.time() * 1000) - HOUR_MS // 2
+    with EventProducer(app.name, learners.servers) as producer:
+        for n in range(ENTITIES):
+            producer.send(f"many{n}", row(n), f"many:{n}", time=start_ms)
+    with learning(learners, app.target), redis.Redis(port=process.port) as client:
+
+        def held() -> int:
+            return sum(1 for _ in client.scan_iter("*:f:*", count=1_000))
+
+        until(lambda: held() == KEYS + ENTITIES, "every entity is written")
+        client.flushall()
+        until(lambda: held() == KEYS + ENTITIES, "every entity is back")

@@ -90,6 +90,12 @@ def test_ls_counts_by_reason_and_names_the_fix(story: Story) -> None:
     assert story.table.count("fix: ") == 3
 
 
+def test_consume_tells_a_person_the_reason(story: Story) -> None:
+    """Between the key and the value, which alone would not say it."""
+    told = story.learners.call("consume", story.app.target, "dead-letters").out.splitlines()
+    assert {line.split("\t")[2] for line in told[:3]} == {"bad-feature", "label-orphan", "malformed"}
+
+
 def test_show_gives_the_record_as_it_came(story: Story) -> None:
     """Why, where from, and the original key, value and headers untouched, even where they are no JSON."""
     assert [set(letter) for letter in story.shown] == [FIELDS] * 3
