@@ -18,6 +18,7 @@ LABEL_CONTRADICTORY = "label-contradictory"
 LABEL_OTHER_KEY = "label-other-key"
 LABEL_UNEXPECTED = "label-unexpected"
 MODEL_ERROR = "model-error"
+OPS_ERROR = "ops-error"
 
 
 class Reason(NamedTuple):
@@ -85,5 +86,9 @@ REASONS: dict[str, Reason] = {
         "The serving model raised, or answered what is no number",
         "Mend the model by what the message tells, then retry letters of stage predict; at stage learn the "
         "event is answered and its label counts as come, so that lesson is lost",
+    ),
+    OPS_ERROR: Reason(
+        "Operations could not take a record that fits its contract",
+        "Keep the letter for the developers; retrying it changes nothing",
     ),
 }

@@ -20,6 +20,7 @@ COMMANDS = {
     "topics": "Create and check an application's topics.",
     "learn": "Run a learner: predict every event, learn every label, exactly once.",
     "serve": "Predict over HTTP from the newest features and the newest model.",
+    "ops": "Route alerts to people, and show the dashboard.",
     "produce": "Write a CSV or JSON-lines file as events and labels.",
     "consume": "Read committed predictions, alerts, dead letters and more.",
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from stream_app.errors import UsageError
+from stream_app.settings.ops import Ops
 from stream_app.settings.parts import Kafka, Learner, Redis, Serve, Signing, Snapshots
 
 PREFIX = "STREAM_APP_"
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     snapshots: Snapshots = Snapshots()
     learner: Learner = Learner()
     serve: Serve = Serve()
+    ops: Ops = Ops()
 
     @classmethod
     def settings_customise_sources(

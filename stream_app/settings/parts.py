@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -93,6 +94,25 @@ class Kafka(Part):
             "ssl_password": secret(self.ssl_key_password),
         }
         return {name: value for name, value in config.items() if value is not None}
+
+    def faust(self) -> dict[str, Any]:
+        """Words for Faust: `broker` URLs, and credentials as Faust's classes take them."""
+        servers = [server.strip() for server in self.bootstrap_servers.split(",")]
+        words: dict[str, Any] = {"broker": [f"kafka://{server}" for server in servers]}
+        if self.security_protocol.endswith("SSL"):
+            context = ssl.create_default_context(cafile=path(self.ssl_cafile))
+            if self.ssl_certfile is not None:
+                context.load_cert_chain(
+                    self.ssl_certfile, path(self.ssl_keyfile), secret(self.ssl_key_password)
+                )
+            words["ssl_context"] = context
+        if self.security_protocol.startswith("SASL"):
+            words |= {
+                "mechanism": self.sasl_mechanism,
+                "username": self.sasl_username,
+                "password": secret(self.sasl_password),
+            }
+        return words
 
 
 class Redis(Part):

@@ -1,0 +1,52 @@
+"""`stream-app ops MODULE:APP …`: alerts to people, and the dashboard."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import typer
+
+from stream_app.cli.context import load_app, pin, settings_for
+from stream_app.cli.serve import check_free, is_loopback
+from stream_app.errors import Refused
+
+GRACE_S = 1  # pages that follow a board are told to come again
+
+app = typer.Typer()
+
+
+@app.command()
+def ops(
+    targets: list[str] = typer.Argument(..., metavar="MODULE:APP...", help="The definitions to look after."),
+    host: str | None = typer.Option(None, help="Default 127.0.0.1; others need tokens."),
+    port: int | None = typer.Option(None, min=0, max=65_535, help="Default 8100."),
+) -> None:
+    """Route alerts and show the dashboard; ends with SIGTERM."""
+    pin()
+    import uvicorn
+
+    from stream_app import wiring, wiring_ops
+
+    wiring.configure_logs()
+    apps = [load_app(target) for target in targets]
+    settings = settings_for()
+    ours = settings.ops
+    where = ours.host if host is None else host, ours.port if port is None else port
+    if not is_loopback(where[0]) and not any(ours.tokens().values()):
+        raise Refused(
+            f"{where[0]} can be reached by others, and no token is set",
+            "Set STREAM_APP_OPS__TOKENS_READ and …_ADMIN, or bind to 127.0.0.1",
+        )
+    check_free(*where)
+    wiring_ops.structured_logs()
+    served, house = wiring_ops.ops(apps, settings)
+    # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(house.exit_code))
+    config = uvicorn.Config(
+        served, host=where[0], port=where[1], access_log=False, log_config=None, server_header=False,
+        ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, timeout_graceful_shutdown=GRACE_S,
+        loop="asyncio",
+    )  # fmt: skip
+    uvicorn.Server(config).run()
+    sys.exit(house.exit_code)

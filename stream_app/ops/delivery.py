@@ -1,0 +1,107 @@
+"""Carries out one route's plans. An alert counts as told once the channel has it and the table says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from stream_app.ops.channels import Channel
+from stream_app.ops.desk import SENT, SILENCED, SUMMARISED, Desk
+from stream_app.ops.notification import Item, Notification
+from stream_app.ops.routing import Way
+
+LONGEST_SLEEP_S = 1.0  # silences and clocks change meanwhile
+log = structlog.get_logger()
+
+
+class Counts(Protocol):
+    """What deliveries count."""
+
+    def notified(self, channel: str, route: str, outcome: str) -> None: ...
+
+    def held_back(self, route: str, n: int) -> None: ...
+
+    def outbox(self, route: str, waiting: int, oldest_ms: int | None) -> None: ...
+
+
+class Delivery:
+    """`written` returns when the tables' changes are durable; `active` is set while this process owns them."""
+
+    def __init__(
+        self, way: Way, channel: Channel, desks: Mapping[str, Desk], counts: Counts,
+        now_ms: Callable[[], int], written: Callable[[], Awaitable[None]], failing_s: float,
+    ) -> None:  # fmt: skip
+        self.way, self.channel, self.desks, self.counts = way, channel, desks, counts
+        self.now_ms, self.written, self.failing_ms = now_ms, written, round(1000 * failing_s)
+        self.active, self.changed = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.active.wait()
+            self.changed.clear()
+            plan = self.way.plan(self.now_ms())
+            if plan.silenced:
+                await self.settle(plan.silenced, SILENCED)
+            if plan.notification is not None:
+                await self.attempt(plan.notification)
+                continue
+            self.tell_outbox()
+            wait_s = LONGEST_SLEEP_S
+            if plan.wake_ms is not None:
+                wait_s = min(wait_s, max(0.0, (plan.wake_ms - self.now_ms()) / 1000))
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self.changed.wait()
+            except TimeoutError:
+                continue
+
+    async def attempt(self, told: Notification) -> None:
+        """Send it, once as the way sees it; the channel tries a few times in a row."""
+        route = self.way.route
+        try:
+            await self.channel.send(told, self.now_ms())
+        except Exception as error:
+            self.way.failed(self.now_ms())
+            self.counts.notified(route.channel, route.name, "failed")
+            # The address may hold a token, and some errors quote it.
+            log.warning(
+                "delivery failed", route=route.name, error=type(error).__name__, alerts=len(told.items)
+            )
+            self.complain(type(error).__name__)
+            return
+        self.counts.notified(route.channel, route.name, "sent")
+        if told.summary:
+            self.counts.held_back(route.name, len(told.items))
+        self.way.delivered(told, self.now_ms())
+        await self.settle(told.items, SUMMARISED if told.summary else SENT)
+
+    async def settle(self, items: list[Item], outcome: str) -> None:
+        """Durably; without ownership the tables are another's, who tells it again under the same id."""
+        if self.active.is_set():
+            for item in items:
+                self.desks[item.app].told(item, self.way.route.name, outcome)
+            await self.written()
+
+    def complain(self, error: str) -> None:
+        """An alert about the route itself, by the oldest alert that it does not deliver."""
+        now_ms, since_ms = self.now_ms(), self.way.failing_since_ms
+        if since_ms is None or now_ms - since_ms < self.failing_ms or not self.active.is_set():
+            return
+        waiting = self.way.waiting()
+        app, alert = min(waiting, key=lambda item: (item.alert.time_ms, item.alert.alert_id))
+        if alert.type == "delivery-failing":
+            return
+        route = self.way.route.name
+        message = f"route {route} delivers nothing since {round((now_ms - since_ms) / 1000)} s ({error})"
+        evidence = {"route": route, "waiting": len(waiting), "oldest": alert.alert_id}
+        name = f"{route}/{alert.alert_id}"[-256:]
+        self.desks[app].notice("delivery-failing", "critical", alert.shard, message, evidence, name, now_ms)
+
+    def tell_outbox(self) -> None:
+        waiting = self.way.waiting()
+        oldest = min((item.alert.time_ms for item in waiting), default=None)
+        self.counts.outbox(self.way.route.name, len(waiting), oldest)

@@ -1,0 +1,208 @@
+"""One application's desk: records come in, tables, board and routes follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from stream_app.ops.board import Board
+from stream_app.ops.memory import DUE, Memory
+from stream_app.ops.notification import ENDED, Item
+from stream_app.ops.routing import Way, matches
+from topics.reasons import MALFORMED
+from topics.records import Alert, Stats
+
+HEADER = "__stream_app.errors."
+LONGEST_ALERT_ID = 512  # it is a key of a table
+SENT, SUMMARISED, SILENCED = "sent", "summarised", "silenced"
+SILENT = "learner-silent"
+WORDS = {SENT: "{}", SUMMARISED: "{} (in a summary)", SILENCED: "silenced for {}", DUE: "waiting for {}"}
+
+read_stats = msgspec.json.Decoder(Stats).decode
+read_alert = msgspec.json.Decoder(Alert).decode
+read_model = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Message(NamedTuple):
+    """A record as it came."""
+
+    topic: str
+    partition: int
+    offset: int
+    time_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class UnfitError(Exception):
+    """A record that cannot be taken: its reason and a sentence."""
+
+    def __init__(self, message: str, reason: str = MALFORMED) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Counts(Protocol):
+    """What ops counts."""
+
+    def alert(self, app: str, kind: str, severity: str) -> None: ...
+
+
+class Desk:
+    """`wake` is called when a route has more to tell."""
+
+    def __init__(
+        self, board: Board, memory: Memory, ways: Sequence[Way], counts: Counts, wake: Callable[[], None]
+    ) -> None:
+        self.app, self.shards = board.app, board.shards
+        self.board, self.memory, self.ways, self.counts, self.wake = board, memory, ways, counts, wake
+        self.heard_ms: dict[int, int] = {}
+        self.silent: dict[int, Alert] = {}
+
+    def restore(self, now_ms: int) -> None:
+        """Fill board and routes from the tables, as a process does that just took over."""
+        self.memory.recall()
+        tables = self.memory.tables
+        for point in self.memory.points():
+            self.board.point(point)
+        for key, entry in list(tables.models.items()):
+            self.board.model(key, entry["value"])
+        for entry in list(tables.stats.values()):
+            stats = msgspec.convert(entry["stats"], Stats)
+            self.board.stats(stats)
+            self.heard_ms[stats.shard] = now_ms
+        for name, entry in list(tables.letters.items()):
+            partition, _, offset = name.partition(":")
+            self.board.dead_letter(int(partition), int(offset), entry["time_ms"], entry["headers"])
+        entries = sorted(tables.alerts.values(), key=lambda entry: entry["alert"]["time_ms"])
+        for entry in entries:
+            self.restore_alert(msgspec.convert(entry["alert"], Alert), entry["routes"], now_ms)
+
+    def restore_alert(self, alert: Alert, routes: Mapping[str, str], now_ms: int) -> None:
+        self.board.alert(alert, words(routes))
+        if alert.type == SILENT:
+            if ENDED in alert.evidence:
+                self.silent.pop(alert.shard, None)
+            else:
+                self.silent[alert.shard] = alert
+        item = Item(self.app, alert)
+        for way in self.ways:
+            outcome = routes.get(way.route.name)
+            if outcome == DUE:
+                way.add(item, now_ms)
+            elif outcome is not None:
+                way.kinds.add(item.kind)
+        gone = set(routes) - {way.route.name for way in self.ways}
+        for name in gone:  # a route that is no more delivers nothing
+            self.memory.told(alert.alert_id, name, SILENCED)
+
+    def on_stats(self, message: Message, now_ms: int) -> None:
+        stats = decoded(read_stats, message.value)
+        self.check_shard(stats.shard)
+        self.heard_ms[stats.shard] = now_ms
+        if self.memory.stats(stats) and stats.shard in self.silent:
+            self.heard_again(stats)
+        self.board.stats(stats)
+
+    def on_alert(self, message: Message, now_ms: int) -> None:
+        alert = decoded(read_alert, message.value)
+        self.check_shard(alert.shard)
+        if not 0 < len(alert.alert_id) <= LONGEST_ALERT_ID:
+            raise UnfitError(f"alert_id has {len(alert.alert_id)} characters, 1 to {LONGEST_ALERT_ID} fit")
+        self.take(alert, now_ms)
+
+    def on_model(self, message: Message, now_ms: int) -> None:  # noqa: ARG002  all four are called alike
+        try:
+            key = (message.key or b"").decode()
+        except UnicodeDecodeError as error:
+            raise UnfitError("the key is not UTF-8") from error
+        value = None if message.value is None else decoded(read_model, message.value)
+        self.memory.model(key, value, message.offset)
+        self.board.model(key, value)
+
+    def on_letter(self, message: Message, now_ms: int) -> None:  # noqa: ARG002
+        told = {
+            name.removeprefix(HEADER): (value or b"").decode(errors="replace")
+            for name, value in message.headers
+            if name.startswith(HEADER)
+        }
+        self.memory.letter(message.partition, message.offset, message.time_ms, told)
+        self.board.dead_letter(message.partition, message.offset, message.time_ms, told)
+
+    def check_shard(self, shard: int) -> None:
+        if not 0 <= shard < self.shards:
+            raise UnfitError(f"shard {shard} is none of {self.shards}")
+
+    def take(self, alert: Alert, now_ms: int) -> None:
+        """Keep an alert, show it, and give it to each route that means it."""
+        item = Item(self.app, alert)
+        ways = [way for way in self.ways if matches(way.route, item)]
+        names = [way.route.name for way in ways]
+        if not self.memory.alert(alert, names):
+            return
+        self.counts.alert(self.app, alert.type, alert.severity)
+        self.board.alert(alert, words(dict.fromkeys(names, DUE)))
+        for way in ways:
+            way.add(item, now_ms)
+        self.wake()
+
+    def notice(
+        self, kind: str, severity: Any, shard: int, message: str, evidence: dict[str, Any], name: str,
+        now_ms: int,
+    ) -> None:  # fmt: skip
+        """Raise an alert of our own; `name` is what makes its id."""
+        alert = Alert(
+            f"{self.app}/{shard}/{kind}/{name}", kind, severity, shard, now_ms, message, evidence,
+            f"docs/runbook.md#{kind}",
+        )  # fmt: skip
+        self.take(alert, now_ms)
+        if kind == SILENT and ENDED not in evidence:
+            self.silent[shard] = alert
+
+    def watch(self, now_ms: int, silent_s: float) -> None:
+        """Raise an alert for each shard that told nothing for so long, by this machine's clock."""
+        for shard, heard_ms in self.heard_ms.items():
+            if shard in self.silent or now_ms - heard_ms < 1000 * silent_s:
+                continue
+            newest = self.memory.tables.stats[str(shard)]["stats"]
+            message = f"no statistics for {round((now_ms - heard_ms) / 1000)} s: no learner has this shard"
+            evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
+            self.notice(
+                "learner-silent", "critical", shard, message, evidence, str(newest["time_ms"]), now_ms
+            )
+
+    def heard_again(self, stats: Stats) -> None:
+        """End a silence: told at the severity of its beginning, so that the same routes hear it."""
+        began = self.silent.pop(stats.shard)
+        name = began.alert_id.rpartition("/")[2]
+        evidence = {ENDED: began.alert_id, "owner": stats.owner}
+        message = "statistics come again"
+        self.notice(SILENT, began.severity, stats.shard, message, evidence, f"{name}/ended", stats.time_ms)
+
+    def told(self, item: Item, route: str, outcome: str) -> None:
+        """Note and show what became of an alert on a route."""
+        routes = self.memory.told(item.alert.alert_id, route, outcome)
+        if routes is not None:
+            self.board.alert(item.alert, words(routes))
+
+
+def words(routes: Mapping[str, str]) -> str:
+    """What became of an alert, for a person."""
+    return ", ".join(WORDS[outcome].format(name) for name, outcome in routes.items()) or "no route means it"
+
+
+def decoded(read: Callable[[bytes], Any], value: bytes | None) -> Any:
+    """The record.
+
+    Raises:
+        UnfitError: it is none.
+    """
+    if value is None:
+        raise UnfitError("the value is null (a tombstone)")
+    try:
+        return read(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UnfitError(f"the value does not fit: {error}") from error

@@ -1,0 +1,144 @@
+"""Faust as ops runs it: what is committed alone, one owner of all partitions, tables whose writes can be awaited.
+
+Faust reads uncommitted records unless its own exactly_once is on, which showed duplicates after a kill. One
+process owns everything, since grouping, rates and silences span shards; a second one of the group stands by.
+Source: ADR 11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import faust
+from faust.assignor.client_assignment import ClientMetadata
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+
+if TYPE_CHECKING:
+    from aiokafka.cluster import ClusterMetadata
+    from faust.types import FutureMessage
+
+COMMIT_S = 1.0
+
+
+class CommittedThread(driver.AIOKafkaConsumerThread):
+    """Makes the consumer that a transactional one of Faust would be, and is not transactional itself."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        self.consumer.in_transaction = True  # read for the isolation level alone
+        try:
+            return super()._create_worker_consumer(transport)
+        finally:
+            self.consumer.in_transaction = False
+
+
+class CommittedConsumer(driver.Consumer):
+    """Reads committed records."""
+
+    def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class CommittedTransport(driver.Transport):
+    """Kafka, read_committed."""
+
+    Consumer = CommittedConsumer
+
+
+class OneOwner(PartitionAssignor):
+    """All partitions to one member: whoever has them, else the first by name."""
+
+    def assign(self, cluster: ClusterMetadata, member_metadata: Mapping[str, Any]) -> Any:
+        members = dict(sorted(member_metadata.items()))
+        holders = [
+            name for name, told in members.items() if ClientMetadata.loads(told.user_data).assignment.actives
+        ]
+        owner = (holders or list(members))[0]
+        result = dict(super().assign(cluster, {owner: members.pop(owner)}))
+        for name, told in members.items():
+            told.subscription = []
+            result.update(super().assign(cluster, {name: told}))
+        return result
+
+
+class Kept(faust.Table[str, Any]):
+    """A table of one partition; `written` waits until Kafka has every change."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.unwritten: list[FutureMessage] = []
+
+    def send_changelog(self, *args: Any, **options: Any) -> FutureMessage:
+        """Remember what is on its way."""
+        sent = super().send_changelog(*args, **options)
+        self.unwritten.append(sent)
+        return sent
+
+    async def written(self) -> None:
+        """Return once all changes so far are in the changelog; raises what the producer raised."""
+        sent, self.unwritten = self.unwritten, []
+        await asyncio.gather(*sent)
+
+    def info(self) -> Mapping[str, Any]:
+        """For copies of the table, which Faust makes for its streams."""
+        return super().info()
+
+
+def credentials(words: Mapping[str, Any]) -> Any:
+    """Faust's credentials from the settings' words; None without TLS and SASL."""
+    context = words.get("ssl_context")
+    if "mechanism" in words:
+        return faust.SASLCredentials(
+            mechanism=words["mechanism"], username=words["username"], password=words["password"],
+            ssl_context=context,
+        )  # fmt: skip
+    return None if context is None else faust.SSLCredentials(context=context)
+
+
+def faust_app(
+    group: str, words: Mapping[str, Any], directory: Path, *, replication: int, session_s: float
+) -> faust.App:
+    """An app of this consumer group; `words` are `settings.kafka.faust()`, `directory` stays empty."""
+    app = faust.App(
+        group,
+        broker=words["broker"],
+        broker_credentials=credentials(words),
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 4,
+        broker_commit_interval=COMMIT_S,
+        consumer_auto_offset_reset="earliest",
+        store="memory://",
+        datadir=directory,
+        topic_partitions=1,
+        topic_replication_factor=replication,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        web_enabled=False,
+        autodiscover=False,
+        logging_config=None,
+        PartitionAssignor=OneOwner,
+    )
+    app.transport = CommittedTransport(app.conf.broker_consumer, app)
+    app.producer_transport = CommittedTransport(app.conf.broker_producer, app)
+    return app
+
+
+def raw_topic(app: faust.App, name: str, partitions: int) -> Any:
+    """A topic of the application as bytes: what cannot be decoded must not end an agent."""
+    return app.topic(
+        name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
+        partitions=partitions, allow_empty=True,
+    )  # fmt: skip
+
+
+def kept_table(app: faust.App, name: str) -> Kept:
+    """A table under the group's name."""
+    table = Kept(
+        app, name=name, partitions=1, use_partitioner=True, key_type=str, value_type=None,
+        extra_topic_configs={"cleanup.policy": "compact"},
+    )  # fmt: skip
+    return app.tables.add(table)

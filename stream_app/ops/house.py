@@ -1,0 +1,148 @@
+"""The ops process: starting → standby ⇄ serving, and what runs only while it serves.
+
+One process of a group owns all tables. Another one waits, its boards empty, until the owner is gone; an owner
+that loses them ends, since what it holds in memory is another's from then on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import faust
+import structlog
+from faust.contrib.asgi import faust_app_running
+
+from stream_app.ops.delivery import Delivery
+from stream_app.ops.desk import Desk
+from stream_app.ops.faust_app import Kept
+from stream_app.ops.silences import Silences
+
+WATCH_S = 1.0
+STOP_S = 3.0  # SIGTERM is answered within 5 s; a broker that does not answer must not hold it up
+LOST = 75  # exit code: start again
+log = structlog.get_logger()
+
+
+class Counts(Protocol):
+    """What the process counts."""
+
+    def owns(self, *, owner: bool) -> None: ...
+
+    def recovered(self, seconds: float) -> None: ...
+
+
+class House:
+    """Everything of one process; `exit_code` is what it should end with."""
+
+    def __init__(
+        self, app: faust.App, desks: Mapping[str, Desk], deliveries: Sequence[Delivery], tables: Sequence[Kept],
+        silences: Silences, counts: Counts, clock: Any, silent_s: float,
+    ) -> None:  # fmt: skip
+        self.app, self.desks, self.deliveries, self.tables = app, desks, deliveries, tables
+        self.silences, self.counts, self.clock, self.silent_s = silences, counts, clock, silent_s
+        self.state = "starting"
+        self.restored = False
+        self.exit_code = 0
+        self.began_s = clock.monotonic()
+        app.on_partitions_revoked.connect(self.revoked)
+        app.on_partitions_assigned.connect(self.assigned)
+        tables[0].on_recover(self.recovered)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the tables are here and whole."""
+        return self.state == "serving"
+
+    async def written(self) -> None:
+        """Return when every change of a table is in its changelog."""
+        await asyncio.gather(*(table.written() for table in self.tables))
+
+    async def revoked(self, *_: Any, **__: Any) -> None:
+        """A rebalance begins: nothing is told until it is over."""
+        self.pause("starting")
+
+    async def assigned(self, _: Any, assigned: Iterable[Any], **__: Any) -> None:
+        self.began_s = self.clock.monotonic()
+        if not assigned and self.restored:
+            self.die(ConnectionError("another process took the tables"))
+
+    async def recovered(self) -> None:
+        """The tables are as the changelogs say; they may be nobody's here."""
+        if not self.app.consumer.assignment():
+            self.pause("standby")
+            log.info("standby", group=self.app.conf.id)
+            return
+        now_ms = self.clock.now_ms()
+        if not self.restored:
+            self.silences.restore()
+            for desk in self.desks.values():
+                desk.restore(now_ms)
+            self.restored = True
+        seconds = self.clock.monotonic() - self.began_s
+        self.state = "serving"
+        self.counts.owns(owner=True)
+        self.counts.recovered(seconds)
+        for delivery in self.deliveries:
+            delivery.active.set()
+        log.info("serving", group=self.app.conf.id, applications=list(self.desks), seconds=round(seconds, 3))
+
+    def pause(self, state: str) -> None:
+        self.state = state
+        self.counts.owns(owner=False)
+        for delivery in self.deliveries:
+            delivery.active.clear()
+
+    def wake(self) -> None:
+        """Routes have more to tell."""
+        for delivery in self.deliveries:
+            delivery.changed.set()
+
+    def die(self, error: BaseException) -> None:
+        """End at once and without a commit: what was read is read again by whoever comes next."""
+        log.critical("ops ends", error=f"{type(error).__name__}: {error}")
+        os._exit(LOST)
+
+    async def watch(self) -> None:
+        """Once a second: silent shards, and Faust's own end."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self.app.crashed or self.app.should_stop:
+                self.exit_code = LOST
+                log.critical("Faust ended", error=repr(self.app.crash_reason))
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if not self.ready:
+                continue
+            now_ms = self.clock.now_ms()
+            self.silences.expire(now_ms)
+            for desk in self.desks.values():
+                desk.watch(now_ms, self.silent_s)
+            await self.written()
+
+    async def unending(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A fault in what runs beside the agents ends the process: half of it is worse than none."""
+        try:
+            await work()
+        except Exception as error:
+            log.exception("background work failed")
+            self.die(error)
+
+    @asynccontextmanager
+    async def lifespan(self, _: Any) -> AsyncIterator[None]:
+        """Of the HTTP server: Faust and deliveries run beside it."""
+        async with faust_app_running(self.app, discover=False, stop_timeout=STOP_S):
+            beside = [*(delivery.run for delivery in self.deliveries), self.watch]
+            tasks = [asyncio.ensure_future(self.unending(work)) for work in beside]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                for delivery in self.deliveries:
+                    await delivery.channel.close()

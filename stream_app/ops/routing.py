@@ -1,0 +1,162 @@
+"""When a route tells which alerts: groups, rate, silences and back-off. Pure: time is an argument, in ms.
+
+add → waits in its group → due → plan → a Notification → delivered | failed (again after the back-off)
+                               └→ over the rate: held, told by kinds and counts in one summary
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from stream_app.ops.notification import Item, Notification, notification
+from stream_app.settings.ops import Matcher, Route
+
+SEVERITIES = ("info", "warning", "critical")
+MOST_AT_ONCE = 2_000  # alerts in one notification: their ids are its size
+BACK_OFF_MS = (1_000, 60_000)  # first, and at most
+
+
+def matches(matcher: Matcher, item: Item) -> bool:
+    """Whether a route or silence means this alert."""
+    alert = item.alert
+    return (
+        SEVERITIES.index(alert.severity) >= SEVERITIES.index(matcher.severity)
+        and matcher.shard in (None, alert.shard)
+        and fnmatchcase(item.app, matcher.apps)
+        and fnmatchcase(alert.type, matcher.types)
+    )
+
+
+@dataclass
+class Group:
+    """Alerts that are told together; `told_ms` is when the last notification left."""
+
+    due_ms: int = 0
+    told_ms: int | None = None
+    waiting: dict[str, Item] = field(default_factory=dict)
+
+
+class Plan(NamedTuple):
+    """What is to be done now: nobody is told of `silenced`; `wake_ms` is when to ask again."""
+
+    notification: Notification | None
+    silenced: list[Item]
+    wake_ms: int | None
+
+
+class Way:
+    """One route's queue. `silenced` answers for now; `kinds` were told before, so they are not new."""
+
+    def __init__(self, route: Route, silenced: Callable[[Item, int], bool]) -> None:
+        self.route, self.silenced = route, silenced
+        self.groups: dict[tuple[str, ...], Group] = {}
+        self.held: dict[str, Item] = {}
+        self.kinds: set[tuple[str, str]] = set()
+        self.told_ms: deque[int] = deque()
+        self.failures = 0
+        self.failing_since_ms: int | None = None
+        self.not_before_ms = 0
+
+    def add(self, item: Item, now_ms: int) -> None:
+        """Take an alert that the route matches; the same one again changes nothing."""
+        group = self.groups.setdefault(self.group_of(item), Group())
+        if not group.waiting:
+            group.due_ms = now_ms + round(1000 * self.route.wait_s)
+            if group.told_ms is not None:
+                group.due_ms = max(group.due_ms, group.told_ms + round(1000 * self.route.interval_s))
+        if item.alert.alert_id not in self.held:
+            group.waiting.setdefault(item.alert.alert_id, item)
+
+    def group_of(self, item: Item) -> tuple[str, ...]:
+        """Its group's name."""
+        alert = item.alert
+        parts = {"app": item.app, "type": alert.type, "severity": alert.severity, "shard": str(alert.shard)}
+        return tuple(parts[name] for name in self.route.group_by)
+
+    def plan(self, now_ms: int) -> Plan:
+        """The next notification, or when to ask again."""
+        silenced = self.drop_silenced(now_ms)
+        window_ms = round(1000 * self.route.rate_s)
+        while self.told_ms and self.told_ms[0] <= now_ms - window_ms:
+            self.told_ms.popleft()
+        if now_ms < self.not_before_ms:
+            return Plan(None, silenced, self.not_before_ms)
+        due = sorted(
+            (group.due_ms, name)
+            for name, group in self.groups.items()
+            if group.waiting and group.due_ms <= now_ms
+        )
+        new = [name for _, name in due if self.is_new(self.groups[name])]
+        if new:
+            return Plan(self.tell(self.groups[new[0]].waiting), silenced, None)
+        if len(self.told_ms) < self.route.rate:
+            if self.held:
+                return Plan(self.tell(self.held, summary=True), silenced, None)
+            if due:
+                return Plan(self.tell(self.groups[due[0][1]].waiting), silenced, None)
+        for _, name in due:
+            self.held.update(self.groups[name].waiting)
+            self.groups[name].waiting.clear()
+        times = [group.due_ms for group in self.groups.values() if group.waiting]
+        if self.held:
+            times.append(self.told_ms[0] + window_ms)
+        return Plan(None, silenced, min(times, default=None))
+
+    def is_new(self, group: Group) -> bool:
+        """Whether it holds an alert of a kind that this route never told."""
+        return any(item.kind not in self.kinds for item in group.waiting.values())
+
+    def drop_silenced(self, now_ms: int) -> list[Item]:
+        """Forget what nobody is to be told of now; they are not told later either."""
+        dropped = []
+        for waiting in [self.held, *(group.waiting for group in self.groups.values())]:
+            for name in [name for name, item in waiting.items() if self.silenced(item, now_ms)]:
+                dropped.append(waiting.pop(name))
+        return dropped
+
+    def tell(self, waiting: dict[str, Item], *, summary: bool = False) -> Notification:
+        """New kinds come first, so that none is behind the bound."""
+        items = sorted(waiting.values(), key=lambda item: item.kind in self.kinds)
+        return notification(self.route.name, items[:MOST_AT_ONCE], summary=summary)
+
+    def delivered(self, told: Notification, now_ms: int) -> None:
+        """The channel has it."""
+        self.failures, self.failing_since_ms, self.not_before_ms = 0, None, 0
+        self.told_ms.append(now_ms)
+        self.forget(told.items)
+        for item in told.items:
+            self.kinds.add(item.kind)
+            group = self.groups[self.group_of(item)]
+            group.told_ms = now_ms
+            group.due_ms = now_ms + round(1000 * self.route.interval_s)
+        self.drop_idle(now_ms)
+
+    def failed(self, now_ms: int) -> None:
+        """The channel does not have it: again, later and later."""
+        first, most = BACK_OFF_MS
+        self.not_before_ms = now_ms + min(most, first << min(self.failures, 10))
+        self.failures += 1
+        if self.failing_since_ms is None:
+            self.failing_since_ms = now_ms
+
+    def forget(self, items: Iterable[Item]) -> None:
+        """These wait no more."""
+        for item in items:
+            self.held.pop(item.alert.alert_id, None)
+            group = self.groups.setdefault(self.group_of(item), Group())
+            group.waiting.pop(item.alert.alert_id, None)
+
+    def drop_idle(self, now_ms: int) -> None:
+        """Groups that have nothing to say and may speak at once are as good as new."""
+        interval_ms = round(1000 * self.route.interval_s)
+        for name in [name for name, group in self.groups.items() if not group.waiting]:
+            if (self.groups[name].told_ms or 0) + interval_ms < now_ms:
+                del self.groups[name]
+
+    def waiting(self) -> list[Item]:
+        """Everything that is not delivered."""
+        return [*self.held.values(), *(i for group in self.groups.values() for i in group.waiting.values())]

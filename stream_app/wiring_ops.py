@@ -1,0 +1,108 @@
+"""The composition root of the ops role; beside `wiring`, which no part of Faust shall enter."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+
+from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_admin import TopicAdmin
+from stream_app.adapters.ops_metrics import OpsMetrics
+from stream_app.application import Application
+from stream_app.errors import UsageError
+from stream_app.ops.agents import Around, attach
+from stream_app.ops.board import Board
+from stream_app.ops.channels import channel_of
+from stream_app.ops.delivery import Delivery
+from stream_app.ops.desk import Desk
+from stream_app.ops.faust_app import Kept, faust_app, kept_table
+from stream_app.ops.house import House
+from stream_app.ops.http import create_app
+from stream_app.ops.memory import TABLES, Memory, Tables
+from stream_app.ops.orders import orders
+from stream_app.ops.routing import Way
+from stream_app.ops.silences import Silences, silencing
+from stream_app.settings import Settings
+from stream_app.web.guard import Guard
+from stream_app.wiring import catalog_for
+
+MINUTES = 450  # of the history that outlives a restart
+QUIETER = ("faust", "mode", "aiokafka", "httpx", "apprise", "kafka")
+
+
+def house(apps: Sequence[Application], settings: Settings) -> tuple[House, OpsMetrics]:
+    """The Faust app with its agents, tables and routes, ready to run.
+
+    Raises:
+        Refused, UsageError: a topic is missing, or a setting cannot be used; the fix is named.
+    """
+    names = [app.name for app in apps]
+    if len(set(names)) < len(names):
+        raise UsageError("an application is named twice", "Give each MODULE:APP once")
+    ours, clock, metrics = settings.ops, SystemClock(), OpsMetrics()
+    catalogs = {app.name: catalog_for(app, settings) for app in apps}
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        for topics in catalogs.values():
+            admin.require([topics.alerts, topics.stats, topics.models, topics.dead_letters])
+    app = faust_app(
+        ours.group or f"{names[0]}.ops", settings.kafka.faust(), Path(tempfile.mkdtemp(prefix="stream-app-ops-")),
+        replication=settings.kafka.replication, session_s=ours.session_timeout_s,
+    )  # fmt: skip
+    silenced = kept_table(app, "silences")
+    silences = Silences(ours.silences, silenced)
+    ways = [Way(route, silences.mean) for route in ours.routes]
+    tables: list[Kept] = [silenced]
+    desks: dict[str, Desk] = {}
+    deliveries: list[Delivery] = []
+    made = House(app, desks, deliveries, tables, silences, metrics, clock, ours.silent_s)
+    around = Around(made.written, clock.now_ms, made.die, metrics)
+    for one in apps:
+        mine = [kept_table(app, f"{one.name}-{name}") for name in TABLES]
+        tables += mine
+        board = Board(one.name, one.shards, one.task, loss=one.loss)
+        memory = Memory(
+            Tables(*mine), board.score, minutes=MINUTES, alerts=ours.keep_alerts, letters=ours.keep_letters
+        )
+        desks[one.name] = Desk(board, memory, ways, metrics, made.wake)
+        attach(app, desks[one.name], catalogs[one.name], around)
+    deliveries += [
+        Delivery(way, channel_of(way.route), desks, metrics, clock.now_ms, made.written, ours.failing_s)
+        for way in ways
+    ]
+    return made, metrics
+
+
+def ops(apps: Sequence[Application], settings: Settings) -> tuple[FastAPI, House]:
+    """What `stream-app ops` serves, and the process behind it."""
+    made, metrics = house(apps, settings)
+    guard = Guard(settings.ops.tokens(), settings.ops.requests_per_s)
+    boards = {name: desk.board for name, desk in made.desks.items()}
+    order = orders(settings.kafka.kafka_python())
+    http = create_app(boards, guard, order, metrics.render, made.lifespan, ready=lambda: made.ready)
+    http.include_router(silencing(made.silences, guard, lambda: made.ready, made.written))
+    return http, made
+
+
+class Structured(logging.Handler):
+    """What Faust and its like log goes where everything goes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            told["exc_info"] = record.exc_info
+        structlog.get_logger().log(record.levelno, record.getMessage(), **told)
+
+
+def structured_logs(level: int = logging.WARNING) -> None:
+    """Send the standard library's loggers to structlog; the root logger keeps no other handler."""
+    root = logging.getLogger()
+    root.handlers[:] = [Structured()]
+    root.setLevel(level)
+    for name in QUIETER:
+        logging.getLogger(name).setLevel(level)
