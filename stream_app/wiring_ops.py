@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,8 @@ MINUTES = 450  # of the history that outlives a restart
 QUIETER = ("faust", "mode", "aiokafka", "httpx", "apprise", "kafka")
 
 
-def house(apps: Sequence[Application], settings: Settings) -> tuple[House, OpsMetrics]:
-    """The Faust app with its agents, tables and routes, ready to run.
+def house(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[House, OpsMetrics]:
+    """The Faust app with its agents, tables and routes, ready to run; Faust makes folders in `directory`.
 
     Raises:
         Refused, UsageError: a topic is missing, or a setting cannot be used; the fix is named.
@@ -51,7 +50,7 @@ def house(apps: Sequence[Application], settings: Settings) -> tuple[House, OpsMe
         for topics in catalogs.values():
             admin.require([topics.alerts, topics.stats, topics.models, topics.dead_letters])
     app = faust_app(
-        ours.group or f"{names[0]}.ops", settings.kafka.faust(), Path(tempfile.mkdtemp(prefix="stream-app-ops-")),
+        ours.group or f"{names[0]}.ops", settings.kafka.faust(), directory,
         replication=settings.kafka.replication, session_s=ours.session_timeout_s,
     )  # fmt: skip
     silenced = kept_table(app, "silences")
@@ -78,9 +77,9 @@ def house(apps: Sequence[Application], settings: Settings) -> tuple[House, OpsMe
     return made, metrics
 
 
-def ops(apps: Sequence[Application], settings: Settings) -> tuple[FastAPI, House]:
+def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, House]:
     """What `stream-app ops` serves, and the process behind it."""
-    made, metrics = house(apps, settings)
+    made, metrics = house(apps, settings, directory)
     guard = Guard(settings.ops.tokens(), settings.ops.requests_per_s)
     boards = {name: desk.board for name, desk in made.desks.items()}
     order = orders(settings.kafka.kafka_python())

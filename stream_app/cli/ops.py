@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import typer
 
@@ -40,13 +42,14 @@ def ops(
         )
     check_free(*where)
     wiring_ops.structured_logs()
-    served, house = wiring_ops.ops(apps, settings)
-    # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(house.exit_code))
-    config = uvicorn.Config(
-        served, host=where[0], port=where[1], access_log=False, log_config=None, server_header=False,
-        ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, timeout_graceful_shutdown=GRACE_S,
-        loop="asyncio",
-    )  # fmt: skip
-    uvicorn.Server(config).run()
+    with tempfile.TemporaryDirectory(prefix="stream-app-ops-") as directory:
+        served, house = wiring_ops.ops(apps, settings, Path(directory))
+        # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(house.exit_code))
+        config = uvicorn.Config(
+            served, host=where[0], port=where[1], access_log=False, log_config=None, server_header=False,
+            ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, timeout_graceful_shutdown=GRACE_S,
+            loop="asyncio",
+        )  # fmt: skip
+        uvicorn.Server(config).run()
     sys.exit(house.exit_code)

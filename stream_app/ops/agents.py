@@ -1,7 +1,7 @@
-"""Faust's agents over an application's topics. A record that cannot be taken is a dead letter, and they go on.
+"""Faust's agents over an application's topics. What cannot be taken is a dead letter, and they go on.
 
-A change is durable before its record is acknowledged: without that a kill between the two would lose it. Faust
-drops the record of an agent that raises, so what must not be lost ends the process instead.
+A change is durable before its record is acknowledged: without that a kill between the two would lose it.
+Faust drops the record of an agent that raises, so what must not be lost ends the process instead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import faust
 import structlog
-from faust.types import EventT, StreamT
+from faust.streams import Stream
+from faust.types import EventT
 
 from stream_app.ops.desk import HEADER, Desk, Message, UnfitError
 from stream_app.ops.faust_app import raw_topic
@@ -55,10 +56,10 @@ def attach(app: faust.App, desk: Desk, topics: Catalog, around: Around) -> None:
 
 def following(
     desk: Desk, handle: Callable[[Message, int], None], letters: Any, around: Around
-) -> Callable[[StreamT[Any]], Awaitable[None]]:
+) -> Callable[[Any], Awaitable[None]]:
     """What an agent runs."""
 
-    async def follow(stream: StreamT[Any]) -> None:
+    async def follow(stream: Stream[Any]) -> None:
         async for events in stream.take_events(AT_ONCE, WITHIN_S):
             try:
                 for event in events:
@@ -102,7 +103,7 @@ def message_of(event: EventT[Any]) -> Message:
     """A record as it came; its time in ms."""
     message = event.message
     headers = message.headers or ()
-    pairs = list(headers.items()) if isinstance(headers, dict) else list(headers)
+    pairs: list[Any] = list(headers.items()) if isinstance(headers, dict) else list(headers)
     return Message(
         message.topic, message.partition, message.offset, round(1000 * message.timestamp), message.key,
         message.value, pairs,

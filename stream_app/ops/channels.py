@@ -1,4 +1,4 @@
-"""Where notifications go. `send` returns once the other side has said that it has them, and raises otherwise."""
+"""Where notifications go. `send` returns once the other side has said that it has them, else it raises."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class Posts:
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
         """Raises httpx.HTTPError when the last attempt failed too."""
-        waits = {"wait_initial": FIRST_WAIT_S, "wait_max": LONGEST_WAIT_S, "timeout": None}
-        async for attempt in stamina.retry_context(on=httpx.HTTPError, attempts=self.attempts, **waits):
+        async for attempt in stamina.retry_context(
+            httpx.HTTPError, self.attempts, None, wait_initial=FIRST_WAIT_S, wait_max=LONGEST_WAIT_S
+        ):
             with attempt:
                 response = await self.http.post(
                     url, content=body, headers={"Content-Type": "application/json", **headers}
@@ -67,7 +68,7 @@ class Posts:
 
 
 class Webhook(Posts):
-    """The notification as JSON; with a secret, signed: HMAC-SHA256 over `<timestamp>.<body>`, in hexadecimal."""
+    """The notification as JSON. A secret signs it: HMAC-SHA256 over `<timestamp>.<body>`, as hex digits."""
 
     def __init__(self, route: Route) -> None:
         super().__init__(route)

@@ -28,7 +28,7 @@ class Counts(Protocol):
 
 
 class Delivery:
-    """`written` returns when the tables' changes are durable; `active` is set while this process owns them."""
+    """`written` returns when the tables' changes are durable; `active`: this process owns them."""
 
     def __init__(
         self, way: Way, channel: Channel, desks: Mapping[str, Desk], counts: Counts,

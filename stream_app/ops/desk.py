@@ -171,7 +171,7 @@ class Desk:
             message = f"no statistics for {round((now_ms - heard_ms) / 1000)} s: no learner has this shard"
             evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
             self.notice(
-                "learner-silent", "critical", shard, message, evidence, str(newest["time_ms"]), now_ms
+                "learner-silent", "warning", shard, message, evidence, str(newest["time_ms"]), now_ms
             )
 
     def heard_again(self, stats: Stats) -> None:

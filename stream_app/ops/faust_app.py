@@ -1,4 +1,4 @@
-"""Faust as ops runs it: what is committed alone, one owner of all partitions, tables whose writes can be awaited.
+"""Faust as ops runs it: committed records alone, one owner of all partitions, writes that can be awaited.
 
 Faust reads uncommitted records unless its own exactly_once is on, which showed duplicates after a kill. One
 process owns everything, since grouping, rates and silences span shards; a second one of the group stands by.
@@ -82,9 +82,9 @@ class Kept(faust.Table[str, Any]):
         sent, self.unwritten = self.unwritten, []
         await asyncio.gather(*sent)
 
-    def info(self) -> Mapping[str, Any]:
-        """For copies of the table, which Faust makes for its streams."""
-        return super().info()
+    def partition_for_key(self, key: Any) -> int:  # noqa: ARG002
+        """The one there is, from whatever changes the table: agents, routes, orders."""
+        return 0
 
 
 def credentials(words: Mapping[str, Any]) -> Any:
@@ -138,7 +138,8 @@ def raw_topic(app: faust.App, name: str, partitions: int) -> Any:
 def kept_table(app: faust.App, name: str) -> Kept:
     """A table under the group's name."""
     table = Kept(
-        app, name=name, partitions=1, use_partitioner=True, key_type=str, value_type=None,
+        app, name=name, partitions=1, key_type=str, value_type=None,
         extra_topic_configs={"cleanup.policy": "compact"},
     )  # fmt: skip
-    return app.tables.add(table)
+    app.tables.add(table)
+    return table

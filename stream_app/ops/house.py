@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from stream_app.ops.faust_app import Kept
 from stream_app.ops.silences import Silences
 
 WATCH_S = 1.0
-STOP_S = 3.0  # SIGTERM is answered within 5 s; a broker that does not answer must not hold it up
+STOP_S = 2.0  # SIGTERM is answered within 5 s; a broker that does not answer must not hold it up
 LOST = 75  # exit code: start again
 log = structlog.get_logger()
 
@@ -40,8 +40,8 @@ class House:
     """Everything of one process; `exit_code` is what it should end with."""
 
     def __init__(
-        self, app: faust.App, desks: Mapping[str, Desk], deliveries: Sequence[Delivery], tables: Sequence[Kept],
-        silences: Silences, counts: Counts, clock: Any, silent_s: float,
+        self, app: faust.App, desks: Mapping[str, Desk], deliveries: Sequence[Delivery],
+        tables: Sequence[Kept], silences: Silences, counts: Counts, clock: Any, silent_s: float,
     ) -> None:  # fmt: skip
         self.app, self.desks, self.deliveries, self.tables = app, desks, deliveries, tables
         self.silences, self.counts, self.clock, self.silent_s = silences, counts, clock, silent_s
@@ -66,7 +66,9 @@ class House:
         """A rebalance begins: nothing is told until it is over."""
         self.pause("starting")
 
-    async def assigned(self, _: Any, assigned: Iterable[Any], **__: Any) -> None:
+    async def assigned(self, *told: Any, **__: Any) -> None:
+        """A rebalance has given these partitions, perhaps none."""
+        assigned = told[-1]
         self.began_s = self.clock.monotonic()
         if not assigned and self.restored:
             self.die(ConnectionError("another process took the tables"))

@@ -1,8 +1,8 @@
 """What ops remembers of one application, in tables that a restart finds again.
 
 Every change is keyed by what the record itself names (shard, minute, alert id, offset) and decided by the
-record's own order, so records that come again change nothing. The tables are dictionaries here; Faust's keep a
-changelog. What can be told from the tables (heaps for the bounds) is made anew by `recall`.
+record's own order, so records that come again change nothing. The tables are dictionaries here; Faust's keep
+a changelog. What can be told from the tables (heaps for the bounds) is made anew by `recall`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Memory:
         return True
 
     def told(self, alert_id: str, route: str, outcome: str) -> Mapping[str, str] | None:
-        """Note what became of an alert on a route; what every route said, None where it is gone or unchanged."""
+        """Note what became of an alert on a route; gives what each said, None where nothing changed."""
         entry = self.tables.alerts.get(alert_id)
         if entry is None or entry["routes"].get(route) != DUE:
             return None

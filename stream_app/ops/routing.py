@@ -114,8 +114,8 @@ class Way:
         """Forget what nobody is to be told of now; they are not told later either."""
         dropped = []
         for waiting in [self.held, *(group.waiting for group in self.groups.values())]:
-            for name in [name for name, item in waiting.items() if self.silenced(item, now_ms)]:
-                dropped.append(waiting.pop(name))
+            names = [name for name, item in waiting.items() if self.silenced(item, now_ms)]
+            dropped += [waiting.pop(name) for name in names]
         return dropped
 
     def tell(self, waiting: dict[str, Item], *, summary: bool = False) -> Notification:

@@ -1,4 +1,4 @@
-"""The settings of the ops role: where it listens, which alerts go where, and when a shard counts as silent."""
+"""The settings of the ops role: where it listens, which alerts go where, when a shard is silent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Route(Matcher):
     channel: Literal["log", "webhook", "alertmanager", "apprise"]
     url: SecretStr = SecretStr("")
     secret: SecretStr | None = None  # of the webhook's signature
-    group_by: list[GroupBy] = ["app", "type", "severity"]
+    group_by: list[GroupBy] = Field(["app", "type", "severity"])
     wait_s: float = Field(10.0, ge=0)
     interval_s: float = Field(60.0, ge=0)
     rate: int = Field(20, ge=1)
@@ -75,11 +75,11 @@ class Ops(Part):
     keep_alerts: int = Field(2_000, ge=10)  # of each application, besides those that are not delivered yet
     keep_letters: int = Field(500, ge=10)
     session_timeout_s: float = Field(6.0, ge=6)  # brokers refuse less by default
-    routes: list[Route] = [Route(channel="log")]
-    silences: list[Silence] = []
+    routes: list[Route] = Field([Route(channel="log")])
+    silences: list[Silence] = Field([])
     requests_per_s: int | None = Field(None, ge=1)
-    tokens_read: Annotated[list[SecretStr], NoDecode] = []
-    tokens_admin: Annotated[list[SecretStr], NoDecode] = []
+    tokens_read: Annotated[list[SecretStr], NoDecode] = Field([])
+    tokens_admin: Annotated[list[SecretStr], NoDecode] = Field([])
     ssl_certfile: FilePath | None = None
     ssl_keyfile: FilePath | None = None
 
