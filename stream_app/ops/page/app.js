@@ -1,0 +1,174 @@
+// The page: one stream of one board, kept up to date and drawn at most once a frame.
+import { $, children, h } from "./dom.js";
+import { merge } from "./charts.js";
+import { askToken, order } from "./orders.js";
+import * as draw from "./sections.js";
+import { Stream, headers } from "./stream.js";
+import { draw as trends } from "./trends.js";
+import { seconds } from "./words.js";
+
+const KEEP = 200, HEAVY = ["models", "alerts", "letters"];
+const page = { apps: [], app: "", shard: null, board: null, stream: null, link: "wait", lastMs: 0, againMs: 0, said: "", span: "near", dirty: new Set(), runbook: "", orders: "" };
+
+function remember() {
+  const shard = page.shard === null ? "" : `&shard=${page.shard}`;
+  history.replaceState(null, "", `#app=${encodeURIComponent(page.app)}${shard}`);
+}
+
+async function start() {
+  let found;
+  try {
+    const response = await fetch("/v1/boards", { headers: headers() });
+    found = await response.json();
+    if (response.status === 401 || response.status === 403) return denied(found);
+    if (!response.ok) throw new Error(found.detail);
+  } catch (error) {
+    lost({ why: error.message, again: 2000 });
+    setTimeout(start, 2000);
+    return;
+  }
+  Object.assign(page, { apps: found.apps, runbook: found.runbook, orders: found.orders });
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const app = page.apps.find((one) => one.app === (page.app || asked.get("app"))) || page.apps[0];
+  if (!app) return;
+  const shard = Number(asked.get("shard"));
+  choose(app.app, asked.has("shard") && Number.isInteger(shard) && shard < app.shards ? shard : null);
+}
+
+function denied(told) {
+  page.link = "lost";
+  link("denied", told);
+  askToken(`${told.detail}. ${told.fix || ""}`, start);
+}
+
+// A single shard is shown as such: its slots can be told apart.
+function choose(name, shard) {
+  const app = page.apps.find((one) => one.app === name);
+  Object.assign(page, { app: name, shard: app.shards === 1 ? 0 : shard, board: null });
+  remember();
+  if (page.stream) page.stream.end();
+  const query = page.shard === null ? "" : `?shard=${page.shard}`;
+  page.stream = new Stream(`/v1/board/${encodeURIComponent(name)}/events${query}`, take, link);
+  $("title").textContent = `${name}: operations`;
+  children($("apps"), page.apps.map((one) => h("li", { "data-key": one.app }, h("button", { type: "button", "data-action": "app", "data-app": one.app, "aria-current": one.app === name ? "page" : null }, one.app))));
+  $("pick").hidden = app.shards < 2;
+  children($("shard"), [h("option", { value: "" }, "all"), ...[...Array(app.shards).keys()].map((n) => h("option", { value: n }, String(n)))]);
+  $("shard").value = page.shard === null ? "" : String(page.shard);
+}
+
+function take(kind, told) {
+  page.lastMs = performance.now();
+  if (kind === "snapshot" || !page.board) {
+    page.board = { models: [], ...told };
+    HEAVY.forEach((name) => page.dirty.add(name));
+  } else {
+    const { alerts, letters, models, series, ...now } = told;
+    Object.assign(page.board, now);
+    if (models) {
+      page.board.models = models;
+      page.dirty.add("models");
+    }
+    if (alerts.length) upsert("alerts", alerts, (one) => one.id);
+    if (letters.length) upsert("letters", letters, (one) => `${one.partition}:${one.offset}`);
+    for (const span of Object.keys(series)) merge(page.board.series[span], series[span]);
+  }
+  requestAnimationFrame(show);
+}
+
+function upsert(name, more, key) {
+  const kept = new Map(page.board[name].map((one) => [key(one), one]));
+  for (const one of more) kept.set(key(one), one);
+  page.board[name] = [...kept.values()].sort((a, b) => b.time_ms - a.time_ms).slice(0, KEEP);
+  page.dirty.add(name);
+}
+
+function link(state, detail) {
+  if (state === "denied") {
+    $("link").dataset.state = "lost";
+    $("link-text").textContent = "no access";
+    if (!$("dialog").open) askToken(`${detail.detail}. ${detail.fix || ""}`, start);
+    return;
+  }
+  if (state === "lost") return lost(detail);
+  const back = page.link === "lost";
+  page.link = "live";
+  $("link").dataset.state = "live";
+  $("link-text").textContent = "live";
+  document.body.dataset.link = "live";
+  if (back) show();
+}
+
+function lost({ again }) {
+  page.link = "lost";
+  page.againMs = performance.now() + again;
+  document.body.dataset.link = "lost";
+  gone();
+}
+
+// While nothing comes: how old is what stands here, and when it is tried again.
+function gone() {
+  if (page.link !== "lost") return;
+  const now = performance.now(), age = page.lastMs ? `last data ${seconds((now - page.lastMs) / 1000)} ago` : "no data yet";
+  const text = `Disconnected: ${age}, reconnecting`;
+  $("link").dataset.state = "lost";
+  $("link-text").textContent = age;
+  draw.health({ state: "lost", findings: [], app: page.app }, { text, remedy: "If it lasts, see whether `stream-app ops` runs. Learners go on without it." });
+  announce("lost", "Disconnected from the operations server.");
+}
+
+function announce(state, text) {
+  if (page.said === state) return;
+  page.said = state;
+  $("announce").textContent = text;
+}
+
+function show() {
+  const board = page.board;
+  if (!board || page.link === "lost") return;
+  draw.health({ ...board.health, app: board.app });
+  announce(board.health.state, `${board.health.state}: ${board.health.sentence}`);
+  const empty = !board.detail;
+  $("empty").hidden = !empty;
+  $("board").hidden = empty;
+  if (empty) return draw.empty(board.app);
+  for (const name of ["serving", "figures", "models", "labels", "drift", "costs", "shards"]) draw[name](board);
+  trends(board, page.span);
+  if (page.dirty.has("alerts")) draw.alerts(board, page.runbook);
+  draw.letters(board);
+  if (page.dirty.has("models")) draw.lineage(board);
+  page.dirty.clear();
+}
+
+document.addEventListener("click", (event) => {
+  const at = event.target.closest("[data-action]");
+  if (!at) return;
+  const { action, ...on } = at.dataset;
+  if (action === "app") choose(on.app, null);
+  else if (action === "shard") choose(page.app, Number(on.shard));
+  else if (action === "span") {
+    page.span = on.span;
+    show();
+  } else order(page.app, action, on, page.shard, page.orders);
+});
+
+$("shard").addEventListener("change", (event) => choose(page.app, event.target.value === "" ? null : Number(event.target.value)));
+$("token").addEventListener("click", () => askToken("", start));
+
+function themed() {
+  const root = document.documentElement, dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  $("theme").setAttribute("aria-pressed", String(dark));
+  return dark;
+}
+
+$("theme").addEventListener("click", () => {
+  const theme = themed() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+  themed();
+  show();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (themed(), show()));
+
+themed();
+setInterval(gone, 1000);
+start();
