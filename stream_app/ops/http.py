@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 from uuid import uuid4
@@ -70,7 +70,7 @@ def create_app(
     app = FastAPI(title="stream_app: operations", version="1", lifespan=living, docs_url=None, redoc_url=None)
     app.state.feed = feed
     app.include_router(pages())
-    app.include_router(reading(boards, guard, feed, runbook))
+    app.include_router(reading(boards, guard, feed, ready, runbook))
     app.include_router(ordering(boards, guard, order))
     app.include_router(watched(ready, metrics))
     app.add_middleware(BodyLimit)
@@ -105,6 +105,17 @@ def allow(guard: Guard, scope: str) -> Any:
     return Depends(check)
 
 
+def recovered(ready: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
+    """A dependency: the boards hold what they should."""
+
+    async def check() -> None:
+        if not ready():
+            text, fix = "this process reads its tables, or stands by for another one", "Wait"
+            raise ProblemError(503, "unavailable", text, fix, headers=RETRY_AFTER)
+
+    return check
+
+
 def board_of(boards: Mapping[str, Board], app: str, shard: int | None) -> Board:
     """The board of an application that has this shard.
 
@@ -118,9 +129,11 @@ def board_of(boards: Mapping[str, Board], app: str, shard: int | None) -> Board:
     return boards[app]
 
 
-def reading(boards: Mapping[str, Board], guard: Guard, feed: Feed, runbook: str) -> APIRouter:
-    """Boards and their changes."""
-    router = APIRouter(prefix="/v1", dependencies=[allow(guard, "read")])
+def reading(
+    boards: Mapping[str, Board], guard: Guard, feed: Feed, ready: Callable[[], bool], runbook: str
+) -> APIRouter:
+    """Boards and their changes; a process that stands by or recovers has none yet."""
+    router = APIRouter(prefix="/v1", dependencies=[allow(guard, "read"), Depends(recovered(ready))])
 
     @router.get("/boards")
     async def listed() -> dict[str, Any]:
@@ -206,11 +219,8 @@ def watched(ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, str]])
         return {"status": "ok"}
 
     @router.get("/readyz")
-    async def readyz() -> dict[str, str]:
+    async def readyz(_: Annotated[None, Depends(recovered(ready))]) -> dict[str, str]:
         """What the boards are made of is recovered."""
-        if not ready():
-            fix = "Wait; it reads its tables"
-            raise ProblemError(503, "unavailable", "not recovered yet", fix, headers=RETRY_AFTER)
         return {"status": "ready"}
 
     @router.get("/metrics", include_in_schema=False)

@@ -8,7 +8,7 @@ import { draw as trends } from "./trends.js";
 import { seconds } from "./words.js";
 
 const KEEP = 200, HEAVY = ["models", "alerts", "letters"];
-const page = { apps: [], app: "", shard: null, board: null, stream: null, link: "wait", lastMs: 0, againMs: 0, said: "", span: "near", dirty: new Set(), runbook: "", orders: "" };
+const page = { apps: [], app: "", shard: null, board: null, stream: null, link: "wait", why: "", lastMs: 0, said: "", span: "near", dirty: new Set(), runbook: "", orders: "" };
 
 function remember() {
   const shard = page.shard === null ? "" : `&shard=${page.shard}`;
@@ -23,7 +23,7 @@ async function start() {
     if (response.status === 401 || response.status === 403) return denied(found);
     if (!response.ok) throw new Error(found.detail);
   } catch (error) {
-    lost({ why: error.message, again: 2000 });
+    lost({ why: error.message });
     setTimeout(start, 2000);
     return;
   }
@@ -98,9 +98,9 @@ function link(state, detail) {
   if (back) show();
 }
 
-function lost({ again }) {
+function lost({ why }) {
   page.link = "lost";
-  page.againMs = performance.now() + again;
+  page.why = why;
   document.body.dataset.link = "lost";
   gone();
 }
@@ -109,10 +109,10 @@ function lost({ again }) {
 function gone() {
   if (page.link !== "lost") return;
   const now = performance.now(), age = page.lastMs ? `last data ${seconds((now - page.lastMs) / 1000)} ago` : "no data yet";
-  const text = `Disconnected: ${age}, reconnecting`;
+  const text = `Disconnected: ${age}, reconnecting`, remedy = `If it lasts, see whether \`stream-app ops\` runs (${page.why}). Learners go on without it.`;
   $("link").dataset.state = "lost";
   $("link-text").textContent = age;
-  draw.health({ state: "lost", findings: [], app: page.app }, { text, remedy: "If it lasts, see whether `stream-app ops` runs. Learners go on without it." });
+  draw.health({ state: "lost", findings: [], app: page.app }, { text, remedy });
   announce("lost", "Disconnected from the operations server.");
 }
 

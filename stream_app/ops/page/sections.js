@@ -112,7 +112,7 @@ export function alerts(board, runbook) {
   };
   const told = board.alerts.map((one) => h("li", { "data-key": one.id, "data-severity": one.severity },
     h("p", { class: "line" }, tag(one.severity), h("b", null, one.type), h("span", { class: "dim" }, board.shards > 1 ? `shard ${one.shard}, ` : "", time(one.time_ms))),
-    h("p", null, one.message), h("p", { class: "dim" }, one.delivered ? `delivery: ${one.delivered}` : "not delivered anywhere", one.runbook ? [" · ", link(one)] : ""),
+    h("p", null, one.message), h("p", { class: "dim" }, one.delivered ? `told: ${one.delivered}` : "not told anywhere yet", one.runbook ? [" · ", link(one)] : ""),
     Object.keys(one.evidence).length > 0 && h("details", null, h("summary", null, "Evidence"), pairs(Object.entries(one.evidence)))));
   fill("alerts", "Alerts", told.length ? h("ol", { class: "timeline scroll tall", tabindex: "0", "aria-label": "Alerts, newest first" }, told) : h("p", { class: "none" }, "No alert has been raised."));
 }

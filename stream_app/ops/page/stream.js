@@ -33,7 +33,7 @@ export class Stream {
         why = String(error && error.message ? error.message : error);
       }
       if (this.ended) return;
-      this.link("lost", { why, again: this.pause });
+      this.link("lost", { why });
       await new Promise((done) => setTimeout(done, this.pause * (0.75 + Math.random() / 2)));
       this.pause = Math.min(this.pause * 2, LONGEST_MS);
     }
@@ -53,7 +53,7 @@ export class Stream {
         this.link("denied", await response.json());
         return "denied";
       }
-      if (!response.ok) throw new Error(`the server answered ${response.status}`);
+      if (!response.ok) throw new Error((await response.json()).detail || `the server answered ${response.status}`);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
