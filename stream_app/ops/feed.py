@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -13,10 +13,6 @@ from stream_app.ops.board import Board
 TICK_S = 1.0
 MOST = 200  # listeners of one process; each holds a connection and no queue
 Scope = tuple[str, int | None]  # application, and the shard or all of them
-
-
-class Full(Exception):
-    """No more listeners are taken."""
 
 
 def encode(value: Any) -> bytes:
@@ -70,12 +66,8 @@ class Feed:
         told = self.boards[app].snapshot(self.now_ms(), shard)
         return encode({**told, "id": self.identity(told["version"])})
 
-    async def listen(self, app: str, shard: int | None, identity: str) -> AsyncIterator[bytes]:
-        """Events for one listener, until it goes or the process ends.
-
-        Raises:
-            Full: before the first.
-        """
+    async def listen(self, app: str, shard: int | None, identity: str) -> AsyncGenerator[bytes, None]:
+        """Events for one listener, until it goes or the process ends."""
         channel = self.channels.setdefault((app, shard), Channel(self.boards[app], shard))
         board, since = channel.board, self.since(identity)
         channel.listeners += 1
@@ -86,8 +78,8 @@ class Feed:
             while not self.closed:
                 turn = channel.turn
                 if since < channel.first:
-                    since = board.version
-                    yield self.changes(channel, since)
+                    missed, since = since, board.version
+                    yield self.changes(channel, missed)
                 await turn.wait()
                 if since >= channel.first and not self.closed:
                     since = channel.last

@@ -218,8 +218,8 @@ def watched(ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, str]])
         """This process answers."""
         return {"status": "ok"}
 
-    @router.get("/readyz")
-    async def readyz(_: Annotated[None, Depends(recovered(ready))]) -> dict[str, str]:
+    @router.get("/readyz", dependencies=[Depends(recovered(ready))])
+    async def readyz() -> dict[str, str]:
         """What the boards are made of is recovered."""
         return {"status": "ready"}
 
