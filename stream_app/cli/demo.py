@@ -34,8 +34,9 @@ ACTS = (
 def demo(
     json: bool = typer.Option(False, "--json", help="The last line is one JSON object."),
     keep: bool = typer.Option(False, help="Leave the embedded services running."),
+    serve: bool = typer.Option(False, help="Keep the dashboard open in the end, until Ctrl-C."),
 ) -> None:
-    """Stream two data sets of River's, then one whose concept turns over.
+    """Stream two data sets of River's, then one whose concept turns over, with a dashboard over all three.
 
     Exit 0 only if every committed prediction of the two equals bare River's, and the third is recovered from.
     """
@@ -43,7 +44,7 @@ def demo(
     pin()
     from rich.console import Console
 
-    from stream_app.cli import demo_drift
+    from stream_app.cli import demo_dashboard, demo_drift
     from stream_app.embedded import services
 
     console = Console(file=sys.stderr)
@@ -54,32 +55,51 @@ def demo(
         console.print("[bold]stream_app[/] · starting Kafka and Valkey")
         services.up()
     try:
-        results = [run_act(act, console) for act in ACTS]
-        drifted = demo_drift.run(settings_for(redis=True), console)
+        settings = settings_for(redis=True)
+        create_topics(settings)
+        with demo_dashboard.dashboard([*(act.name for act in ACTS), "turning"]) as shown:
+            console.print(f"dashboard, from now on: [bold]{shown.address}[/]")
+            results = [run_act(act, console) for act in ACTS]
+            drifted = demo_drift.run(settings, console)
+            total = {**summarise(results), "drift": drifted}
+            show(results, total, console)
+            tell(drifted, console)
+            shown.wait()
+            if json:
+                print_json(total)
+            if serve:
+                console.print(f"dashboard: [bold]{shown.address}[/] (for orders, the token {shown.token})")
+                console.print("the last act goes on slowly; Ctrl-C ends it")
+                stream = demo_drift.rows()[demo_drift.TURN :]
+                demo_dashboard.serve(shown, "turning", settings, stream)
+            else:
+                console.print("the dashboard ends with the demo; --serve keeps it open")
     finally:
         if own and not keep and not ran_before:
             services.down()
-    total = {**summarise(results), "drift": drifted}
-    show(results, total, console)
-    tell(drifted, console)
-    if json:
-        print_json(total)
     if not total["identical_to_reference"] or drifted["recovered_after"] is None:
         raise typer.Exit(1)
+
+
+def create_topics(settings: Any) -> None:
+    """Of every act, before whoever looks on starts."""
+    from stream_app.adapters.kafka_admin import TopicAdmin
+    from stream_app.cli import demo_app
+    from stream_app.wiring import catalog_for
+
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        for definition in (demo_app.phishing, demo_app.shuttle, demo_app.turning):
+            admin.create(catalog_for(definition, settings))
 
 
 def run_act(act: Act, console: Any) -> dict[str, Any]:
     """Produce, learn, read back, compare."""
     from river import datasets
 
-    from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.cli import demo_app
-    from stream_app.wiring import catalog_for
 
     definition = getattr(demo_app, act.name)
     settings = settings_for(redis=True)
-    with TopicAdmin(settings.kafka.kafka_python()) as admin:
-        admin.create(catalog_for(definition, settings))
     rows = list({"phishing": datasets.Phishing, "shuttle": datasets.Shuttle}[act.name]())
     console.rule(act.title)
     produce(definition.name, rows, act.delay, settings, console)

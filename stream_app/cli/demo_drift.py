@@ -52,13 +52,9 @@ def run(settings: Any, console: Any) -> dict[str, Any]:
     """Produce and learn at once, show it, and sum up."""
     from rich.live import Live
 
-    from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.cli.demo_app import turning
-    from stream_app.wiring import catalog_for
 
     kafka = settings.kafka.kafka_python()
-    with TopicAdmin(kafka) as admin:
-        admin.create(catalog_for(turning, settings))
     console.rule(f"Sine, {EVENTS:,} events; from event {TURN:,} on every label is the opposite")
     stream, seen, done = rows(), Seen(), threading.Event()
     threads = [
