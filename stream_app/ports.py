@@ -80,6 +80,9 @@ class InputLog(Protocol):
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...
     def resume(self, shard: int, rank: int) -> None: ...
+    def ends(self, shard: int) -> list[int | None]:
+        """By rank, up to which offset an input is known to be written, without asking; None: not known."""
+
     def close(self) -> None: ...
 
 
@@ -185,7 +188,8 @@ class Telemetry(Protocol):
     """Where the loop reports; the adapter turns it into metrics."""
 
     def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
-    def halted(self, shard: int, reason: str) -> None: ...
+    def phase(self, shard: int, phase: str) -> None:
+        """Where a shard of this process stands; `dropped`: it is no longer one."""
 
 
 ShardRanks = Sequence[int]
