@@ -171,7 +171,16 @@ class ServingView(Protocol):
 class ServingTelemetry(Protocol):
     """Where a predictor reports."""
 
-    def answered(self, seconds: float, rows: int, stale: int, unknown: int) -> None: ...
+    def answered(
+        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        feature_age_s: float | None,
+    ) -> None:  # fmt: skip
+        """One request; of its rows so many are marked stale, of unknown entities, bad, or break their bounds.
+
+        `feature_age_s` is of its first known entity.
+        """
+
+    def problem(self, status: int) -> None: ...
     def read(self, hits: int, misses: int) -> None: ...
     def refused(self, shard: int) -> None: ...
     def serves(self, shard: int, version: int, learned: int, at_ms: int) -> None: ...
