@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -82,7 +82,8 @@ class Metrics(Collector):
         return family
 
     def serve(self, port: int, host: str) -> None:
-        """Answer scrapes at http://host:port/metrics from a thread of its own."""
+        """Answer scrapes at http://host:port/metrics from a thread, with the process's memory and start."""
         registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         registry.register(self)
         start_http_server(port, host, registry)
