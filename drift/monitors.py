@@ -141,7 +141,7 @@ class Monitors:
         if LOSS in self.by_signal:
             self.feed(LOSS, slot, loss, alarms)
 
-    def ranking(self) -> list[tuple[str, float]]:
+    def ranking(self, most: int = TOLD) -> list[tuple[str, float]]:
         """The features that moved most, furthest first: standard deviations, or PSI for categories."""
         found = {name: movement.moved() for name, movement in self.movements.items()}
         for (signal, name), detectors in self.watching.items():
@@ -149,7 +149,7 @@ class Monitors:
                 if signal == FEATURES and isinstance(detector, Categories):
                     found[name] = detector.moved()
         ranked = sorted(found.items(), key=lambda pair: -pair[1])
-        return [(name, round(moved, 4)) for name, moved in ranked[:TOLD]]
+        return [(name, round(moved, 4)) for name, moved in ranked[:most]]
 
     def start_anew(self, slot: str) -> None:
         """Another model bears this name, or none: what its losses were says nothing any more."""

@@ -80,6 +80,9 @@ class InputLog(Protocol):
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...
     def resume(self, shard: int, rank: int) -> None: ...
+    def ends(self, shard: int) -> list[int | None]:
+        """By rank, up to which offset an input is known to be written, without asking; None: not known."""
+
     def close(self) -> None: ...
 
 
@@ -171,7 +174,16 @@ class ServingView(Protocol):
 class ServingTelemetry(Protocol):
     """Where a predictor reports."""
 
-    def answered(self, seconds: float, rows: int, stale: int, unknown: int) -> None: ...
+    def answered(
+        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        feature_age_s: float | None,
+    ) -> None:  # fmt: skip
+        """One request; of its rows so many are marked stale, of unknown entities, bad, or break their bounds.
+
+        `feature_age_s` is of its first known entity.
+        """
+
+    def problem(self, status: int) -> None: ...
     def read(self, hits: int, misses: int) -> None: ...
     def refused(self, shard: int) -> None: ...
     def serves(self, shard: int, version: int, learned: int, at_ms: int) -> None: ...
@@ -188,7 +200,8 @@ class Telemetry(Protocol):
     """Where the loop reports; the adapter turns it into metrics."""
 
     def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
-    def halted(self, shard: int, reason: str) -> None: ...
+    def phase(self, shard: int, phase: str) -> None:
+        """Where a shard of this process stands; `dropped`: it is no longer one."""
 
 
 ShardRanks = Sequence[int]

@@ -76,8 +76,8 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
     if instance_id:
         member["group.instance.id"] = instance_id
     client = redis.Redis.from_url(settings.redis.url.get_secret_value(), **settings.redis.client_kwargs())
-    layout = layout_of(app)
-    metrics = Metrics(app.name)
+    layout, clock = layout_of(app), SystemClock()
+    metrics = Metrics(app.name, app.shards, clock)
     if tuning.metrics_port is not None:
         metrics.serve(tuning.metrics_port, tuning.metrics_host)
     return Outside(
@@ -93,7 +93,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
         open_shelf=lambda shard: RedisModelShelf(
             client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0]
         ),
-        clock=SystemClock(),
+        clock=clock,
         telemetry=metrics,
         pool=ThreadPoolExecutor(
             max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"

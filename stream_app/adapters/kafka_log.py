@@ -121,6 +121,17 @@ class KafkaLog:
     def resume(self, shard: int, rank: int) -> None:
         self.consumer.resume([TopicPartition(self.topics[rank], shard)])
 
+    def ends(self, shard: int) -> list[int | None]:
+        """High watermarks by rank as the last answers to fetches told them; they count control records."""
+        found: list[int | None] = []
+        for topic in self.topics:
+            try:
+                marks = self.consumer.get_watermark_offsets(TopicPartition(topic, shard), cached=True)
+            except KafkaException:  # it is not read yet
+                marks = None
+            found.append(marks[1] if marks and marks[1] >= 0 else None)
+        return found
+
     def close(self) -> None:
         self.consumer.close()
 

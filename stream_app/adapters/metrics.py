@@ -5,74 +5,85 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-COUNTS = "stream_app_records"
-LABELS = ["app", "shard"]
+from stream_app.adapters.metrics_table import PHASES, PROCESS, TABLE, Metric
+from stream_app.ports import Clock
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+DROPPED = "dropped"
 
 
 class Metrics(Collector):
-    """Keeps each shard's newest statistics and renders them at a scrape; nothing is counted twice."""
+    """Keeps each shard's newest statistics and renders them at a scrape; nothing is counted twice.
 
-    def __init__(self, app: str) -> None:
-        self.app = app
-        self.newest: dict[int, Mapping[str, Any]] = {}
-        self.reasons: dict[int, str] = {}
+    A shard that is no longer live here has none: another learner exports them.
+    """
+
+    def __init__(self, app: str, shards: int, clock: Clock) -> None:
+        self.app, self.shards, self.clock = app, shards, clock
+        self.newest: dict[int, tuple[float, Mapping[str, Any]]] = {}
+        self.phases: dict[int, str] = {}
 
     def stats(self, shard: int, stats: Mapping[str, Any]) -> None:
-        self.newest[shard] = stats
+        """Show them from now on, until there are newer ones."""
+        self.newest[shard] = self.clock.monotonic(), stats
 
-    def halted(self, shard: int, reason: str) -> None:
-        self.reasons[shard] = reason
+    def phase(self, shard: int, phase: str) -> None:
+        """Note where a shard stands; `dropped` forgets it."""
+        if phase != "live":
+            self.newest.pop(shard, None)
+        if phase == DROPPED:
+            self.phases.pop(shard, None)
+        else:
+            self.phases[shard] = phase
 
-    def collect(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
-        """Metric families over all shards of this process."""
-        counts = CounterMetricFamily(COUNTS, "Records by what became of them", labels=[*LABELS, "outcome"])
-        dead = CounterMetricFamily(
-            "stream_app_dead_letters", "Dead letters by reason", labels=[*LABELS, "reason"]
+    def collect(self) -> list[Family]:
+        """Metric families over all shards of this process. Called on the scraper's thread."""
+        shown, phases = self.shown(), dict(self.phases)
+        return [*self.process(phases), *(self.family(metric, shown) for metric in TABLE)]
+
+    def shown(self) -> dict[int, Mapping[str, Any]]:
+        """The newest statistics by shard; ages go on where no record has come since."""
+        now_s, shown = self.clock.monotonic(), dict[int, Mapping[str, Any]]()
+        for shard, (at_s, stats) in dict(self.newest).items():
+            snapshot = stats["snapshot"]
+            age_s = None if snapshot["age_s"] is None else snapshot["age_s"] + now_s - at_s
+            shown[shard] = {**stats, "snapshot": {**snapshot, "age_s": age_s}}
+        return shown
+
+    def process(self, phases: Mapping[int, str]) -> list[GaugeMetricFamily]:
+        """What is known without statistics."""
+        shards, phase, halted = (
+            GaugeMetricFamily(name, text, labels=labels) for name, text, labels in PROCESS
         )
-        waiting = GaugeMetricFamily(
-            "stream_app_waiting_rows", "Rows that wait for a label", labels=[*LABELS, "kind"]
-        )
-        learned = CounterMetricFamily("stream_app_labels_learned", "Labels by slot", labels=[*LABELS, "slot"])
-        score = GaugeMetricFamily(
-            "stream_app_rolling_score",
-            "Rolling score on served predictions",
-            labels=[*LABELS, "slot", "metric"],
-        )
-        age = GaugeMetricFamily(
-            "stream_app_snapshot_age_seconds", "Age of the newest snapshot", labels=LABELS
-        )
-        cost = CounterMetricFamily("stream_app_cost_seconds", "Time by stage", labels=[*LABELS, "stage"])
-        view = GaugeMetricFamily(
-            "stream_app_view_caught_up", "1 when Redis shows the newest commit", labels=LABELS
-        )
-        halted = GaugeMetricFamily("stream_app_shard_halted", "1 when a person must decide", labels=LABELS)
-        for shard, stats in self.newest.items():
-            here = [self.app, str(shard)]
-            for outcome, n in stats["counts"].items():
-                counts.add_metric([*here, outcome], n)
-            for reason, n in stats["dead_letters"].items():
-                dead.add_metric([*here, reason], n)
-            for kind, n in stats["waiting"].items():
-                waiting.add_metric([*here, kind], n)
-            for slot in stats["slots"]:
-                learned.add_metric([*here, slot["name"]], slot["learned"])
-                for metric, value in slot["scores"]["rolling"].items():
-                    score.add_metric([*here, slot["name"], metric], value)
-            if stats["snapshot"]["age_s"] is not None:
-                age.add_metric(here, stats["snapshot"]["age_s"])
-            for stage, seconds in stats["cost_s"].items():
-                cost.add_metric([*here, stage], seconds)
-            view.add_metric(here, float(stats["view"]["caught_up"]))
-        for shard in {*self.newest, *self.reasons}:
-            halted.add_metric([self.app, str(shard)], float(shard in self.reasons))
-        return [counts, dead, waiting, learned, score, age, cost, view, halted]
+        shards.add_metric([self.app], self.shards)
+        for shard, current in phases.items():
+            for one in PHASES:
+                phase.add_metric([self.app, str(shard), one], float(one == current))
+            halted.add_metric([self.app, str(shard)], float(current == "halted"))
+        return [shards, phase, halted]
+
+    def family(self, metric: Metric, shown: Mapping[int, Mapping[str, Any]]) -> Family:
+        """One metric over all shards."""
+        family: Family = KINDS[metric.kind](metric.name, metric.help, labels=["app", "shard", *metric.labels])
+        for shard, stats in shown.items():
+            for labels, value in metric.of(stats):
+                here = [self.app, str(shard), *labels]
+                if isinstance(family, HistogramMetricFamily):
+                    if value is not None:
+                        bounds = [*map(str, value["le"]), "+Inf"]
+                        family.add_metric(here, list(zip(bounds, value["n"], strict=True)), value["sum"])
+                elif value is not None:
+                    family.add_metric(here, value)
+        return family
 
     def serve(self, port: int, host: str) -> None:
-        """Answer scrapes at http://host:port/metrics from a thread of its own."""
+        """Answer scrapes at http://host:port/metrics from a thread, with the process's memory and start."""
         registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         registry.register(self)
         start_http_server(port, host, registry)

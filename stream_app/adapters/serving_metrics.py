@@ -16,45 +16,69 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+AGES_S = (0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_419_200.0)
 SEVERAL = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own variable
+KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
+# (name without `_total`, kind, help, labels, settings); docs/metrics.md is made of them.
+SERVING: tuple[tuple[str, str, str, tuple[str, ...], dict[str, Any]], ...] = (
+    ("stream_app_predict_seconds", "histogram", "Time to answer a request, features included", ("app",),
+     {"buckets": SECONDS}),
+    ("stream_app_predicted_rows", "counter", "Rows asked for that had a model", ("app",), {}),
+    ("stream_app_refused_rows", "counter", "Rows of them without answer: bad-row, stale", ("app", "why"),
+     {}),
+    ("stream_app_problems", "counter", "Requests that ended with a problem", ("app", "status"), {}),
+    ("stream_app_stale_answers", "counter", "Rows answered and marked stale", ("app",), {}),
+    ("stream_app_unknown_entities", "counter", "Rows of entities that nothing is known of", ("app",), {}),
+    ("stream_app_feature_age_seconds", "histogram",
+     "Time since its last event, of the first known entity of a request", ("app",), {"buckets": AGES_S}),
+    ("stream_app_entity_hits", "counter", "Entities found in this process", ("app",), {}),
+    ("stream_app_entity_misses", "counter", "Entities asked of Redis", ("app",), {}),
+    ("stream_app_publications_refused", "counter", "Publications not taken over", ("app", "shard"), {}),
+    ("stream_app_served_version", "gauge", "Version of the model that answers", ("app", "shard"),
+     {"multiprocess_mode": "mostrecent"}),
+    ("stream_app_served_learned", "gauge", "Labels that it knew", ("app", "shard"),
+     {"multiprocess_mode": "mostrecent"}),
+    ("stream_app_served_newest_timestamp_seconds", "gauge", "When it was known to be the newest",
+     ("app", "shard"), {"multiprocess_mode": "mostrecent"}),
+)  # fmt: skip
 
 
 class ServingMetrics:
     """One worker's; none of them counts what another one does."""
 
     def __init__(self, app: str) -> None:
-        self.registry = CollectorRegistry()
-        here: dict[str, Any] = {"labelnames": ["app"], "registry": self.registry}
-        by_shard: dict[str, Any] = {"labelnames": ["app", "shard"], "registry": self.registry}
-        newest: dict[str, Any] = {**by_shard, "multiprocess_mode": "mostrecent"}
-        self.app = app
-        self.seconds = Histogram(
-            "stream_app_predict_seconds",
-            "Time to answer a request, features included",
-            buckets=SECONDS,
-            **here,
-        ).labels(app)
-        self.rows = Counter("stream_app_predicted_rows", "Rows answered", **here).labels(app)
-        self.stale = Counter("stream_app_stale_answers", "Rows answered and marked stale", **here).labels(app)
-        self.unknown = Counter(
-            "stream_app_unknown_entities", "Rows of entities that nothing is known of", **here
-        ).labels(app)
-        self.hits = Counter("stream_app_entity_hits", "Entities found in this process", **here).labels(app)
-        self.misses = Counter("stream_app_entity_misses", "Entities asked of Redis", **here).labels(app)
-        self.refusals = Counter("stream_app_publications_refused", "Publications not taken over", **by_shard)
-        self.version = Gauge("stream_app_served_version", "Version of the model that answers", **newest)
-        self.learned = Gauge("stream_app_served_learned", "Labels that it knew", **newest)
-        self.newest_at = Gauge(
-            "stream_app_served_newest_timestamp_seconds", "When it was known to be the newest", **newest
-        )
+        self.registry, self.app = CollectorRegistry(), app
+        made = {
+            name.removeprefix("stream_app_"): KINDS[kind](
+                name, text, labelnames=labels, registry=self.registry, **settings
+            )
+            for name, kind, text, labels, settings in SERVING
+        }
+        self.seconds, self.ages = made["predict_seconds"].labels(app), made["feature_age_seconds"].labels(app)
+        self.rows, self.stale = made["predicted_rows"].labels(app), made["stale_answers"].labels(app)
+        self.unknown = made["unknown_entities"].labels(app)
+        self.hits, self.misses = made["entity_hits"].labels(app), made["entity_misses"].labels(app)
+        self.bad, self.broken = (made["refused_rows"].labels(app, why) for why in ("bad-row", "stale"))
+        self.problems, self.refusals = made["problems"], made["publications_refused"]
+        self.version, self.learned = made["served_version"], made["served_learned"]
+        self.newest_at = made["served_newest_timestamp_seconds"]
 
-    def answered(self, seconds: float, rows: int, stale: int, unknown: int) -> None:
+    def answered(
+        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        feature_age_s: float | None,
+    ) -> None:  # fmt: skip
         self.seconds.observe(seconds)
         self.rows.inc(rows)
-        if stale:
-            self.stale.inc(stale)
-        if unknown:
-            self.unknown.inc(unknown)
+        if feature_age_s is not None:
+            self.ages.observe(feature_age_s)
+        for counter, n in (
+            (self.stale, stale), (self.unknown, unknown), (self.bad, bad), (self.broken, broken)
+        ):  # fmt: skip
+            if n:
+                counter.inc(n)
+
+    def problem(self, status: int) -> None:
+        self.problems.labels(self.app, str(status)).inc()
 
     def read(self, hits: int, misses: int) -> None:
         if hits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drift.monitors import Alarm
+from drift.monitors import LABEL_EVERY, Alarm
 from drift.policy import Opened
 from drift.signals import LOSS
 from drift.verdicts import State as DriftState
@@ -12,6 +12,7 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
+from stream_app.state.vigil import Alarmed
 from topics.envelope import Record
 
 LOOK_EVERY = 100  # events, or refused records, between two looks at labels that do not come and at refusals
@@ -90,6 +91,8 @@ def on_label(
     if not expired:
         vigil.last_label_ms = state.log_time_ms
         vigil.delay_ms += SMOOTH * (delay_ms - vigil.delay_ms)
+        if state.monitors.labels % LABEL_EVERY == 0:
+            vigil.delays.observe(delay_ms / 1000)
     named = str(label) if state.classify and type(label) is int else label
     alarms = monitors.on_label(named, None if expired else delay_ms)
     heard = False
@@ -127,12 +130,15 @@ def cause(core: Core, record: Record, alarm: Alarm) -> dict[str, Any]:
 
 
 def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
-    """Alert of a drift; a warning is only counted: it starts candidates at most."""
-    if alarm.verdict.state is not DriftState.DRIFT:
+    """Alert of a drift; a warning is only remembered: it starts candidates at most."""
+    state, verdict = core.state, alarm.verdict
+    drift = verdict.state is DriftState.DRIFT
+    now, records = state.log_time_ms, state.counters.events + state.counters.labels
+    seen = Alarmed(alarm.detector, drift, float(verdict.before), float(verdict.after), now, records)
+    state.vigil.alarmed(alarm.signal, alarm.name, seen)
+    if not drift:
         return
-    state = core.state
     state.counters.drifts += 1
-    verdict = alarm.verdict
     of = f" of {alarm.name}" if alarm.name else ""
     moved = f" ({verdict.what})" if verdict.what else ""
     text = f"{alarm.detector} sees drift in {alarm.signal}{of}{moved}: {verdict.before:.3g} before, "

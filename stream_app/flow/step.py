@@ -42,9 +42,13 @@ def step(core: Core, record: Record, out: list[Output]) -> None:
     apply(core, record, read(record), out)
 
 
-def steps(core: Core, records: list[Record], out: list[Output]) -> None:
-    """Apply some records one after the other; all are read first, which leaves the caches to the rest."""
-    found = [read(record) for record in records]
+def reads(records: list[Record]) -> list[Any]:
+    """Read some records, which leaves the caches to what is done with them."""
+    return [read(record) for record in records]
+
+
+def steps(core: Core, records: list[Record], found: list[Any], out: list[Output]) -> None:
+    """Apply some records one after the other; `found` is what `reads` made of them."""
     for record, one in zip(records, found, strict=True):
         apply(core, record, one, out)
 

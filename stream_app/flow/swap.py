@@ -173,6 +173,7 @@ def take_over(
     old = state.champion
     gone = state.policy.swapped(old.version, reverse=reverse)
     state.serving, state.champion_version, state.champion_before = slot.name, slot.version, old.version
+    state.vigil.champion_since_ms = state.log_time_ms
     if not reverse:  # one that comes back is measured against what it lost before
         state.monitors.start_anew(slot.name)
     state.counters.swaps += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from stream_app.learner.costs import Costs
 from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
 from stream_app.learner.notices import Notices, encode
@@ -19,6 +20,7 @@ from stream_app.learner.recovery import Recovered
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
+from stream_app.state.histogram import Histogram
 from topics.envelope import RANK_NAMES, RANKS, Record
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
@@ -29,6 +31,7 @@ FIRST_TURN = 100  # records, until it is known what one costs
 TURN_S = 0.05  # a slow model must not keep commits and the group waiting for a whole batch
 BEHIND_MS = 200.0  # a batch waits so long while more is at hand: there throughput counts, not latency
 FAR_BEHIND_MS = 1_000.0  # and at most so long, while what is at hand takes longer to step
+STEP_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 STATS_EVERY_S = 1.0
 WAIT_ALERT_S = 5.0
 log = structlog.get_logger()
@@ -65,7 +68,8 @@ class Live:
         self.waiting_since_s: float | None = None
         self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
         self.pace = Pace(self.machine.core, self.clock)
-        self.step_s = 0.0
+        self.costs = Costs(self.clock)
+        self.step_seconds = Histogram(STEP_SECONDS)
         self.turn_records = FIRST_TURN
         outside.log.start(shard, self.machine.positions)
 
@@ -119,13 +123,17 @@ class Live:
 
         In this order: a commit that was done while records were stepped makes room for the next one at once.
         """
-        stepped = self.advance()
+        stepped, costs = self.advance(), self.costs
+        costs.begin()
         self.settle(group)
         self.submit(group, eager=not stepped)
+        costs.lap("seal")
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
+        costs.lap("view")
         if not self.machine.records:
             self.keep()
         self.publication.tick(self.machine.stamp)
+        costs.lap("publish")
         return stepped
 
     def keep(self) -> None:
@@ -136,6 +144,7 @@ class Live:
                 self.save()
             else:
                 self.saver.take(self.machine)
+            self.costs.lap("snapshot")
         if self.publication.due(self.machine, now_s):
             self.publication.take(self.machine)
             if committed:
@@ -159,8 +168,10 @@ class Live:
             self.publisher.committed(closed)
             self.notices.written(closed.commit)
             self.publication.committed()
+            self.costs.lap("seal")
             if self.saver.committed(journal_offset):
                 self.saved()
+            self.costs.lap("snapshot")
 
     def advance(self) -> bool:
         """Step what the order rule and the batch allow."""
@@ -175,7 +186,7 @@ class Live:
         if first:
             self.batch_since_s = started_s
         self.waiting_since_s = None
-        self.machine.apply(runs)
+        self.machine.apply(runs, self.costs.sampler())
         for rank in RANKS:
             self.machine.positions[rank] = self.merge.position(rank, self.machine.positions[rank])
         for rank in list(self.paused):
@@ -187,7 +198,8 @@ class Live:
         stepped = sum(len(records) for _, records in runs)
         self.turn_records = max(1, round(stepped * TURN_S / took_s)) if took_s else self.tuning.batch_records
         self.saver.worked(took_s, stepped)
-        self.step_s += took_s
+        self.costs.stepped(took_s)
+        self.step_seconds.observe(took_s)
         self.stats_due = True
         return True
 
@@ -243,7 +255,12 @@ class Live:
         stats = shard_stats(
             self.machine, self.merge, self.publisher, self.saver,
             time_ms=self.clock.now_ms(), now_s=now_s, owner=self.tuning.owner, replayed=self.replayed,
-            cost_s={"step": self.step_s, "commit": self.pipeline.busy_s},
+            cost_s={**self.costs.seconds, "commit": self.pipeline.busy_s},
+            ends=self.outside.log.ends(self.shard),
+            seconds={
+                "step_seconds": self.step_seconds, "transaction_seconds": self.pipeline.seconds,
+                "snapshot_seconds": self.saver.seconds,
+            },
         )  # fmt: skip
         self.outside.telemetry.stats(self.shard, stats)
         commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))

@@ -65,9 +65,11 @@ class Learner:
                 break
             # With plenty at hand one record is asked for: the poll must go on, or the group would let us go.
             limit = POLL_RECORDS if self.hungry else 1
+            started_s = self.outside.clock.monotonic()
             polled = inputs.poll(limit, 0.0 if busy else IDLE_POLL_S)
             self.group = polled.group
-            self.take_in(polled)
+            # One that may wait is no cost.
+            self.take_in(polled, self.outside.clock.monotonic() - started_s if busy else 0.0)
             busy = bool(polled.records)
             for shard in list(self.shards.values()):
                 busy |= shard.turn(polled.group)
@@ -110,11 +112,15 @@ class Learner:
         live = [shard.live for shard in self.shards.values() if shard.live is not None]
         return not live or any(shard.hungry for shard in live)
 
-    def take_in(self, polled: Polled) -> None:
-        """Hand what was polled to its shards; what belongs to none was revoked meanwhile."""
+    def take_in(self, polled: Polled, took_s: float) -> None:
+        """Hand what was polled to its shards, and to each its part of the time that it took; what belongs to
+        none was revoked meanwhile.
+        """
+        n = sum(map(len, polled.records.values()))
         for (number, rank), records in polled.records.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
                 shard.live.offer(rank, records)
+                shard.live.costs.seconds["poll"] += took_s * len(records) / n
         for (number, rank), position in polled.ends.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
                 shard.live.merge.end(rank, position)

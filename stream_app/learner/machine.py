@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from stream_app.flow.core import Core, births
 from stream_app.flow.outputs import Output
-from stream_app.flow.step import steps
+from stream_app.flow.step import reads, steps
 from stream_app.learner import journal
 from stream_app.learner.emit import Emitter
 from stream_app.learner.merge import Run, pack_order
@@ -63,19 +65,32 @@ class Machine:
     def stamp(self) -> str:
         return f"{self.epoch}:{self.seq}"
 
-    def apply(self, runs: list[Run]) -> None:
-        """Step the records of each run; the machine's position is then past them."""
+    def apply(self, runs: list[Run], ended: Callable[[str], None] | None = None) -> None:
+        """Step the records of each run; the machine's position is then past them.
+
+        `ended` is called at the end of each stage of each stride: read, step, encode.
+        """
         core, perform = self.core, self.emitter.perform
         outputs: list[Output] = []
+        ordered = [record for _, records in runs for record in records]
         if core.state.untold:
+            if core.state.champion_version in core.state.untold:
+                core.state.vigil.champion_since_ms = max(core.state.log_time_ms, ordered[0].time_ms)
             births(core, outputs)
             perform(outputs)
             outputs.clear()
-        ordered = [record for _, records in runs for record in records]
         for first in range(0, len(ordered), TOGETHER):
-            steps(core, ordered[first : first + TOGETHER], outputs)
+            stride = ordered[first : first + TOGETHER]
+            found = reads(stride)
+            if ended is not None:
+                ended("read")
+            steps(core, stride, found, outputs)
+            if ended is not None:
+                ended("step")
             perform(outputs)
             outputs.clear()
+            if ended is not None:
+                ended("encode")
         for rank, records in runs:
             n = len(records)
             self.order.append((rank, n))

@@ -41,6 +41,14 @@ class Merge:
     def buffered(self, rank: int) -> int:
         return len(self.buffers[rank])
 
+    def last(self, rank: int) -> int | None:
+        """The newest offset at hand."""
+        return self.buffers[rank][-1].offset if self.buffers[rank] else None
+
+    def oldest_ms(self, rank: int) -> int | None:
+        """The time of the next record at hand."""
+        return self.buffers[rank][0].time_ms if self.buffers[rank] else None
+
     def buffered_bytes(self, rank: int) -> float:
         """An upper estimate of what the input's buffered values take."""
         return len(self.buffers[rank]) * self.mean_bytes[rank]

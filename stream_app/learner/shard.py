@@ -51,6 +51,7 @@ class Shard:
     def __init__(self, outside: Outside, number: int, fingerprint: dict[str, Any]) -> None:
         self.outside, self.number, self.fingerprint = outside, number, fingerprint
         self.phase = Phase.RECOVERING
+        outside.telemetry.phase(number, self.phase.value)
         self.live: Live | None = None
         self.refusal: Refused | None = None
         self.telling: Future[None] | None = None  # the alert about the halt, on its way
@@ -65,6 +66,7 @@ class Shard:
             raise RuntimeError(f"shard {self.number}: {self.phase.value} cannot become {phase.value}")
         log.info("shard", shard=self.number, was=self.phase.value, now=phase.value)
         self.phase = phase
+        self.outside.telemetry.phase(self.number, phase.value)
 
     def turn(self, group: bytes | None) -> bool:
         """Whatever the phase has to do; True if there is more to do right away."""
@@ -119,7 +121,6 @@ class Shard:
         self.close()
         self.move(Phase.HALTED)
         log.error("shard halted", shard=self.number, why=str(refusal))
-        self.outside.telemetry.halted(self.number, str(refusal))
         self.telling = tell_halt(self.outside, self.number, refusal)
 
     def fail(self, error: Exception) -> None:

@@ -13,11 +13,26 @@ from stream_app.learner.machine import Machine
 from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, SnapshotStore
+from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState, Slot
 
 log = structlog.get_logger()
 FORMAT = 1
 SHORT_S = 5.0  # of stepping: so much is replayed before the group has noticed a death
+WEIGHING = 0.25  # of what pickling a snapshot takes, for the sizes of its models
+SECONDS = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)  # 1.9 s: a forest of ten grown trees
 LONGEST_ERROR = 500  # characters of it in an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
@@ -61,6 +76,7 @@ class Saver:
 
     A snapshot is taken of a batch that is being committed, so that the shard need not wait for either.
 
+    `weights`: bytes of each version's model, pickled by itself at the newest snapshot that had time for it.
     `error` tells why the newest attempt failed, None where it did not.
     """
 
@@ -72,6 +88,8 @@ class Saver:
         self.journal_offset = journal_offset  # of the newest committed batch
         self.schedule = Schedule(app, clock.monotonic())
         self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
+        self.seconds = Histogram(SECONDS)
+        self.weights: dict[int, int] = {}
         self.error: str | None = None
         self.taken: tuple[dict[str, Any], bytes | None] | None = None  # waits for its batch to be committed
 
@@ -94,11 +112,24 @@ class Saver:
         payload = None
         try:
             payload = self.store.dump(parts(self.app, machine.core.state))
+            self.weigh(machine.core.state, self.clock.monotonic() - started_s)
         except Exception as error:
             self.failed(error)
         self.taken = header(self.app, self.shard, machine, self.fingerprint), payload
         now_s = self.clock.monotonic()
         self.schedule.taken(now_s, now_s - started_s)
+
+    def weigh(self, state: ShardState, took_s: float) -> None:
+        """Pickle models by themselves, those that were never weighed or not for the longest time first."""
+        started_s = self.clock.monotonic()
+        order = {version: place for place, version in enumerate(self.weights)}
+        for slot in sorted(state.slots, key=lambda slot: order.get(slot.version, -1)):
+            self.weights.pop(slot.version, None)
+            self.weights[slot.version] = len(self.store.dump(slot.model))
+            if self.clock.monotonic() - started_s > WEIGHING * took_s:
+                break
+        living = {slot.version for slot in state.slots}
+        self.weights = {version: size for version, size in self.weights.items() if version in living}
 
     def committed(self, journal_offset: int) -> bool:
         """The batch on its way is in the journal; True if its snapshot was due: saved now, or failed.
@@ -117,6 +148,7 @@ class Saver:
             except Exception as error:
                 self.failed(error)
         self.schedule.saved(self.clock.monotonic() - started_s)
+        self.seconds.observe(self.schedule.cost_s)
         return True
 
     def save(self, machine: Machine) -> None:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drift.signals import LOSS
 from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.snapshots import Saver
+from stream_app.state.histogram import Histogram
+from stream_app.state.shard import ShardState
 from topics.envelope import RANK_NAMES, RANKS
+
+MOST_MOVED = 20  # features
 
 
 def shard_stats(
     machine: Machine, merge: Merge, publisher: Publisher, saver: Saver, *,
     time_ms: int, now_s: float, owner: str, replayed: int, cost_s: Mapping[str, float],
+    ends: Sequence[int | None], seconds: Mapping[str, Histogram],
 ) -> dict[str, Any]:  # fmt: skip
-    """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes."""
+    """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes.
+
+    `ends`: how far each input is known to be written; `seconds`: the loop's own histograms, by name.
+    """
     state = machine.core.state
+    waits = lag(merge, machine.positions, ends)
     return {
         "v": 1,
         "shard": state.shard,
@@ -55,4 +65,45 @@ def shard_stats(
             "too_dear": saver.schedule.breached,
         },
         "cost_s": dict(cost_s),
+        "lag": waits,
+        "lag_s": lag_s(merge, time_ms, waits),
+        "histograms": {
+            "label_delay_seconds": state.vigil.delays.report(),
+            **{name: found.report() for name, found in seconds.items()},
+        },
+        "drift": levels(state),
+        "moved": state.monitors.ranking(MOST_MOVED),
+        "memory_bytes": {
+            slot.name: saver.weights[slot.version] for slot in state.slots if slot.version in saver.weights
+        },
+        "champion_since_ms": state.vigil.champion_since_ms or None,
     }  # fmt: skip
+
+
+def lag(merge: Merge, positions: Sequence[int], ends: Sequence[int | None]) -> dict[str, int]:
+    """Records by input that are written, as far as is known without asking, and not applied."""
+    found = {}
+    for rank in RANKS:
+        last = merge.last(rank)
+        written = max(ends[rank] or 0, 0 if last is None else last + 1)
+        found[RANK_NAMES[rank]] = max(0, written - positions[rank])
+    return found
+
+
+def lag_s(merge: Merge, time_ms: int, lag: Mapping[str, int]) -> float | None:
+    """Age of the oldest record that is not applied, by its own stamp; None while none of them is here yet."""
+    stamps = [oldest for rank in RANKS if (oldest := merge.oldest_ms(rank)) is not None]
+    if stamps:
+        return max(0.0, (time_ms - min(stamps)) / 1000)
+    return None if any(lag.values()) else 0.0
+
+
+def levels(state: ShardState) -> list[dict[str, Any]]:
+    """What each signal's detectors said last, without calm ones of models that are gone."""
+    records = state.counters.events + state.counters.labels
+    names = {slot.name for slot in state.slots}
+    return [
+        one
+        for one in state.vigil.levels(state.log_time_ms, records)
+        if one["level"] != "stable" or one["signal"] != LOSS or one["name"] in names
+    ]

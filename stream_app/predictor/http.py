@@ -93,8 +93,8 @@ def create_app(
     app = FastAPIOffline("/docs", None, title=title, version="1", lifespan=lifespan)
     app.include_router(versioned(predictor, guard))
     app.include_router(watched(predictor, metrics))
-    app.add_middleware(BodyLimit)
-    handle_errors(app)
+    app.add_middleware(BodyLimit, told=predictor.telemetry.problem)
+    handle_errors(app, predictor.telemetry.problem)
     return app
 
 

@@ -60,18 +60,26 @@ class Predictor:
             found = [Found(self.entities.shard_of(row.key), None, up) for row in rows]
         now_ms = self.clock.now_ms()
         answers: list[dict[str, Any] | Rejected | Stale] = []
-        stale = unknown = 0
+        stale = unknown = bad = broken = 0
+        age_ms: int | None = None
         for row, known in zip(rows, found, strict=True):
             champion = self.champion_of(known.shard)
             at_ms = self.champions.at_ms[known.shard]
             answer = predicted(self.app, self.windows, champion, at_ms, known, row, now_ms)
-            if not isinstance(answer, Rejected):
-                stale += bool(answer.stale)
-                unknown += not answer.known and bool(self.app.features)
-                answers.append(self.told(champion, row, answer))
-            else:
+            if isinstance(answer, Rejected):
+                bad += 1
                 answers.append(answer)
-        self.telemetry.answered(self.clock.monotonic() - started_s, len(rows), stale, unknown)
+                continue
+            told = self.told(champion, row, answer)
+            answers.append(told)
+            stale += bool(answer.stale)
+            broken += isinstance(told, Stale)
+            unknown += not answer.known and bool(self.app.features)
+            age_ms = answer.feature_age_ms if age_ms is None else age_ms
+        self.telemetry.answered(
+            self.clock.monotonic() - started_s, len(rows), stale=stale, unknown=unknown, bad=bad,
+            broken=broken, feature_age_s=None if age_ms is None else age_ms / 1000,
+        )  # fmt: skip
         return answers
 
     def told(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any] | Stale:

@@ -11,7 +11,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app.web.problems import RETRY_AFTER, ProblemError, response
+from stream_app.web.problems import RETRY_AFTER, ProblemError, Told, nobody, response
 
 LARGEST_BODY = 65_536
 SCOPES = ("read", "feedback", "admin")  # each allows what stands before it as well
@@ -66,8 +66,8 @@ class Guard:
 class BodyLimit:
     """ASGI: a body beyond the bound is refused by its announced length, else while it comes."""
 
-    def __init__(self, app: ASGIApp, largest: int = LARGEST_BODY) -> None:
-        self.app, self.largest = app, largest
+    def __init__(self, app: ASGIApp, largest: int = LARGEST_BODY, told: Told = nobody) -> None:
+        self.app, self.largest, self.told = app, largest, told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,6 +77,7 @@ class BodyLimit:
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self.largest:
             problem = ProblemError(413, "too-large", text, "Send fewer rows at a time")
+            self.told(problem.status)
             await response(problem)(scope, receive, send)
             return
         seen = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ TITLES = {
     "not-allowed": "The route does not take this method",
     "internal": "This server failed",
 }
+Told = Callable[[int], None]  # hears the status of each problem
 log = structlog.get_logger()
 
 
@@ -54,36 +56,44 @@ def response(error: ProblemError) -> Response:
     return Response(orjson.dumps(error.document), error.status, error.headers, MEDIA_TYPE)
 
 
-def handle_errors(app: FastAPI) -> None:
+def nobody(_status: int) -> None:
+    """Nobody counts."""
+
+
+def handle_errors(app: FastAPI, told: Told = nobody) -> None:
     """Each kind of error as its problem."""
+
+    def answer(error: ProblemError) -> Response:
+        told(error.status)
+        return response(error)
 
     @app.exception_handler(ProblemError)
     async def problem(_: Request, error: ProblemError) -> Response:
-        return response(error)
+        return answer(error)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> Response:
         faults = [{"at": "/".join(map(str, e["loc"])), "why": e["msg"]} for e in error.errors()]
         detail = "; ".join(f"{fault['at']}: {fault['why']}" for fault in faults)
-        return response(ProblemError(422, "malformed", detail, "See /docs", errors=faults))
+        return answer(ProblemError(422, "malformed", detail, "See /docs", errors=faults))
 
     @app.exception_handler(StreamAppError)
     async def ours(_: Request, error: StreamAppError) -> Response:
         if isinstance(error, UsageError):
-            return response(ProblemError(422, "malformed", error.message, error.remedy))
+            return answer(ProblemError(422, "malformed", error.message, error.remedy))
         if isinstance(error, Refused):
             problem = ProblemError(503, "unavailable", error.message, error.remedy, headers=RETRY_AFTER)
-            return response(problem)
-        return response(ProblemError(500, "internal", error.message, error.remedy))
+            return answer(problem)
+        return answer(ProblemError(500, "internal", error.message, error.remedy))
 
     @app.exception_handler(HTTPException)
     async def by_status(_: Request, error: HTTPException) -> Response:
         kinds = {404: "not-found", 405: "not-allowed", 413: "too-large"}
         headers = dict(error.headers or {})
         kind = kinds.get(error.status_code, "malformed")
-        return response(ProblemError(error.status_code, kind, str(error.detail), headers=headers))
+        return answer(ProblemError(error.status_code, kind, str(error.detail), headers=headers))
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> Response:
         log.error("a request failed", exc_info=error)
-        return response(ProblemError(500, "internal", "see this server's log"))
+        return answer(ProblemError(500, "internal", "see this server's log"))

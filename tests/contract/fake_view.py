@@ -60,11 +60,19 @@ class Counted:
     """Telemetry that a test reads."""
 
     def __init__(self) -> None:
-        self.hits = self.misses = self.rows = self.stale = self.unknown = 0
+        self.hits = self.misses = self.rows = self.stale = self.unknown = self.bad = self.broken = 0
         self.refusals: list[int] = []
+        self.problems: list[int] = []
+        self.ages: list[float | None] = []
 
-    def answered(self, seconds: float, rows: int, stale: int, unknown: int) -> None:
+    def answered(
+        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        feature_age_s: float | None,
+    ) -> None:  # fmt: skip
         assert seconds >= 0
+        self.bad += bad
+        self.broken += broken
+        self.ages.append(feature_age_s)
         self.rows += rows
         self.stale += stale
         self.unknown += unknown
@@ -72,6 +80,9 @@ class Counted:
     def read(self, hits: int, misses: int) -> None:
         self.hits += hits
         self.misses += misses
+
+    def problem(self, status: int) -> None:
+        self.problems.append(status)
 
     def refused(self, shard: int) -> None:
         self.refusals.append(shard)

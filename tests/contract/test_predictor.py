@@ -501,3 +501,28 @@ def test_a_label_that_kafka_cannot_carry_is_the_sender_s_fault(
     monkeypatch.setattr(served.feedback, "write", refuse)
     found = problem(served.post("/v1/feedback", {"key": "k", "event_id": "e", "label": 1}), 422, "malformed")
     assert found["fix"] == "Shorten it"
+
+
+def test_what_could_not_be_answered_is_counted(served: Served) -> None:
+    """By row in a batch, by status where the whole request ends with a problem, also before any route."""
+    good = {"key": "k", "features": {"x": 1.0}}
+    rows = [good, {"key": "k", "features": {"x": None}}]
+    served.ask("POST", "/v1/predict/batch", json={"rows": rows})
+    assert (served.counted.bad, served.counted.broken, served.counted.problems) == (1, 0, [])
+    served.world.clock.now_s += 3_600
+    served.ask("POST", "/v1/predict/batch", json={"rows": [good], "max_model_age": "1s"})
+    assert (served.counted.bad, served.counted.broken, served.counted.problems) == (1, 1, [])
+    served.ask("POST", "/v1/predict", json={"features": {}})
+    served.ask("POST", "/v1/predict", content=b" " * 10_000_000)
+    assert served.counted.problems == [422, 413]
+
+
+def test_the_age_of_an_entitys_features_is_told(served: Served) -> None:
+    """Seconds since its last event; nothing of one that is not known."""
+    served.predict(key="nobody knows this one")
+    served.predict()
+    served.world.clock.now_s += 90
+    served.predict()
+    unknown, before, after = served.counted.ages
+    assert unknown is None
+    assert (after or 0.0) - (before or 0.0) == pytest.approx(90)

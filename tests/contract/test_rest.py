@@ -81,6 +81,6 @@ class SlowMachine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def apply(self, runs: list[Run]) -> None:
-        self.inner.apply(runs)
+    def apply(self, runs: list[Run], ended: Any) -> None:
+        self.inner.apply(runs, ended)
         self.world.clock.now_s += 0.005 * sum(len(records) for _, records in runs)

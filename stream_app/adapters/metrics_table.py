@@ -1,0 +1,152 @@
+"""Every metric of a learner: its name, what it says, and where in a shard's statistics it stands.
+
+docs/metrics.md is made of these rows, and tests hold them to a real scrape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+Stats = Mapping[str, Any]
+Sample = tuple[tuple[str, ...], Any]
+Of = Callable[[Stats], Iterable[Sample]]
+LEVELS = {"stable": 0, "warning": 1, "drift": 2}
+PHASES = ("recovering", "live", "failed", "halted")
+
+
+class Metric(NamedTuple):
+    """`name` is without the `_total` that a counter gets; `of` gives (values of `labels`, number) pairs.
+
+    Each also has the labels `app` and `shard`. A histogram's number is the report of one; None is left out.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...]
+    of: Of
+
+
+def by(part: str) -> Of:
+    """A mapping of the statistics, one sample for each name."""
+    return lambda stats: [((name,), value) for name, value in stats[part].items()]
+
+
+def one(value: Callable[[Stats], Any]) -> Of:
+    """One number for the shard."""
+    return lambda stats: [((), value(stats))]
+
+
+def histogram(name: str) -> Of:
+    """One of the statistics' histograms."""
+    return lambda stats: [((), stats["histograms"].get(name))]
+
+
+def labels(stats: Stats) -> list[Sample]:
+    """What became of label records: all but those that wait for their event."""
+    counts, dead = stats["counts"], stats["dead_letters"]
+    gone = counts["dead_labels"] + counts["duplicate_labels"]
+    return [
+        (("matched",), counts["labels"] - gone - stats["waiting"]["parked"]),
+        (("duplicate",), counts["duplicate_labels"]),
+        (("expired",), counts["labels_expired"]),
+        (("late",), dead.get("label-late", 0)),
+        (("orphan",), dead.get("label-orphan", 0)),
+        (("contradictory",), dead.get("label-contradictory", 0)),
+    ]
+
+
+def scores(stats: Stats) -> list[Sample]:
+    """Rolling scores by slot."""
+    return [
+        ((slot["name"], metric), value)
+        for slot in stats["slots"]
+        for metric, value in slot["scores"]["rolling"].items()
+    ]
+
+
+def champion(stats: Stats) -> Mapping[str, Any]:
+    """The slot that serves."""
+    return next(slot for slot in stats["slots"] if slot["name"] == stats["serving"])
+
+
+def drift(stats: Stats) -> list[Sample]:
+    """Levels by signal."""
+    return [
+        ((seen["signal"], seen["name"], seen["detector"]), LEVELS[seen["level"]]) for seen in stats["drift"]
+    ]
+
+
+def seconds(ms: int | None) -> float | None:
+    """Epoch seconds, as Prometheus wants times."""
+    return None if ms is None else ms / 1000
+
+
+TABLE = (
+    Metric("stream_app_records", "counter", "Records, and what became of them", ("outcome",), by("counts")),
+    Metric("stream_app_labels", "counter", "Labels by what became of them; expired: rows that got none",
+           ("outcome",), labels),
+    Metric("stream_app_labels_learned", "counter", "Labels that the slot's model learned", ("slot",),
+           lambda stats: [((slot["name"],), slot["learned"]) for slot in stats["slots"]]),
+    Metric("stream_app_label_delay_seconds", "histogram",
+           "Log time from event to label, of one label in eight", (), histogram("label_delay_seconds")),
+    Metric("stream_app_dead_letters", "counter", "Refused records", ("reason",), by("dead_letters")),
+    Metric("stream_app_waiting_rows", "gauge", "pending: events without label; parked: labels without event",
+           ("kind",), by("waiting")),
+    Metric("stream_app_lag_records", "gauge", "Records written and not applied", ("input",), by("lag")),
+    Metric("stream_app_lag_seconds", "gauge", "Age of the oldest of them by its own stamp, 0 without any", (),
+           one(lambda stats: stats["lag_s"])),
+    Metric("stream_app_merge_waits", "gauge", "1 while the order waits for this input", ("input",),
+           lambda stats: [((name,), float(name in stats["merge_waits_for"])) for name in stats["lag"]]),
+    Metric("stream_app_log_time_timestamp_seconds", "gauge", "Log time: the newest event time applied", (),
+           one(lambda stats: seconds(stats["log_time_ms"]))),
+    Metric("stream_app_transaction_seconds", "histogram", "Begin to end of a transaction", (),
+           histogram("transaction_seconds")),
+    Metric("stream_app_step_seconds", "histogram", "Stepping in one turn of the loop", (),
+           histogram("step_seconds")),
+    Metric("stream_app_cost_seconds", "counter",
+           "Time by stage; commit is on a helper thread, the others on the loop's", ("stage",), by("cost_s")),
+    Metric("stream_app_rolling_score", "gauge", "Rolling, of served predictions", ("slot", "metric"), scores),
+    Metric("stream_app_baseline_score", "gauge", "The same of repeating the newest label", ("metric",),
+           lambda stats: [((name,), value) for name, value in stats["baseline"]["rolling"].items()]),
+    Metric("stream_app_drift_level", "gauge",
+           "0 stable, 1 warning, 2 drift; back to 0 after 1,000 records and 10 min of log time without alarm",
+           ("signal", "name", "detector"), drift),
+    Metric("stream_app_feature_moved", "gauge",
+           "The 20 features that moved most: standard deviations, PSI for categories", ("feature",),
+           lambda stats: [((name,), moved) for name, moved in stats["moved"]]),
+    Metric("stream_app_champion_version", "gauge", "Version of the model that serves", ("slot",),
+           lambda stats: [((stats["serving"],), champion(stats)["version"])]),
+    Metric("stream_app_champion_since_timestamp_seconds", "gauge", "Event time at which it took over", (),
+           one(lambda stats: seconds(stats["champion_since_ms"]))),
+    Metric("stream_app_slot_failed", "gauge", "1 when the slot's model raised and left the race", ("slot",),
+           lambda stats: [((slot["name"],), float(slot["failed"] is not None)) for slot in stats["slots"]]),
+    Metric("stream_app_model_bytes", "gauge", "The slot's model, pickled by itself at a snapshot", ("slot",),
+           by("memory_bytes")),
+    Metric("stream_app_snapshot_age_seconds", "gauge", "Age of the newest snapshot at the scrape", (),
+           one(lambda stats: stats["snapshot"]["age_s"])),
+    Metric("stream_app_snapshot_bytes", "gauge", "Size of the newest snapshot that this process saved", (),
+           one(lambda stats: stats["snapshot"]["bytes"])),
+    Metric("stream_app_snapshot_too_dear", "gauge", "1 when snapshots break max_cost at max_recovery", (),
+           one(lambda stats: float(stats["snapshot"]["too_dear"]))),
+    Metric("stream_app_snapshot_seconds", "histogram", "Pickling and saving a snapshot", (),
+           histogram("snapshot_seconds")),
+    Metric("stream_app_view_caught_up", "gauge", "1 when Redis shows the newest commit", (),
+           one(lambda stats: float(stats["view"]["caught_up"]))),
+    Metric("stream_app_entities", "gauge", "Entities whose features are held", (),
+           one(lambda stats: stats["entities"])),
+    Metric("stream_app_remembered_ids", "gauge", "Event ids held to find duplicates", (),
+           one(lambda stats: stats["ids"])),
+    Metric("stream_app_learning_paused", "gauge", "1 while an operator paused learning", (),
+           one(lambda stats: float(stats["paused"]))),
+    Metric("stream_app_replayed_batches", "gauge", "Batches that the newest recovery replayed", (),
+           one(lambda stats: stats["replayed_batches"])),
+)  # fmt: skip
+# What a process knows of its shards without their statistics; (name, help, labels).
+PROCESS = (
+    ("stream_app_shards", "Shards that the definition declares", ("app",)),
+    ("stream_app_shard_phase", f"1 for the phase in which the shard is: {', '.join(PHASES)}",
+     ("app", "shard", "phase")),
+    ("stream_app_shard_halted", "1 when a person must decide", ("app", "shard")),
+)  # fmt: skip
