@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -45,11 +46,12 @@ def ops(
     with tempfile.TemporaryDirectory(prefix="stream-app-ops-") as directory:
         served, house = wiring_ops.ops(apps, settings, Path(directory))
         # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(house.exit_code))
+        signal.signal(signal.SIGTERM, lambda *_: None)
         config = uvicorn.Config(
             served, host=where[0], port=where[1], access_log=False, log_config=None, server_header=False,
             ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, timeout_graceful_shutdown=GRACE_S,
             loop="asyncio",
         )  # fmt: skip
         uvicorn.Server(config).run()
-    sys.exit(house.exit_code)
+    sys.stderr.flush()
+    os._exit(house.exit_code)  # all is closed; to take the interpreter apart takes seconds on a busy machine

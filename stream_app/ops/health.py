@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream_app.ops.figures import rate, serving_slot
+from stream_app.ops.figures import rate, serving_slot, view_stands
 from stream_app.ops.history import score_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def of_shard(board: Board, shard: int, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             "attention", shard, text, "It may be catching up; if the lag grows, add shards or drop a slot."
         )
-    if not stats.view.caught_up:
+    if view_stands(stats, board.samples[shard]):
         text = "Redis does not show the newest commits."
         yield Finding("attention", shard, text, "Look at Redis; predictors answer from older copies.")
     yield from quality(board, stats)

@@ -137,14 +137,19 @@ class House:
     @asynccontextmanager
     async def lifespan(self, _: Any) -> AsyncIterator[None]:
         """Of the HTTP server: Faust and deliveries run beside it."""
-        async with faust_app_running(self.app, discover=False, stop_timeout=STOP_S):
-            beside = [*(delivery.run for delivery in self.deliveries), self.watch]
-            tasks = [asyncio.ensure_future(self.unending(work)) for work in beside]
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                for delivery in self.deliveries:
-                    await delivery.channel.close()
+        async with faust_app_running(self.app, discover=False, stop_timeout=STOP_S), self.beside():
+            yield
+
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[None]:
+        """Deliveries and the watch."""
+        works = [*(delivery.run for delivery in self.deliveries), self.watch]
+        tasks = [asyncio.ensure_future(self.unending(work)) for work in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for delivery in self.deliveries:
+                await delivery.channel.close()

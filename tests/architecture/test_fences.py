@@ -48,6 +48,7 @@ def test_every_import_respects_the_fences() -> None:
         ("R8", "stream_app/client/breach.py", "import confluent_kafka"),
         ("R9", "stream_app/learner/breach.py", "import kafka"),
         ("R10", "stream_app/learner/breach.py", "import pickle"),
+        ("R11", "stream_app/learner/breach.py", "import faust"),
     ],
 )
 def test_a_breach_is_caught(tmp_path: Path, contract: str, path: str, line: str) -> None:

@@ -60,6 +60,6 @@ export function fill(id, title, ...content) {
 export function table(caption, headings, rows, tall) {
   if (!rows.length) return h("p", { class: "none" }, "Nothing yet.");
   const head = h("tr", null, headings.map((text) => h("th", { scope: "col" }, text)));
-  return h("div", { class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption },
+  return h("div", { class: tall ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": `${caption}, as a table` },
     h("table", null, h("caption", { class: "hidden" }, caption), h("thead", null, head), h("tbody", null, rows)));
 }
