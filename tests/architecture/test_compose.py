@@ -23,11 +23,11 @@ def services() -> dict[str, Any]:
 def test_every_port_is_published_on_the_loopback_only(services: dict[str, Any]) -> None:
     """Nothing that `docker compose up` starts can be reached from another machine."""
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-@pytest.mark.parametrize("role", ["learner", "topics", "predictor"])
+@pytest.mark.parametrize("role", ["learner", "topics", "predictor", "ops"])
 def test_its_settings_exist(role: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment that a role gets is accepted, and names the servers and the volume of the same file."""
     for name, value in services[role]["environment"].items():
