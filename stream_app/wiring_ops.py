@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,16 @@ def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tup
     guard = Guard(settings.ops.tokens(), settings.ops.requests_per_s)
     boards = {name: desk.board for name, desk in made.desks.items()}
     order = orders(settings.kafka.kafka_python())
-    http = create_app(boards, guard, order, metrics.render, made.lifespan, ready=lambda: made.ready)
+
+    def scrape() -> tuple[bytes, str]:
+        following = Counter(dict.fromkeys(boards, 0))
+        for (name, _), channel in http.state.feed.channels.items():
+            following[name] += channel.listeners
+        for name, n in following.items():
+            metrics.followed(name, n)
+        return metrics.render()
+
+    http = create_app(boards, guard, order, scrape, made.lifespan, ready=lambda: made.ready)
     http.include_router(silencing(made.silences, guard, lambda: made.ready, made.written))
     return http, made
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 import typer
 
@@ -52,6 +53,12 @@ def ops(
             ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, timeout_graceful_shutdown=GRACE_S,
             loop="asyncio",
         )  # fmt: skip
-        uvicorn.Server(config).run()
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                served.state.feed.close()  # it waits for whoever listens
+                super().handle_exit(sig, frame)
+
+        Server(config).run()
     sys.stderr.flush()
     os._exit(house.exit_code)  # all is closed; to take the interpreter apart takes seconds on a busy machine

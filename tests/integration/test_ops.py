@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from confluent_kafka import Producer
 
@@ -249,6 +250,7 @@ def test_it_ends_soon_and_well_after_sigterm(learners: Learners, app: Defined) -
         ops.http.stream("GET", f"/v1/board/{app.name}/events") as events,
     ):
         assert next(events.iter_lines())
+        assert f'board_subscribers{{app="{app.name}"}} 1.0' in httpx.get(f"{ops.address}/metrics").text
         ops.process.terminate()
         assert ops.process.wait(5) == 0
 
