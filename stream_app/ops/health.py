@@ -18,6 +18,7 @@ FRESH_MS = {"critical": 600_000, "warning": 180_000}  # how long an alert counts
 ENOUGH = 200  # predictions before a score is judged
 MARGIN = 0.02  # of the baseline's score: below it is noise
 MOST = 12  # findings
+MENDING = ("swap", "rollback")
 ORDER = ("stopped", "attention")
 
 
@@ -125,18 +126,26 @@ def halted(board: Board, stats: Stats) -> tuple[str, str] | None:
 def alarms(board: Board, now_ms: int) -> Iterator[Finding]:
     """Fresh alerts, by event time or by the clock; one for each kind and shard."""
     seen: set[tuple[str, int]] = set()
-    for told in sorted(board.standing_alerts(), key=lambda alert: -alert["time_ms"]):
+    mended = {told["shard"]: told["time_ms"] for told in by_time(board) if told["type"] in MENDING}
+    for told in reversed(by_time(board)):
         within_ms = FRESH_MS.get(told["severity"])
         stats = board.newest.get(told["shard"])
         times = [now_ms, *([stats.log_time_ms] if stats else [])]
         kind = told["type"], told["shard"]
         if within_ms is None or told["type"] == "shard-halted" or kind in seen:
             continue
+        if told["type"] == "drift" and mended.get(told["shard"], -1) >= told["time_ms"]:
+            continue  # another model has the answer
         if any(0 <= time_ms - told["time_ms"] < within_ms for time_ms in times):
             seen.add(kind)
             yield Finding(
                 "attention", told["shard"], f"{told['type']}: {told['message']}", advice(told["type"])
             )
+
+
+def by_time(board: Board) -> list[dict[str, Any]]:
+    """Every alert that is kept, the newest last."""
+    return sorted(board.standing_alerts(), key=lambda alert: alert["time_ms"])
 
 
 def advice(kind: str) -> str:

@@ -36,7 +36,8 @@ def define(name, task, **more):
     return Application(name=name, task=task, labels=Labels(horizon="1h"), **more)
 turning = define(
     NAME + "-turning", "binary", champion=model,
-    challengers={"tree": lambda seed: tree.HoeffdingTreeClassifier()}, features=[f.count(window="10m")],
+    challengers={"tree": lambda seed: tree.HoeffdingTreeClassifier()},
+    features=[f.mean("amount", window="10m")],
 )
 hostile = define(
     NAME + "-hostile", "multiclass", champion=lambda seed: tree.HoeffdingTreeClassifier(),
@@ -49,8 +50,8 @@ empty = define(NAME + "-empty", "binary", champion=model)
 class Scene:
     """Three applications: one that learns and swaps, one full of hostile names, one without any event."""
 
-    def __init__(self, learners: Learners) -> None:
-        self.learners = learners
+    def __init__(self, learners: Learners, quick: float, calm: float) -> None:
+        self.learners, self.quick, self.calm = learners, quick, calm
         file = learners.directory / f"scene_{learners.call.name}.py"
         file.write_text(f"NAME = {learners.call.name!r}\n{DEFINITION}")
         name = learners.call.name
@@ -76,14 +77,14 @@ class Scene:
             while not self.over.is_set():
                 x, y = next(before if number < TURN else after)
                 key = f"e{number % 20}"
-                producer.send(key, {str(name): float(value) for name, value in x.items()}, f"n{number}")
+                producer.send(key, {"amount": float(x[0]), "hour": float(x[1])}, f"n{number}")
                 waiting.append((key, f"n{number}", bool(y)))
                 if len(waiting) > BEHIND:
                     producer.label(*waiting.pop(0))
                 if number % 200 == 0:
                     producer.label(key, f"nobody-{number}", "a class of another task")
                 number += 1
-                time.sleep(1 / (QUICK if number < 2 * TURN else CALM))
+                time.sleep(1 / (self.quick if number < 2 * TURN else self.calm))
 
     def poison(self) -> None:
         """Events, classes, dead letters and an alert whose names would be markup."""
@@ -106,9 +107,9 @@ class Scene:
 
 
 @contextmanager
-def playing(learners: Learners) -> Iterator[Scene]:
-    """A scene whose learners run and whose concept has turned over, ended at the end."""
-    scene = Scene(learners)
+def playing(learners: Learners, quick: float = QUICK, calm: float = CALM) -> Iterator[Scene]:
+    """A scene whose learners run and whose concept turns over, ended at the end."""
+    scene = Scene(learners, quick, calm)
     thread = threading.Thread(target=scene.feed, daemon=True)
     with learning(learners, scene.turning.target), learning(learners, scene.hostile.target):
         thread.start()

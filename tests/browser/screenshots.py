@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from stream_app.embedded import services
@@ -23,7 +25,8 @@ SHOTS: dict[str, dict[str, Any]] = {
     "dashboard-dark": {"viewport": DESK, "color_scheme": "dark"},
     "dashboard-phone": {"viewport": PHONE},
 }
-AFTER_S = 60  # of calm after the swap, so that the chart shows both sides of it
+PACE = 20.0  # events a second
+AFTER_S = 75  # of calm after the swap, so that the chart shows both sides of it
 
 
 def shoot(browser: Browser, ops: Ops, app: str, path: Path, **how: Any) -> None:
@@ -50,8 +53,15 @@ def main(directory: Path) -> None:
         found = services.up(root / "services")
         try:
             learners = Learners(found, root)
-            with playing(learners) as scene, watching(learners, scene.turning, tokens_admin=ADMIN) as ops:
-                until(lambda: swapped(ops, scene), "a swap")
+            learners.call.name = "shop"
+            with (
+                playing(learners, PACE, PACE) as scene,
+                watching(learners, scene.turning, tokens_admin=ADMIN) as ops,
+            ):
+                for _ in range(4):  # minutes
+                    with suppress(pytest.fail.Exception):
+                        until(lambda: swapped(ops, scene), "a swap")
+                        break
                 time.sleep(AFTER_S)
                 with chromium() as browser:
                     for name, how in SHOTS.items():

@@ -303,6 +303,17 @@ def test_fresh_alerts_ask_for_attention(severity: str, age_s: int, state: str) -
     assert found.snapshot(T_MS + 1_000_000)["health"]["state"] == state
 
 
+@pytest.mark.parametrize(("swap_s", "state"), [(None, "attention"), (989, "attention"), (991, "healthy")])
+def test_a_drift_is_over_once_another_model_serves(swap_s: int | None, state: str) -> None:
+    """A drift of the champion asks for attention until a swap that came after it."""
+    found = board()
+    found.stats(stats(1_000))
+    found.alert(alert(1, "warning", time_ms=T_MS + 990_000))
+    if swap_s is not None:
+        found.alert(alert(2, "info", "swap", T_MS + 1_000 * swap_s))
+    assert found.snapshot(T_MS + 1_000_000)["health"]["state"] == state
+
+
 def test_an_alerts_delivery_is_told_later() -> None:
     """The same alert with word of its delivery replaces the one without."""
     found = board()

@@ -50,6 +50,10 @@ function drawMarks(u, marks) {
     const room = ctx.measureText(kind).width, right = x + room + 8 * ratio > left + width;
     if (x - taken > room + 8 * ratio) {
       ctx.textAlign = right ? "right" : "left";
+      const ink = ctx.fillStyle, from = right ? x - room - 6 * ratio : x + 2 * ratio;
+      ctx.fillStyle = css("--paper");
+      ctx.fillRect(from, top, room + 4 * ratio, 15 * ratio);
+      ctx.fillStyle = ink;
       ctx.fillText(kind, x + (right ? -4 : 4) * ratio, top + 2 * ratio);
       taken = x;
     }
@@ -94,7 +98,7 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: Object.fromEntries(scales.map((name) => [name, { range: (u, low, high) => this.range(low, high, name) }])),
-      axes: [{ ...axis, space: 70, values: (u, ticks) => ticks.map((t) => moment(t * 1000).slice(-8, -3)) },
+      axes: [{ ...axis, space: 70, values: (u, ticks, axis, space, step) => ticks.map((t) => moment(t * 1000).slice(-8, step < 60 ? undefined : -3)) },
         ...scales.map((name, at) => ({ ...axis, scale: name, side: at ? 1 : 3, size: 52, grid: at ? { show: false } : axis.grid,
           values: (u, ticks) => ticks.map((tick) => this.lines.find((line) => line.scale === name).text(tick)) }))],
       series: [{}, ...this.lines.map(({ label, color, width, dash, scale }) => ({

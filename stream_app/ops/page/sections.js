@@ -37,6 +37,7 @@ export function empty(app) {
 }
 
 const best = (board) => board.detail.slots.find((slot) => !slot.serves && !slot.failed && known(slot.scores[board.score]));
+const many = (n, what) => `${count(n || 0)} ${what}${n === 1 ? "" : "s"}`;
 const known = (value) => value !== null && value !== undefined;
 
 export function serving(board) {
@@ -67,14 +68,15 @@ export function figures(board) {
       tile("Behind", detail.lag ? count(Object.values(detail.lag).reduce((a, b) => a + b, 0)) : UNKNOWN, detail.lag ? `records, ${seconds(detail.lag_s)}` : ""),
       tile("Waiting", count(detail.labels.waiting), "for their label"), tile("Predicted", count(detail.counts.predictions), "in all"), tile("Refused", count(dead), "dead letters")),
     h("p", { class: "actions" }, detail.paused ? button("Resume learning", "resume") : button("Pause learning", "pause"), button("Roll back", "rollback")),
-    h("p", { class: "dim" }, detail.paused ? `Learning is paused on ${detail.paused} of ${board.scope === null ? board.shards : 1} shards.` : `${count(detail.counts.swaps || 0)} swaps and ${count(detail.counts.drifts || 0)} drifts so far.`));
+    h("p", { class: "dim" }, detail.paused ? `Learning is paused on ${detail.paused} of ${board.scope === null ? board.shards : 1} shards.` : `${many(detail.counts.swaps, "swap")} and ${many(detail.counts.drifts, "drift")} so far.`));
 }
 
 export function models(board) {
-  const many = board.scope === null && board.shards > 1;
+  const several = board.scope === null && board.shards > 1;
+  const status = (slot) => (board.models.find((model) => !several && model.version === slot.version) || {}).status || "challenger";
   const rows = board.detail.slots.map((slot) => {
-    const name = `${slot.name} v${slot.version}`, to = many ? { slot: slot.name } : { version: slot.version };
-    const role = slot.failed ? tag("failed") : slot.serves ? tag(many && slot.serves < slot.shards ? `serves ${slot.serves} of ${slot.shards}` : "serving", "serving") : tag("challenger");
+    const name = `${slot.name} v${slot.version}`, to = several ? { slot: slot.name } : { version: slot.version };
+    const role = slot.failed ? tag("failed") : slot.serves ? tag(several && slot.serves < slot.shards ? `serves ${slot.serves} of ${slot.shards}` : "serving", "serving") : tag(status(slot));
     const others = Object.entries(slot.scores).filter(([what, value]) => what !== "n" && what !== board.score && known(value)).map(([what, value]) => `${what.replace("_", " ")} ${score(value)}`);
     return h("tr", { "data-key": name }, h("th", { scope: "row" }, name), h("td", null, role), h("td", { class: "number" }, score(slot.scores[board.score])),
       h("td", { class: "dim" }, others.join(" · ") || "–"), h("td", { class: "number" }, count(slot.learned)), h("td", { class: "number" }, bytes(slot.memory_bytes)),
