@@ -24,6 +24,7 @@ from stream_app.ops.silences import Silences
 
 WATCH_S = 1.0
 STOP_S = 2.0  # SIGTERM is answered within 5 s; a broker that does not answer must not hold it up
+BUFFERED = 10_000  # changes of tables on their way; Faust would warn over 100
 LOST = 75  # exit code: start again
 log = structlog.get_logger()
 
@@ -70,6 +71,7 @@ class House:
         """A rebalance has given these partitions, perhaps none."""
         assigned = told[-1]
         self.began_s = self.clock.monotonic()
+        self.app.producer.buffer.max_messages = BUFFERED
         if not assigned and self.restored:
             self.die(ConnectionError("another process took the tables"))
 

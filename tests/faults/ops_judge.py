@@ -22,7 +22,7 @@ def committed(servers: str, topic: str) -> list[Any]:
         return sorted(reader, key=lambda record: (record.partition, record.offset))
 
 
-def expected(servers: str, app: str, alerts: int, letters: int) -> dict[str, dict[str, Any]]:
+def expected(servers: str, app: str, keep_alerts: int, keep_letters: int) -> dict[str, dict[str, Any]]:
     """By table: what it holds, without what depends on the clock."""
     return {
         "stats": newest(servers, app),
@@ -33,7 +33,7 @@ def expected(servers: str, app: str, alerts: int, letters: int) -> dict[str, dic
                 for record in map(decoded, committed(servers, f"{app}.alerts"))
                 if isinstance(record, dict)
             },
-            alerts,
+            keep_alerts,
             lambda name, told: (told["time_ms"], name),
         ),
         "models": {
@@ -46,7 +46,7 @@ def expected(servers: str, app: str, alerts: int, letters: int) -> dict[str, dic
                 f"{record.partition}:{record.offset}": (record.timestamp, headers_of(record))
                 for record in committed(servers, f"{app}.dead-letters")
             },
-            letters,
+            keep_letters,
             lambda name, told: (told[0], name),
         ),
     }
