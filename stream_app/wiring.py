@@ -28,6 +28,7 @@ from stream_app.adapters.snapshot_store import FileSnapshots, sealed_opener
 from stream_app.application import Application
 from stream_app.errors import Refused, Unreachable
 from stream_app.learner.fingerprint import apart_from_topics, fingerprint
+from stream_app.learner.logs import place
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.upgrade import Plan, open_epoch, prepare
@@ -183,6 +184,7 @@ def learner(
     instance_id: str | None = None,
 ) -> Learner:
     """A learner process's loop, ready to run."""
+    structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     prints = fingerprint_for(app, settings)
     return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
@@ -227,6 +229,7 @@ def configure_logs() -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            place,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -19,6 +19,8 @@ from stream_app.ports import Commit, Send
 from topics.codec import JSON_OPTIONS
 
 STALE_S = 30.0  # without the newest commits in the view, before somebody is told
+# What a model raised may quote a record, and logs go where records may not.
+QUOTING = {"challenger-failed", "champion-failed", "candidate-refused"}
 log = structlog.get_logger()
 
 
@@ -107,7 +109,9 @@ class Notices:
             told = orjson.loads(send.value)
             if told["severity"] != "info" or told["type"] == "swap":
                 write = getattr(log, told["severity"])
-                write("alert", shard=told["shard"], type=told["type"], message=told["message"])
+                quotes = told["type"] in QUOTING
+                message = f"a model raised: see {told['alert_id']}" if quotes else told["message"]
+                write("alert", shard=told["shard"], type=told["type"], message=message)
 
     def take(self) -> list[Send]:
         """All that wait, once."""

@@ -16,6 +16,7 @@ import structlog
 
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner.live import Live
+from stream_app.learner.logs import placed
 from stream_app.learner.notices import tell_halt
 from stream_app.learner.outside import Outside
 from stream_app.learner.recovery import Recovered, recover
@@ -68,6 +69,15 @@ class Shard:
         self.phase = phase
         self.outside.telemetry.phase(self.number, phase.value)
 
+    def where(self) -> dict[str, Any]:
+        """For log lines; `model` is the version that serves."""
+        if self.live is None:
+            return {"shard": self.number}
+        machine = self.live.machine
+        model = machine.core.state.champion_version
+        return {"shard": self.number, "epoch": machine.epoch, "seq": machine.seq, "model": model}
+
+    @placed
     def turn(self, group: bytes | None) -> bool:
         """Whatever the phase has to do; True if there is more to do right away."""
         try:
@@ -101,6 +111,7 @@ class Shard:
         )
         return True
 
+    @placed
     def finish(self, group: bytes | None, *, last_words: bool) -> bool:
         """Bring a live shard to rest; True once nothing is left to commit, or to tell."""
         if self.live is None:
@@ -115,6 +126,7 @@ class Shard:
         """Its commit is past the watchdog."""
         return self.live is not None and self.live.pipeline.hangs(now_s, self.outside.tuning.watchdog_s)
 
+    @placed
     def halt(self, refusal: Refused) -> None:
         """Stop for good: to go on would break a promise."""
         self.refusal = refusal
@@ -135,6 +147,7 @@ class Shard:
         self.retry_s = min(RETRY_LAST_S, self.retry_s * 2)
         self.move(Phase.FAILED)
 
+    @placed
     def drop(self) -> None:
         """Revoked or lost: wait for the helper's commit, then forget everything."""
         self.close()

@@ -23,7 +23,7 @@ def services() -> dict[str, Any]:
 def test_every_port_is_published_on_the_loopback_only(services: dict[str, Any]) -> None:
     """Nothing that `docker compose up` starts can be reached from another machine."""
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 7
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
@@ -43,3 +43,23 @@ def test_the_signing_key_has_no_default(services: dict[str, Any]) -> None:
     assert services["learner"]["environment"]["STREAM_APP_SIGNING__KEYS"].startswith(
         "${STREAM_APP_SIGNING__KEYS:?set"
     )
+
+
+def test_what_is_scraped_and_mounted_is_there(services: dict[str, Any]) -> None:
+    """Prometheus scrapes services of this file where they listen; what is mounted lies in the tree."""
+    scrapes = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    targets = [job["static_configs"][0]["targets"][0] for job in scrapes["scrape_configs"]]
+    metrics = services["learner"]["environment"]["STREAM_APP_LEARNER__METRICS_PORT"]
+    assert targets == [f"learner:{metrics}", "predictor:8000"]
+    alertmanager = scrapes["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"][0]
+    source = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    for address in (alertmanager, source["datasources"][0]["url"].removeprefix("http://")):
+        name, _, port = address.partition(":")
+        assert services[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
+    ours = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert len(ours) == 4
+    assert [path for path in ours if not any(path.iterdir())] == []
+    boards = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/stream-app.yml").read_text())
+    shown = boards["providers"][0]["options"]["path"]
+    assert f"./deploy/grafana:{shown}:ro" in services["grafana"]["volumes"]

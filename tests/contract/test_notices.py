@@ -75,7 +75,8 @@ def test_alerts_stand_in_the_log_too() -> None:
         assert shard.live is not None
         shard.live.sum_up()
     (alert,) = world.alerts("challenger-failed")
-    assert [line["message"] for line in logs if line["event"] == "alert"] == [alert["message"]]
+    told = [line["message"] for line in logs if line["event"] == "alert"]
+    assert told == [f"a model raised: see {alert['alert_id']}"]
     (last,) = [line for line in logs if line["event"] == "so far"]
     assert (last["predictions"], last["learned"], last["dead_letters"]) == (1, 0, 0)
 

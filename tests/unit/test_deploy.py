@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 BOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
 NAME = re.compile(r"\b(?:stream_app[a-z0-9_:]*|process_[a-z_]+|up)\b")
-OTHERS = {"up": {"job", "instance"}, "process_start_time_seconds": {"job", "instance"}}
+OTHERS = {
+    name: {"job", "instance"}
+    for name in ("up", "process_start_time_seconds", "process_resident_memory_bytes")
+}
 WORDS = {"and", "or", "on", "by", "sum", "max", "min", "avg", "count", "rate", "increase", "changes", "time"}
 BUILT_IN = {"le", "job", "instance"}
 FIELDS = {"title", "type", "description", "gridPos", "datasource", "targets", "fieldConfig", "id"}
@@ -27,7 +31,7 @@ FIELDS = {"title", "type", "description", "gridPos", "datasource", "targets", "f
 
 def exported() -> dict[str, set[str]]:
     """Every name that a query may ask for, with its labels."""
-    declared = [(name, "gauge", labels) for name, _, labels in PROCESS]
+    declared: list[tuple[str, str, tuple[str, ...]]] = [(name, "gauge", of) for name, _, of in PROCESS]
     declared += [(m.name, m.kind, ("app", "shard", *m.labels)) for m in TABLE]
     declared += [(name, kind, labels) for name, kind, _, labels, _ in SERVING]
     endings = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -99,7 +103,7 @@ def test_dashboards_are_whole(board: Path) -> None:
     variables = {variable["name"]: variable for variable in told["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"
     assert "label_values(" in variables["app"]["query"]["query"]
-    places = set()
+    places: set[tuple[int, int]] = set()
     for panel in panels(board):
         assert FIELDS - panel.keys() == set(), panel["title"]
         assert panel["datasource"]["uid"] == "${datasource}", panel["title"]
@@ -112,6 +116,14 @@ def test_dashboards_are_whole(board: Path) -> None:
         assert not places & cells, panel["title"]
         assert max(x for x, _ in cells) < 24, panel["title"]
         places |= cells
+
+
+def test_dashboards_are_what_their_script_makes() -> None:
+    """After a change of scripts/_dashboards.py, run it."""
+    made = runpy.run_path(str(ROOT / "scripts" / "_dashboards.py"))
+    assert {board.stem: board.read_text() for board in BOARDS} == {
+        name: made["text"](name) for name in made["BOARDS"]
+    }
 
 
 def test_there_is_a_dashboard_for_each_question() -> None:

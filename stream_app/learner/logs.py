@@ -1,0 +1,41 @@
+"""Every log line of a shard's turn says where it stands: shard, epoch, seq, model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+
+class Placed(Protocol):
+    """What has turns."""
+
+    def where(self) -> dict[str, Any]:
+        """Asked once a line is written, so that a turn without one costs nothing."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Self = TypeVar("Self", bound=Placed)
+AT: ContextVar[Placed | None] = ContextVar("at", default=None)
+
+
+def placed(method: Callable[Concatenate[Self, P], T]) -> Callable[Concatenate[Self, P], T]:
+    """A method whose lines are of this shard."""
+
+    @wraps(method)
+    def turn(self: Self, /, *arguments: P.args, **named: P.kwargs) -> T:
+        token = AT.set(self)
+        try:
+            return method(self, *arguments, **named)
+        finally:
+            AT.reset(token)
+
+    return turn
+
+
+def place(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The processor for structlog."""
+    at = AT.get()
+    return line if at is None else {**at.where(), **line}
