@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from stream_app.ops.figures import rate, serving_slot, view_stands
+from stream_app.ops.figures import Sample, rate, serving_slot, view_stands
 from stream_app.ops.history import score_of
-
-if TYPE_CHECKING:
-    from stream_app.ops.board import Board
-    from topics.records import Stats
+from topics.records import Stats
 
 QUIET_S, SILENT_S = 15, 60  # without statistics; an idle learner writes none
 BEHIND_S = 60.0
@@ -22,6 +19,18 @@ MENDING = ("swap", "rollback")
 ORDER = ("stopped", "attention")
 
 
+class Watched(Protocol):
+    """What is judged of a board."""
+
+    app: str
+    shards: int
+    score: str
+    newest: dict[int, Stats]
+    samples: dict[int, list[Sample]]
+
+    def standing_alerts(self) -> Iterator[dict[str, Any]]: ...
+
+
 class Finding(NamedTuple):
     """One thing that is not well; `text` and `remedy` are sentences."""
 
@@ -31,9 +40,9 @@ class Finding(NamedTuple):
     remedy: str
 
 
-def verdict(board: Board, now_ms: int) -> dict[str, Any]:
+def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
     """`state`: empty, healthy, attention or stopped; a sentence, a remedy, and all findings, worst first."""
-    if not board.newest and not board.alerts:
+    if not board.newest and not any(board.standing_alerts()):
         return {
             "state": "empty", "findings": [], "sentence": f"{board.app} has not learned anything yet.",
             "remedy": "Start a learner and send the first event.",
@@ -51,13 +60,13 @@ def verdict(board: Board, now_ms: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def said(board: Board, finding: Finding) -> str:
+def said(board: Watched, finding: Finding) -> str:
     """Its text, with the shard where there are several."""
     where = f"Shard {finding.shard}: " if finding.shard is not None and board.shards > 1 else ""
     return f"{where}{finding.text}"
 
 
-def of_shard(board: Board, shard: int, now_ms: int) -> Iterator[Finding]:
+def of_shard(board: Watched, shard: int, now_ms: int) -> Iterator[Finding]:
     """What one shard's newest statistics say."""
     stats = board.newest.get(shard)
     if stats is None:
@@ -92,7 +101,7 @@ def of_shard(board: Board, shard: int, now_ms: int) -> Iterator[Finding]:
     yield from quality(board, stats)
 
 
-def quality(board: Board, stats: Stats) -> Iterator[Finding]:
+def quality(board: Watched, stats: Stats) -> Iterator[Finding]:
     """The model that serves against the answer that needs no model, and slots that failed."""
     slot = serving_slot(stats)
     own = score_of(slot.scores, board.score) if slot else None
@@ -110,7 +119,7 @@ def quality(board: Board, stats: Stats) -> Iterator[Finding]:
             yield Finding("attention", stats.shard, text, "Drop it, or mend the definition and upgrade.")
 
 
-def halted(board: Board, stats: Stats) -> tuple[str, str] | None:
+def halted(board: Watched, stats: Stats) -> tuple[str, str] | None:
     """Why a shard stands still, if it said so after its newest statistics; and the remedy."""
     for told in board.standing_alerts():
         if (
@@ -123,7 +132,7 @@ def halted(board: Board, stats: Stats) -> tuple[str, str] | None:
     return None
 
 
-def alarms(board: Board, now_ms: int) -> Iterator[Finding]:
+def alarms(board: Watched, now_ms: int) -> Iterator[Finding]:
     """Fresh alerts, by event time or by the clock; one for each kind and shard."""
     seen: set[tuple[str, int]] = set()
     mended = {told["shard"]: told["time_ms"] for told in by_time(board) if told["type"] in MENDING}
@@ -143,7 +152,7 @@ def alarms(board: Board, now_ms: int) -> Iterator[Finding]:
             )
 
 
-def by_time(board: Board) -> list[dict[str, Any]]:
+def by_time(board: Watched) -> list[dict[str, Any]]:
     """Every alert that is kept, the newest last."""
     return sorted(board.standing_alerts(), key=lambda alert: alert["time_ms"])
 
@@ -155,7 +164,7 @@ def advice(kind: str) -> str:
     return "Read the alert below and its runbook."
 
 
-def well(board: Board) -> str:
+def well(board: Watched) -> str:
     """The sentence when all is well."""
     total = sum(rate(board.samples[shard], "predictions") or 0.0 for shard in board.newest)
     return f"Learning is healthy: {total:,.0f} events a second, every check is green."

@@ -83,6 +83,7 @@ def differences(told: dict[str, dict[str, Any]], kept: dict[str, dict[str, Any]]
     return found
 
 
+@pytest.mark.timeout(300 + 40 * KILLS)
 def test_killed_at_random_it_loses_no_alert_and_its_tables_are_right(
     learners: Learners, hook: Webhook
 ) -> None:
@@ -146,6 +147,7 @@ def settled(learners: Learners, app: Defined, group: str) -> bool:
     return differences(told, bare(tables(learners, app, group))) == []
 
 
+@pytest.mark.timeout(300 + 2 * DOWN_S)
 def test_while_the_webhook_is_away_alerts_wait_and_then_all_come(learners: Learners) -> None:
     """It answers 500, and ops is killed meanwhile. Each alert comes, and one about the route."""
     app = defined(learners, {"app": ("binary", 1)})["app"]
