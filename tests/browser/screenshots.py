@@ -26,7 +26,7 @@ SHOTS: dict[str, dict[str, Any]] = {
     "dashboard-phone": {"viewport": PHONE},
 }
 PACE = 20.0  # events a second
-AFTER_S = 75  # of calm after the swap, so that the chart shows both sides of it
+AFTER_S = 45  # of calm after the swap, so that the chart shows both sides of it
 
 
 def shoot(browser: Browser, ops: Ops, app: str, path: Path, **how: Any) -> None:

@@ -4,11 +4,11 @@ import { merge } from "./charts.js";
 import { askToken, order } from "./orders.js";
 import * as draw from "./sections.js";
 import { Stream, headers } from "./stream.js";
-import { draw as trends } from "./trends.js";
+import * as trends from "./trends.js";
 import { seconds } from "./words.js";
 
-const KEEP = 200, HEAVY = ["models", "alerts", "letters"];
-const page = { apps: [], app: "", shard: null, board: null, stream: null, link: "wait", why: "", lastMs: 0, said: "", span: "near", dirty: new Set(), runbook: "", orders: "" };
+const KEEP = 200;
+const page = { apps: [], app: "", shard: null, board: null, stream: null, link: "wait", why: "", lastMs: 0, said: "", span: "near", dirty: new Set(), seen: new Set(), turn: 0, runbook: "", orders: "" };
 
 function remember() {
   const shard = page.shard === null ? "" : `&shard=${page.shard}`;
@@ -60,19 +60,23 @@ function take(kind, told) {
   page.lastMs = performance.now();
   if (kind === "snapshot" || !page.board) {
     page.board = { models: [], ...told };
-    HEAVY.forEach((name) => page.dirty.add(name));
+    everything();
   } else {
     const { alerts, letters, models, series, ...now } = told;
     Object.assign(page.board, now);
     if (models) {
       page.board.models = models;
-      page.dirty.add("models");
+      page.dirty.add("lineage");
     }
     if (alerts.length) upsert("alerts", alerts, (one) => one.id);
     if (letters.length) upsert("letters", letters, (one) => `${one.partition}:${one.offset}`);
     for (const span of Object.keys(series)) merge(page.board.series[span], series[span]);
   }
   requestAnimationFrame(show);
+}
+
+function everything() {
+  for (const name of Object.keys(PARTS)) page.dirty.add(name);
 }
 
 function upsert(name, more, key) {
@@ -131,13 +135,29 @@ function show() {
   $("empty").hidden = !empty;
   $("board").hidden = empty;
   if (empty) return draw.empty(board.app);
-  for (const name of ["serving", "figures", "models", "labels", "drift", "costs", "shards"]) draw[name](board);
-  trends(board, page.span);
-  if (page.dirty.has("alerts")) draw.alerts(board, page.runbook);
-  draw.letters(board);
-  if (page.dirty.has("models")) draw.lineage(board);
+  for (const name of Object.keys(PARTS)) if (page.dirty.has(name) || page.seen.has(name)) PARTS[name](board);
+  // What is out of sight is drawn in turn, one part a second, for who reads without looking.
+  const turn = LIVE[page.turn++ % LIVE.length];
+  if (!page.seen.has(turn)) PARTS[turn](board);
   page.dirty.clear();
 }
+
+const PARTS = {
+  ...Object.fromEntries(["serving", "figures", "models", "labels", "drift", "costs", "shards", "letters"].map((name) => [name, draw[name]])),
+  scores: (board) => trends.scores(board, page.span), flow: (board) => trends.flow(board, page.span),
+  alerts: (board) => page.dirty.has("alerts") && draw.alerts(board, page.runbook),
+  lineage: (board) => page.dirty.has("lineage") && draw.lineage(board),
+};
+const LIVE = Object.keys(PARTS).filter((name) => name !== "alerts" && name !== "lineage");
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting === page.seen.has(target.id)) continue;
+    if (isIntersecting) page.seen.add(target.id);
+    else page.seen.delete(target.id);
+    if (isIntersecting && page.board && page.board.detail) PARTS[target.id](page.board);
+  }
+}, { rootMargin: "120px" });
 
 document.addEventListener("click", (event) => {
   const at = event.target.closest("[data-action]");
@@ -147,9 +167,14 @@ document.addEventListener("click", (event) => {
   else if (action === "shard") choose(page.app, Number(on.shard));
   else if (action === "span") {
     page.span = on.span;
+    everything();
     show();
   } else order(page.app, action, on, page.shard, page.orders);
 });
+
+document.addEventListener("toggle", (event) => {
+  if (event.target.className === "numbers" && event.target.open && page.board) PARTS[event.target.closest("section").id](page.board);
+}, true);
 
 $("shard").addEventListener("change", (event) => choose(page.app, event.target.value === "" ? null : Number(event.target.value)));
 $("token").addEventListener("click", () => askToken("", start));
@@ -165,10 +190,12 @@ $("theme").addEventListener("click", () => {
   document.documentElement.dataset.theme = theme;
   localStorage.setItem("theme", theme);
   themed();
+  everything();
   show();
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (themed(), show()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (themed(), everything(), show()));
 
 themed();
+for (const name of Object.keys(PARTS)) watcher.observe($(name));
 setInterval(gone, 1000);
 start();

@@ -125,9 +125,10 @@ export class Chart {
   }
 }
 
-// A chart's numbers as a table.
-export function numbers(section, headings, rows) {
-  const body = rows.map((cells) => h("tr", null, cells.map((cell, at) => h(at ? "td" : "th", at ? null : { scope: "row" }, cell))));
+// A chart's numbers as a table, made while it is unfolded.
+export function numbers(below, section, headings, rows) {
+  const open = below.querySelector("details[open]");
+  const body = !open ? [] : rows().map((cells) => h("tr", null, cells.map((cell, at) => h(at ? "td" : "th", at ? null : { scope: "row" }, cell))));
   return h("details", { class: "numbers" }, h("summary", null, "As a table"),
     h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": `${section}, as a table` },
       h("table", null, h("thead", null, h("tr", null, headings.map((text) => h("th", { scope: "col" }, text)))), h("tbody", null, body))));

@@ -20,20 +20,16 @@ function place(id, title, chart, controls) {
 const chartOf = { scores: null, flow: null };
 const last = (column) => column[column.length - 1];
 
-export function draw(board, span) {
-  const series = board.series[span];
-  const range = h("div", { class: "segments", role: "group", "aria-label": "Time span" }, [["near", "15 minutes"], ["far", "7 hours"]].map(([name, text]) =>
-    h("button", { type: "button", "data-action": "span", "data-span": name, "aria-pressed": String(name === span) }, text)));
-  scores(board, series, range);
-  flow(board, series);
-}
+const range = (span) => h("div", { class: "segments", role: "group", "aria-label": "Time span" }, [["near", "15 minutes"], ["far", "7 hours"]].map(([name, text]) =>
+  h("button", { type: "button", "data-action": "span", "data-span": name, "aria-pressed": String(name === span) }, text)));
 
 function every(series, row, most) {
   const step = Math.max(1, Math.ceil(series.t.length / most));
   return series.t.map((_, at) => at).filter((at) => (series.t.length - 1 - at) % step === 0).reverse().map(row);
 }
 
-function scores(board, series, range) {
+export function scores(board, span) {
+  const series = board.series[span];
   const chart = (chartOf.scores = chartOf.scores || new Chart("scores", 260));
   const text = (value) => score(value), lines = [];
   const single = board.scope !== null;
@@ -42,20 +38,21 @@ function scores(board, series, range) {
   lines.push({ label: board.score === "mae" ? "mean so far" : "last-class baseline", color: "--dim", dash: [6, 5], values: series.baseline, scale: "score", text });
   lines.push({ label: "serving", color: "--c1", width: 3, values: series.serving, scale: "score", text });
   const what = board.score === "mae" ? "mean absolute error, lower is better" : "accuracy, higher is better";
-  const found = place("scores", `Rolling ${what}`, chart, range);
+  const found = place("scores", `Rolling ${what}`, chart, range(span));
   chart.draw(series.t, lines, series.marks);
   const marks = series.marks.slice(-3).map(([t, said]) => `${said} at ${moment(t)}`);
   const words = `The serving model is at ${score(last(series.serving))}, the best challenger at ${score(last(series.rival))}, the baseline at ${score(last(series.baseline))}. ${marks.length ? `Newest marks: ${marks.join("; ")}.` : "No drift and no swap in this time."}`;
   found.caption.textContent = words;
-  children(found.below, [numbers("Scores", ["Time", "Serving", "Best challenger", "Baseline"], every(series, (at) => [moment(series.t[at]), score(series.serving[at]), score(series.rival[at]), score(series.baseline[at])], 30))]);
+  children(found.below, [numbers(found.below, "Scores", ["Time", "Serving", "Best challenger", "Baseline"], () => every(series, (at) => [moment(series.t[at]), score(series.serving[at]), score(series.rival[at]), score(series.baseline[at])], 30))]);
 }
 
-function flow(board, series) {
+export function flow(board, span) {
+  const series = board.series[span];
   const chart = (chartOf.flow = chartOf.flow || new Chart("flow", 190));
   const found = place("flow", "Throughput and lag", chart, null);
   chart.draw(series.t, [{ label: "events a second", color: "--c1", width: 2, values: series.rate, scale: "rate", text: perSecond },
     { label: "seconds behind", color: "--c3", dash: [2, 3], values: series.lag_s, scale: "lag", text: (value) => (value === null || value === undefined ? UNKNOWN : seconds(value)) }], []);
   const words = `${perSecond(last(series.rate))} events a second now; ${last(series.lag_s) === null || last(series.lag_s) === undefined ? "the lag is not known" : `${seconds(last(series.lag_s))} behind`}.`;
   found.caption.textContent = words;
-  children(found.below, [numbers("Throughput and lag", ["Time", "Events a second", "Seconds behind", "Waiting for labels"], every(series, (at) => [moment(series.t[at]), perSecond(series.rate[at]), series.lag_s[at] === null ? UNKNOWN : seconds(series.lag_s[at]), count(series.waiting[at])], 30))]);
+  children(found.below, [numbers(found.below, "Throughput and lag", ["Time", "Events a second", "Seconds behind", "Waiting for labels"], () => every(series, (at) => [moment(series.t[at]), perSecond(series.rate[at]), series.lag_s[at] === null ? UNKNOWN : seconds(series.lag_s[at]), count(series.waiting[at])], 30))]);
 }
