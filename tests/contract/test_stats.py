@@ -84,6 +84,32 @@ def test_a_signal_is_stable_again_after_records_and_log_time_without_alarm() -> 
     assert [seen["level"] for seen in vigil.levels(*both)] == ["warning"]
 
 
+def test_a_snapshot_from_before_there_were_alarms_is_read() -> None:
+    """It holds the first five fields, in their order; what it does not know begins anew."""
+    quiet = {"drift loss/champion": [1_000, 2]}
+    made: Any = Vigil(quiet, 1, 2.0, 3, 4).__reduce__()
+    old = made[0](*made[1][:5])
+    assert (old.quiet, old.last_label_ms, old.delay_ms, old.seen, old.dead) == (quiet, 1, 2.0, 3, 4)
+    assert (sum(old.delays.n), old.alarms, old.champion_since_ms) == (0, {}, 0)
+
+
+def test_models_are_weighed_in_turn_where_time_is_short() -> None:
+    """At least one at each snapshot, and the one that was not weighed for the longest time first."""
+    world = World(application(challengers={"other": logistic}))
+    shard = world.shard()
+    assert shard.live is not None
+    saver, state = shard.live.saver, shard.live.machine.core.state
+    world.model_takes_s = 1.0
+    weighed = []
+    for _ in range(3):
+        saver.weigh(state, 1.0)
+        weighed.append(list(saver.weights))
+    assert weighed == [[1], [1, 2], [2, 1]]
+    state.slots.pop()
+    saver.weigh(state, 100.0)
+    assert list(saver.weights) == [1]
+
+
 def test_remembered_alarms_are_bounded() -> None:
     """The one that alarmed longest ago goes first."""
     vigil = Vigil()

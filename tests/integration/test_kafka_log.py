@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from uuid import uuid4
 
+from kafka import KafkaProducer
+
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.embedded.services import Endpoints
@@ -45,3 +47,24 @@ def until_owned(members: list[Member], count: set[int]) -> None:
         assert time.monotonic() < deadline_s, [member.owned for member in members]
         for member in members:
             member.poll(100, 0.02)
+
+
+def test_the_end_of_an_input_is_known_without_asking(services: Endpoints) -> None:
+    """Nothing before it is read; then what the answers to fetches said, also of records not yet polled."""
+    name = f"log-{uuid4().hex[:8]}"
+    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
+        admin.create(catalog(name, SHARDS))
+    producer = KafkaProducer(bootstrap_servers=services.bootstrap_servers)
+    for _ in range(3):
+        producer.send(f"{name}.events", b"{}", b"k", partition=1)
+    producer.flush(20)
+    producer.close()
+    member = Member(services.bootstrap_servers, name)
+    until_owned([member], {SHARDS})
+    assert member.ends(1) == [None, None, None]
+    member.start(1, [0, 1, 0])
+    deadline_s = time.monotonic() + 30
+    while member.ends(1) != [0, 3, 0]:
+        assert time.monotonic() < deadline_s, member.ends(1)
+        member.poll(1, 0.02)
+    member.close()
