@@ -170,9 +170,7 @@ class Desk:
             newest = self.memory.tables.stats[str(shard)]["stats"]
             message = f"no statistics for {round((now_ms - heard_ms) / 1000)} s: no learner has this shard"
             evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
-            self.notice(
-                "learner-silent", "warning", shard, message, evidence, str(newest["time_ms"]), now_ms
-            )
+            self.notice("learner-silent", "warning", shard, message, evidence, str(newest["time_ms"]), now_ms)
 
     def heard_again(self, stats: Stats) -> None:
         """End a silence: told at the severity of its beginning, so that the same routes hear it."""
