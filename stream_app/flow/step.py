@@ -18,7 +18,7 @@ from zlib import crc32
 
 import msgspec
 
-from stream_app.flow import detect, learn, obey, predict, score, swap, validate
+from stream_app.flow import detect, hold, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
 from stream_app.flow.read import read
@@ -197,6 +197,8 @@ def settle(
     """
     state = core.state
     losses = score.served(core, row, label)
+    if not expired and hold.back(core, record, row, label, out):  # a default label has no source
+        return
     if core.races_standing and not state.paused:
         swap.stand(core, row, label)
     racing = state.policy.open and not state.paused
