@@ -13,14 +13,14 @@ from setuptools import setup
 
 HOT = [
     "topics/codec.py",
-    "drift/detector.py", "drift/losses.py", "drift/monitors.py",
+    "drift/detector.py", "drift/losses.py", "drift/monitors.py", "drift/sources.py",
     "stream_app/adapters/set_order.py", "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/windows.py",
-    "stream_app/flow/core.py", "stream_app/flow/detect.py", "stream_app/flow/learn.py",
-    "stream_app/flow/predict.py", "stream_app/flow/read.py", "stream_app/flow/score.py",
-    "stream_app/flow/served.py", "stream_app/flow/step.py", "stream_app/flow/swap.py",
-    "stream_app/flow/validate.py",
+    "stream_app/flow/core.py", "stream_app/flow/detect.py", "stream_app/flow/hold.py",
+    "stream_app/flow/learn.py", "stream_app/flow/predict.py", "stream_app/flow/read.py",
+    "stream_app/flow/score.py", "stream_app/flow/served.py", "stream_app/flow/step.py",
+    "stream_app/flow/swap.py", "stream_app/flow/validate.py",
     "stream_app/learner/emit.py", "stream_app/learner/machine.py", "stream_app/learner/merge.py",
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drift.detectors import Detect
@@ -37,7 +37,8 @@ class Labels:
     """How labels arrive: within `horizon` of their event, else `on_timeout` is "drop" or "label" with
     `default`.
 
-    `classes` closes the set; `max_classes` bounds an open one (2 for binary tasks).
+    `classes` closes the set; `max_classes` bounds an open one (2 for binary tasks). `hold_back`, of a
+    binary task: labels of a key that contradicts all others are scored, not learned, at most 1,000 in a row.
     """
 
     horizon: str = "1h"
@@ -45,6 +46,7 @@ class Labels:
     default: Any = None
     classes: Sequence[Any] | None = None
     max_classes: int = 100
+    hold_back: bool = False
 
     def __post_init__(self) -> None:
         parse_duration(self.horizon)
@@ -273,6 +275,8 @@ def check_drift(task: str, detects: Sequence[Detect], loss: str | None) -> None:
 def check_labels(task: str, labels: Labels) -> None:
     """Refuse classes and a default that would be refused as labels: they reach the models unchecked."""
     default = labels.default
+    if labels.hold_back and task != "binary":
+        raise UsageError("hold_back judges two classes", "Leave it out, or use task binary")
     if task == "regression":
         if labels.classes is not None:
             raise UsageError("a regression task with classes", "Leave classes= out")
@@ -290,7 +294,4 @@ def check_labels(task: str, labels: Labels) -> None:
 
 def two_classes(labels: Labels) -> Labels:
     """Binary labels: a set of two, whatever they are called."""
-    return Labels(
-        horizon=labels.horizon, on_timeout=labels.on_timeout, default=labels.default, classes=labels.classes,
-        max_classes=2,
-    )  # fmt: skip
+    return replace(labels, max_classes=2)

@@ -74,6 +74,7 @@ NAMES = {
     "drift.monitors": {"Monitors", "Movement"},
     "drift.policy": {"Phase", "Policy", "SwapPolicy"},
     "drift.sequential": {"Comparison", "Gambler"},
+    "drift.sources": {"Doubt", "Runs", "Sources"},
     "topics.envelope": {"Record"},
 }  # fmt: skip
 METHODS_OF = {"random.Random", "builtins.str"}  # beside those of classes that may be loaded whole

@@ -118,7 +118,7 @@ class Core:
         )
 
 
-NEVER_HELD_BACK = {"swap", "rollback"}
+NEVER_HELD_BACK = {"swap", "rollback", "source-suspect"}
 
 
 def births(core: Core, out: list[Output]) -> None:

@@ -14,6 +14,7 @@ from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 from stream_app.state.vigil import Alarmed
 from topics.envelope import Record
+from topics.placement import partition_for
 
 LOOK_EVERY = 100  # events, or refused records, between two looks at labels that do not come and at refusals
 DROUGHT_DELAYS = 5.0  # usual label delays without a label, beside `DROUGHT_MS`
@@ -21,6 +22,8 @@ DROUGHT_MS = 60_000
 DROUGHT_HORIZON = 0.9  # of the horizon at most: a row that waits longer is gone before it is looked at
 POISON_BLOCK = 1_000  # records
 POISON_SHARE = 0.05
+PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
+PLACEMENT_SAMPLE = 16  # after that, one offset in this many
 SMOOTH = 0.01  # weight of a new label's delay in the running mean
 
 
@@ -150,3 +153,22 @@ def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
         before=verdict.before, after=verdict.after, features=state.monitors.ranking(),
         labels_learned=state.counters.labels_learned,
     )  # fmt: skip
+
+
+def placement(core: Core, record: Record, out: list[Output]) -> None:
+    """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its
+    event.
+    """
+    state, shards = core.state, core.app.shards
+    if shards == 1 or state.misplaced or record.key is None:
+        return
+    if state.counters.events + state.counters.labels > PLACEMENT_ALWAYS and record.offset % PLACEMENT_SAMPLE:
+        return
+    expected = partition_for(record.key, shards)
+    if expected != state.shard:
+        state.misplaced = True
+        text = (
+            f"a key of shard {expected} came to shard {state.shard}: its producer does not place keys "
+            "by murmur2. Set partitioner=murmur2_random (librdkafka) or use stream_app.client"
+        )
+        core.alert(out, record.offset, "partitioner-mismatch", "critical", text, expected=expected)

@@ -44,9 +44,13 @@ def command(core: Core, record: Record, command: Command, orders: Orders, out: l
 
 
 def forget(core: Core, key: str) -> None:
-    """Drop what is stored of one entity: its windows, its pending rows, its waiting labels."""
+    """Drop what is stored of one entity: its windows, its pending rows, its waiting labels, what its labels
+    were judged by.
+    """
     state = core.state
     state.entities.drop(key)
+    if state.sources is not None:
+        state.sources.forget(key)
     for waiting in (state.pending, state.parked):
         for item_id in [item_id for item_id, item in waiting.items.items() if item.key == key]:
             waiting.take(item_id)

@@ -18,7 +18,7 @@ from zlib import crc32
 
 import msgspec
 
-from stream_app.flow import detect, learn, obey, predict, score, swap, validate
+from stream_app.flow import detect, hold, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
 from stream_app.flow.read import read
@@ -30,11 +30,8 @@ from stream_app.state.pending import ParkedLabel, PendingRow
 from topics import reasons
 from topics.codec import Rejected
 from topics.envelope import EVENT, LABEL, Record
-from topics.placement import partition_for
 
-PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
 SAMPLE_ROWS = 32  # one row in this many is kept for the smoke test of snapshots
-PLACEMENT_SAMPLE = 16  # after that, one offset in this many
 
 
 def step(core: Core, record: Record, out: list[Output]) -> None:
@@ -97,7 +94,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         served = predict.every_slot(core, record, event_id, key, row, now, out)
     except ModelFault as fault_of_model:
         return dead(core, record, Rejected(reasons.MODEL_ERROR, str(fault_of_model)), out, "predict")
-    check_placement(core, record, out)
+    detect.placement(core, record, out)
     detect.on_event(core, record, row, served, out)
     validate.accept_features(state, event.features)
     if record.offset % SAMPLE_ROWS == 0:
@@ -164,7 +161,7 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     if fault is not None:
         return dead(core, record, fault, out)
     advance(core, record, out)
-    check_placement(core, record, out)
+    detect.placement(core, record, out)
     if row is not None:
         return apply_label(core, record, event_id, key, label.label, label.weight, out)
     return state.parked.put(event_id, ParkedLabel(key, now, label.label, label.weight, record))
@@ -201,6 +198,8 @@ def settle(
     """
     state = core.state
     losses = score.served(core, row, label)
+    if not expired and hold.back(core, record, row, label, out):  # a default label has no source
+        return
     if core.races_standing and not state.paused:
         swap.stand(core, row, label)
     racing = state.policy.open and not state.paused
@@ -264,25 +263,6 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
         )
         core.alert(out, record.offset, "pending-full", "warning", text, max_pending=bound)
     expire(core, record, oldest[1], out)
-
-
-def check_placement(core: Core, record: Record, out: list[Output]) -> None:
-    """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its
-    event.
-    """
-    state, shards = core.state, core.app.shards
-    if shards == 1 or state.misplaced or record.key is None:
-        return
-    if state.counters.events + state.counters.labels > PLACEMENT_ALWAYS and record.offset % PLACEMENT_SAMPLE:
-        return
-    expected = partition_for(record.key, shards)
-    if expected != state.shard:
-        state.misplaced = True
-        text = (
-            f"a key of shard {expected} came to shard {state.shard}: its producer does not place keys "
-            "by murmur2. Set partitioner=murmur2_random (librdkafka) or use stream_app.client"
-        )
-        core.alert(out, record.offset, "partitioner-mismatch", "critical", text, expected=expected)
 
 
 def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:

@@ -17,7 +17,7 @@ from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
 SETTLE = "Run the definition that it was recorded with once more (`stream-app learn … --exit-when-idle 1`)"
 # Everything but slots, bounded stores and what belongs to a definition's part.
 ALWAYS = (
-    "log_time_ms", "paused", "counters", "dead_by_reason", "next_version", "class_counts",
+    "log_time_ms", "paused", "dead_by_reason", "next_version", "class_counts",
     "target_sum", "last_label", "baseline", "gap_served", "gap_again", "sample_rows", "misplaced",
     "pending_overflowed", "commands", "command_order", "vigil", "cause", "champion_version",
     "champion_before",
@@ -107,6 +107,7 @@ def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: 
     """Everything but the slots, under the new definition's bounds."""
     for name in ALWAYS:
         setattr(new, name, getattr(old, name))
+    new.counters.take(old.counters)
     # A snapshot from before they kept their order holds sets.
     new.categories = {name: dict.fromkeys(seen) for name, seen in old.categories.items()}
     new.recent.extend(old.recent)
@@ -123,6 +124,8 @@ def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: 
         new.entities = old.entities
     if same_drift:
         new.monitors = old.monitors
+    if new.sources is not None:
+        new.sources = getattr(old, "sources", None) or new.sources  # older snapshots have none
     if old.race_loss.name == new.race_loss.name:
         new.race_loss = old.race_loss
 

@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 from drift.losses import Loss
 from drift.monitors import Monitors
 from drift.policy import Policy
+from drift.sources import Sources
 from stream_app.application import Application
 from stream_app.models.build import build
 from stream_app.models.seeds import seed_for
@@ -28,8 +29,8 @@ REMEMBERED_COMMANDS = 1_000
 
 COUNTED = (
     "events", "predictions", "cold", "labels", "labels_learned", "labels_expired", "labels_skipped",
-    "duplicate_events", "duplicate_labels", "commands", "alerts", "drifts", "swaps", "dead_events",
-    "dead_labels", "dead_commands",
+    "labels_held", "duplicate_events", "duplicate_labels", "commands", "alerts", "drifts", "swaps",
+    "dead_events", "dead_labels", "dead_commands",
 )  # fmt: skip
 
 
@@ -39,10 +40,15 @@ class Counters:
 
     def __init__(self) -> None:
         self.events = self.predictions = self.cold = 0
-        self.labels = self.labels_learned = self.labels_expired = self.labels_skipped = 0
+        self.labels = self.labels_learned = self.labels_expired = self.labels_skipped = self.labels_held = 0
         self.duplicate_events = self.duplicate_labels = self.commands = 0
         self.alerts = self.drifts = self.swaps = 0
         self.dead_events = self.dead_labels = self.dead_commands = 0
+
+    def take(self, others: Any) -> None:
+        """The counts of a state that may be of before some of them were."""
+        for name in COUNTED:
+            setattr(self, name, getattr(others, name, 0))
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name, always in the same order: batches chain a digest over them."""
@@ -118,6 +124,8 @@ class ShardState:
             maxlen=app.swap.warm if app.swap.policy == "evidence" else 0
         )  # what a warm candidate learns first
         self.vigil = Vigil()
+        judged = app.labels is not None and app.labels.hold_back
+        self.sources: Sources | None = Sources() if judged else None
         self.cause: dict[str, Any] = {}  # what the newest alarm that opened a hunt was about
         self.sample_rows: deque[dict[str, Any]] = deque(maxlen=4)
         self.misplaced = False

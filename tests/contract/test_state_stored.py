@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from stream_app.adapters.snapshot_store import dump, unpickle
 from stream_app.application import Detect, Limits
 from stream_app.learner.carry import adopt
 from stream_app.learner.snapshots import state_digest
-from stream_app.state.shard import ShardState
+from stream_app.state.shard import Counters, ShardState
 from tests.contract.shard_driver import ShardDriver, application
 
 MANY = 1_200  # strings of a feature; as a set, its table is about to grow: no order of insertion is found
@@ -87,6 +88,13 @@ def test_what_was_told_once_stays_told_across_an_upgrade() -> None:
     assert old.pending_overflowed
     adopt(old, new, same_features=False, same_drift=False)
     assert (new.misplaced, new.pending_overflowed) == (True, True)
+
+
+def test_an_upgrade_takes_in_a_state_that_counted_less() -> None:
+    """What was not counted then begins at nothing."""
+    counters = Counters()
+    counters.take(SimpleNamespace(events=7, labels=3))
+    assert {name: n for name, n in counters.as_dict().items() if n} == {"events": 7, "labels": 3}
 
 
 def test_an_upgrade_takes_in_categories_that_were_sets() -> None:

@@ -31,7 +31,8 @@ from tests.faults.recount import Recount
 SHOWN = 50  # violations printed; all are counted
 COUNTED = (
     "events", "predictions", "cold", "labels", "labels_learned", "labels_expired", "labels_skipped",
-    "duplicate_events", "duplicate_labels", "commands", "dead_events", "dead_labels", "dead_commands",
+    "labels_held", "duplicate_events", "duplicate_labels", "commands", "dead_events", "dead_labels",
+    "dead_commands",
 )  # fmt: skip
 
 
@@ -153,7 +154,7 @@ class ShardJudge:
         counts, recount = self.recount.counts, self.recount
         if counts["events"] != counts["predictions"] + counts["dead_events"] + counts["duplicate_events"]:
             self.complain(f"events do not add up: {dict(counts)}")
-        judged = counts["labels_learned"] + counts["labels_skipped"]
+        judged = counts["labels_learned"] + counts["labels_skipped"] + counts["labels_held"]
         if recount.app.labels.on_timeout != "label" and counts["labels"] != (
             judged - recount.inline + counts["dead_labels"] + counts["duplicate_labels"] + len(recount.parked)
         ):

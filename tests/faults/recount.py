@@ -3,7 +3,8 @@
 Written from the contract, with none of the learner's code. It takes a dead letter's word where one record
 alone decides (a malformed value, a bad feature); what follows from history (duplicates, reused ids, late,
 orphan and contradictory labels, expiry) it works out itself. It forgets no id, so a run must be shorter than
-`dedupe`. Entity features are followed for `last` alone.
+`dedupe`. Entity features are followed for `last` alone. No key of the traffic contradicts the others, so
+that a label held back is one too many here.
 """
 
 from __future__ import annotations

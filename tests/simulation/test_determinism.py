@@ -46,7 +46,7 @@ def definition(model: str) -> Application:
         task="binary",
         champion=MODELS[model],
         challengers={"bayes": lambda seed: naive_bayes.GaussianNB()},
-        labels=Labels(horizon="2s", on_timeout="label", default=False),
+        labels=Labels(horizon="2s", on_timeout="label", default=False, hold_back=True),
         features=FEATURES,
         dedupe="1s",
         ttl="3s",

@@ -74,6 +74,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"task": "regression", "labels": Labels(on_timeout="label", default=1e300)},
         "finite number",
     ),
+    "labels held back of many classes": ({"task": "multiclass", "labels": Labels(hold_back=True)}, "binary"),
     "classes for regression": ({"task": "regression", "labels": Labels(classes=["a", "b"])}, "out"),
 }
 

@@ -1,0 +1,53 @@
+"""Stage: labels of a source that contradicts all others are held back: scored and counted, not learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drift.sources import BEGUN, HOLD, LEARN, LONGEST, OVER, Doubt
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import Output
+from stream_app.state.pending import PendingRow
+from topics.envelope import EVENT, Record
+
+
+def back(core: Core, record: Record, row: PendingRow, label: Any, out: list[Output]) -> bool:
+    """Whether the label is held back. The source is the key; it is judged by what was served."""
+    state = core.state
+    sources = state.sources
+    if sources is None or state.paused:
+        return False
+    answer = next(iter(row.served.values()), None)  # the champion of that time predicted first
+    if answer is None or answer[0] is None:
+        return False
+    prediction = answer[0]
+    verdict = sources.judge(row.key, prediction != label, prediction != next(iter(state.classes), None))
+    if verdict == LEARN:
+        return False
+    if verdict != HOLD:
+        tell(core, record, sources.last, verdict, out)
+    if verdict in (HOLD, BEGUN):
+        state.counters.labels_held += 1
+        state.vigil.last_label_ms = state.log_time_ms  # it came, which is no drought
+        return True
+    return False
+
+
+def tell(core: Core, record: Record, doubt: Doubt, verdict: int, out: list[Output]) -> None:
+    """Alert that a source is held back, or no longer; its key stands in the record that is named."""
+    known: dict[str, Any] = {"input": "events" if record.rank == EVENT else "labels", "at": record.offset}
+    if verdict == BEGUN:
+        n = doubt.right + doubt.wrong
+        recent = core.state.champion.scores.report()["rolling"]
+        known |= {"n": n, "loss": doubt.wrong / n, "all_loss": 1.0 - recent["accuracy"]}
+        text = f"{doubt.wrong} of one key's newest {n} labels contradict what was answered, and the others' "
+        text += "do not: its labels are held back, not learned"
+    elif verdict == OVER:
+        text = f"a key that was held back agrees again; {doubt.held} labels of it were not learned"
+    else:
+        text = (
+            f"a key still contradicts after {LONGEST} labels that were held back: from now on it is learned"
+        )
+    severity = "info" if verdict == OVER else "warning"
+    known |= {"state": ("held", "over", "believed")[verdict - BEGUN], "held": min(doubt.held, LONGEST)}
+    core.alert(out, record.offset, "source-suspect", severity, text, **known)

@@ -1,0 +1,135 @@
+"""Labels of one key that contradict all others: counted and scored, not learned, told once and when over."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from drift.sources import LONGEST
+from stream_app.application import Labels
+from tests.contract.shard_driver import ShardDriver, application
+
+KEYS = "abcde"
+CALM, BURST = 1_000, 400  # events of all keys
+
+
+class Sender:
+    """Events of five keys with their labels; `a` can send the opposite."""
+
+    def __init__(self, *, hold_back: bool = True, **definition: Any) -> None:
+        labels = Labels(horizon="1h", hold_back=hold_back)
+        self.shard = ShardDriver(application(**{"labels": labels, **definition}))
+        self.dice = random.Random(1)
+        self.n = 0
+
+    def send(self, events: int, *, flipped: bool = False) -> None:
+        for _ in range(events):
+            key, x = KEYS[self.n % len(KEYS)], self.dice.uniform(-1, 1)
+            label = (x > 0) != (flipped and key == "a")
+            assert self.shard.event(f"e{self.n}", {"x": x}, key=key, label=label) is None
+            self.n += 1
+
+    def told(self) -> list[dict[str, Any]]:
+        return [alert for alert in self.shard.written("alerts") if alert["type"] == "source-suspect"]
+
+    def states(self) -> list[str]:
+        return [alert["evidence"]["state"] for alert in self.told()]
+
+
+def test_a_contradicting_key_is_held_back_and_told_once() -> None:
+    """Every label is learned or held, which no model learns; one alert says where the key stands."""
+    sender = Sender()
+    sender.send(CALM)
+    sender.send(BURST, flipped=True)
+    counters, shard = sender.shard.counters, sender.shard
+    assert BURST / 5 - 40 <= counters.labels_held < BURST / 5
+    assert counters.labels_learned + counters.labels_held == CALM + BURST
+    assert shard.champion.learned == counters.labels_learned
+    assert len(shard.state.recent) <= counters.labels_learned
+    assert shard.champion.scores.report()["cumulative"]["n"] > counters.labels_learned
+    (alert,) = sender.told()
+    evidence = alert["evidence"]
+    assert (evidence["state"], evidence["input"], alert["severity"]) == ("held", "events", "warning")
+    assert evidence["at"] % len(KEYS) == 0, "the record is one of the key's own"
+    assert evidence["loss"] > 0.8
+    assert evidence["all_loss"] < 0.5
+    assert '"a"' not in str(alert), "a key may be personal data"
+
+
+def test_a_key_that_agrees_again_is_learned_and_told() -> None:
+    """After its burst it is learned within 20 of its labels, and nothing is held from then on."""
+    sender = Sender()
+    sender.send(CALM)
+    sender.send(BURST, flipped=True)
+    sender.send(100)
+    assert sender.states() == ["held", "over"]
+    held = sender.shard.counters.labels_held
+    sender.send(500)
+    assert sender.shard.counters.labels_held == held
+    assert sender.told()[1]["evidence"]["held"] == held
+
+
+def test_a_key_that_goes_on_is_believed_in_the_end() -> None:
+    """It may have changed for good: after a thousand labels it is learned again, and that is told."""
+    sender = Sender()
+    sender.send(CALM)
+    sender.send(5 * (LONGEST + 100), flipped=True)
+    assert sender.states() == ["held", "believed"]
+    assert sender.shard.counters.labels_held == LONGEST
+
+
+def test_detectors_and_races_do_not_hear_held_labels() -> None:
+    """A burst that is held back opens no hunt, and is no drought of labels."""
+    sender = Sender()
+    sender.send(CALM)
+    sender.send(130, flipped=True)
+    hunts, drifts = sender.shard.state.policy.hunt, sender.shard.counters.drifts
+    assert sender.states() == ["held"]
+    sender.send(BURST, flipped=True)
+    assert (sender.shard.state.policy.hunt, sender.shard.counters.drifts) == (hunts, drifts)
+    sender.shard.event("last", {"x": 0.5}, key="a", label=False)
+    assert sender.shard.state.vigil.last_label_ms == sender.shard.state.log_time_ms
+
+
+def test_nothing_is_held_back_unless_asked_for() -> None:
+    """By default every label is learned."""
+    sender = Sender(hold_back=False)
+    sender.send(CALM)
+    sender.send(BURST, flipped=True)
+    assert (sender.shard.counters.labels_held, sender.told()) == (0, [])
+    assert sender.shard.counters.labels_learned == CALM + BURST
+
+
+def test_labels_during_a_pause_are_skipped_not_held() -> None:
+    """Nobody learns them anyway."""
+    sender = Sender()
+    sender.send(CALM)
+    assert sender.shard.command("pause") is None
+    sender.send(BURST, flipped=True)
+    assert (sender.shard.counters.labels_skipped, sender.shard.counters.labels_held) == (BURST, 0)
+
+
+def test_default_labels_are_not_their_key_s() -> None:
+    """The definition gave them, so that they speak neither for nor against a key."""
+    sender = Sender(labels=Labels(horizon="1s", hold_back=True, on_timeout="label", default=False))
+    sender.send(CALM)
+    for i in range(5):
+        assert sender.shard.event(f"late{i}", {"x": 1.0}, key="late") is None
+    sender.shard.time_ms += 5_000
+    sender.send(1)
+    assert sender.shard.counters.labels_expired == 5
+    sources = sender.shard.state.sources
+    assert sources is not None
+    assert "late" not in sources.young
+
+
+def test_forgetting_a_key_forgets_what_it_was_judged_by() -> None:
+    """`forget` leaves nothing of a key that was held back."""
+    sender = Sender()
+    sender.send(CALM)
+    sender.send(BURST, flipped=True)
+    sources = sender.shard.state.sources
+    assert sources is not None
+    assert "a" in sources.held
+    assert sender.shard.command("forget", key="a") is None
+    assert "a" not in {**sources.held, **sources.young, **sources.old}
