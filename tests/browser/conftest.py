@@ -1,4 +1,7 @@
-"""One scene and one browser for all tests of the page; each test has a tab of its own."""
+"""One scene and one browser for all tests of the page; each test has a tab of its own.
+
+They end with this package: Playwright keeps an event loop running, in which no other test could run its own.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from tests.integration.serving import until
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     with chromium() as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scene(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Learners that run."""
     with playing(Learners(services, tmp_path_factory.mktemp("scene"))) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ops(scene: Scene) -> Iterator[Ops]:
     """The process that shows all three applications, with tokens, once the first swap has been told."""
     with watching(scene.learners, *scene.all, tokens_admin=ADMIN, tokens_read=READ) as found:
