@@ -28,7 +28,7 @@ READY_WITHIN_S = 120.0  # it joins a group and reads its tables
 BEHIND = 20  # events by which labels are late
 HOSTILE = "<img src=x onerror=hacked=1><script>hacked=1</script>"  # a name may have 64 characters
 DEFINITION = """
-from river import linear_model, preprocessing, tree
+from river import linear_model, naive_bayes, preprocessing, tree
 from stream_app import features as f
 from stream_app.application import Application, Labels, SwapPolicy
 def model(seed): return preprocessing.StandardScaler() | linear_model.LogisticRegression()
@@ -41,6 +41,7 @@ turning = define(
 )
 hostile = define(
     NAME + "-hostile", "multiclass", champion=lambda seed: tree.HoeffdingTreeClassifier(),
+    challengers={"bayes": lambda seed: naive_bayes.GaussianNB()},
     swap=SwapPolicy(policy="never"),
 )
 empty = define(NAME + "-empty", "binary", champion=model)

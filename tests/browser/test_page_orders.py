@@ -45,14 +45,15 @@ def test_learning_is_paused_and_resumed_from_the_page(tab: Open, ops: Ops, scene
 
 def test_another_model_is_promoted_and_rolled_back(tab: Open, scene: Scene) -> None:
     """Promote lets a challenger serve, with the person and the reason in its receipt; roll back undoes it."""
-    page = tab(scene.turning.name)
-    before = page.locator("#serving .big").inner_text()
-    page.get_by_role("button", name="Promote tree").click()
+    page = tab(scene.hostile.name)  # there no evidence takes a promotion back
+    before = "champion v1"
+    expect(page.locator("#serving .big")).to_have_text(before)
+    page.get_by_role("button", name="Promote bayes").click()
     page.get_by_role("dialog").get_by_label("Your name").fill("ann")
     give(page, "an experiment")
     expect(page.get_by_role("dialog")).to_contain_text("done")
     page.get_by_role("button", name="Close").click()
-    expect(page.locator("#serving .big")).to_contain_text("tree")
+    expect(page.locator("#serving .big")).to_contain_text("bayes")
     expect(page.locator("#serving .why")).to_contain_text(
         "ann (dashboard, token 1) ordered it: an experiment"
     )

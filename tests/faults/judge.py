@@ -183,7 +183,11 @@ class ShardJudge:
             self.complain(f"the view is stamped {stamp!r}, the journal ends at {due}")
         wanted = {key: list(entity) for key, entity in self.recount.entities.items()}
         keys = [key.decode() for key in client.scan_iter(f"{tag}:f:*", count=1_000)]
-        found = {key.removeprefix(f"{tag}:f:"): json.loads(client.get(key)) for key in keys}
+        blobs = {key.removeprefix(f"{tag}:f:"): json.loads(client.get(key)) for key in keys}
+        found = {key: blob[:-1] for key, blob in blobs.items()}
+        layouts = {str(blob[-1]) for blob in blobs.values()}
+        if any(len(layout) != 8 for layout in layouts) or len(layouts) > 1:
+            self.complain(f"blobs of one definition's features are of {sorted(layouts)}")
         for entity in sorted(wanted.keys() | found.keys()):
             if found.get(entity) != wanted.get(entity):
                 shown, due_blob = found.get(entity), wanted.get(entity)

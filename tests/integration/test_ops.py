@@ -249,7 +249,8 @@ def test_it_ends_soon_and_well_after_sigterm(learners: Learners, app: Defined) -
         operating(learners, app.target) as ops,
         ops.http.stream("GET", f"/v1/board/{app.name}/events") as events,
     ):
-        assert next(events.iter_lines())
+        lines = events.iter_lines()  # held: the end of it would close the page
+        assert next(lines)
         assert f'board_subscribers{{app="{app.name}"}} 1.0' in httpx.get(f"{ops.address}/metrics").text
         ops.process.terminate()
         assert ops.process.wait(5) == 0
