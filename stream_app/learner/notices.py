@@ -47,6 +47,7 @@ class Notices:
 
     def __init__(self, app: str, machine: Machine, now_s: float) -> None:
         self.shown_at_s = now_s
+        self.shown_stamp: str | None = None
         self.app, self.machine = app, machine
         self.waiting: list[Send] = []
         self.standing: set[str] = set()
@@ -93,9 +94,10 @@ class Notices:
         return [send for _, _, send in orders]
 
     def shown(self, publisher: Publisher, now_s: float) -> None:
-        """Tell when the view has been behind the commits for long."""
-        if publisher.caught_up:
+        """Tell when the view has stood still behind the commits for long: one that follows may be behind."""
+        if publisher.caught_up or self.shown_stamp not in (None, publisher.stored):
             self.shown_at_s = now_s
+        self.shown_stamp = publisher.stored
         behind_s = now_s - self.shown_at_s
         if self.begins("view-stale", behind_s > STALE_S):
             text = f"Redis has not shown the newest commits for {behind_s:.0f} s"

@@ -91,3 +91,13 @@ def test_a_view_that_lags_is_told_once_until_it_has_caught_up() -> None:
     ):
         notices.shown(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the two fields that are read
         assert [orjson.loads(s.value or b"")["type"] for s in notices.take()] == ["view-stale"] * told
+
+
+def test_a_view_that_follows_the_commits_is_not_stale() -> None:
+    """Under a steady load a batch is always on its way, and each time Redis shows a newer one."""
+    shard = ShardDriver()
+    notices = Notices("a", shard.machine, 100.0)
+    for seq in range(5):
+        now_s = 100.0 + STALE_S * (seq + 1)
+        notices.shown(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the two fields that are read
+    assert notices.take() == []
