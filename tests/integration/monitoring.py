@@ -47,10 +47,10 @@ class Hook(BaseHTTPRequestHandler):
 
 
 class Monitoring:
-    """Where Prometheus answers, and what came out at the other end."""
+    """Where Prometheus and Alertmanager answer, and what came out at the other end."""
 
-    def __init__(self, http: httpx.Client, webhook: Webhook) -> None:
-        self.http, self.webhook = http, webhook
+    def __init__(self, http: httpx.Client, alertmanager: str, webhook: Webhook) -> None:
+        self.http, self.alertmanager, self.webhook = http, f"http://{alertmanager}", webhook
 
     def get(self, path: str, **parameters: str) -> Any:
         """The data of an answer of its API."""
@@ -134,7 +134,7 @@ def monitoring(directory: Path, targets: Mapping[str, str]) -> Iterator[Monitori
             for address in (its, ours):
                 ready = f"http://{address}/-/ready"
                 until(lambda ready=ready: client.get(ready).status_code == 200, ready)  # type: ignore[misc]
-            yield Monitoring(client, webhook)
+            yield Monitoring(client, its, webhook)
     finally:
         webhook.shutdown()
         webhook.server_close()
