@@ -27,10 +27,11 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-not-found,import-
 
 from benchmarks.common import ENTITIES, made
 from stream_app.cli import serve as command
-from stream_app.predictor.http import PROBLEMS, StrictRoute, allow, json
+from stream_app.predictor.http import PROBLEMS, StrictRoute, json
 from stream_app.predictor.requests import PredictRequest, PredictResponse
 from stream_app.web.guard import BodyLimit, Guard
 from stream_app.web.problems import handle_errors
+from stream_app.web.routes import allow
 
 HOST = "127.0.0.1"
 ROWS = 100  # of a batch

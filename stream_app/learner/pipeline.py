@@ -14,19 +14,7 @@ from stream_app.learner.machine import Closed
 from stream_app.ports import Clock, Commit, ShardWriter
 from stream_app.state.histogram import Histogram
 
-SECONDS = (
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    10.0,
-)  # a broker nearby takes 3 to 11 ms
+SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # nearby: 3 to 11 ms
 
 
 class Pipeline:

@@ -15,7 +15,6 @@ from uuid import uuid4
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.security import HTTPBearer
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -29,8 +28,8 @@ from stream_app.ops.health import verdict
 from stream_app.ops.orders import CommandRequest, Order
 from stream_app.web.guard import BodyLimit, Guard
 from stream_app.web.problems import RETRY_AFTER, ProblemError, handle_errors
+from stream_app.web.routes import BEARER, allow, watched
 
-BEARER = HTTPBearer(auto_error=False, description="A token of the settings.")
 AT_ONCE = 4  # orders
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -72,7 +71,8 @@ def create_app(
     app.include_router(pages())
     app.include_router(reading(boards, guard, feed, ready, runbook))
     app.include_router(ordering(boards, guard, order))
-    app.include_router(watched(ready, metrics))
+    app.include_router(watched(metrics))
+    app.include_router(readiness(ready))
     app.add_middleware(BodyLimit)
     if not guard.tokens:  # another name that leads here is a stranger's page that wants to read
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
@@ -94,15 +94,6 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, told)
-
-
-def allow(guard: Guard, scope: str) -> Any:
-    """A dependency: the request's token has the scope."""
-
-    async def check(request: Request, _: Annotated[Any, Depends(BEARER)]) -> None:
-        await guard.allow(request.headers.get("authorization"), scope)
-
-    return Depends(check)
 
 
 def recovered(ready: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
@@ -209,23 +200,13 @@ def ordering(boards: Mapping[str, Board], guard: Guard, order: Order) -> APIRout
     return router
 
 
-def watched(ready: Callable[[], bool], metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
-    """The routes of whoever keeps this running; no token."""
+def readiness(ready: Callable[[], bool]) -> APIRouter:
+    """Whether the boards are whole; no token."""
     router = APIRouter()
-
-    @router.get("/livez")
-    async def livez() -> dict[str, str]:
-        """This process answers."""
-        return {"status": "ok"}
 
     @router.get("/readyz", dependencies=[Depends(recovered(ready))])
     async def readyz() -> dict[str, str]:
         """What the boards are made of is recovered."""
         return {"status": "ready"}
-
-    @router.get("/metrics", include_in_schema=False)
-    async def scrape() -> Response:
-        body, media_type = metrics()
-        return Response(body, headers={"Content-Type": media_type})
 
     return router

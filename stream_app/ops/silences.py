@@ -8,17 +8,16 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.security import HTTPBearer
 
 from stream_app.ops.notification import Item
 from stream_app.ops.routing import matches
 from stream_app.settings.ops import Silence
 from stream_app.web.guard import Guard
 from stream_app.web.problems import RETRY_AFTER, ProblemError
+from stream_app.web.routes import BEARER
 
 MOST = 1_000
 NO_TOKENS = "Set STREAM_APP_OPS__TOKENS_ADMIN to a token of 16 characters or more, and start ops again"
-BEARER = HTTPBearer(auto_error=False)
 
 
 class Silences:

@@ -6,14 +6,13 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 from uuid import uuid4
 
 import orjson
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
 from stream_app.client.checks import encoded_key
@@ -34,13 +33,13 @@ from stream_app.predictor.requests import (
 )
 from stream_app.web.guard import BodyLimit, Guard
 from stream_app.web.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
+from stream_app.web.routes import allow, watched
 from topics.codec import JSON_OPTIONS, Rejected
 
 AGAIN_S = 1.0
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {MEDIA_TYPE: {}}} for status in (401, 403, 409, 413, 422, 429, 503)
 }
-BEARER = HTTPBearer(auto_error=False, description="as the server's settings name them")
 log = structlog.get_logger()
 
 
@@ -92,7 +91,8 @@ def create_app(
     title = f"{predictor.app.name}: predictions"
     app = FastAPIOffline("/docs", None, title=title, version="1", lifespan=lifespan)
     app.include_router(versioned(predictor, guard))
-    app.include_router(watched(predictor, metrics))
+    app.include_router(watched(metrics))
+    app.include_router(readiness(predictor))
     app.add_middleware(BodyLimit, told=predictor.telemetry.problem)
     handle_errors(app, predictor.telemetry.problem)
     return app
@@ -107,15 +107,6 @@ async def unending(work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("background work failed")
             await asyncio.sleep(AGAIN_S)
-
-
-def allow(guard: Guard, scope: str) -> Any:
-    """A dependency: the request's token has the scope."""
-
-    async def check(request: Request, _: Annotated[Any, Depends(BEARER)]) -> None:
-        await guard.allow(request.headers.get("authorization"), scope)
-
-    return Depends(check)
 
 
 def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
@@ -190,14 +181,9 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
     return router
 
 
-def watched(predictor: Predictor, metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
-    """The routes of whoever keeps this running; they check no token and tell nothing about anybody."""
+def readiness(predictor: Predictor) -> APIRouter:
+    """Whether this process can answer; checks no token."""
     router = APIRouter()
-
-    @router.get("/livez")
-    async def livez() -> dict[str, str]:
-        """This process answers; nothing behind it is asked."""
-        return {"status": "ok"}
 
     @router.get("/readyz", responses={503: {"model": Problem, "content": {MEDIA_TYPE: {}}}})
     async def readyz() -> dict[str, str]:
@@ -205,11 +191,6 @@ def watched(predictor: Predictor, metrics: Callable[[], tuple[bytes, str]]) -> A
         if not predictor.champions.ready:
             raise no_model(NoModel("some shard has no verified model yet"))
         return {"status": "ready"}
-
-    @router.get("/metrics", include_in_schema=False)
-    async def scrape() -> Response:
-        body, media_type = metrics()
-        return Response(body, headers={"Content-Type": media_type})
 
     return router
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, FilePath, SecretStr, field_validator, model_validator
-from pydantic_settings import NoDecode
 
-from stream_app.settings.parts import Part, commas, unguessable
+from stream_app.settings.parts import Part, Tokens, unguessable
 
 Severity = Literal["info", "warning", "critical"]
 GroupBy = Literal["app", "type", "severity", "shard"]
@@ -78,22 +77,10 @@ class Ops(Part):
     routes: list[Route] = Field([Route(channel="log")])
     silences: list[Silence] = Field([])
     requests_per_s: int | None = Field(None, ge=1)
-    tokens_read: Annotated[list[SecretStr], NoDecode] = Field([])
-    tokens_admin: Annotated[list[SecretStr], NoDecode] = Field([])
+    tokens_read: Tokens = Field([])
+    tokens_admin: Tokens = Field([])
     ssl_certfile: FilePath | None = None
     ssl_keyfile: FilePath | None = None
-
-    @field_validator("tokens_read", "tokens_admin", mode="before")
-    @classmethod
-    def split(cls, value: Any) -> Any:
-        """Commas in an environment variable."""
-        return commas(value)
-
-    @field_validator("tokens_read", "tokens_admin")
-    @classmethod
-    def long_enough(cls, tokens: list[SecretStr]) -> list[SecretStr]:
-        """Refuse a token that can be guessed."""
-        return unguessable(tokens, "token")
 
     @field_validator("routes")
     @classmethod

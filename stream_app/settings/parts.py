@@ -6,7 +6,17 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 SHORTEST_KEY = 16  # characters; a signing key that can be guessed lets a stranger's pickle in
@@ -22,6 +32,15 @@ def unguessable(secrets: list[SecretStr], what: str) -> list[SecretStr]:
     if any(len(secret.get_secret_value()) < SHORTEST_KEY for secret in secrets):
         raise ValueError(f"a {what} is under {SHORTEST_KEY} characters; make one with `openssl rand -hex 32`")
     return secrets
+
+
+# Of a server's callers: commas in an environment variable, and none that can be guessed.
+Tokens = Annotated[
+    list[SecretStr],
+    NoDecode,
+    BeforeValidator(commas),
+    AfterValidator(lambda tokens: unguessable(tokens, "token")),
+]
 
 
 class Part(BaseModel):
@@ -202,23 +221,11 @@ class Serve(Part):
     redis_timeout_s: float = Field(0.1, gt=0)  # after which the last copy answers
     cache_entities: int = Field(100_000, ge=1)  # per worker
     requests_per_s: int | None = Field(None, ge=1)  # per token and worker
-    tokens_read: Annotated[list[SecretStr], NoDecode] = []
-    tokens_feedback: Annotated[list[SecretStr], NoDecode] = []
-    tokens_admin: Annotated[list[SecretStr], NoDecode] = []
+    tokens_read: Tokens = []
+    tokens_feedback: Tokens = []
+    tokens_admin: Tokens = []
     ssl_certfile: FilePath | None = None
     ssl_keyfile: FilePath | None = None
-
-    @field_validator("tokens_read", "tokens_feedback", "tokens_admin", mode="before")
-    @classmethod
-    def split(cls, value: Any) -> Any:
-        """Commas in an environment variable."""
-        return commas(value)
-
-    @field_validator("tokens_read", "tokens_feedback", "tokens_admin")
-    @classmethod
-    def long_enough(cls, tokens: list[SecretStr]) -> list[SecretStr]:
-        """Refuse a token that can be guessed."""
-        return unguessable(tokens, "token")
 
     @model_validator(mode="after")
     def complete(self) -> Self:

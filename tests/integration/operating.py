@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx
 import orjson
-import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream_app.embedded.ports import free_ports
+from tests.integration import serving
 from tests.integration.learners import Learners
 
 WITHIN_S = 120.0
@@ -28,16 +28,7 @@ QUICK = {"wait_s": 0.2, "interval_s": 0.2, "rate": 1_000, "rate_s": 1.0, "attemp
 
 def until(claim: Callable[[], Any], what: str) -> Any:
     """The first true answer; a busy machine starts two Python processes and a rebalance in a minute."""
-    deadline_s = time.monotonic() + WITHIN_S
-    while time.monotonic() < deadline_s:
-        try:
-            found = claim()
-        except httpx.HTTPError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.1)
-    pytest.fail(f"not within {WITHIN_S:.0f} s: {what}")
+    return serving.until(claim, what, WITHIN_S)
 
 
 class Webhook:
