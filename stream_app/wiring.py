@@ -193,10 +193,9 @@ def learner(
 def predictor(app: Application, settings: Settings) -> FastAPI:
     """One worker of `stream-app serve`: its routes, and what runs beside them."""
     serve = settings.serve
-    timeouts = {"socket_timeout": serve.redis_timeout_s, "socket_connect_timeout": serve.redis_timeout_s}
     view = RedisServing(
-        settings.redis.url.get_secret_value(), {**settings.redis.client_kwargs(), **timeouts}, app.name,
-        app.shards, settings.snapshots.url, serve.redis_timeout_s,
+        settings.redis.url.get_secret_value(), settings.redis.client_kwargs(), app.name, app.shards,
+        settings.snapshots.url, serve.redis_timeout_s,
     )  # fmt: skip
     metrics, clock = ServingMetrics(app.name), SystemClock()
     entities = EntityCache(view, app.shards, serve.cache_entities, metrics, layout_of(app))

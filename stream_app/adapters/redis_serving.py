@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 import fsspec
@@ -26,6 +27,39 @@ from stream_app.errors import Unreachable
 CONNECTIONS = 16
 STORE_S = 60.0  # for a large model; then it is asked for anew
 PING_S = 1.0  # a connection that listens only would not notice a dead server
+TURNS = 20  # of the event loop in which an answer may be read
+
+
+class Patience:
+    """`asyncio.timeout` that does not take a busy event loop for a dead server.
+
+    An answer that came in time is still unread if the loop had other work for so long. So the time is counted
+    in short turns, and a turn that took longer counts once.
+    """
+
+    __slots__ = ("left", "limit", "timer", "turn_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        self.turn_s, self.left, self.limit = timeout_s / TURNS, TURNS, asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self.limit.__aenter__()
+        self.turn()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.timer.cancel()
+        await self.limit.__aexit__(kind, error, trace)
+
+    def turn(self) -> None:
+        """One more, or the end."""
+        loop = asyncio.get_running_loop()
+        if self.left:
+            self.left -= 1
+            self.timer = loop.call_later(self.turn_s, self.turn)
+        else:
+            self.limit.reschedule(loop.time())
 
 
 class RedisServing:
@@ -39,10 +73,12 @@ class RedisServing:
         self.root = f"{root.rstrip('/')}/{app}"
         # One dead connection of the pool is no dead Redis: asked once more, at once, over a new one.
         again = Retry(NoBackoff(), 1, (LostError,))
-        self.options = {**kwargs, "protocol": 3, "retry": again, "retry_on_timeout": False}
+        # The timeout is `ask`'s alone: that of a socket would run on while the event loop has other work.
+        none = {"socket_timeout": None, "socket_connect_timeout": None}
+        self.options = {**kwargs, **none, "protocol": 3, "retry": again, "retry_on_timeout": False}
         self.url = url
         self.pool = redis.BlockingConnectionPool.from_url(
-            url, **self.options, max_connections=CONNECTIONS, timeout=timeout_s
+            url, **self.options, max_connections=CONNECTIONS, timeout=None
         )
         # Models have a pool of their own: a large value holds up no entity.
         self.models = redis.Redis.from_url(url, **self.options)
@@ -92,7 +128,7 @@ class RedisServing:
             Unreachable: no answer.
         """
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with Patience(self.timeout_s):
                 return await answer
         except (RedisError, OSError, TimeoutError) as error:
             raise Unreachable(f"Redis does not answer ({type(error).__name__})", "See its own log") from error
@@ -112,7 +148,7 @@ class RedisServing:
         connection = ears.make_connection()  # type: ignore[no-untyped-call]
         tasks: list[asyncio.Task[None]] = []
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with Patience(self.timeout_s):
                 await connection.connect()
                 connection._parser.set_invalidation_push_handler(push)  # noqa: SLF001  there is no public one
                 prefixes = [f"{{{self.app}:{shard}}}:f:" for shard in range(self.shards)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,29 @@ def test_one_dead_connection_of_the_pool_is_no_dead_redis(shelf: Shelf) -> None:
             shelf.client.client_kill_filter(_type="normal", skipme=True)
 
     read(shelf, case)
+
+
+def test_an_event_loop_with_other_work_takes_no_redis_for_gone(shelf: Shelf) -> None:
+    """What came in time is read, however late the loop gets to it."""
+    shelf.entity("a", b"1")
+
+    async def work() -> None:
+        while True:
+            time.sleep(0.05)  # noqa: ASYNC251  batches of others
+            await asyncio.sleep(0)
+
+    async def case() -> None:
+        view = RedisServing(shelf.url, {}, shelf.app, 1, shelf.store, 0.05)
+        others = asyncio.create_task(work())
+        assert await view.entities([(0, "a")]) == [b"1"]
+        assert await view.shown() == [None]
+        changes = view.changes()
+        assert await anext(changes) is None
+        await changes.aclose()
+        others.cancel()
+        await view.close()
+
+    asyncio.run(case())
 
 
 def test_a_blob_says_which_features_made_it_and_a_rebuild_finds_every_one(shelf: Shelf) -> None:
