@@ -73,21 +73,24 @@ class Run(NamedTuple):
     changes: list[tuple[int, str, str]]
 
 
-def records(rows: list[Row], late: int) -> Iterator[Record]:
-    """Events with their label inside, or labels `late` events after theirs, just before the event there."""
+def records(rows: list[Row], late: int, keys: int = 1) -> Iterator[Record]:
+    """Events with their label inside, or labels `late` events after theirs, just before the event there.
+
+    Keys come in turn.
+    """
     waiting: deque[tuple[int, Any]] = deque()
     for i, (features, label) in enumerate(rows):
         at_ms = START_MS + APART_MS * i
         if late and len(waiting) == late:
             number, due = waiting.popleft()
             value = orjson.dumps({"v": 1, "event_id": str(number), "label": due})
-            yield Record(LABEL, i - late, at_ms - 1, b"k", value, None)
+            yield Record(LABEL, i - late, at_ms - 1, b"k%d" % (number % keys), value, None)
         event = {"v": 1, "event_id": str(i), "features": features}
         if late:
             waiting.append((i, label))
         else:
             event["label"] = label
-        yield Record(EVENT, i, at_ms, b"k", orjson.dumps(event), None)
+        yield Record(EVENT, i, at_ms, b"k%d" % (i % keys), orjson.dumps(event), None)
 
 
 def run(stream: str, seed: int, events: int, late: int, column: str) -> Run:

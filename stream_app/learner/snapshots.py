@@ -20,6 +20,7 @@ log = structlog.get_logger()
 FORMAT = 1
 SHORT_S = 5.0  # of stepping: so much is replayed before the group has noticed a death
 WEIGHING = 0.25  # of what pickling a snapshot takes, for the sizes of its models
+WEIGH_EVERY_S = 60.0
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # 1.9 s: ten grown trees
 LONGEST_ERROR = 500  # characters of it in an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
@@ -64,7 +65,7 @@ class Saver:
 
     A snapshot is taken of a batch that is being committed, so that the shard need not wait for either.
 
-    `weights`: bytes of each version's model, pickled by itself at the newest snapshot that had time for it.
+    `weights`: bytes of each version's model, pickled by itself within the last minutes.
     `error` tells why the newest attempt failed, None where it did not.
     """
 
@@ -78,6 +79,7 @@ class Saver:
         self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
         self.seconds = Histogram(SECONDS)
         self.weights: dict[int, int] = {}
+        self.weighed_at_s = 0.0
         self.error: str | None = None
         self.taken: tuple[dict[str, Any], bytes | None] | None = None  # waits for its batch to be committed
 
@@ -108,8 +110,15 @@ class Saver:
         self.schedule.taken(now_s, now_s - started_s)
 
     def weigh(self, state: ShardState, took_s: float) -> None:
-        """Pickle models by themselves, those that were never weighed or not for the longest time first."""
+        """Pickle models by themselves, those that were never weighed or not for the longest time first.
+
+        A large one costs as much as its snapshot, for a number: one that is known may be a minute old.
+        """
         started_s = self.clock.monotonic()
+        known = all(slot.version in self.weights for slot in state.slots)
+        if known and started_s - self.weighed_at_s < WEIGH_EVERY_S:
+            return
+        self.weighed_at_s = started_s
         order = {version: place for place, version in enumerate(self.weights)}
         for slot in sorted(state.slots, key=lambda slot: order.get(slot.version, -1)):
             self.weights.pop(slot.version, None)

@@ -18,7 +18,7 @@ from river.datasets import synth
 from stream_app.client import EventProducer
 from stream_app.embedded.ports import free_ports
 from tests.integration.learners import Defined, Learners
-from tests.integration.serving import learning
+from tests.integration.serving import learning, until
 
 ADMIN = "an admin token for the length of a test"
 READ = "a reading token for the length of a test"
@@ -69,6 +69,12 @@ class Scene:
         """All applications."""
         return self.turning, self.hostile, self.empty
 
+    def begin(self) -> None:
+        """Statistics from before the turn: a chart marks what differs from one record to the next."""
+        with EventProducer(self.turning.name, self.learners.servers) as producer:
+            producer.send("e0", {"amount": 0.5, "hour": 0.5}, "first")
+        until(lambda: self.learners.committed(self.turning, "stats"), "the first statistics are there")
+
     def feed(self) -> None:
         """Send events and, a little later, their labels, until the scene is over."""
         before, after = (iter(synth.Sine(classification_function=n, seed=7 + n)) for n in (0, 1))
@@ -113,6 +119,7 @@ def playing(learners: Learners, quick: float = QUICK, calm: float = CALM) -> Ite
     scene = Scene(learners, quick, calm)
     thread = threading.Thread(target=scene.feed, daemon=True)
     with learning(learners, scene.turning.target), learning(learners, scene.hostile.target):
+        scene.begin()
         thread.start()
         scene.poison()
         try:

@@ -94,18 +94,20 @@ def test_a_snapshot_from_before_there_were_alarms_is_read() -> None:
 
 
 def test_models_are_weighed_in_turn_where_time_is_short() -> None:
-    """At least one at each snapshot, and the one that was not weighed for the longest time first."""
+    """At least one each time, the one that was not weighed for the longest first; known ones once a minute."""
     world = World(application(challengers={"other": logistic}))
     shard = world.shard()
     assert shard.live is not None
     saver, state = shard.live.saver, shard.live.machine.core.state
     world.model_takes_s = 1.0
     weighed = []
-    for _ in range(3):
+    for waited_s in (0, 0, 0, 60):
+        world.clock.now_s += waited_s
         saver.weigh(state, 1.0)
         weighed.append(list(saver.weights))
-    assert weighed == [[1], [1, 2], [2, 1]]
+    assert weighed == [[1], [1, 2], [1, 2], [2, 1]]
     state.slots.pop()
+    world.clock.now_s += 60
     saver.weigh(state, 100.0)
     assert list(saver.weights) == [1]
 
