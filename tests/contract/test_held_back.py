@@ -6,8 +6,12 @@ import random
 from typing import Any
 
 from drift.sources import LONGEST
+from stream_app.adapters.snapshot_store import dump, unpickle
 from stream_app.application import Labels
-from tests.contract.shard_driver import ShardDriver, application
+from stream_app.flow.core import Core
+from stream_app.learner.machine import Machine
+from stream_app.learner.snapshots import parts, restore, state_digest
+from tests.contract.shard_driver import TOPICS, ShardDriver, application, logistic
 
 KEYS = "abcde"
 CALM, BURST = 1_000, 400  # events of all keys
@@ -121,6 +125,26 @@ def test_default_labels_are_not_their_key_s() -> None:
     sources = sender.shard.state.sources
     assert sources is not None
     assert "late" not in sources.young
+
+
+def test_a_snapshot_during_a_hold_goes_on_as_if_there_had_been_none() -> None:
+    """Stored and loaded while a key is doubted and while it is held: the same bytes from there on."""
+    straight, stored = Sender(), Sender()
+    for events, flipped in ((CALM, False), (50, True), (BURST, True), (200, False)):
+        for sender in (straight, stored):
+            sender.send(events, flipped=flipped)
+        machine, app = stored.shard.machine, stored.shard.app
+        state = restore(app, unpickle(dump(parts(app, stored.shard.state)), (logistic.__module__,)))
+        place: dict[str, Any] = {
+            "epoch": 0,
+            "seq": machine.seq,
+            "digest": machine.digest,
+            "positions": machine.positions,
+        }
+        stored.shard.machine = Machine(Core(app, state), TOPICS, **place)
+    assert straight.states() == ["held", "over"]
+    assert straight.shard.closed == stored.shard.closed
+    assert state_digest(straight.shard.state) == state_digest(stored.shard.state)
 
 
 def test_forgetting_a_key_forgets_what_it_was_judged_by() -> None:

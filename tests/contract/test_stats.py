@@ -94,7 +94,7 @@ def test_a_snapshot_from_before_there_were_alarms_is_read() -> None:
 
 
 def test_models_are_weighed_in_turn_where_time_is_short() -> None:
-    """At least one each time, the one that was not weighed for the longest first; known ones once a minute."""
+    """At least one each time, the one not weighed for the longest first; known ones once a minute."""
     world = World(application(challengers={"other": logistic}))
     shard = world.shard()
     assert shard.live is not None

@@ -177,8 +177,10 @@ def test_a_shard_that_falls_silent_is_an_alert_and_its_return_ends_it(
     now_ms = int(time.time() * 1000)
     with learning(learners, app.target):
         produce(learners, app, 50, now_ms - 300_000)
-        told = lambda: {record["shard"] for record in learners.committed(app, "stats")}  # noqa: E731
-        until(lambda: told() == {0, 1}, "both shards have told statistics")
+        until(
+            lambda: {told["shard"] for told in learners.committed(app, "stats")} == {0, 1},
+            "both shards have told statistics",
+        )
     with operating(learners, app.target, **settings):
         until(lambda: len(hook.ids()) == 2, "both shards are missed")
     with operating(learners, app.target, **settings) as ops:
