@@ -44,7 +44,7 @@ def demo(
     pin()
     from rich.console import Console
 
-    from stream_app.cli import demo_dashboard, demo_drift
+    from stream_app.cli import demo_app, demo_dashboard, demo_drift
     from stream_app.embedded import services
 
     console = Console(file=sys.stderr)
@@ -58,7 +58,7 @@ def demo(
         settings = settings_for(redis=True)
         create_topics(settings)
         with demo_dashboard.dashboard([*(act.name for act in ACTS), "turning"]) as shown:
-            console.print(f"dashboard, from now on: [bold]{shown.address}[/]")
+            console.print(f"dashboard, from now on: [bold]{shown.address}[/]", soft_wrap=True)
             results = [run_act(act, console) for act in ACTS]
             drifted = demo_drift.run(settings, console)
             total = {**summarise(results), "drift": drifted}
@@ -68,7 +68,8 @@ def demo(
             if json:
                 print_json(total)
             if serve:
-                console.print(f"dashboard: [bold]{shown.address}[/] (for orders, the token {shown.token})")
+                address = f"{shown.address}&app={demo_app.turning.name}"
+                console.print(f"dashboard: [bold]{address}[/]", soft_wrap=True)
                 console.print("the last act goes on slowly; Ctrl-C ends it")
                 stream = demo_drift.rows()[demo_drift.TURN :]
                 demo_dashboard.serve(shown, "turning", settings, stream)

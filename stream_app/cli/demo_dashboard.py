@@ -25,14 +25,15 @@ TRICKLE_S = 0.05  # between two events, once the acts are over
 
 
 class Dashboard:
-    """An ops process of this run; `token` is what its orders ask for."""
+    """An ops process of this run; its `address` brings the token that it asks for."""
 
     def __init__(self, acts: Sequence[str]) -> None:
         (port,) = free_ports(0)
-        self.address, self.token = f"http://127.0.0.1:{port}/", secrets.token_hex(16)
+        self.server, token = f"http://127.0.0.1:{port}", secrets.token_hex(16)
+        self.address = f"{self.server}/#token={token}"
         environment = {
             **os.environ,
-            "STREAM_APP_OPS__TOKENS_ADMIN": self.token,
+            "STREAM_APP_OPS__TOKENS_ADMIN": token,
             "STREAM_APP_OPS__SILENT_S": "86400",  # the acts' learners end by themselves
         }
         targets = [f"{DEFINITIONS}:{act}" for act in acts]
@@ -50,7 +51,7 @@ class Dashboard:
         deadline_s = time.monotonic() + READY_S
         while time.monotonic() < deadline_s and self.process.poll() is None:
             try:
-                if httpx.get(f"{self.address}readyz", timeout=1.0).status_code == httpx.codes.OK:
+                if httpx.get(f"{self.server}/readyz", timeout=1.0).status_code == httpx.codes.OK:
                     return
             except httpx.HTTPError:
                 pass

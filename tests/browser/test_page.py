@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote, unquote_plus
 
 import httpx
 from playwright.sync_api import Page, expect
@@ -124,7 +125,7 @@ def test_reading_needs_a_token_where_one_is_set(tab: Open, scene: Scene) -> None
     """Without a token the page asks for one, refuses a wrong one visibly, and keeps it in this tab alone."""
     page = tab(scene.turning.name, token=None)
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("no known bearer token was sent")
+    expect(dialog).to_contain_text("Reading needs a token. Give one of STREAM_APP_OPS__TOKENS_READ")
     dialog.get_by_label("Token").fill("a token that nobody has set")
     dialog.get_by_role("button", name="Use it").click()
     expect(dialog).to_contain_text("no known bearer token was sent")
@@ -133,6 +134,14 @@ def test_reading_needs_a_token_where_one_is_set(tab: Open, scene: Scene) -> None
     expect(page.locator("#serving .big")).not_to_be_empty()
     assert page.evaluate("JSON.stringify(localStorage)") == "{}"
     assert page.evaluate("sessionStorage.token") == READ
+
+
+def test_an_address_may_bring_the_token_which_does_not_stay_in_it(tab: Open, scene: Scene) -> None:
+    """The demo prints such an address; the address bar does not show the token for long."""
+    page = tab(f"{scene.turning.name}&token={quote(READ)}", token=None)
+    expect(page.locator("#serving .big")).not_to_be_empty()
+    assert READ not in unquote_plus(page.url)
+    assert f"app={scene.turning.name}" in page.url
 
 
 def test_the_server_tells_browsers_to_trust_it_alone(ops: Ops) -> None:

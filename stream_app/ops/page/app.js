@@ -3,7 +3,7 @@ import { $, children, h } from "./dom.js";
 import { merge } from "./charts.js";
 import { askToken, order } from "./orders.js";
 import * as draw from "./sections.js";
-import { Stream, headers } from "./stream.js";
+import { Stream, headers, token } from "./stream.js";
 import * as trends from "./trends.js";
 import { seconds } from "./words.js";
 
@@ -35,10 +35,22 @@ async function start() {
   choose(app.app, asked.has("shard") && Number.isInteger(shard) && shard < app.shards ? shard : null);
 }
 
+// An address may bring the token along; it is taken out of it at once.
+function takeToken() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  if (!asked.has("token")) return;
+  token.set(asked.get("token"));
+  asked.delete("token");
+  history.replaceState(null, "", `#${asked}`);
+}
+
 function denied(told) {
-  page.link = "lost";
-  link("denied", told);
-  askToken(`${told.detail}. ${told.fix || ""}`, start);
+  const text = "Reading needs a token", remedy = "Give one of STREAM_APP_OPS__TOKENS_READ or STREAM_APP_OPS__TOKENS_ADMIN, as they are set where `stream-app ops` runs.";
+  page.link = "denied";
+  $("link").dataset.state = "lost";
+  $("link-text").textContent = "no access";
+  draw.health({ findings: [], app: page.app }, { state: "denied", text, remedy });
+  if (!$("dialog").open) askToken(token.get() ? `Refused: ${told.detail}.` : `${text}. ${remedy}`, start);
 }
 
 // A single shard is shown as such: its slots can be told apart.
@@ -87,12 +99,7 @@ function upsert(name, more, key) {
 }
 
 function link(state, detail) {
-  if (state === "denied") {
-    $("link").dataset.state = "lost";
-    $("link-text").textContent = "no access";
-    if (!$("dialog").open) askToken(`${detail.detail}. ${detail.fix || ""}`, start);
-    return;
-  }
+  if (state === "denied") return denied(detail);
   if (state === "lost") return lost(detail);
   const back = page.link === "lost";
   page.link = "live";
@@ -198,4 +205,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (the
 themed();
 for (const name of Object.keys(PARTS)) watcher.observe($(name));
 setInterval(gone, 1000);
+takeToken();
 start();

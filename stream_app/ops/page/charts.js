@@ -4,6 +4,7 @@ import { moment } from "./words.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const KEEP = 450;
+const SHORTEST_S = 60; // of the axis of time: one point alone has no width
 
 // Rows of a change replace those of the same time or come after them.
 export function merge(kept, more) {
@@ -97,12 +98,12 @@ export class Chart {
       ...this.size(),
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-      scales: Object.fromEntries(scales.map((name) => [name, { range: (u, low, high) => this.range(low, high, name) }])),
+      scales: { x: { range: (u, low, high) => [Math.min(low, high - SHORTEST_S), high] }, ...Object.fromEntries(scales.map((name) => [name, { range: (u, low, high) => this.range(low, high, name) }])) },
       axes: [{ ...axis, space: 70, values: (u, ticks, axis, space, step) => ticks.map((t) => moment(t * 1000).slice(-8, step < 60 ? undefined : -3)) },
         ...scales.map((name, at) => ({ ...axis, scale: name, side: at ? 1 : 3, size: 52, grid: at ? { show: false } : axis.grid,
           values: (u, ticks) => ticks.map((tick) => this.lines.find((line) => line.scale === name).text(tick)) }))],
       series: [{}, ...this.lines.map(({ label, color, width, dash, scale }) => ({
-        label, scale, stroke: css(color), width: width || 1.5, dash, points: { show: false }, spanGaps: false }))],
+        label, scale, stroke: css(color), width: width || 1.5, dash, points: { show: (u) => u.data[0].length < 3, size: 7 }, spanGaps: false }))],
       hooks: { draw: [(u) => drawMarks(u, this.marks)], setCursor: [(u) => this.tell(u.cursor.idx)] },
     }, data, this.box);
   }

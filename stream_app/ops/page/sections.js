@@ -3,7 +3,7 @@ import { $, children, fill, h, table } from "./dom.js";
 import { UNKNOWN, ago, bytes, count, moment, perSecond, score, seconds } from "./words.js";
 
 const STATES = { healthy: ["✓", "Healthy"], attention: ["!", "Attention"], stopped: ["✕", "Stopped"], empty: ["…", "Waiting"],
-  lost: ["⚡", "Disconnected"], wait: ["…", "Connecting"] };
+  lost: ["⚡", "Disconnected"], denied: ["🔒", "No access"], wait: ["…", "Connecting"] };
 const time = (ms) => h("time", ms > 0 ? { datetime: new Date(ms).toISOString() } : null, moment(ms));
 const tag = (text, kind) => h("span", { class: "tag", "data-kind": kind || text }, text);
 const pairs = (rows) => h("dl", { class: "pairs" }, rows.map(([name, value, note]) =>
@@ -14,7 +14,7 @@ const bar = (share, label) => h("svg:svg", { class: "bar", viewBox: "0 0 100 8",
   h("svg:rect", { class: "rest", width: 100, height: 8, rx: 2 }), h("svg:rect", { class: "part", width: Math.max(0, Math.min(100, share * 100)).toFixed(1), height: 8, rx: 2 }));
 
 export function health(found, lost) {
-  const state = lost ? "lost" : found.state, [icon, word] = STATES[state] || STATES.wait;
+  const state = lost ? lost.state || "lost" : found.state, [icon, word] = STATES[state] || STATES.wait;
   const rest = found.findings.slice(1);
   $("health").dataset.state = state;
   document.title = `${icon} ${word}${found.app ? `: ${found.app}` : ""}`;
@@ -145,7 +145,7 @@ export function costs(board) {
   fill("costs", "Costs", h("h3", null, "Time, by stage"), detail.costs.length ? h("ol", { class: "bars" }, detail.costs.map(([stage, share]) =>
     h("li", { "data-key": stage }, h("span", { class: "name" }, stage), bar(share / Math.max(1, detail.costs[0][1]), stage), h("b", null, `${(share * 100).toFixed(1)} %`)))) : h("p", { class: "none" }, UNKNOWN),
   h("p", { class: "dim" }, "Of the wall time of one core, over the newest ten seconds; shards added up."),
-  h("h3", null, "State"), pairs([["Snapshot", known(detail.snapshot.age_s) ? `${seconds(detail.snapshot.age_s)} old` : "none yet", detail.snapshot.too_dear ? "costs more than its bound" : ""], ["Snapshot size", bytes(detail.snapshot.bytes)],
+  h("h3", null, "State"), pairs([["Snapshot", known(detail.snapshot.age_s) ? `${seconds(detail.snapshot.age_s)} old` : "none yet", detail.snapshot.too_dear ? "costs more than its bound" : ""], ["Snapshot size", detail.snapshot.bytes ? bytes(detail.snapshot.bytes) : UNKNOWN],
     ["Models in memory", memory ? bytes(Object.values(memory).reduce((a, b) => a + b, 0)) : UNKNOWN], ["Entities", count(detail.entities)], ["Redis view", detail.view_behind ? `${detail.view_behind} behind` : "current"], ["Learners", detail.owners.join(", ")]]));
 }
 
