@@ -8,8 +8,8 @@ from typing import Any
 
 from river import forest, linear_model, preprocessing, tree
 
+from stream_app import Application, Labels
 from stream_app import features as f
-from stream_app.application import Application, Labels
 
 RUN = os.environ.get("STREAM_APP_BENCH_RUN", "none")
 WITH_FEATURES = os.environ.get("STREAM_APP_BENCH_FEATURES") == "1"

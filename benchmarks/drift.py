@@ -22,7 +22,7 @@ import orjson
 from river import drift, ensemble, forest, tree
 
 from benchmarks.streams import STATIONARY, STREAMS, Row, rows_of
-from stream_app.application import Application, Labels, SwapPolicy
+from stream_app import Application, Labels, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade

@@ -25,7 +25,7 @@ from river.datasets import synth
 
 from benchmarks.drift import hoeffding, records
 from benchmarks.streams import Row, native
-from stream_app.application import Application, Labels
+from stream_app import Application, Labels
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.flow.served import PredictionMade

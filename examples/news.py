@@ -22,8 +22,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from river import compose, linear_model, preprocessing
 
+from stream_app import Application, Labels
 from stream_app import features as f
-from stream_app.application import Application, Labels
 from stream_app.client import Answer, AsyncPredictorClient
 from stream_app.errors import StreamAppError
 

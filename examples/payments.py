@@ -7,8 +7,8 @@ from typing import Any
 
 from river import compose, linear_model, preprocessing
 
+from stream_app import Application, Labels
 from stream_app import features as f
-from stream_app.application import Application, Labels
 
 
 def pipeline() -> Any:

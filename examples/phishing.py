@@ -5,8 +5,8 @@ python -m examples.data phishing > phishing.csv; produce it with --key entity --
 
 from river import linear_model, preprocessing, tree
 
+from stream_app import Application, Labels
 from stream_app import features as f
-from stream_app.application import Application, Labels
 
 app = Application(
     name="phishing",

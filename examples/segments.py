@@ -5,7 +5,7 @@ python -m examples.data segments > segments.csv; produce it with --key entity --
 
 from river import naive_bayes, tree
 
-from stream_app.application import Application, Labels
+from stream_app import Application, Labels
 
 app = Application(
     name="segments",

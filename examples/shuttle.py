@@ -5,7 +5,7 @@ python -m examples.data shuttle > shuttle.csv; produce it with --key entity
 
 from river import anomaly, preprocessing
 
-from stream_app.application import Application
+from stream_app import Application
 
 app = Application(
     name="shuttle",

@@ -5,7 +5,7 @@ python -m examples.data weights > weights.csv; produce it with --key entity --la
 
 from river import linear_model, preprocessing, tree
 
-from stream_app.application import Application, Labels
+from stream_app import Application, Labels
 
 app = Application(
     name="weights",

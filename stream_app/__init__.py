@@ -1,1 +1,30 @@
-"""Online learning on Kafka: one input log, one deterministic state machine, one transaction per shard."""
+"""Online learning on Kafka: one input log, one deterministic state machine, one transaction per shard.
+
+from stream_app import Application, Labels, SwapPolicy, features as f
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream_app.application import (
+        Application,
+        Detect,
+        Labels,
+        Limits,
+        Serving,
+        Snapshots,
+        SwapPolicy,
+    )
+
+__all__ = ["Application", "Detect", "Labels", "Limits", "Serving", "Snapshots", "SwapPolicy"]
+
+
+def __getattr__(name: str) -> Any:
+    """What a definition is made of, when it is asked for: `stream_app.client` alone loads none of it."""
+    if name in __all__:
+        from stream_app import application  # noqa: PLC0415  see above
+
+        return getattr(application, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

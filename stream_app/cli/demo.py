@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -42,6 +43,7 @@ def demo(
     """
     os.environ.setdefault("STREAM_APP_DEMO_RUN", str(time.time_ns() // 1_000_000))
     pin()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or its children would outlive it
     from rich.console import Console
 
     from stream_app.cli import demo_app, demo_dashboard, demo_drift

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from river import linear_model
 
+import stream_app
 from drift.detectors import Detect
+from stream_app import application
 from stream_app import features as f
 from stream_app.application import Application, Labels, Limits, Snapshots
 from stream_app.durations import parse_duration
@@ -188,3 +190,11 @@ def test_a_factory_that_makes_no_model_is_refused(factory: Any, told: str) -> No
     """A factory that raises, takes no seed or gives something else is told by what it did."""
     with pytest.raises(UsageError, match=told):
         build(factory, 1)
+
+
+def test_a_definition_is_imported_from_the_package() -> None:
+    """`from stream_app import Application, Labels, SwapPolicy`; anything else is an error as usual."""
+    assert stream_app.Application is Application
+    assert {name: getattr(stream_app, name) for name in stream_app.__all__}.keys() <= set(application.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Aplication'"):
+        stream_app.__getattr__("Aplication")
