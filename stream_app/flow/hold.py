@@ -38,8 +38,10 @@ def tell(core: Core, record: Record, doubt: Doubt, verdict: int, out: list[Outpu
     known: dict[str, Any] = {"input": "events" if record.rank == EVENT else "labels", "at": record.offset}
     if verdict == BEGUN:
         n = doubt.right + doubt.wrong
+        known |= {"n": n, "loss": doubt.wrong / n}
         recent = core.state.champion.scores.report()["rolling"]
-        known |= {"n": n, "loss": doubt.wrong / n, "all_loss": 1.0 - recent["accuracy"]}
+        if "accuracy" in recent:  # a champion that has just come has none
+            known["all_loss"] = 1.0 - recent["accuracy"]
         text = f"{doubt.wrong} of one key's newest {n} labels contradict what was answered, and the others' "
         text += "do not: its labels are held back, not learned"
     elif verdict == OVER:

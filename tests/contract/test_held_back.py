@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from river.base import Classifier
+
 from drift.sources import LONGEST
 from stream_app.adapters.snapshot_store import dump, unpickle
 from stream_app.application import Labels
@@ -93,6 +95,30 @@ def test_detectors_and_races_do_not_hear_held_labels() -> None:
     assert (sender.shard.state.policy.hunt, sender.shard.counters.drifts) == (hunts, drifts)
     sender.shard.event("last", {"x": 0.5}, key="a", label=False)
     assert sender.shard.state.vigil.last_label_ms == sender.shard.state.log_time_ms
+
+
+class Mute(Classifier):
+    """Never says anything, so that it has no scores."""
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        """Nothing."""
+
+    def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[Any, float]:
+        return {}
+
+
+def test_a_champion_without_scores_keeps_no_key_from_being_held() -> None:
+    """Labels come for what another one has served; the alert leaves out what nobody knows."""
+    sender = Sender(challengers={"mute": lambda _seed: Mute()})
+    sender.send(CALM)
+    waiting = [(f"w{i}", KEYS[i % len(KEYS)], sender.dice.uniform(-1, 1)) for i in range(BURST)]
+    for event_id, key, x in waiting:
+        assert sender.shard.event(event_id, {"x": x}, key=key) is None
+    assert sender.shard.command("promote", slot="mute") is None
+    for event_id, key, x in waiting:
+        assert sender.shard.label(event_id, (x > 0) != (key == "a"), key=key) is None
+    (alert,) = sender.told()
+    assert (alert["evidence"]["state"], "all_loss" in alert["evidence"]) == ("held", False)
 
 
 def test_nothing_is_held_back_unless_asked_for() -> None:
