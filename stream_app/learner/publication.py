@@ -17,6 +17,7 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.flow.predict import prior_of
+from stream_app.learner.allowance import Allowance
 from stream_app.learner.fingerprint import apart_from_topics
 from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import reply
@@ -51,7 +52,7 @@ class Publication:
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
-        self.taken_at_s = self.cost_s = 0.0
+        self.allowance = Allowance(MAX_SHARE, 0.0)
         self.taken: Sealed | None = None
         self.waiting: Sealed | None = None
         self.shown: Sealed | None = None
@@ -74,7 +75,7 @@ class Publication:
             return True
         if machine.stamp == self.stamp:
             return False
-        return now_s - self.taken_at_s >= max(self.interval_s, self.cost_s / MAX_SHARE)
+        return now_s - self.allowance.last_s >= self.interval_s and self.allowance.due(now_s)
 
     def finish(self, machine: Machine, *, cheap: bool) -> bool:
         """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
@@ -94,8 +95,8 @@ class Publication:
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
             self.error = f"{type(error).__name__}: {error}"
             log.warning("champion not published", shard=self.shard, error=self.error)
-        self.taken_at_s = self.clock.monotonic()
-        self.cost_s = self.taken_at_s - started_s
+        now_s = self.clock.monotonic()
+        self.allowance.spent(now_s, now_s - started_s)
 
     def committed(self) -> None:
         """The batch on its way is in the journal, and what was taken of it may be seen."""

@@ -9,6 +9,7 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.errors import Refused
+from stream_app.learner.allowance import Allowance
 from stream_app.learner.machine import Machine
 from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
@@ -171,16 +172,13 @@ class Schedule:
     """Decides when a snapshot is due, from what the last one cost and how much a replay would take.
 
     The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once `max_cost` of
-    the wall time has earned what the last one cost. Both are the definition's `snapshot=`. One that turns out
-    dearer, since a model grew, leaves a debt that is earned back first.
+    the wall time has earned what the last one cost. Both are the definition's `snapshot=`.
     """
 
     def __init__(self, app: Application, now_s: float) -> None:
         self.max_cost = app.snapshot.max_cost
         self.max_recovery_s = app.snapshot.max_recovery_ms / 1000
-        self.last_s = now_s
-        self.cost_s = 0.0
-        self.debt_s = 0.0
+        self.allowance = Allowance(self.max_cost, now_s)
         self.busy_s = 0.0
         self.records = 0
 
@@ -193,8 +191,12 @@ class Schedule:
             return False
         if self.busy_s >= self.max_recovery_s:
             return True
-        earned_s = self.max_cost * (now_s - self.last_s)
-        return self.busy_s >= SHORT_S and self.cost_s + self.debt_s <= earned_s
+        return self.busy_s >= SHORT_S and self.allowance.due(now_s)
+
+    @property
+    def cost_s(self) -> float:
+        """What the newest one took."""
+        return self.allowance.cost_s
 
     @property
     def breached(self) -> bool:
@@ -208,12 +210,9 @@ class Schedule:
 
     def taken(self, now_s: float, cost_s: float) -> None:
         """A snapshot was pickled; what saving it takes is added by `saved`."""
-        earned_s = self.max_cost * (now_s - self.last_s)
-        # At most its own cost, so that dear snapshots of a large state go on, and not twice as far apart.
-        self.debt_s = min(cost_s, max(0.0, self.debt_s + cost_s - earned_s))
-        self.last_s, self.cost_s, self.busy_s, self.records = now_s, cost_s, 0.0, 0
+        self.allowance.spent(now_s, cost_s)
+        self.busy_s, self.records = 0.0, 0
 
     def saved(self, cost_s: float) -> None:
         """It was written."""
-        self.cost_s += cost_s
-        self.debt_s += cost_s
+        self.allowance.more(cost_s)

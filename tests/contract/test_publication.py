@@ -122,7 +122,7 @@ def test_another_champion_is_published_at_once(world: World) -> None:
 def test_a_dear_champion_is_published_seldom(world: World) -> None:
     """Pickling takes a hundredth of the time at most."""
     live = lived(world)
-    live.publication.cost_s = 0.5
+    live.publication.allowance.cost_s = 0.5
     for n in range(49):
         world.clock.now_s += 1.0
         event(world, live, n)
@@ -142,7 +142,7 @@ def test_a_model_does_not_age_while_nothing_happens(world: World) -> None:
         live.turn(GROUP)
     assert [stamp for stamp, _ in world.touched] == ["0:0"] * 3
     assert world.touched[-1][1] > world.shown[0][1]
-    live.publication.cost_s = 1_000.0
+    live.publication.allowance.cost_s = 1_000.0
     world.clock.now_s += 1.5
     event(world, live, 0)
     live.turn(GROUP)
