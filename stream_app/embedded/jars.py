@@ -7,9 +7,8 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -158,6 +157,17 @@ def downloader() -> Any:
         parts = urlsplit(base)
         plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         made = Downloader(plain, unquote(parts.username or "") or None, unquote(parts.password or "") or None)
-    # By itself the library waits without end.
-    made.requestor.request = partial(made.requestor.request, timeout=(CONNECT_S, READ_S))
+    ask = made.requestor.request
+
+    def request(url: str, failed: Callable[[str, Exception], None], *rest: Any, **more: Any) -> Any:
+        """As the library's, which by itself waits without end and leaves the answer of a refusal open."""
+
+        def close(url: str, error: Exception) -> None:
+            if (answer := getattr(error, "response", None)) is not None:
+                answer.close()
+            failed(url, error)
+
+        return ask(url, close, *rest, timeout=(CONNECT_S, READ_S), **more)
+
+    made.requestor.request = request
     return made
