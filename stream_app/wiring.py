@@ -5,42 +5,32 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import redis
 import structlog
-from fastapi import FastAPI
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.definition import features_hash
+from stream_app.adapters.definition import layout_of
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.model_shelf import RedisModelShelf
-from stream_app.adapters.redis_serving import RedisServing
 from stream_app.adapters.redis_view import RedisView
-from stream_app.adapters.serving_metrics import ServingMetrics
-from stream_app.adapters.snapshot_store import FileSnapshots, sealed_opener
+from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application
 from stream_app.errors import Refused, Unreachable
-from stream_app.learner.fingerprint import apart_from_topics, fingerprint
+from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.logs import place
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.upgrade import Plan, open_epoch, prepare
 from stream_app.learner.verify import drain
-from stream_app.predictor.champions import Champions, keep_fresh
-from stream_app.predictor.entities import EntityCache, hear
-from stream_app.predictor.feedback import Feedback
-from stream_app.predictor.http import create_app
-from stream_app.predictor.predictor import Predictor
-from stream_app.predictor.refusals import Refusals
 from stream_app.settings import Settings
-from stream_app.web.guard import Guard
 from topics.catalog import Catalog, catalog
 
 HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at the same time
@@ -107,11 +97,6 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             tuning.publish_s,
         ),
     )
-
-
-def layout_of(app: Application) -> str:
-    """What tells an entity's blob from one of other features, short since each blob carries it."""
-    return features_hash(app)[:8]
 
 
 def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
@@ -188,34 +173,6 @@ def learner(
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     prints = fingerprint_for(app, settings)
     return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
-
-
-def predictor(app: Application, settings: Settings) -> FastAPI:
-    """One worker of `stream-app serve`: its routes, and what runs beside them."""
-    serve = settings.serve
-    view = RedisServing(
-        settings.redis.url.get_secret_value(), settings.redis.client_kwargs(), app.name, app.shards,
-        settings.snapshots.url, serve.redis_timeout_s,
-    )  # fmt: skip
-    metrics, clock = ServingMetrics(app.name), SystemClock()
-    entities = EntityCache(view, app.shards, serve.cache_entities, metrics, layout_of(app))
-    feedback = Feedback(app.name, settings.kafka.kafka_python())
-    prints = apart_from_topics(fingerprint(app, {}))
-    refusals = Refusals(app.name, clock)
-    champions = Champions(
-        app, prints, view, sealed_opener(settings.signing.raw(), app.modules), metrics, refusals.tell
-    )
-    answering = Predictor(app, champions, entities, feedback, clock, metrics)
-
-    def background() -> list[Callable[[], Awaitable[None]]]:
-        return [
-            lambda: keep_fresh(champions, serve.refresh_s, entities.reachable),
-            lambda: hear(view, entities),
-            lambda: refusals.write(feedback),
-            feedback.keep_connected,
-        ]
-
-    return create_app(answering, Guard(serve.tokens(), serve.requests_per_s), metrics.render, background)
 
 
 def configure_logs() -> None:

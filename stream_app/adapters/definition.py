@@ -115,3 +115,8 @@ def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type)
         else value
     )
+
+
+def layout_of(app: Application) -> str:
+    """What tells an entity's blob from one of other features, short since each blob carries it."""
+    return features_hash(app)[:8]

@@ -69,10 +69,10 @@ def serve(
 
 def application() -> FastAPI:
     """One worker's."""
-    from stream_app import wiring
+    from stream_app import wiring, wiring_serve
 
     wiring.configure_logs()
-    return wiring.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
+    return wiring_serve.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
 
 
 def check_free(host: str, port: int) -> None:

@@ -45,7 +45,7 @@ def test_the_demo_equals_bare_river_and_recovers_from_a_turned_concept(
             assert (demo.wait(40), len(children) >= 2) == (0, True), said.read_text()[-3000:]
             assert psutil.wait_procs(children, 5)[1] == []
         finally:
-            demo.kill()
+            demo.terminate()  # killed, it would leave its children
 
 
 def shows(said: str) -> None:
