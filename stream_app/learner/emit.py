@@ -112,7 +112,7 @@ class Emitter:
         self.others.append(Send("dead_letters", record.key, record.value, headers))
 
     def alert(self, raised: AlertRaised) -> None:
-        runbook = f"docs/runbook.md#{raised.type}"
+        runbook = f"docs/runbooks.md#{raised.type}"
         value = {"v": 1, **msgspec.structs.asdict(raised), "shard": self.shard, "runbook": runbook}
         self.write("alerts", raised.alert_id, value)
 

@@ -37,7 +37,7 @@ def alert(
     alert_id = f"{app}/{shard}/{kind}/{cause}"
     value = {
         "v": 1, "alert_id": alert_id, "type": kind, "severity": severity, "shard": shard, "time_ms": time_ms,
-        "message": message, "evidence": evidence, "runbook": f"docs/runbook.md#{kind}",
+        "message": message, "evidence": evidence, "runbook": f"docs/runbooks.md#{kind}",
     }  # fmt: skip
     return Send("alerts", alert_id.encode(), encode(value))
 

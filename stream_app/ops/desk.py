@@ -156,7 +156,7 @@ class Desk:
         """Raise an alert of our own; `name` is what makes its id."""
         alert = Alert(
             f"{self.app}/{shard}/{kind}/{name}", kind, severity, shard, now_ms, message, evidence,
-            f"docs/runbook.md#{kind}",
+            f"docs/runbooks.md#{kind}",
         )  # fmt: skip
         self.take(alert, now_ms)
         if kind == SILENT and ENDED not in evidence:

@@ -25,7 +25,7 @@ class Refusals:
             "v": 1, "alert_id": f"{self.app}/{shard}/{kind}/{stamp}", "type": kind, "severity": "critical",
             "shard": shard, "time_ms": self.clock.now_ms(),
             "message": f"predictors keep the model before {stamp}: {why}",
-            "evidence": {"stamp": stamp, "why": why}, "runbook": f"docs/runbook.md#{kind}",
+            "evidence": {"stamp": stamp, "why": why}, "runbook": f"docs/runbooks.md#{kind}",
         }  # fmt: skip
         if not self.waiting.full():
             self.waiting.put_nowait(alert)

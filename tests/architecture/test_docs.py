@@ -62,10 +62,10 @@ def test_relative_links_point_at_something(page: Path) -> None:
 def test_every_alert_has_a_section_in_the_runbook() -> None:
     """An alert's type is a heading there, so that a message can link to it."""
     assert raised() >= {"drift", "input-silent", "snapshot-failed", "snapshot-too-dear", "shard-halted"}
-    assert raised() <= anchors(ROOT / "docs" / "runbook.md")
+    assert raised() <= anchors(ROOT / "docs" / "runbooks.md")
 
 
 def test_the_runbook_names_every_reason_of_dead_letters() -> None:
     """Nobody has to look for one in the code."""
-    text = (ROOT / "docs" / "runbook.md").read_text()
+    text = (ROOT / "docs" / "runbooks.md").read_text()
     assert [reason for reason in REASONS if f"`{reason}`" not in text] == []

@@ -155,7 +155,7 @@ def alert(name: str, kind: str = "drift", severity: str = "warning", shard: int 
     told = {
         "v": 1, "alert_id": name, "type": kind, "severity": severity, "shard": shard,
         "time_ms": int(time.time() * 1000), "message": f"{kind} {name}", "evidence": {},
-        "runbook": f"docs/runbook.md#{kind}", **more,
+        "runbook": f"docs/runbooks.md#{kind}", **more,
     }  # fmt: skip
     return orjson.dumps(told)
 

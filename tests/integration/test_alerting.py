@@ -104,14 +104,14 @@ def test_a_turned_concept_reaches_the_person_on_call(scene: Scene) -> None:
     assert alert["labels"].items() >= expected.items()
     assert alert["status"] == "firing"
     assert alert["labels"]["detector"] in alert["annotations"]["summary"]
-    assert alert["annotations"]["runbook_url"] == "docs/runbook.md#drift"
+    assert alert["annotations"]["runbook_url"] == "docs/runbooks.md#drift"
 
 
 def test_what_operations_tell_alertmanager_stands_there_until_its_end(scene: Scene) -> None:
     """With our labels and words; the alert that ends it resolves it, and a repeat is no second one."""
     where = scene.monitoring.alertmanager
     name, now_ms = f"{scene.app}/0/learner-silent/7", int(time.time() * 1000)
-    began = Alert(name, "learner-silent", "warning", 0, now_ms, "no statistics", {}, "docs/runbook.md#x")
+    began = Alert(name, "learner-silent", "warning", 0, now_ms, "no statistics", {}, "docs/runbooks.md#x")
     over = Alert(f"{name}/ended", "learner-silent", "warning", 0, now_ms, "they come again", {ENDED: name})
 
     async def tell(*alerts: Alert) -> None:
@@ -127,7 +127,7 @@ def test_what_operations_tell_alertmanager_stands_there_until_its_end(scene: Sce
     asyncio.run(tell(began, began))
     (standing,) = stands()
     assert standing["labels"].items() >= {"alertname": "learner-silent", "severity": "warning"}.items()
-    assert standing["annotations"] == {"message": "no statistics", "runbook": "docs/runbook.md#x"}
+    assert standing["annotations"] == {"message": "no statistics", "runbook": "docs/runbooks.md#x"}
     asyncio.run(tell(over))
     until(lambda: not stands(), "it is resolved")
 

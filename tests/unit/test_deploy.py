@@ -82,7 +82,7 @@ def test_queries_ask_for_what_is_exported(where: str, expr: str) -> None:
 
 def test_alerts_say_how_bad_what_and_where_to_read_on() -> None:
     """Severity, summary, description, and an anchor of the runbook that exists."""
-    sections = anchors(ROOT / "docs" / "runbook.md")
+    sections = anchors(ROOT / "docs" / "runbooks.md")
     alerts = [rule for rule in rules() if "alert" in rule]
     assert len(alerts) > 10
     for alert in alerts:
@@ -90,7 +90,7 @@ def test_alerts_say_how_bad_what_and_where_to_read_on() -> None:
         told = alert["annotations"]
         assert set(told) == {"summary", "description", "runbook_url"}, alert["alert"]
         page, _, anchor = told["runbook_url"].partition("#")
-        assert (page, anchor in sections) == ("docs/runbook.md", True), told["runbook_url"]
+        assert (page, anchor in sections) == ("docs/runbooks.md", True), told["runbook_url"]
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.stem)

@@ -21,7 +21,7 @@ def alert(evidence: dict[str, object] | None = None, name: str = "a/0/learner-si
     """A learner that is silent, or what ends that."""
     return Alert(
         name, "learner-silent", "warning", 0, NOW_MS - 5_000, "no statistics", evidence or {},
-        "docs/runbook.md#learner-silent",
+        "docs/runbooks.md#learner-silent",
     )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_alertmanager_gets_the_alert_and_its_end_under_the_same_labels() -> None
         "shard": "0", "alert_id": "a/0/learner-silent/7",
     }  # fmt: skip
     assert begun["annotations"] == {
-        "message": "no statistics", "runbook": "docs/runbook.md#learner-silent"
+        "message": "no statistics", "runbook": "docs/runbooks.md#learner-silent"
     }  # fmt: skip
     assert (begun["startsAt"], begun["endsAt"]) == ("2023-11-14T22:13:15+00:00", "2023-11-14T23:13:20+00:00")
     assert ended["endsAt"] == "2023-11-14T22:13:20+00:00"
