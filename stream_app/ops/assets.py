@@ -39,7 +39,7 @@ def assets() -> dict[str, Asset]:
     found = {path.name: Asset(path.name, path.read_bytes()) for path in PAGE.iterdir() if path.is_file()}
     spec = find_spec("youplot")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("the package youplot is not installed; install stream-app anew")
+        raise ModuleNotFoundError("the package youplot is not installed; pip install youplot")
     vendor = Path(spec.submodule_search_locations[0]) / "vendor"
     return found | {name: Asset(name, (vendor / theirs).read_bytes()) for name, theirs in CHARTS.items()}
 

@@ -15,6 +15,7 @@ from stream_app.cli.reference import HEAD, pages
 from topics.reasons import REASONS
 
 ROOT = Path(__file__).parents[2]
+CLI = ROOT / "docs" / "cli.md"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TYPE_AT = {r"(core|self)\.alert$": 2, r"\.notice$": 0, r"^alert$": 4}  # call → argument
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
@@ -69,3 +70,23 @@ def test_the_runbook_names_every_reason_of_dead_letters() -> None:
     """Nobody has to look for one in the code."""
     text = (ROOT / "docs" / "runbooks.md").read_text()
     assert [reason for reason in REASONS if f"`{reason}`" not in text] == []
+
+
+def test_every_command_that_a_text_names_is_there() -> None:
+    """In pages, hints and rules: a remedy that does not exist helps nobody at three in the morning."""
+    known = {
+        tuple(heading.split()) for heading in re.findall(r"^## `stream-app ([a-z ]+)`", CLI.read_text(), re.M)
+    }
+    known.add(("admit",))  # hidden: a process of the admission check
+    groups = {words[0] for words in known if len(words) > 1}
+    files = [*PAGES, *(ROOT / "deploy").rglob("*.yml"), *(ROOT / "stream_app").rglob("*.*")]
+    wrong = []
+    for file in files:
+        if file.suffix not in (".py", ".js", ".html", ".yml", ".md"):
+            continue
+        for first, second in re.findall(r"(?<![\w/.])stream-app ([a-z]+)(?: ([a-z]+))?", file.read_text()):
+            if first not in groups and (first,) not in known:
+                wrong.append(f"{file.name}: {first}")
+            elif first in groups and second and (first, second) not in known:
+                wrong.append(f"{file.name}: {first} {second}")
+    assert wrong == []

@@ -129,7 +129,7 @@ export function letters(board) {
       newest.length > 0 && h("details", null, h("summary", null, "The newest"), h("ul", null, newest.map((each) =>
         h("li", { "data-key": `${each.partition}:${each.offset}` }, h("code", null, `${each.partition}:${each.offset}`), " ", time(each.time_ms), " ", each.message, h("span", { class: "dim" }, ` (${each.topic} ${each.source}, stage ${each.stage})`))))));
   })) : h("p", { class: "none" }, "Nothing has been refused."),
-  counts.length > 0 && h("p", { class: "dim" }, h("code", null, "stream-app dlq list MODULE:APP"), " shows them whole; ", h("code", null, "dlq retry"), " sends them again."));
+  counts.length > 0 && h("p", { class: "dim" }, h("code", null, "stream-app dlq ls MODULE:APP"), " shows them whole; ", h("code", null, "dlq retry"), " sends them again."));
 }
 
 export function lineage(board) {
