@@ -74,9 +74,8 @@ def test_the_runbook_names_every_reason_of_dead_letters() -> None:
 
 def test_every_command_that_a_text_names_is_there() -> None:
     """In pages, hints and rules: a remedy that does not exist helps nobody at three in the morning."""
-    known = {
-        tuple(heading.split()) for heading in re.findall(r"^## `stream-app ([a-z ]+)`", CLI.read_text(), re.M)
-    }
+    headings = re.findall(r"^## `stream-app ([a-z ]+)`", CLI.read_text(), re.MULTILINE)
+    known = {tuple(heading.split()) for heading in headings}
     known.add(("admit",))  # hidden: a process of the admission check
     groups = {words[0] for words in known if len(words) > 1}
     files = [*PAGES, *(ROOT / "deploy").rglob("*.yml"), *(ROOT / "stream_app").rglob("*.*")]
