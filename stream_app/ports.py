@@ -66,7 +66,6 @@ class Polled(msgspec.Struct):
     cut: dict[
         tuple[int, int], str
     ]  # inputs whose next offset is no longer retained, and what the client said
-    group: bytes | None  # the group metadata captured right after the poll; None without a generation
 
 
 class InputLog(Protocol):
@@ -76,6 +75,9 @@ class InputLog(Protocol):
         self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
     ) -> None: ...
     def poll(self, limit: int, timeout_s: float) -> Polled: ...
+    def group(self) -> bytes | None:
+        """The group metadata under which a commit is sent now; None without a generation."""
+
     def start(self, shard: int, positions: Positions) -> None: ...
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...

@@ -99,8 +99,14 @@ class KafkaLog:
                 cut[source] = error.str()
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)
+        return Polled(records, ends, cut)
+
+    def group(self) -> bytes | None:
+        """Asked of the client's own thread, and waited for: once a commit, not once a poll. No other member
+        gets a shard of ours before a poll has told us, so that this one's generation is ours to commit under.
+        """
         group: bytes = self.consumer.consumer_group_metadata()
-        return Polled(records, ends, cut, None if group[GENERATION] == NO_GENERATION else group)
+        return None if group[GENERATION] == NO_GENERATION else group
 
     def start(self, shard: int, positions: Positions) -> None:
         """Read a recovered shard's three inputs from these positions on."""

@@ -118,15 +118,15 @@ class Live:
             self.outside.log.pause(self.shard, rank)
             self.paused.add(rank)
 
-    def turn(self, group: bytes | None) -> bool:
+    def turn(self) -> bool:
         """Step what the order rule allows, settle the commit in flight, submit. True if it stepped.
 
         In this order: a commit that was done while records were stepped makes room for the next one at once.
         """
         stepped, costs = self.advance(), self.costs
         costs.begin()
-        self.settle(group)
-        self.submit(group, eager=not stepped)
+        self.settle()
+        self.submit(eager=not stepped)
         costs.lap("seal")
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
         costs.lap("view")
@@ -160,9 +160,11 @@ class Live:
         self.notices.saved(self.saver)
         self.stats_due = True
 
-    def settle(self, group: bytes | None) -> None:
-        """Take note of a batch that is committed."""
-        committed = self.pipeline.settle(group)
+    def settle(self) -> None:
+        """Take note of a batch that is committed; send again what an old generation could not commit."""
+        if self.pipeline.refused is not None and (group := self.outside.log.group()) is not None:
+            self.pipeline.resend(group)
+        committed = self.pipeline.settle()
         if committed is not None:
             closed, journal_offset = committed
             self.publisher.committed(closed)
@@ -212,43 +214,45 @@ class Live:
             self.waiting_since_s = now_s
         elif now_s - self.waiting_since_s > WAIT_ALERT_S:
             self.waiting_since_s = now_s + 60 * WAIT_ALERT_S  # told once, again after five minutes
-            names = ", ".join(RANK_NAMES[rank] for rank in waiting)
+            names = ", ".join(inputs := [RANK_NAMES[rank] for rank in waiting])
             log.warning("merge waits", shard=self.shard, inputs=names, seconds=WAIT_ALERT_S)
             text = f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s"
-            inputs = [RANK_NAMES[rank] for rank in waiting]
             self.notices.notice("input-silent", "critical", text, inputs=inputs)
             self.stats_due = True
 
-    def submit(self, group: bytes | None, *, eager: bool) -> None:
+    def submit(self, *, eager: bool) -> None:
         """Hand the batch to the helper once it is full, old enough, or nothing more is at hand."""
-        if not self.pipeline.free or group is None:
+        if not self.pipeline.free:
             return
         now_s, machine = self.clock.monotonic(), self.machine
         passed = self.merge.idle and any(
             end > position for end, position in zip(self.merge.ends, machine.positions, strict=True)
         )
-        if passed:
-            # Nothing but control records lies in between: pass them, so that lag and offsets are exact.
-            machine.positions[:] = self.merge.ends
         if machine.records or passed:
-            full = machine.records >= self.tuning.batch_records
-            if not (full or eager or (now_s - self.batch_since_s) * 1000 >= self.longest_ms):
+            due = self.blocked or eager or (now_s - self.batch_since_s) * 1000 >= self.longest_ms
+            if not due or (group := self.outside.log.group()) is None:
                 return
+            if passed:
+                # Nothing but control records lies in between: pass them, so that lag and offsets are exact.
+                machine.positions[:] = self.merge.ends
             closed = machine.seal()
             closed.blobs.update(self.publisher.slice(machine.core.state.entities))
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
             self.pipeline.send(closed.commit, group, closed)
         elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
-            self.tell(group, now_s)
+            self.tell(now_s)
 
-    def tell(self, group: bytes, now_s: float) -> None:
-        """Statistics in a transaction of their own: there is no batch to carry them."""
+    def tell(self, now_s: float) -> bool:
+        """Statistics in a transaction of their own, for want of a batch; False without a generation."""
+        if (group := self.outside.log.group()) is None:
+            return False
         commit = Commit([], [], None, list(self.machine.positions))
         self.add_stats(commit, now_s)
         self.notices.written(commit)
         self.stats_due = False
         self.pipeline.send(commit, group, None)
+        return True
 
     def add_stats(self, commit: Commit, now_s: float) -> None:
         self.stats_at_s = now_s
@@ -268,18 +272,15 @@ class Live:
         self.notices.shown(self.publisher, now_s)
         commit.others += self.notices.take()
 
-    def finish(self, group: bytes | None, *, last_words: bool) -> bool:
+    def finish(self, *, last_words: bool) -> bool:
         """Commit what is stepped, step nothing more, tell the last statistics; True when done."""
-        self.settle(group)
+        self.settle()
         if not self.drained:
-            self.submit(group, eager=True)
-        elif last_words and self.stats_due and group is not None:
-            self.tell(group, self.clock.monotonic())
-        else:
-            return self.publication.finish(
-                self.machine, cheap=self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
-            )
-        return False
+            self.submit(eager=True)
+            return False
+        if last_words and self.stats_due and self.tell(self.clock.monotonic()):
+            return False
+        return self.publication.finish(self.machine, cheap=self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S)
 
     def sum_up(self) -> None:
         """The last line of the log about a shard that rests: what became of all its records so far."""

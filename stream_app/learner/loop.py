@@ -45,7 +45,6 @@ class Learner:
         self.stopping = threading.Event()
         self.idle_since_s: float | None = None
         self.joined = False
-        self.group: bytes | None = None
         self.collect_at_s = 0.0
         self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
 
@@ -67,12 +66,11 @@ class Learner:
             limit = POLL_RECORDS if self.hungry else 1
             started_s = self.outside.clock.monotonic()
             polled = inputs.poll(limit, 0.0 if busy else IDLE_POLL_S)
-            self.group = polled.group
             # One that may wait is no cost.
             self.take_in(polled, self.outside.clock.monotonic() - started_s if busy else 0.0)
             busy = bool(polled.records)
             for shard in list(self.shards.values()):
-                busy |= shard.turn(polled.group)
+                busy |= shard.turn()
             self.rest()
             self.tidy(turn)
             self.watch()
@@ -174,7 +172,7 @@ class Learner:
         for last_words in (False, True):
             unfinished = list(self.shards.values())
             while unfinished and clock.monotonic() < deadline_s:
-                unfinished = [s for s in unfinished if not s.finish(self.group, last_words=last_words)]
+                unfinished = [s for s in unfinished if not s.finish(last_words=last_words)]
                 time.sleep(0.001)  # not `stopping.wait`, which is set and would not
             for shard in self.shards.values():
                 if shard.live is not None and shard.live.drained and shard.live.saver.cheap:

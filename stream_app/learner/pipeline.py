@@ -24,7 +24,7 @@ class Pipeline:
         self.writer, self.pool, self.clock = writer, pool, clock
         self.flight: Future[int | None] | None = None
         self.closed: Closed | None = None
-        self.refused = False
+        self.refused: Closed | None = None
         self.since_s = 0.0
         self.took_s = self.busy_s = 0.0
         self.seconds = Histogram(SECONDS)
@@ -35,7 +35,7 @@ class Pipeline:
         return self.flight is None and self.closed is None
 
     def send(self, commit: Commit, group: bytes, closed: Closed | None) -> None:
-        """Start the transaction under the generation captured after the poll that brought the batch."""
+        """Start the transaction under the group's generation of now."""
         self.closed = closed
         self.since_s = self.clock.monotonic()
         self.flight = self.pool.submit(self.transact, commit, group)
@@ -48,18 +48,19 @@ class Pipeline:
         finally:
             self.took_s = self.clock.monotonic() - started_s
 
-    def settle(self, group: bytes | None) -> tuple[Closed, int] | None:
+    def resend(self, group: bytes) -> None:
+        """Send the refused batch as it is under the next generation."""
+        refused, self.refused = self.refused, None
+        if refused is not None:
+            self.send(refused.commit, group, refused)
+
+    def settle(self) -> tuple[Closed, int] | None:
         """The batch that is committed now and its journal offset, once; None while there is none.
 
         Raises:
             ShardFailed: the transaction failed; what was stepped is void.
         """
-        if self.flight is None:
-            if self.refused and self.closed is not None and group is not None:
-                self.refused = False
-                self.send(self.closed.commit, group, self.closed)
-            return None
-        if not self.flight.done():
+        if self.flight is None or not self.flight.done():
             return None
         flight, self.flight = self.flight, None
         self.busy_s += self.took_s
@@ -67,7 +68,7 @@ class Pipeline:
         try:
             offset = flight.result()
         except StaleGroup:
-            self.refused = self.closed is not None
+            self.refused = self.closed
             return None
         closed, self.closed = self.closed, None
         if closed is None:

@@ -78,11 +78,11 @@ class Shard:
         return {"shard": self.number, "epoch": machine.epoch, "seq": machine.seq, "model": model}
 
     @placed
-    def turn(self, group: bytes | None) -> bool:
+    def turn(self) -> bool:
         """Whatever the phase has to do; True if there is more to do right away."""
         try:
             if self.live is not None:
-                return self.live.turn(group)
+                return self.live.turn()
             if self.phase is Phase.FAILED and self.outside.clock.monotonic() >= self.retry_at_s:
                 self.move(Phase.RECOVERING)
                 self.recovery = recover(self.outside, self.number, self.fingerprint)
@@ -112,12 +112,12 @@ class Shard:
         return True
 
     @placed
-    def finish(self, group: bytes | None, *, last_words: bool) -> bool:
+    def finish(self, *, last_words: bool) -> bool:
         """Bring a live shard to rest; True once nothing is left to commit, or to tell."""
         if self.live is None:
             return self.telling is None or self.telling.done()
         try:
-            return self.live.finish(group, last_words=last_words)
+            return self.live.finish(last_words=last_words)
         except Exception as error:
             self.fail(error)
         return True

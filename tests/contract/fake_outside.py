@@ -11,7 +11,7 @@ import orjson
 
 from stream_app.adapters.snapshot_store import dump, seal, unpickle
 from stream_app.application import Application
-from stream_app.errors import ShardFailed
+from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
@@ -61,6 +61,9 @@ class World:
 
     def __init__(self, app: Application) -> None:
         self.app = app
+        self.group: bytes | None = GROUP  # what the member knows
+        self.generation = GROUP  # under which the broker takes commits
+        self.asked = 0  # how often for the group
         self.inputs: list[list[Record]] = [[] for _ in RANKS]
         self.journal: list[bytes] = []
         self.written: list[Send] = []
@@ -79,7 +82,7 @@ class World:
         self.journal_reads = 0
         self.clock = Clock()
         self.outside = Outside(
-            app, TOPICS, Log(), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
+            app, TOPICS, Log(self), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
             lambda _: Store(self), lambda _: Shelf(self), self.clock, Silent(), Inline(), Tuning(batch_ms=0),
         )  # fmt: skip
 
@@ -92,7 +95,7 @@ class World:
         """A shard over this world, recovered as far as it comes."""
         shard = Shard(self.outside, 0, fingerprint or FINGERPRINT)
         for _ in range(10):
-            shard.turn(GROUP)
+            shard.turn()
             if shard.phase is not Phase.RECOVERING:
                 break
         return shard
@@ -120,7 +123,7 @@ class World:
     def settle(self, shard: Shard) -> None:
         """Turns enough to commit what was stepped and to tell the statistics."""
         for _ in range(4):
-            shard.turn(GROUP)
+            shard.turn()
             self.clock.now_s += 1.5
 
 
@@ -203,6 +206,8 @@ class Writer:
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         self.fence()
+        if group not in (None, self.world.generation):
+            raise StaleGroup("the group has another generation")
         self.world.written += commit.others
         self.world.predictions += [value for value, _, _ in commit.predictions]
         if commit.journal is None:
@@ -246,11 +251,18 @@ class Source:
 class Log:
     """Reads nothing: a test offers records to the shard itself."""
 
+    def __init__(self, world: World) -> None:
+        self.world = world
+
     def subscribe(
         self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
     ) -> None: ...
     def poll(self, limit: int, timeout_s: float) -> Polled:
-        return Polled({}, {}, {}, GROUP)
+        return Polled({}, {}, {})
+
+    def group(self) -> bytes | None:
+        self.world.asked += 1
+        return self.world.group
 
     def start(self, shard: int, positions: Positions) -> None: ...
     def stop(self, shard: int) -> None: ...

@@ -8,7 +8,7 @@ from river import base
 from stream_app.application import Snapshots
 from stream_app.errors import Halted
 from stream_app.learner.shard import Phase, Shard
-from tests.contract.fake_outside import GROUP, World
+from tests.contract.fake_outside import World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
 
@@ -106,7 +106,7 @@ def test_a_halt_is_told_as_an_alert_with_reason_and_remedy() -> None:
         shard.halt(halted)
         assert shard.phase is Phase.HALTED
         assert [send.topic for send in world.written[written:]] == ["alerts"]
-        assert shard.finish(GROUP, last_words=True)
+        assert shard.finish(last_words=True)
         alert = world.alerts("shard-halted")[-1]
         assert alert["severity"] == "critical"
         assert alert["evidence"] == {"reason": "inputs were cut", "remedy": "Restore them"}
@@ -124,7 +124,7 @@ def test_a_halt_that_cannot_be_told_is_a_halt_all_the_same() -> None:
         shard.halt(Halted("inputs were cut", "Restore them"))
     assert shard.phase is Phase.HALTED
     assert str(shard.refusal) == "inputs were cut. Restore them"
-    assert shard.finish(GROUP, last_words=True)
+    assert shard.finish(last_words=True)
     assert [line["event"] for line in logs] == [
         "shard", "shard halted", "the halt could not be told as an alert",
     ]  # fmt: skip

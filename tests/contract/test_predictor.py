@@ -21,7 +21,7 @@ from stream_app.predictor.feedback import Feedback
 from stream_app.predictor.http import create_app
 from stream_app.predictor.predictor import Predictor
 from stream_app.web.guard import LARGEST_BODY, Guard
-from tests.contract.fake_outside import FINGERPRINT, GROUP, World
+from tests.contract.fake_outside import FINGERPRINT, World
 from tests.contract.fake_view import Counted, FakeView
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
@@ -57,7 +57,7 @@ class Served:
         for n in range(events):
             value = {"event_id": f"e{n}", "features": {"x": float(n % 7)}, "label": n % 2 == 0}
             self.world.feed(shard, EVENT, value, key=b"known")
-        self.live.turn(GROUP)
+        self.live.turn()
         self.told: list[str] = []
         opened = sealed_opener([b"key"], app.modules)
         self.champions = Champions(
@@ -140,7 +140,7 @@ def test_an_answer_is_the_learner_s_own_to_the_bit(served: Served) -> None:
     value = {"event_id": "next", "features": {"x": 3.0}}
     record = served.world.record(EVENT, time_ms, value, key=b"known")
     served.live.offer(EVENT, [record])
-    served.live.turn(GROUP)
+    served.live.turn()
     committed = orjson.loads(served.world.predictions[-1])
     shared = ("prediction", "probabilities", "cold", "learned", "model", "shard", "key", "time_ms")
     assert {name: answer[name] for name in shared} == {name: committed[name] for name in shared}

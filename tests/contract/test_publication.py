@@ -11,7 +11,7 @@ from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner.live import Live
 from stream_app.predictor.champion import Champion, accept
-from tests.contract.fake_outside import FINGERPRINT, GROUP, Held, World
+from tests.contract.fake_outside import FINGERPRINT, Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import COMMAND, EVENT
 
@@ -34,15 +34,15 @@ def taken(world: World, place: int = -1, keys: list[bytes] = KEY, prints: Any = 
 def event(world: World, live: Live, n: int) -> None:
     """One labelled event and one turn."""
     world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}, "label": n % 2 == 0})
-    live.turn(GROUP)
+    live.turn()
 
 
 def lived(world: World, pool: Held | None = None) -> Live:
     """The shard, its first champion published."""
     live = world.shard().live
     assert live is not None
-    live.turn(GROUP)
-    live.turn(GROUP)
+    live.turn()
+    live.turn()
     assert len(world.shown) == 1
     if pool is not None:
         live.pipeline.pool = pool
@@ -64,12 +64,12 @@ def test_a_champion_is_seen_only_once_its_batch_is_committed(world: World) -> No
     world.clock.now_s += 2.0
     event(world, live, 0)
     assert live.publication.taken is not None
-    live.turn(GROUP)
+    live.turn()
     assert len(world.shown) == 1
     world.down = True
     pool.let_go()
     with pytest.raises(ShardFailed):
-        live.turn(GROUP)
+        live.turn()
     assert len(world.shown) == 1
 
 
@@ -80,7 +80,7 @@ def test_a_published_champion_answers_as_the_learner_did_after_its_batch(world: 
         event(world, live, n)
     world.clock.now_s += 2.0
     event(world, live, 20)
-    live.turn(GROUP)
+    live.turn()
     then = {n: repr(live.machine.core.calls[0][1].predict({"x": n})) for n in range(5)}
     event(world, live, 21)
     found = taken(world)
@@ -97,7 +97,7 @@ def test_what_learned_is_published_once_an_interval_at_most(world: World) -> Non
     assert len(world.shown) == 1
     world.clock.now_s += 1.5
     event(world, live, 5)
-    live.turn(GROUP)
+    live.turn()
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:6"]
 
 
@@ -114,8 +114,8 @@ def test_another_champion_is_published_at_once(world: World) -> None:
         "shard": 0,
     }
     world.offer(live, COMMAND, order)
-    live.turn(GROUP)
-    live.turn(GROUP)
+    live.turn()
+    live.turn()
     assert taken(world).published.name == "other"
 
 
@@ -129,7 +129,7 @@ def test_a_dear_champion_is_published_seldom(world: World) -> None:
     assert len(world.shown) == 1
     world.clock.now_s += 2.0
     event(world, live, 49)
-    live.turn(GROUP)
+    live.turn()
     assert len(world.shown) == 2
 
 
@@ -138,16 +138,16 @@ def test_a_model_does_not_age_while_nothing_happens(world: World) -> None:
     live = lived(world)
     for _ in range(3):
         world.clock.now_s += 1.5
-        live.turn(GROUP)
-        live.turn(GROUP)
+        live.turn()
+        live.turn()
     assert [stamp for stamp, _ in world.touched] == ["0:0"] * 3
     assert world.touched[-1][1] > world.shown[0][1]
     live.publication.allowance.cost_s = 1_000.0
     world.clock.now_s += 1.5
     event(world, live, 0)
-    live.turn(GROUP)
+    live.turn()
     world.clock.now_s += 1.5
-    live.turn(GROUP)
+    live.turn()
     assert len(world.touched) == 3
 
 
@@ -156,10 +156,10 @@ def test_what_redis_lost_is_shown_again(world: World) -> None:
     live = lived(world)
     world.shelf_answer = "behind"
     world.clock.now_s += 1.5
-    live.turn(GROUP)
+    live.turn()
     world.shelf_answer = "ok"
     for _ in range(3):
-        live.turn(GROUP)
+        live.turn()
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:0"]
 
 
@@ -169,13 +169,13 @@ def test_a_replaced_owner_publishes_no_more(world: World) -> None:
     world.shelf_answer = "fenced"
     world.clock.now_s += 1.5
     event(world, live, 0)
-    live.turn(GROUP)
-    live.turn(GROUP)
+    live.turn()
+    live.turn()
     world.shelf_answer = "ok"
     for n in range(3):
         world.clock.now_s += 1.5
         event(world, live, n + 1)
-        live.turn(GROUP)
+        live.turn()
     assert len(world.shown) == 1
 
 
@@ -187,11 +187,11 @@ def test_a_dead_redis_is_tried_again_with_the_newest(world: World, answer: str) 
     for n in range(3):
         world.clock.now_s += 1.5
         event(world, live, n)
-        live.turn(GROUP)
+        live.turn()
     world.shelf_answer = "ok"
     world.clock.now_s += 1.5
     for _ in range(4):
-        live.turn(GROUP)
+        live.turn()
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:3"]
 
 
@@ -199,9 +199,9 @@ def test_a_graceful_stop_leaves_the_last_word(world: World) -> None:
     """What was learned since the last publication is shown before the shard goes."""
     live = lived(world)
     event(world, live, 0)
-    live.turn(GROUP)
+    live.turn()
     assert len(world.shown) == 1
-    while not live.finish(GROUP, last_words=False):
+    while not live.finish(last_words=False):
         pass
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:1"]
 
@@ -219,7 +219,7 @@ def test_a_champion_that_cannot_be_stored_holds_nothing_up() -> None:
     live = world.shard().live
     assert live is not None
     event(world, live, 0)
-    live.turn(GROUP)
+    live.turn()
     assert (len(world.journal), world.shown) == (2, [])
     assert "not today" in (live.publication.error or "")
 
@@ -261,7 +261,7 @@ def test_a_model_that_answers_its_samples_differently_is_refused(world: World) -
         event(world, live, n)
     live.publication.take(live.machine)
     live.publication.committed()
-    live.turn(GROUP)
+    live.turn()
     opened = sealed_opener(KEY, world.app.modules)
 
     def other(sealed: bytes) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from stream_app.learner.live import FIRST_TURN, TURN_S, Live
 from stream_app.learner.merge import Run
 from stream_app.learner.outside import Tuning
-from tests.contract.fake_outside import GROUP, Held, World
+from tests.contract.fake_outside import Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
 
@@ -24,7 +24,7 @@ def test_a_shard_rests_with_a_full_batch_behind_a_commit_and_not_for_one_just_se
     def turn(n: int) -> tuple[Any, Any]:
         """One event more, and one turn; the commit in flight, and the one that is waited for."""
         world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
-        live.turn(GROUP)
+        live.turn()
         return live.pipeline.flight, live.blocked_by
 
     first, waited_for = turn(0)
@@ -44,7 +44,7 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
     stepped = []
     for _ in range(3):
         before = live.machine.core.state.counters.events
-        live.turn(GROUP)
+        live.turn()
         stepped.append(live.machine.core.state.counters.events - before)
     assert stepped == [FIRST_TURN, round(TURN_S / 0.005), round(TURN_S / 0.005)]
 
@@ -56,7 +56,7 @@ def test_a_batch_waits_longer_while_much_is_at_hand(events: int, waits_s: float)
     live = slow(world, events)
     since_s, before = world.clock.now_s, len(world.journal)
     for _ in range(100):
-        live.turn(GROUP)
+        live.turn()
         if len(world.journal) > before:
             break
     assert world.clock.now_s - since_s == pytest.approx(waits_s, abs=TURN_S)

@@ -9,7 +9,7 @@ from stream_app.application import Snapshots
 from stream_app.errors import ShardFailed
 from stream_app.learner.live import Live
 from stream_app.learner.snapshots import state_digest
-from tests.contract.fake_outside import FINGERPRINT, GROUP, Held, World
+from tests.contract.fake_outside import FINGERPRINT, Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
 
@@ -35,7 +35,7 @@ def step(world: World, live: Live, n: int) -> None:
     """One event more and one turn, in which a millisecond passes."""
     world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
     live.saver.worked(0.001, 1)
-    live.turn(GROUP)
+    live.turn()
 
 
 def test_a_snapshot_is_of_its_batch_though_more_was_stepped_meanwhile(world: World) -> None:
@@ -47,7 +47,7 @@ def test_a_snapshot_is_of_its_batch_though_more_was_stepped_meanwhile(world: Wor
     step(world, live, 1)
     assert not world.snapshots
     pool.let_go()
-    live.turn(GROUP)
+    live.turn()
     head, _ = world.snapshots[0]
     assert (head["seq"], head["digest"], head["journal_offset"]) == (1, digest, len(world.journal) - 1)
     assert orjson.loads(world.journal[head["journal_offset"]])["digest"] == digest
@@ -63,7 +63,7 @@ def test_a_snapshot_of_a_batch_that_failed_is_not_saved(world: World) -> None:
     world.down = True
     pool.let_go()
     with pytest.raises(ShardFailed):
-        live.turn(GROUP)
+        live.turn()
     live.close()
     assert not world.snapshots
     world.down = False
@@ -77,12 +77,12 @@ def test_a_snapshot_that_becomes_due_while_nothing_comes_is_taken(world: World) 
     live = world.shard().live
     assert live is not None
     world.offer(live, EVENT, {"event_id": "e0", "features": {"x": 0}})
-    live.turn(GROUP)
-    live.turn(GROUP)
+    live.turn()
+    live.turn()
     assert live.drained
     assert not world.snapshots
     live.saver.worked(0.001, 1)
-    live.turn(GROUP)
+    live.turn()
     assert world.snapshots[0][0]["seq"] == 1
 
 
@@ -94,6 +94,6 @@ def test_a_shard_that_leaves_takes_no_snapshot_with_its_last_batch(world: World)
     world.offer(live, EVENT, {"event_id": "e0", "features": {"x": 0}})
     live.advance()
     live.saver.worked(0.001, 1)
-    live.finish(GROUP, last_words=False)
+    live.finish(last_words=False)
     assert live.pipeline.flight is not None
     assert live.saver.taken is None

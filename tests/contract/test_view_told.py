@@ -8,7 +8,7 @@ import structlog
 
 from stream_app import features as f
 from stream_app.adapters.redis_view import RedisView
-from tests.contract.fake_outside import GROUP, World
+from tests.contract.fake_outside import World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
 
@@ -72,11 +72,11 @@ def test_a_view_that_is_lost_while_nothing_happens_is_written_anew() -> None:
     assert shard.live.publisher.caught_up
     made.view_answer = "behind"
     made.clock.now_s += 2.0
-    shard.turn(GROUP)
+    shard.turn()
     assert shard.live.publisher.caught_up
-    shard.turn(GROUP)
+    shard.turn()
     made.view_answer = "ok"
     for _ in range(4):
-        shard.turn(GROUP)
+        shard.turn()
     assert [sorted(blobs) for blobs in made.rebuilt[before:] if blobs] == [["k"]]
     assert shard.live.publisher.caught_up
