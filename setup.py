@@ -12,9 +12,10 @@ import os
 from setuptools import setup
 
 HOT = [
-    "topics/codec.py",
-    "drift/detector.py", "drift/losses.py", "drift/monitors.py", "drift/sources.py",
-    "stream_app/adapters/set_order.py", "stream_app/models/calls.py",
+    "topics/codec.py", "topics/envelope.py",
+    "drift/detector.py", "drift/losses.py", "drift/monitors.py", "drift/policy.py", "drift/sources.py",
+    "drift/verdicts.py",
+    "stream_app/adapters/kafka_record.py", "stream_app/adapters/set_order.py", "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/windows.py",
     "stream_app/flow/core.py", "stream_app/flow/detect.py", "stream_app/flow/hold.py",

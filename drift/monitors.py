@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mypy_extensions import mypyc_attr
 
 from drift.categories import Categories
+from drift.detector import Detector
 from drift.detectors import Detect
 from drift.signals import FEATURES, LABEL_DELAY, LABEL_RATE, LABELS, LOSS, PREDICTION, RATE_BLOCK
 from drift.verdicts import STABLE, State, Verdict
 
-MOST_FEATURES = 64  # watched; a definition with more names the ones that matter by its own detectors
-RECENT = 0.05  # weight of a new value in the newest mean
-FEATURE_EVERY = 16  # one event in so many is looked at for its features and its prediction
-LABEL_EVERY = 8  # one label in so many is looked at for its class and its delay
+MOST_FEATURES: Final = 64  # watched; a definition with more names the ones that matter by its own detectors
+RECENT: Final = 0.05  # weight of a new value in the newest mean
+FEATURE_EVERY: Final = 16  # one event in so many is looked at for its features and its prediction
+LABEL_EVERY: Final = 8  # one label in so many is looked at for its class and its delay
 TOLD = 5  # features in a ranking
 
 
@@ -78,8 +79,9 @@ class Monitors:
 
     def feed(self, signal: str, name: str, value: Any, alarms: list[Alarm]) -> None:
         """One value to the detectors of its signal and name."""
+        detector: Detector | Categories  # compiled, a typed one is called without a lookup
         for detector in self.detectors(signal, name, value):
-            verdict: Verdict = detector.update(value)
+            verdict = detector.update(value)
             if verdict is not STABLE and verdict.state is not State.STABLE:
                 alarms.append(Alarm(signal, name, detector.name, verdict))
 

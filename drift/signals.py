@@ -10,8 +10,14 @@ label_rate   labels that came within a block of `RATE_BLOCK` events, per event
 
 from __future__ import annotations
 
-LOSS, FEATURES, PREDICTION, LABELS = "loss", "features", "prediction", "labels"
-LABEL_DELAY, LABEL_RATE = "label_delay", "label_rate"
+from typing import Final
+
+LOSS: Final = "loss"
+FEATURES: Final = "features"
+PREDICTION: Final = "prediction"
+LABELS: Final = "labels"
+LABEL_DELAY: Final = "label_delay"
+LABEL_RATE: Final = "label_rate"
 SIGNALS = (LOSS, FEATURES, PREDICTION, LABELS, LABEL_DELAY, LABEL_RATE)
 NUMERIC = (LOSS, LABEL_DELAY, LABEL_RATE)  # never categories
-RATE_BLOCK = 100  # events
+RATE_BLOCK: Final = 100  # events

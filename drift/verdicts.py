@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class State(Enum):
@@ -27,4 +27,4 @@ class Verdict(NamedTuple):
     what: str = ""
 
 
-STABLE = Verdict(State.STABLE, 0.0, 0.0)
+STABLE: Final = Verdict(State.STABLE, 0.0, 0.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from drift.detectors import Detect
 from drift.losses import LOSSES
-from drift.policy import SwapPolicy
+from drift.rule import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature

@@ -11,23 +11,23 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from math import isinf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import orjson
 
 from topics import reasons
-from topics.envelope import UNREADABLE, Versioned
+from topics.envelope import UNREADABLE
 from topics.records import LONGEST_ID_BYTES, Command, Event, Label
 
-LARGEST_VALUE_BYTES = 65_536  # judged before parsing, so that a bomb costs nothing
-LARGEST_HEADERS_BYTES = 16_384  # names and values together
-MOST_HEADERS = 64
-LONGEST_KEY_BYTES = 256
-DEEPEST = 128  # nested objects and arrays; must stay far below Python's recursion limit of 1,000
-SHORT_BYTES = 2 * DEEPEST  # too short to nest deeper, or to hold an integer beyond a double (309 digits)
-CLASS_RANGE = range(-(1 << 63), 1 << 63)  # integers that orjson can write, as values and as keys
-JSON_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
+LARGEST_VALUE_BYTES: Final = 65_536  # judged before parsing, so that a bomb costs nothing
+LARGEST_HEADERS_BYTES: Final = 16_384  # names and values together
+MOST_HEADERS: Final = 64
+LONGEST_KEY_BYTES: Final = 256
+DEEPEST: Final = 128  # nested objects and arrays; must stay far below Python's recursion limit of 1,000
+SHORT_BYTES: Final = 2 * DEEPEST  # too short to nest deeper, or for an integer beyond a double (309 digits)
+CLASS_RANGE: Final = range(-(1 << 63), 1 << 63)  # integers that orjson can write, as values and as keys
+JSON_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 LONG_INTEGER = b"0" * 309  # the shortest run of digits that may pass the largest double, 1.8e308
@@ -44,6 +44,8 @@ class Rejected(NamedTuple):
     message: str
 
 
+# Made by a call: compiled, a class statement would lose its annotations.
+Versioned: Any = msgspec.defstruct("Versioned", [("v", Any, 1)])
 read_version = msgspec.json.Decoder(Versioned).decode
 
 

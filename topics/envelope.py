@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
-import msgspec
+from mypy_extensions import mypyc_attr
 
 # The rank breaks ties of event time: a command acts before an event, an event is predicted before a label.
-COMMAND, EVENT, LABEL = 0, 1, 2
+COMMAND: Final = 0
+EVENT: Final = 1
+LABEL: Final = 2
 RANKS = (COMMAND, EVENT, LABEL)
 RANK_NAMES = ("commands", "events", "labels")
 
@@ -15,18 +17,17 @@ Headers = list[tuple[str, bytes | None]]
 UNREADABLE: Headers = [("", None)]  # stands for headers that no client could decode; judged by identity
 
 
-class Versioned(msgspec.Struct):
-    """Any record, as far as its version."""
-
-    v: Any = 1
-
-
-class Record(msgspec.Struct, gc=False):
+@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
+class Record:
     """A consumed record; `time_ms` is the Kafka record timestamp (epoch ms), the only clock of the core."""
 
-    rank: int
-    offset: int
-    time_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers | None = None
+    def __init__(
+        self, rank: int, offset: int, time_ms: int, key: bytes | None, value: bytes | None,
+        headers: Headers | None = None,
+    ) -> None:  # fmt: skip
+        self.rank = rank
+        self.offset = offset
+        self.time_ms = time_ms
+        self.key = key
+        self.value = value
+        self.headers = headers

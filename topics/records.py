@@ -5,12 +5,12 @@ Times are epoch milliseconds, offsets and partitions are Kafka's, sizes are byte
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-LONGEST_ID_BYTES = 256  # must stay far below what fits a Kafka key beside `<shard>/command/`
+LONGEST_ID_BYTES: Final = 256  # must stay far below what fits a Kafka key beside `<shard>/command/`
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID_BYTES, description="1 to 256 bytes in UTF-8")]
 Version = Annotated[Literal[1], Meta(description="version of this contract")]
 ByClass = Annotated[dict[str, float], Meta(description="by the class's JSON text")]

@@ -13,9 +13,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream_app.adapters.kafka_record import to_record
+from stream_app.adapters.kafka_record import sort
 from stream_app.ports import Polled, Positions
-from topics.envelope import EVENT, RANKS, Record
+from topics.envelope import EVENT, RANKS
 
 METADATA_TIMEOUT_S = 2.0
 GENERATION = slice(7, 11)  # of the serialised group metadata "CGMDv2:<int32 generation>…" (librdkafka)
@@ -84,22 +84,14 @@ class KafkaLog:
             messages = self.consumer.consume(1, timeout_s)
             if messages:
                 messages += self.consumer.consume(limit, 0.0)
-        records: dict[tuple[int, int], list[Record]] = {}
-        ends: dict[tuple[int, int], int] = {}
+        found = sort(messages, self.rank_of)
         cut: dict[tuple[int, int], str] = {}
-        for message in messages:
-            error = message.error()
-            source = (message.partition() or 0, self.rank_of.get(message.topic() or "", -1))
-            if error is None:
-                records.setdefault(source, []).append(to_record(message, source[1]))
-                ends.pop(source, None)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                ends[source] = message.offset() or 0
-            elif error.code() in CUT:
+        for source, error in found.faults:
+            if error.code() in CUT:
                 cut[source] = error.str()
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)
-        return Polled(records, ends, cut)
+        return Polled(found.records, found.ends, cut)
 
     def group(self) -> bytes | None:
         """Asked of the client's own thread, and waited for: once a commit, not once a poll. No other member

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_app.adapters.kafka_record import to_record
+from stream_app.adapters.kafka_record import sort
 from stream_app.errors import Halted, ShardFailed
 from stream_app.ports import JournalEntry, Positions
 from topics.envelope import RANKS, Record
@@ -66,27 +66,24 @@ class KafkaReplay:
         while True:
             messages = self.journal_consumer.consume(200, 0.0) or self.journal_consumer.consume(1, WAIT_S)
             for message in messages:
-                if self.is_end(message):
-                    return
+                if (error := message.error()) is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        return
+                    raise self.fault(self.journal_topic, error)
                 value = message.value()
                 if value is not None:
                     yield JournalEntry(message.offset() or 0, value)
             if not messages:
                 yield None
 
-    def is_end(self, message: Message) -> bool:
-        """True at the partition's end; other errors end the attempt or the shard."""
-        error = message.error()
-        if error is None:
-            return False
-        if error.code() == KafkaError._PARTITION_EOF:
-            return True
+    def fault(self, topic: str, error: KafkaError) -> Halted | ShardFailed:
+        """What an error other than a partition's end does: it ends the attempt or the shard."""
         if error.code() in CUT:
-            raise Halted(
-                f"{message.topic()}[{self.shard}] no longer retains what the journal needs ({error})",
+            return Halted(
+                f"{topic}[{self.shard}] no longer retains what the journal needs ({error})",
                 "Restore the topic from a backup and raise its retention",
             )
-        raise ShardFailed(f"{message.topic()}[{self.shard}]: {error}")
+        return ShardFailed(f"{topic}[{self.shard}]: {error}")
 
     def inputs(self, positions: Positions) -> None:
         self.earliest()  # so that the client knows who leads them: else it may find out a second later
@@ -123,12 +120,13 @@ class KafkaReplay:
     def pump(self) -> bool:
         """Read what is at hand into the buffers, pausing an input that runs far ahead; whether any came."""
         messages = self.input_consumer.consume(BATCH, 0.0) or self.input_consumer.consume(1, WAIT_S)
-        for message in messages:
-            rank = self.rank_of.get(message.topic() or "", -1)
-            if self.is_end(message):
-                self.ended[rank] = message.offset() or 0
-                continue
-            self.buffers[rank].append(to_record(message, rank))
+        found = sort(messages, self.rank_of)
+        for (_, rank), error in found.faults:
+            raise self.fault(self.topics[rank] if rank >= 0 else "the inputs", error)
+        for (_, rank), records in found.records.items():
+            self.buffers[rank].extend(records)
+        for (_, rank), position in found.ends.items():
+            self.ended[rank] = position
         for rank in RANKS:
             if len(self.buffers[rank]) > BUFFER_HIGH and rank not in self.paused:
                 self.input_consumer.pause([TopicPartition(self.topics[rank], self.shard)])

@@ -72,7 +72,8 @@ NAMES = {
     "drift.detectors": {"Detect"},
     "drift.losses": {"Loss"},
     "drift.monitors": {"Monitors", "Movement"},
-    "drift.policy": {"Phase", "Policy", "SwapPolicy"},
+    "drift.policy": {"Phase", "Policy", "SwapPolicy"},  # the last one in snapshots of before it moved
+    "drift.rule": {"SwapPolicy"},
     "drift.sequential": {"Comparison", "Gambler"},
     "drift.sources": {"Doubt", "Runs", "Sources"},
     "topics.envelope": {"Record"},

@@ -146,7 +146,7 @@ def policies_of(text: str | None) -> tuple[str, ...]:
     Raises:
         UsageError: there is no such policy.
     """
-    from drift.policy import POLICIES
+    from drift.rule import POLICIES
 
     if text is None:
         return POLICIES

@@ -32,8 +32,12 @@ class Core:
         self.state = state
         self.round_trip = round_trip
         self.windows = Windows(app.features)
+        # What each record asks for: the definition is no native class, and asking it costs ten times as much.
         self.has_features = bool(app.features)
+        self.has_labels = app.labels is not None
         self.horizon_ms = app.labels.horizon_ms if app.labels else 0
+        self.max_features = app.limits.max_features
+        self.shards = app.shards
         self.rebind()
 
     def rebind(self) -> None:

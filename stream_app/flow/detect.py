@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from drift.monitors import LABEL_EVERY, Alarm
 from drift.policy import Opened
@@ -16,15 +16,15 @@ from stream_app.state.vigil import Alarmed
 from topics.envelope import Record
 from topics.placement import partition_for
 
-LOOK_EVERY = 100  # events, or refused records, between two looks at labels that do not come and at refusals
+LOOK_EVERY: Final = 100  # events, or refused records, between two looks at missing labels and at refusals
 DROUGHT_DELAYS = 5.0  # usual label delays without a label, beside `DROUGHT_MS`
 DROUGHT_MS = 60_000
 DROUGHT_HORIZON = 0.9  # of the horizon at most: a row that waits longer is gone before it is looked at
 POISON_BLOCK = 1_000  # records
 POISON_SHARE = 0.05
-PLACEMENT_ALWAYS = 1_000  # records of a shard whose placement is checked; murmur2 in Python costs 10 µs
-PLACEMENT_SAMPLE = 16  # after that, one offset in this many
-SMOOTH = 0.01  # weight of a new label's delay in the running mean
+PLACEMENT_ALWAYS: Final = 1_000  # records of a shard are all checked; murmur2 in Python costs 10 µs
+PLACEMENT_SAMPLE: Final = 16  # after that, one offset in this many
+SMOOTH: Final = 0.01  # weight of a new label's delay in the running mean
 
 
 def on_event(
@@ -93,7 +93,8 @@ def on_label(
     delay_ms = state.log_time_ms - row.time_ms
     if not expired:
         vigil.last_label_ms = state.log_time_ms
-        vigil.delay_ms += SMOOTH * (delay_ms - vigil.delay_ms)
+        usual_ms: float = vigil.delay_ms
+        vigil.delay_ms = usual_ms + SMOOTH * (delay_ms - usual_ms)
         if state.monitors.labels % LABEL_EVERY == 0:
             vigil.delays.observe(delay_ms / 1000)
     named = str(label) if state.classify and type(label) is int else label
@@ -159,7 +160,7 @@ def placement(core: Core, record: Record, out: list[Output]) -> None:
     """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its
     event.
     """
-    state, shards = core.state, core.app.shards
+    state, shards = core.state, core.shards
     if shards == 1 or state.misplaced or record.key is None:
         return
     if state.counters.events + state.counters.labels > PLACEMENT_ALWAYS and record.offset % PLACEMENT_SAMPLE:

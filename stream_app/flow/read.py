@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from zlib import crc32
 
 from topics.codec import Rejected, check_headers, decode_command, decode_event, decode_key, decode_label
 from topics.envelope import COMMAND, EVENT, Record
 
+checksum: Final = crc32  # compiled, what is final is at hand, any other name is looked up
+
 
 def read(record: Record) -> Any:
-    """(entity, event or label), a command, or the first fault of headers, key and value as `Rejected`."""
+    """(entity, event, hash of its content), (entity, label) or a command; `Rejected`: the first fault of
+    headers, key and value.
+    """
     headers = check_headers(record.headers)
     if headers is not None:
         return headers
@@ -18,5 +23,10 @@ def read(record: Record) -> Any:
     key = decode_key(record.key)
     if isinstance(key, Rejected):
         return key
-    value: Any = decode_event(record.value) if record.rank == EVENT else decode_label(record.value)
-    return value if isinstance(value, Rejected) else (key, value)
+    if record.rank != EVENT:
+        label: Any = decode_label(record.value)
+        return label if isinstance(label, Rejected) else (key, label)
+    event: Any = decode_event(record.value)
+    if isinstance(event, Rejected):
+        return event
+    return key, event, checksum(record.value or b"", checksum(record.key or b""))

@@ -6,14 +6,14 @@ up to 14 points. The difference is measured here on one event in `SAMPLE`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from stream_app.flow.core import Core
 from stream_app.models.calls import ModelFault
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 
-SAMPLE = 32
+SAMPLE: Final = 32
 
 
 def served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, float]]:

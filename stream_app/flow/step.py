@@ -13,10 +13,9 @@ Whatever is refused is refused before log time moves, so a bad record leaves no 
 
 from __future__ import annotations
 
-from typing import Any
-from zlib import crc32
+from typing import Any, Final
 
-import msgspec
+from msgspec import UNSET
 
 from stream_app.flow import detect, hold, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
@@ -31,7 +30,9 @@ from topics import reasons
 from topics.codec import Rejected
 from topics.envelope import EVENT, LABEL, Record
 
-SAMPLE_ROWS = 32  # one row in this many is kept for the smoke test of snapshots
+SAMPLE_ROWS: Final = 32  # one row in this many is kept for the smoke test of snapshots
+# Compiled, what is final is at hand, and any other name of a module is looked up in a dictionary.
+NO_INLINE_LABEL: Final = UNSET
 
 
 def step(core: Core, record: Record, out: list[Output]) -> None:
@@ -45,9 +46,10 @@ def reads(records: list[Record]) -> list[Any]:
 
 
 def steps(core: Core, records: list[Record], found: list[Any], out: list[Output]) -> None:
-    """Apply some records one after the other; `found` is what `reads` made of them."""
-    for record, one in zip(records, found, strict=True):
-        apply(core, record, one, out)
+    """Apply some records one after the other; `found` is what `reads` made of them, and empty then."""
+    found.reverse()
+    for record in records:
+        apply(core, record, found.pop(), out)  # whose memory the next one takes, still in the cache
 
 
 def apply(core: Core, record: Record, found: Any, out: list[Output]) -> None:
@@ -66,15 +68,15 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     state.counters.events += 1
     if isinstance(found, Rejected):
         return dead(core, record, found, out)
-    key, event = found
-    fault = validate.feature_fault(app, state.kinds, state.categories, event.features)
-    inline = event.label is not msgspec.UNSET
+    key, event, content = found
+    event_id, features, label = event.event_id, event.features, event.label
+    plain = validate.plain(state.kinds, features, core.max_features)
+    fault = None if plain else validate.feature_fault(app, state.kinds, state.categories, features)
+    inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
-        fault = validate.label_fault(app, state, event.label)
+        fault = validate.label_fault(app, state, label)
     if fault is not None:
         return dead(core, record, fault, out)
-    event_id = event.event_id
-    content = crc32(record.value or b"", crc32(record.key or b""))
     known = state.ids.get(event_id)
     if known is not None:
         if known[0] == content:
@@ -89,26 +91,27 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     now = advance(core, record, out)
     entity = state.entities.get(key, now) if core.has_features else None
     row = core.windows.row(entity[2] if entity else None, now) if core.has_features else {}
-    row.update(event.features)
+    row.update(features)
     try:
         served = predict.every_slot(core, record, event_id, key, row, now, out)
     except ModelFault as fault_of_model:
         return dead(core, record, Rejected(reasons.MODEL_ERROR, str(fault_of_model)), out, "predict")
     detect.placement(core, record, out)
     detect.on_event(core, record, row, served, out)
-    validate.accept_features(state, event.features)
+    if not plain:
+        validate.accept_features(state, features)
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:
-        remember(core, record, key, entity, event.features, out)
+        remember(core, record, key, entity, features, out)
 
-    if app.labels is None:
+    if not core.has_labels:
         state.ids.add(event_id, content, NO_LABEL, now)
         return learn.without_label(core, record, row, out)
     pending = PendingRow(key, now, record.offset, row, served, state.last_label)
     if inline:
-        state.ids.add(event_id, content, event.label, now)
-        return settle(core, record, pending, event.label, 1.0, out)
+        state.ids.add(event_id, content, label, now)
+        return settle(core, record, pending, label, 1.0, out)
     state.ids.add(event_id, content, NO_LABEL, now)
     if state.pending.full:
         expire_oldest(core, record, out)

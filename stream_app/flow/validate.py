@@ -11,6 +11,7 @@ from topics import reasons
 from topics.codec import Rejected, class_text
 
 LARGEST: Final = 1e12  # beyond it squares and products of River's linear models lose all precision
+LARGEST_WHOLE: Final = 1_000_000_000_000  # the same for integers
 LONGEST_NAME = 64
 LONGEST_INTEGER = 20  # characters of -2^63
 KINDS = {int: "number", float: "number", str: "string", bool: "bool"}
@@ -64,6 +65,23 @@ def feature_fault(
             reasons.BAD_FEATURE, f"{unseen} new names would pass the bound of {app.limits.max_feature_names}"
         )
     return None
+
+
+def plain(known: dict[str, str], features: dict[str, Any], most: int) -> bool:
+    """True for features that have no fault and teach nothing: numbers in range under known names.
+
+    Nearly every event is so, and saved `feature_fault` and `accept_features`.
+    """
+    for name, value in features.items():
+        small = in_range(value) if type(value) is float else type(value) is int and is_small(value)
+        if not small or known.get(name) != "number":
+            return False
+    return 0 < len(features) <= most
+
+
+def is_small(value: int) -> bool:
+    """Compiled, integers are compared as such only where their type is known."""
+    return -LARGEST_WHOLE <= value <= LARGEST_WHOLE
 
 
 def in_range(value: float) -> bool:
@@ -120,7 +138,9 @@ def label_type_fault(app: Application, label: Any) -> Rejected | None:
 
 
 def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | None:
-    """Why this shard cannot take a label, or None."""
+    """Why this shard cannot take a label, or None; a class that was seen before has passed all of it."""
+    if type(label) is bool and state.classes.get(label) is bool:
+        return None
     fault = label_type_fault(app, label)
     if fault is not None or app.labels is None or not state.classify:
         return fault

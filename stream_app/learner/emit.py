@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -24,6 +24,8 @@ from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
 
 HEADER = "__stream_app.errors."
+WITH_NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
+dumps: Final = orjson.dumps
 
 
 class Emitter:
@@ -35,12 +37,19 @@ class Emitter:
     def __init__(self, core: Core, input_topics: tuple[str, ...], digest: str) -> None:
         self.core = core
         self.shard = core.state.shard
+        # Each binary prediction is written into these: to make them anew took as long as to encode them.
+        self.model_named: dict[str, Any] = {"name": "", "version": 0}
+        self.probabilities = {"false": 0.0, "true": 0.0}
+        self.binary: dict[str, Any] = {
+            "cold": False, "event_id": "", "key": "", "learned": 0, "model": self.model_named, "offset": 0,
+            "prediction": False, "probabilities": self.probabilities, "shard": self.shard, "time_ms": 0,
+            "v": 1,
+        }  # fmt: skip
         self.input_topics = input_topics
         self.digest = digest
         self.batch = (0, 0)  # epoch and seq of the batch that is being collected
         self.cases: dict[type, Callable[[Any], None]] = {
             PredictionMade: self.prediction,
-            FeaturesChanged: self.features,
             EntityDropped: self.entity_dropped,
             DeadLettered: self.dead_letter,
             AlertRaised: self.alert,
@@ -58,12 +67,43 @@ class Emitter:
 
     def perform(self, outputs: list[Output]) -> None:
         """Take one batch's outputs in order."""
-        cases = self.cases
+        cases, dirty = self.cases, self.dirty
         for output in outputs:
-            cases[type(output)](output)
+            if isinstance(output, FeaturesChanged):
+                dirty[output.key] = True
+            else:
+                cases[type(output)](output)
 
     def prediction(self, made: PredictionMade) -> None:
-        """Names stand in the order that JSON_OPTIONS would give them: sorting each time costs as much."""
+        """The served prediction, written and hashed."""
+        probabilities = made.probabilities
+        if made.prediction is not None and probabilities is not None and is_binary(probabilities):
+            encoded = self.encode_binary(made, probabilities)
+        else:
+            encoded = self.encode(made)
+        self.hashed.append(encoded)
+        # Stamp 0 would mean "now" to the client.
+        self.predictions.append((encoded, made.key, made.time_ms or 1))
+
+    def encode_binary(self, made: PredictionMade, probabilities: dict[Any, float]) -> bytes:
+        """As `encode` would, into dictionaries that are there. River's sigmoid answers 0 and 1 as integers;
+        they are written as the doubles that they are.
+        """
+        value, model, named = self.binary, self.model_named, self.probabilities
+        value["event_id"] = made.event_id
+        value["key"] = made.key
+        value["learned"] = made.learned
+        model["name"] = made.model
+        model["version"] = made.version
+        value["offset"] = made.offset
+        value["prediction"] = made.prediction
+        named["false"] = float(probabilities[False])
+        named["true"] = float(probabilities[True])
+        value["time_ms"] = made.time_ms
+        return dumps(value, option=WITH_NUMPY)
+
+    def encode(self, made: PredictionMade) -> bytes:
+        """Any prediction as it is written, names sorted."""
         value: dict[str, Any] = {
             "cold": made.prediction is None,
             "event_id": made.event_id,
@@ -72,27 +112,17 @@ class Emitter:
             "model": {"name": made.model, "version": made.version},
             "offset": made.offset,
             "prediction": made.prediction,
+            "shard": self.shard,
+            "time_ms": made.time_ms,
+            "v": 1,
         }
-        options: int | None = orjson.OPT_SERIALIZE_NUMPY
+        options: int | None = WITH_NUMPY
         if made.prediction is None:
-            value["prior"] = made.prior
-            options = JSON_OPTIONS
+            value["prior"], options = made.prior, JSON_OPTIONS
         if made.probabilities is not None:
-            named = by_text(made.probabilities)
-            if named is None:
-                named = {label: float(p) for label, p in made.probabilities.items()}
-                options = JSON_OPTIONS
-            value["probabilities"] = named
-        value["shard"] = self.shard
-        value["time_ms"] = made.time_ms
-        value["v"] = 1
-        encoded = orjson.dumps(value, option=options)
-        self.hashed.append(encoded)
-        # Stamp 0 would mean "now" to the client.
-        self.predictions.append((encoded, made.key, made.time_ms or 1))
-
-    def features(self, changed: FeaturesChanged) -> None:
-        self.dirty[changed.key] = True
+            value["probabilities"] = {label: float(p) for label, p in made.probabilities.items()}
+            options = JSON_OPTIONS  # sorting takes as long as the rest
+        return dumps(value, option=options)
 
     def entity_dropped(self, dropped: EntityDropped) -> None:
         self.dirty[dropped.key] = False
@@ -137,7 +167,7 @@ class Emitter:
         self.decisions.append({"model": told.slot, "version": told.version, "status": told.status})
 
     def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
-        encoded = orjson.dumps(value, option=JSON_OPTIONS)
+        encoded = dumps(value, option=JSON_OPTIONS)
         self.hashed.append(encoded)
         self.others.append(Send(topic, key.encode(), encoded))
 
@@ -147,28 +177,23 @@ class Emitter:
         entities = self.core.state.entities
         for key, lives in self.dirty.items():
             entity = entities.peek(key) if lives else None
-            blobs[key] = orjson.dumps(entity) if entity else None
+            blobs[key] = dumps(entity) if entity else None
         chain = blake2b(bytes.fromhex(self.digest), digest_size=16)
         chain.update(b"\n".join(self.hashed))
         for key, blob in blobs.items():
             chain.update(key.encode())
             chain.update(blob or b"-")
-        chain.update(orjson.dumps(self.core.state.counters.as_dict()))
+        chain.update(dumps(self.core.state.counters.as_dict()))
         self.digest = chain.hexdigest()
         return blobs
 
 
-BOOLEANS = ((False, "false"), (True, "true"))
-
-
-def by_text(probabilities: dict[Any, float]) -> dict[Any, float] | None:
-    """Probabilities of boolean classes by their JSON texts in order, None where there are others. River's
-    sigmoid answers 0 and 1 as integers; they are written as the doubles that they are.
-    """
+def is_binary(probabilities: dict[Any, float]) -> bool:
+    """Whether they are of True and False; 1 equals True, and has another text."""
     for label in probabilities:
-        if type(label) is not bool:  # 1 equals True, and has another text
-            return None
-    return {text: float(probabilities[label]) for label, text in BOOLEANS if label in probabilities}
+        if type(label) is not bool:
+            return False
+    return len(probabilities) == 2
 
 
 FIRST_DIGEST = blake2b(b"stream_app", digest_size=16).hexdigest()

@@ -34,7 +34,8 @@ class Entities:
             if entity is None:
                 return None
             self.young[key] = entity
-        if now_ms - entity[0] > self.ttl_ms:
+        last_ms: int = entity[0]
+        if now_ms - last_ms > self.ttl_ms:
             del self.young[key]
             return None
         return entity

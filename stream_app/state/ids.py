@@ -7,13 +7,13 @@ never do.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from mypy_extensions import mypyc_attr
 
-BUCKETS = 4
-NO_LABEL = None  # null is no label, and None alone is the same object again after a snapshot
+BUCKETS: Final = 4
+NO_LABEL: Final = None  # null is no label, and None alone is the same object again after a snapshot
 
 
 pack = msgspec.msgpack.Encoder().encode
@@ -76,9 +76,10 @@ class Ids:
         found = self.current.get(event_id)
         if found is None:
             for bucket in self.older:
-                found = bucket.get(event_id)
-                if found is not None:
-                    return found
+                if bucket:
+                    found = bucket.get(event_id)
+                    if found is not None:
+                        return found
         return found
 
     def add(self, event_id: str, content: int, label: Any, now_ms: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from mypy_extensions import mypyc_attr
 
 from topics.envelope import Record
 
-SLACK = 1_024  # queue entries of rows already joined that are tolerated before the queue is rebuilt
+SLACK: Final = 1_024  # queue entries of rows already joined that are tolerated before the queue is rebuilt
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)

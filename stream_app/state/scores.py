@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from math import log, sqrt
-from typing import Any
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
-BLOCK = 100
-ROLLING_BLOCKS = 10
-AUC_SAMPLE = 512
-SMALLEST_PROBABILITY = 1e-15
+BLOCK: Final = 100
+ROLLING_BLOCKS: Final = 10
+AUC_SAMPLE: Final = 512
+SMALLEST_PROBABILITY: Final = 1e-15
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
@@ -123,7 +123,7 @@ class Scores:
     """Cumulative and rolling scores over one kind of block."""
 
     def __init__(self, classify: bool) -> None:
-        self.block: Any = ClassBlock() if classify else ValueBlock()
+        self.block: ClassBlock | ValueBlock = ClassBlock() if classify else ValueBlock()
         self.total: Any = type(self.block)()
         self.recent: deque[Any] = deque(maxlen=ROLLING_BLOCKS)
         self.sample: deque[tuple[bool, float]] = deque(maxlen=AUC_SAMPLE)
@@ -131,7 +131,7 @@ class Scores:
     def update(self, label: Any, prediction: Any, probabilities: dict[Any, float] | None) -> float:
         """Score one served prediction; gives its loss (0/1 or absolute error)."""
         block = self.block
-        loss: float = block.update(label, prediction, probabilities)
+        loss = block.update(label, prediction, probabilities)
         if block.n >= BLOCK:
             self.total.add(block)
             self.recent.append(block)
@@ -140,7 +140,8 @@ class Scores:
 
     def report(self) -> dict[str, dict[str, float]]:
         """{"cumulative": {...}, "rolling": {...}}; the rolling part covers the last 1,000 to 1,100 labels."""
-        cumulative, rolling = type(self.block)(), type(self.block)()
+        cumulative: Any = type(self.block)()
+        rolling: Any = type(self.block)()
         for block in (self.total, self.block):
             cumulative.add(block)
         for block in (*self.recent, self.block):

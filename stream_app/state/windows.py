@@ -8,16 +8,15 @@ nothing is subtracted and no rounding builds up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 from stream_app.features import ALWAYS, Feature
 
-BUCKETS = 60
+BUCKETS: Final = 60
+added: Final = sum  # compiled, what is final is at hand, a builtin is looked up
 Cells = list[Any]
-Read = Callable[[Cells, int], Any]
-Write = Callable[[Cells, int, Any], None]
 
 
 class Windows:
@@ -26,11 +25,8 @@ class Windows:
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
-        self.plan: list[tuple[str, str, Any, Read, Write]] = []
-        for feature in features:
-            default = feature.default if feature.default is not None else ALWAYS.get(feature.stat)
-            self.plan.append((feature.name, feature.field, default, *functions(feature)))
-        self.names = frozenset(name for name, *_ in self.plan)
+        self.plan = [Column(feature) for feature in features]
+        self.names = frozenset(column.name for column in self.plan)
 
     def new(self) -> list[Cells]:
         """An entity that has seen nothing."""
@@ -41,38 +37,189 @@ class Windows:
         is absent.
         """
         row: dict[str, Any] = {}
-        for index, (name, _, default, read, _) in enumerate(self.plan):
-            value = read(entity[index], time_ms) if entity is not None and entity[index] else None
+        for index, column in enumerate(self.plan):
+            value: Any = None
+            if entity is not None:
+                cells = entity[index]
+                if cells:
+                    value = column.statistic.read(cells, time_ms)
             if value is None:
-                value = default
+                value = column.default
             if value is not None:
-                row[name] = value
+                row[column.name] = value
         return row
 
-    def update(self, entity: list[Cells], time_ms: int, features: Mapping[str, Any]) -> None:
+    def update(self, entity: list[Cells], time_ms: int, features: dict[str, Any]) -> None:
         """Take one event in; a numeric statistic passes over what is no number."""
-        for index, (_, field, _, _, write) in enumerate(self.plan):
-            if not field:
-                write(entity[index], time_ms, 1)
-            elif (value := features.get(field)) is not None:
-                write(entity[index], time_ms, value)
+        for index, column in enumerate(self.plan):
+            if not column.field:
+                column.statistic.write(entity[index], time_ms, 1)
+            elif (value := features.get(column.field)) is not None:
+                column.statistic.write(entity[index], time_ms, value)
 
 
-def functions(feature: Feature) -> tuple[Read, Write]:
-    """(read, write) of one feature."""
-    width_ms = -(-feature.window_ms // BUCKETS)
-    if feature.stat == "last":
-        return read_last, write_last
-    if feature.stat == "since_last":
-        return read_since, write_since
-    if feature.stat == "distinct":
-        return distinct(width_ms, feature.max_values)
-    if feature.stat == "mean":
-        return mean(width_ms)
-    if feature.stat == "count":
-        return count(width_ms)
-    fold: Callable[[Any, Any], Any] = {"sum": add, "min": smaller, "max": larger}[feature.stat]
-    return folded(width_ms, fold)
+class Column:
+    """One feature of a row: where its value comes from and how it is kept."""
+
+    def __init__(self, feature: Feature) -> None:
+        self.name = feature.name
+        self.field = feature.field
+        self.default: Any = feature.default if feature.default is not None else ALWAYS.get(feature.stat)
+        self.statistic = statistic(feature)
+
+
+class Statistic:
+    """How one feature's cells are read and written.
+
+    Integers are unpacked where they have a type, compiled, and compared as objects where they have none.
+    """
+
+    def __init__(self, width_ms: int) -> None:
+        self.width_ms = width_ms
+        self.newest: Any = 0
+
+    def read(self, cells: Cells, time_ms: int) -> Any:
+        """The value at `time_ms` of cells that are not empty; None where none of them lives."""
+        raise NotImplementedError
+
+    def write(self, cells: Cells, time_ms: int, value: Any) -> None:
+        """Take in one value."""
+        raise NotImplementedError
+
+    def share(self, bucket: int) -> Any:
+        """One object for all entities' newest bucket: an integer of its own in each would take 32 bytes."""
+        if self.newest != bucket:
+            self.newest = bucket
+        return self.newest
+
+    def first(self, cells: Cells, bucket: int, width: int) -> int:
+        """Where the buckets begin that still count in `bucket`; a write has dropped most of those before."""
+        oldest, first = bucket - BUCKETS + 1, 0
+        while first < len(cells):
+            found: int = cells[first]
+            if found >= oldest:
+                break
+            first += width
+        return first
+
+    def drop(self, cells: Cells, bucket: int, width: int) -> None:
+        """Remove the buckets that the window has left behind."""
+        gone = self.first(cells, bucket, width)
+        if gone:
+            del cells[:gone]
+
+
+class Last(Statistic):
+    """Cells [value]."""
+
+    def read(self, cells: Cells, _time_ms: int) -> Any:
+        return cells[0]
+
+    def write(self, cells: Cells, _time_ms: int, value: Any) -> None:
+        if cells:
+            cells[0] = value
+        else:
+            cells.append(value)
+
+
+class SinceLast(Statistic):
+    """Cells [ms of the newest event]; read as seconds."""
+
+    def read(self, cells: Cells, time_ms: int) -> Any:
+        return (time_ms - cells[0]) / 1000
+
+    def write(self, cells: Cells, time_ms: int, _value: Any) -> None:
+        cells[:] = (time_ms,)
+
+
+class Count(Statistic):
+    """Cells [bucket, n, bucket, n, …], oldest first; integers are exact in any order, so C adds them."""
+
+    def read(self, cells: Cells, time_ms: int) -> Any:
+        first = self.first(cells, time_ms // self.width_ms, 2)
+        return added(cells[first + 1 :: 2]) if first < len(cells) else None
+
+    def write(self, cells: Cells, time_ms: int, _value: Any) -> None:
+        bucket = time_ms // self.width_ms
+        if cells:
+            newest: int = cells[-2]
+            if newest == bucket:
+                cells[-1] += 1
+                return
+            self.drop(cells, bucket, 2)
+        cells.append(self.share(bucket))
+        cells.append(1)
+
+
+class Folded(Statistic):
+    """Cells [bucket, value, bucket, value, …], oldest first."""
+
+    def __init__(self, width_ms: int, fold: Callable[[Any, Any], Any]) -> None:
+        super().__init__(width_ms)
+        self.fold = fold
+
+    def read(self, cells: Cells, time_ms: int) -> Any:
+        values = cells[self.first(cells, time_ms // self.width_ms, 2) + 1 :: 2]
+        return reduce(self.fold, values) if values else None
+
+    def write(self, cells: Cells, time_ms: int, value: Any) -> None:
+        if type(value) is bool or type(value) is str:
+            return
+        bucket = time_ms // self.width_ms
+        if cells and cells[-2] == bucket:
+            cells[-1] = self.fold(cells[-1], value)
+            return
+        self.drop(cells, bucket, 2)
+        cells += (self.share(bucket), value)
+
+
+class Mean(Statistic):
+    """Cells [bucket, sum, n, …], oldest first."""
+
+    def read(self, cells: Cells, time_ms: int) -> Any:
+        first = self.first(cells, time_ms // self.width_ms, 3)
+        total, n = 0.0, 0  # sum() adds floats in another way from Python 3.12 on
+        for i in range(first, len(cells), 3):
+            part: float = cells[i + 1]
+            count: int = cells[i + 2]
+            total += part
+            n += count
+        return total / n if n else None
+
+    def write(self, cells: Cells, time_ms: int, value: Any) -> None:
+        if type(value) is bool or type(value) is str:
+            return
+        bucket = time_ms // self.width_ms
+        if cells:
+            newest: int = cells[-3]
+            if newest == bucket:
+                cells[-2] += value
+                cells[-1] += 1
+                return
+            self.drop(cells, bucket, 3)
+        cells += (self.share(bucket), value, 1)
+
+
+class Distinct(Statistic):
+    """Cells [value, last bucket, …] in order of last sight, `most` values at most."""
+
+    def __init__(self, width_ms: int, most: int) -> None:
+        super().__init__(width_ms)
+        self.most = most
+
+    def read(self, cells: Cells, time_ms: int) -> Any:
+        oldest = time_ms // self.width_ms - BUCKETS + 1
+        return sum(cells[i] >= oldest for i in range(1, len(cells), 2))
+
+    def write(self, cells: Cells, time_ms: int, value: Any) -> None:
+        bucket = time_ms // self.width_ms
+        for i in range(0, len(cells), 2):
+            if cells[i] == value and type(cells[i]) is type(value):
+                del cells[i : i + 2]
+                break
+        while cells and (cells[1] <= bucket - BUCKETS or len(cells) >= 2 * self.most):
+            del cells[:2]
+        cells += (value, self.share(bucket))
 
 
 def add(a: Any, b: Any) -> Any:
@@ -90,137 +237,15 @@ def larger(a: Any, b: Any) -> Any:
     return b if b > a else a
 
 
-def read_last(cells: Cells, _time_ms: int) -> Any:
-    """The newest value."""
-    return cells[0]
+FOLDS: dict[str, Callable[[Any, Any], Any]] = {"sum": add, "min": smaller, "max": larger}
 
 
-def write_last(cells: Cells, _time_ms: int, value: Any) -> None:
-    """Keep the newest value."""
-    cells[:] = (value,)
-
-
-def read_since(cells: Cells, time_ms: int) -> float:
-    """Seconds since the newest event."""
-    return (time_ms - cells[0]) / 1000  # type: ignore[no-any-return]  # cells hold what write_since put there
-
-
-def write_since(cells: Cells, time_ms: int, _value: Any) -> None:
-    """Keep the newest event's time."""
-    cells[:] = (time_ms,)
-
-
-def count(width_ms: int) -> tuple[Read, Write]:
-    """Cells [bucket, n, bucket, n, …], oldest first; integers are exact in any order, so C adds them."""
-    share = sharing()
-
-    def read(cells: Cells, time_ms: int) -> int | None:
-        oldest = time_ms // width_ms - BUCKETS + 1
-        first = 0 if cells[0] >= oldest else living(cells, oldest, 2)
-        return sum(cells[first + 1 :: 2]) if first < len(cells) else None
-
-    def write(cells: Cells, time_ms: int, _value: Any) -> None:
-        bucket = time_ms // width_ms
-        if cells and cells[-2] == bucket:
-            cells[-1] += 1
-            return
-        drop(cells, bucket, 2)
-        cells += (share(bucket), 1)
-
-    return read, write
-
-
-def folded(width_ms: int, fold: Callable[[Any, Any], Any]) -> tuple[Read, Write]:
-    """Cells [bucket, value, bucket, value, …], oldest first."""
-    share = sharing()
-
-    def read(cells: Cells, time_ms: int) -> Any:
-        oldest = time_ms // width_ms - BUCKETS + 1
-        values = cells[1 if cells[0] >= oldest else living(cells, oldest, 2) + 1 :: 2]
-        return reduce(fold, values) if values else None
-
-    def write(cells: Cells, time_ms: int, value: Any) -> None:
-        if type(value) is bool or type(value) is str:
-            return
-        bucket = time_ms // width_ms
-        if cells and cells[-2] == bucket:
-            cells[-1] = fold(cells[-1], value)
-            return
-        drop(cells, bucket, 2)
-        cells += (share(bucket), value)
-
-    return read, write
-
-
-def mean(width_ms: int) -> tuple[Read, Write]:
-    """Cells [bucket, sum, n, …]."""
-    share = sharing()
-
-    def read(cells: Cells, time_ms: int) -> float | None:
-        oldest = time_ms // width_ms - BUCKETS + 1
-        first = 0 if cells[0] >= oldest else living(cells, oldest, 3)
-        total = 0.0
-        for part in cells[first + 1 :: 3]:  # sum() adds floats in another way from Python 3.12 on
-            total += part
-        return total / sum(cells[first + 2 :: 3]) if first < len(cells) else None
-
-    def write(cells: Cells, time_ms: int, value: Any) -> None:
-        if type(value) is bool or type(value) is str:
-            return
-        bucket = time_ms // width_ms
-        if cells and cells[-3] == bucket:
-            cells[-2] += value
-            cells[-1] += 1
-            return
-        drop(cells, bucket, 3)
-        cells += (share(bucket), value, 1)
-
-    return read, write
-
-
-def distinct(width_ms: int, max_values: int) -> tuple[Read, Write]:
-    """Cells [value, last bucket, …] in order of last sight."""
-    share = sharing()
-
-    def read(cells: Cells, time_ms: int) -> int:
-        oldest = time_ms // width_ms - BUCKETS + 1
-        return sum(cells[i] >= oldest for i in range(1, len(cells), 2))
-
-    def write(cells: Cells, time_ms: int, value: Any) -> None:
-        bucket = time_ms // width_ms
-        for i in range(0, len(cells), 2):
-            if cells[i] == value and type(cells[i]) is type(value):
-                del cells[i : i + 2]
-                break
-        while cells and (cells[1] <= bucket - BUCKETS or len(cells) >= 2 * max_values):
-            del cells[:2]
-        cells += (value, share(bucket))
-
-    return read, write
-
-
-def sharing() -> Callable[[int], int]:
-    """One object for all entities' newest bucket: an integer of its own in each would take 32 bytes."""
-    newest = [0]
-
-    def share(bucket: int) -> int:
-        if newest[0] != bucket:
-            newest[0] = bucket
-        return newest[0]
-
-    return share
-
-
-def living(cells: Cells, oldest: int, width: int) -> int:
-    """Where the cells of bucket `oldest` and later begin; a write has dropped most of those before."""
-    first = 0
-    while first < len(cells) and cells[first] < oldest:
-        first += width
-    return first
-
-
-def drop(cells: Cells, bucket: int, width: int) -> None:
-    """Remove the buckets that the window has left behind."""
-    gone = living(cells, bucket - BUCKETS + 1, width)
-    if gone:
-        del cells[:gone]
+def statistic(feature: Feature) -> Statistic:
+    """How one feature is kept."""
+    width_ms = -(-feature.window_ms // BUCKETS)
+    if feature.stat == "distinct":
+        return Distinct(width_ms, feature.max_values)
+    if feature.stat in FOLDS:
+        return Folded(width_ms, FOLDS[feature.stat])
+    kinds: dict[str, type[Statistic]] = {"last": Last, "since_last": SinceLast, "mean": Mean, "count": Count}
+    return kinds[feature.stat](width_ms)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from drift.monitors import Alarm
-from drift.policy import Phase, SwapPolicy
+from drift.policy import Phase
+from drift.rule import SwapPolicy
 from drift.verdicts import State, Verdict
 from stream_app.application import Labels
 from stream_app.errors import UsageError

@@ -16,7 +16,7 @@ from stream_app.errors import Halted
 from stream_app.learner.whatif import Outcome, rehearse
 from tests.contract.fake_outside import FINGERPRINT, Source, Store, World
 from tests.contract.shard_driver import TOPICS, application
-from topics.envelope import COMMAND, EVENT, LABEL
+from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE = 400, 900, 5
 COLD = 5  # answers to the first events, before the first label was learned, that got a label later
@@ -122,7 +122,9 @@ def test_the_live_shard_must_still_prove_itself(world: World) -> None:
     copy.journal, copy.inputs = world.journal, [list(records) for records in world.inputs]
     first = copy.inputs[EVENT][0]
     assert first.value is not None
-    copy.inputs[EVENT][0] = msgspec.structs.replace(first, value=first.value.replace(b"e0", b"f0"))
+    copy.inputs[EVENT][0] = Record(
+        EVENT, first.offset, first.time_ms, first.key, first.value.replace(b"e0", b"f0")
+    )
     with pytest.raises(Halted, match="diverged"):
         played(copy)
 

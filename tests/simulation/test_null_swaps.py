@@ -12,7 +12,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from drift.policy import Closed, Opened, Policy, SwapPolicy, Won
+from drift.policy import Closed, Opened, Policy, Won
+from drift.rule import SwapPolicy
 
 ALPHA = 0.05
 LABELS = 3_000

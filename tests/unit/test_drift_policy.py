@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from drift.policy import LEGAL, Closed, Opened, Phase, Policy, SwapPolicy, Won
+from drift.policy import LEGAL, Closed, Opened, Phase, Policy, Won
+from drift.rule import SwapPolicy
 from drift.sequential import alpha_of
 
 S, W, H, P = Phase.STABLE, Phase.WARNING, Phase.HUNTING, Phase.PROBATION
