@@ -246,6 +246,15 @@ def test_257_features_are_refused_and_256_are_not() -> None:
     assert shard.event("full", {f"f{i}": i for i in range(256)}) is None
 
 
+def test_257_features_are_refused_though_each_is_known() -> None:
+    """The bound holds for events whose names and types are no news."""
+    shard = ShardDriver()
+    for name in ("f", "g"):
+        assert shard.event(name, {f"{name}{i}": i for i in range(200)}) is None
+    known = {f"{name}{i}": i for name in "fg" for i in range(200)}
+    refused(shard, reasons.BAD_FEATURE, lambda to: to.event("bad", dict(list(known.items())[:257])))
+
+
 def test_new_feature_names_beyond_their_bound_are_refused_whole() -> None:
     """An event that would pass the bound on names teaches none of its names."""
     shard = ShardDriver(application(limits=Limits(max_feature_names=4)))
