@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from math import isinf
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
@@ -34,7 +34,6 @@ LONG_INTEGER = b"0" * 309  # the shortest run of digits that may pass the larges
 # An unclosed string ends with the value, and nothing is tried twice: linear on any input.
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 BRACKET = re.compile(rb"[\[\]{}]")
-T = TypeVar("T")
 
 
 class Rejected(NamedTuple):
@@ -49,31 +48,25 @@ Versioned: Any = msgspec.defstruct("Versioned", [("v", Any, 1)])
 read_version = msgspec.json.Decoder(Versioned).decode
 
 
-def decoder(kind: type[T], check: Callable[[T], Rejected | None]) -> Callable[[bytes | None], T | Rejected]:
-    """A decoder of one record type, its msgspec decoder made once; it never raises."""
-    parse = msgspec.json.Decoder(kind).decode
-
-    def decode(value: bytes | None) -> T | Rejected:
-        if not value:
-            what = "null (a tombstone)" if value is None else "empty"
-            return Rejected(reasons.MALFORMED, f"the value is {what}; send a JSON object")
-        if len(value) > SHORT_BYTES:
-            fault = long_fault(value)
-            if fault is not None:
-                return fault
-        if not value.isascii():
-            # msgspec leaves the text of unknown fields unread.
-            try:
-                value.decode()
-            except UnicodeDecodeError as error:
-                return Rejected(reasons.MALFORMED, f"the value is not UTF-8 at byte {error.start}")
+def decode(value: bytes | None, parse: Callable[[bytes], Any]) -> Any:
+    """The record that `parse` makes of a value, or why there is none; it never raises."""
+    if not value:
+        what = "null (a tombstone)" if value is None else "empty"
+        return Rejected(reasons.MALFORMED, f"the value is {what}; send a JSON object")
+    if len(value) > SHORT_BYTES:
+        fault = long_fault(value)
+        if fault is not None:
+            return fault
+    if not value.isascii():
+        # msgspec leaves the text of unknown fields unread.
         try:
-            record = parse(value)
-        except msgspec.MsgspecError as error:
-            return Rejected(reasons.MALFORMED, misfit(value, error))
-        return check(record) or record
-
-    return decode
+            value.decode()
+        except UnicodeDecodeError as error:
+            return Rejected(reasons.MALFORMED, f"the value is not UTF-8 at byte {error.start}")
+    try:
+        return parse(value)
+    except msgspec.MsgspecError as error:
+        return Rejected(reasons.MALFORMED, misfit(value, error))
 
 
 def long_fault(value: bytes) -> Rejected | None:
@@ -135,21 +128,39 @@ def id_fault(name: str, text: str) -> Rejected | None:
     return Rejected(reasons.MALFORMED, f"{name} has over {LONGEST_ID_BYTES} bytes in UTF-8")
 
 
-def labelled_fault(record: Event | Label) -> Rejected | None:
-    """A label that no output could name, or an id over its bound."""
+def decode_labelled(value: bytes | None, parse: Callable[[bytes], Any]) -> Any:
+    """An event or a label; no output could name a label beyond 64 bits."""
+    record = decode(value, parse)
+    if isinstance(record, Rejected):
+        return record
     if type(record.label) is int and record.label not in CLASS_RANGE:
         return Rejected(reasons.LABEL_BAD, "the label is an integer beyond 64 bits; send it as a string")
-    return id_fault("event_id", record.event_id)
+    return id_fault("event_id", record.event_id) or record
 
 
-def command_fault(command: Command) -> Rejected | None:
-    """An id over its bound."""
-    return id_fault("command_id", command.command_id)
+parse_event: Final = msgspec.json.Decoder(Event).decode
+parse_label: Final = msgspec.json.Decoder(Label).decode
+parse_command: Final = msgspec.json.Decoder(Command).decode
 
 
-decode_event = decoder(Event, labelled_fault)
-decode_label = decoder(Label, labelled_fault)
-decode_command = decoder(Command, command_fault)
+def decode_event(value: bytes | None) -> Event | Rejected:
+    """An event, or why it cannot be taken."""
+    event: Event | Rejected = decode_labelled(value, parse_event)
+    return event
+
+
+def decode_label(value: bytes | None) -> Label | Rejected:
+    """A label, or why it cannot be taken."""
+    label: Label | Rejected = decode_labelled(value, parse_label)
+    return label
+
+
+def decode_command(value: bytes | None) -> Command | Rejected:
+    """A command, or why it cannot be taken."""
+    command: Command | Rejected = decode(value, parse_command)
+    if isinstance(command, Rejected):
+        return command
+    return id_fault("command_id", command.command_id) or command
 
 
 def decode_key(key: bytes | None) -> str | Rejected:

@@ -62,10 +62,11 @@ class KafkaWriter:
         self.journal_offset, self.write_errors = None, []
         try:
             producer.begin_transaction()
-            # One by one: produce_batch takes no timestamps (2.16), and a prediction carries event time.
-            produce, predictions = producer.produce, self.topics["predictions"]
+            # One by one: produce_batch takes no timestamps (2.16), and a prediction carries event time. By
+            # place, for nothing is stepped meanwhile and arguments by name take half as long again.
+            produce, predictions, shard = producer.produce, self.topics["predictions"], self.shard
             for value, key, time_ms in commit.predictions:
-                produce(predictions, value, key, self.shard, timestamp=time_ms)
+                produce(predictions, value, key, shard, None, None, time_ms)
             for send in commit.others:
                 headers: list[Any] = send.headers or []
                 producer.produce(

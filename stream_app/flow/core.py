@@ -37,6 +37,7 @@ class Core:
         self.has_labels = app.labels is not None
         self.horizon_ms = app.labels.horizon_ms if app.labels else 0
         self.max_features = app.limits.max_features
+        self.class_weights: Any = app.class_weights
         self.shards = app.shards
         self.rebind()
 

@@ -33,8 +33,8 @@ def from_label(
     if state.classify:
         if label not in state.classes:
             state.classes[label] = type(label)
-        if core.app.class_weights:
-            weight *= core.app.class_weights.get(label, 1.0)
+        if core.class_weights:
+            weight *= core.class_weights.get(label, 1.0)
     state.last_label = label
     state.recent.append((row.row, label, weight))
     for slot, calls in core.learning_calls:

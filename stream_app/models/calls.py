@@ -19,28 +19,51 @@ class ModelFault(Exception):
 
 
 class Calls:
-    """`predict(row)` gives (prediction, probabilities), None twice when cold; `learn(row, label, weight)`."""
+    """`predict(row)` gives (prediction, probabilities), None twice when cold."""
 
-    __slots__ = ("learn", "predict")
-
-    def __init__(self, predict: Callable[[dict[str, Any]], Answer], learn: Callable[..., None]) -> None:
+    def __init__(
+        self, predict: Callable[[dict[str, Any]], Answer], learn_one: Callable[..., Any], *,
+        labelled: bool = True,
+    ) -> None:  # fmt: skip
         self.predict = predict
-        self.learn = learn
+        self.learn_one = learn_one
+        self.labelled = labelled
+
+    def learn(self, row: dict[str, Any], label: Any, weight: float) -> None:
+        """Learn a row; a weight of 1 is not passed, since not every model takes one.
+
+        Raises:
+            ModelFault: the model failed; what it has learned of the row is not known.
+        """
+        try:
+            if not self.labelled:
+                self.learn_one(row)
+            elif weight == 1.0:
+                self.learn_one(row, label)
+            else:
+                self.learn_one(row, label, w=weight)
+        except Exception as error:
+            raise fault(error) from error
 
 
 def bind(model: Any, task: str, threshold: float | None) -> Calls:
     """Bind a model's calls for a task (binary, multiclass, regression, anomaly)."""
     if task == "anomaly":
-        return Calls(one_value(model.score_one), anomaly_learner(model))
+        return Calls(one_value(model.score_one), model.learn_one, labelled=False)
+    return Calls(answer(model, task, threshold), model.learn_one)
+
+
+def answer(model: Any, task: str, threshold: float | None) -> Callable[[dict[str, Any]], Answer]:
+    """How a model that learns from labels answers."""
     if task == "regression":
-        return Calls(one_value(model.predict_one), learner(model))
+        return one_value(model.predict_one)
     if not gives_probabilities(model):
-        return Calls(one_class(model.predict_one), learner(model))
+        return one_class(model.predict_one)
     if threshold is not None:
-        return Calls(by_threshold(model.predict_proba_one, threshold), learner(model))
+        return by_threshold(model.predict_proba_one, threshold)
     if overrides_predict(model):
-        return Calls(both(model.predict_one, model.predict_proba_one), learner(model))
-    return Calls(by_argmax(model.predict_proba_one), learner(model))
+        return both(model.predict_one, model.predict_proba_one)
+    return by_argmax(model.predict_proba_one)
 
 
 def replies(calls: Calls, rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -155,32 +178,3 @@ def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
         return value, None
 
     return predict
-
-
-def learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
-    """Learn with a label; a weight of 1 is not passed, since not every model takes one."""
-    learn_one = model.learn_one
-
-    def learn(row: dict[str, Any], label: Any, weight: float) -> None:
-        try:
-            if weight == 1.0:
-                learn_one(row, label)
-            else:
-                learn_one(row, label, w=weight)
-        except Exception as error:
-            raise fault(error) from error
-
-    return learn
-
-
-def anomaly_learner(model: Any) -> Callable[[dict[str, Any], Any, float], None]:
-    """Learn without a label."""
-    learn_one = model.learn_one
-
-    def learn(row: dict[str, Any], _label: Any, _weight: float) -> None:
-        try:
-            learn_one(row)
-        except Exception as error:
-            raise fault(error) from error
-
-    return learn

@@ -15,7 +15,6 @@ from typing import Any, Final
 from stream_app.features import ALWAYS, Feature
 
 BUCKETS: Final = 60
-added: Final = sum  # compiled, what is final is at hand, a builtin is looked up
 Cells = list[Any]
 
 
@@ -133,11 +132,14 @@ class SinceLast(Statistic):
 
 
 class Count(Statistic):
-    """Cells [bucket, n, bucket, n, …], oldest first; integers are exact in any order, so C adds them."""
+    """Cells [bucket, n, bucket, n, …], oldest first."""
 
     def read(self, cells: Cells, time_ms: int) -> Any:
-        first = self.first(cells, time_ms // self.width_ms, 2)
-        return added(cells[first + 1 :: 2]) if first < len(cells) else None
+        n = 0
+        for i in range(self.first(cells, time_ms // self.width_ms, 2) + 1, len(cells), 2):
+            count: int = cells[i]
+            n += count
+        return n or None
 
     def write(self, cells: Cells, time_ms: int, _value: Any) -> None:
         bucket = time_ms // self.width_ms
