@@ -145,7 +145,7 @@ class RedisServing:
 
         options = {**self.options, "socket_timeout": 2 * PING_S}
         ears = redis.ConnectionPool.from_url(self.url, **options)
-        connection = ears.make_connection()  # type: ignore[no-untyped-call]
+        connection = ears.make_connection()  # type: ignore[no-untyped-call]  # redis-py gives it no types
         tasks: list[asyncio.Task[None]] = []
         try:
             async with Patience(self.timeout_s):

@@ -21,7 +21,7 @@ from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
 from stream_app.state.histogram import Histogram
-from topics.envelope import RANK_NAMES, RANKS, Record
+from topics.envelope import RANKS, Record
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 BUFFER_LOW = 5_000
@@ -33,7 +33,6 @@ BEHIND_MS = 200.0  # a batch waits so long while more is at hand: there throughp
 FAR_BEHIND_MS = 1_000.0  # and at most so long, while what is at hand takes longer to step
 STEP_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 STATS_EVERY_S = 1.0
-WAIT_ALERT_S = 5.0
 log = structlog.get_logger()
 
 
@@ -65,7 +64,6 @@ class Live:
         self.batch_since_s = self.clock.monotonic()
         self.stats_at_s = 0.0
         self.stats_due = True
-        self.waiting_since_s: float | None = None
         self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
         self.pace = Pace(self.machine.core, self.clock)
         self.costs = Costs(self.clock)
@@ -162,7 +160,7 @@ class Live:
 
     def settle(self) -> None:
         """Take note of a batch that is committed; send again what an old generation could not commit."""
-        if self.pipeline.refused is not None and (group := self.outside.log.group()) is not None:
+        if self.pipeline.refused and (group := self.outside.log.group()) is not None:
             self.pipeline.resend(group)
         committed = self.pipeline.settle()
         if committed is not None:
@@ -183,11 +181,11 @@ class Live:
         first = self.machine.records == 0
         runs = self.merge.take(min(self.tuning.batch_records - self.machine.records, self.turn_records))
         if not runs:
-            self.watch_merge(started_s)
+            self.stats_due |= self.notices.held_up(self.merge.waiting_for(), started_s)
             return False
         if first:
             self.batch_since_s = started_s
-        self.waiting_since_s = None
+        self.notices.held_up([], started_s)
         self.machine.apply(runs, self.costs.sampler())
         for rank in RANKS:
             self.machine.positions[rank] = self.merge.position(rank, self.machine.positions[rank])
@@ -204,21 +202,6 @@ class Live:
         self.step_seconds.observe(took_s)
         self.stats_due = True
         return True
-
-    def watch_merge(self, now_s: float) -> None:
-        """Tell somebody when an input that is neither silent nor at its end holds the shard up."""
-        waiting = self.merge.waiting_for()
-        if not waiting:
-            self.waiting_since_s = None
-        elif self.waiting_since_s is None:
-            self.waiting_since_s = now_s
-        elif now_s - self.waiting_since_s > WAIT_ALERT_S:
-            self.waiting_since_s = now_s + 60 * WAIT_ALERT_S  # told once, again after five minutes
-            names = ", ".join(inputs := [RANK_NAMES[rank] for rank in waiting])
-            log.warning("merge waits", shard=self.shard, inputs=names, seconds=WAIT_ALERT_S)
-            text = f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s"
-            self.notices.notice("input-silent", "critical", text, inputs=inputs)
-            self.stats_due = True
 
     def submit(self, *, eager: bool) -> None:
         """Hand the batch to the helper once it is full, old enough, or nothing more is at hand."""

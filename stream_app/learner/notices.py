@@ -17,7 +17,9 @@ from stream_app.learner.publisher import Publisher
 from stream_app.learner.snapshots import Saver
 from stream_app.ports import Commit, Send
 from topics.codec import JSON_OPTIONS
+from topics.envelope import RANK_NAMES
 
+WAIT_ALERT_S = 5.0  # that an input may hold a shard up
 STALE_S = 30.0  # without the newest commits in the view, before somebody is told
 # What a model raised may quote a record, and logs go where records may not.
 QUOTING = {"challenger-failed", "champion-failed", "candidate-refused"}
@@ -51,6 +53,7 @@ class Notices:
         self.app, self.machine = app, machine
         self.waiting: list[Send] = []
         self.standing: set[str] = set()
+        self.held_since_s: float | None = None
 
     def notice(self, kind: str, severity: str, message: str, **evidence: Any) -> None:
         """Add one, caused at the batch where the shard stands."""
@@ -68,6 +71,22 @@ class Notices:
         else:
             self.standing.discard(kind)
         return new
+
+    def held_up(self, inputs: list[int], now_s: float) -> bool:
+        """Tell that inputs, neither silent nor at their end, hold the shard up; whether it is told now."""
+        if not inputs:
+            self.held_since_s = None
+        elif self.held_since_s is None:
+            self.held_since_s = now_s
+        elif now_s - self.held_since_s > WAIT_ALERT_S:
+            self.held_since_s = now_s + 60 * WAIT_ALERT_S  # told once, again after five minutes
+            named = [RANK_NAMES[rank] for rank in inputs]
+            names, shard = ", ".join(named), self.machine.core.state.shard
+            log.warning("merge waits", shard=shard, inputs=names, seconds=WAIT_ALERT_S)
+            text = f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s"
+            self.notice("input-silent", "critical", text, inputs=named)
+            return True
+        return False
 
     def saved(self, saver: Saver) -> None:
         """After an attempt at a snapshot: tell that it failed, and that snapshots break their bound."""

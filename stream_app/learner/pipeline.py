@@ -24,7 +24,6 @@ class Pipeline:
         self.writer, self.pool, self.clock = writer, pool, clock
         self.flight: Future[int | None] | None = None
         self.closed: Closed | None = None
-        self.refused: Closed | None = None
         self.since_s = 0.0
         self.took_s = self.busy_s = 0.0
         self.seconds = Histogram(SECONDS)
@@ -33,6 +32,11 @@ class Pipeline:
     def free(self) -> bool:
         """Nothing is on its way, nor waits to be sent again."""
         return self.flight is None and self.closed is None
+
+    @property
+    def refused(self) -> bool:
+        """A batch that an old generation could not commit waits for the next one."""
+        return self.flight is None and self.closed is not None
 
     def send(self, commit: Commit, group: bytes, closed: Closed | None) -> None:
         """Start the transaction under the group's generation of now."""
@@ -50,9 +54,8 @@ class Pipeline:
 
     def resend(self, group: bytes) -> None:
         """Send the refused batch as it is under the next generation."""
-        refused, self.refused = self.refused, None
-        if refused is not None:
-            self.send(refused.commit, group, refused)
+        if self.closed is not None and self.flight is None:
+            self.send(self.closed.commit, group, self.closed)
 
     def settle(self) -> tuple[Closed, int] | None:
         """The batch that is committed now and its journal offset, once; None while there is none.
@@ -68,7 +71,6 @@ class Pipeline:
         try:
             offset = flight.result()
         except StaleGroup:
-            self.refused = self.closed
             return None
         closed, self.closed = self.closed, None
         if closed is None:
