@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream_app.adapters.kafka_record import sort
+from stream_app.adapters.kafka_record import CUT, sort
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS
 
@@ -134,7 +134,6 @@ class KafkaLog:
         self.consumer.close()
 
 
-CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 # Conditions that librdkafka reports through the queue and heals by itself.
 PASSING = {
     KafkaError._ALL_BROKERS_DOWN,

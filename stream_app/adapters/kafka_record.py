@@ -10,6 +10,8 @@ from topics.envelope import UNREADABLE, Headers, Record
 
 Source = tuple[int, int]  # (shard, rank)
 END: Final = KafkaError._PARTITION_EOF
+# The next record is no longer retained.
+CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
 class Sorted(NamedTuple):

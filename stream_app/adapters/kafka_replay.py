@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_app.adapters.kafka_record import sort
+from stream_app.adapters.kafka_record import CUT, sort
 from stream_app.errors import Halted, ShardFailed
 from stream_app.ports import JournalEntry, Positions
 from topics.envelope import RANKS, Record
@@ -18,7 +18,6 @@ BUFFER_HIGH = 20_000
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
 COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
-CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
 class KafkaReplay:
