@@ -176,3 +176,17 @@ def test_every_type_is_published() -> None:
 def test_examples_in_docstrings(name: str) -> None:
     """What the docstrings show comes out."""
     assert doctest.testmod(importlib.import_module(f"topics.{name}")).failed == 0
+
+
+@pytest.mark.parametrize(
+    "probabilities", [{True: 1, False: 0}, {False: 0.25, True: 0.75}, {1: 0.75, 0: 0.25}]
+)
+def test_the_short_way_of_a_binary_prediction_writes_the_same_bytes(
+    machine: Machine, probabilities: dict[Any, float]
+) -> None:
+    """One after the other, and classes 1 and 0 do not take it: they are not true and false."""
+    likeliest = max(probabilities, key=lambda label: probabilities[label])
+    made = [PredictionMade(f"e{i}", "k", i, likeliest, probabilities, "champion", 1, i, i) for i in (5, 6)]
+    machine.emitter.perform([*made])
+    written = [value for value, _, _ in machine.seal().commit.predictions]
+    assert written == [machine.emitter.encode(one) for one in made]
