@@ -7,6 +7,7 @@ recovery.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -30,6 +31,7 @@ class KafkaLog:
     ) -> None:
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
+        self.may_succeed = "group.instance.id" in tuning
         self.consumer = Consumer(
             {
                 **config,
@@ -57,6 +59,12 @@ class KafkaLog:
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             consumer.incremental_assign([])
             on_assign([p.partition for p in partitions])
+            if self.may_succeed:
+                # A successor takes its predecessor's place without a rebalance. Shards that the predecessor
+                # was to let go, but died before it said so, would stay with nobody until the group's members
+                # change. The same topic as a pattern is a changed subscription: all is shared out anew.
+                self.may_succeed = False
+                consumer.subscribe([f"^{re.escape(self.topics[EVENT])}$"], **callbacks)
 
         def taken(consumer: Consumer, partitions: list[TopicPartition], lost: bool) -> None:
             on_revoke([p.partition for p in partitions], lost)
@@ -70,12 +78,13 @@ class KafkaLog:
         def lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             taken(consumer, partitions, True)
 
+        callbacks = {"on_assign": assigned, "on_revoke": revoked, "on_lost": lost}
         for topic in self.topics:
             # Else the client may find out a second after the assignment who leads them; a broker that is down
             # now is found by itself later.
             with suppress(KafkaException):
                 self.consumer.list_topics(topic, METADATA_TIMEOUT_S)
-        self.consumer.subscribe([self.topics[EVENT]], on_assign=assigned, on_revoke=revoked, on_lost=lost)
+        self.consumer.subscribe([self.topics[EVENT]], **callbacks)
 
     def poll(self, limit: int, timeout_s: float) -> Polled:
         """Up to `limit` records now, waiting `timeout_s` for the first; callbacks run inside."""

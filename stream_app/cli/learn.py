@@ -25,7 +25,7 @@ def learn(
     exit_when_idle: float | None = typer.Option(
         None, metavar="S", help="End once every input is at its end and all is committed, for S seconds."
     ),
-    instance_id: str | None = typer.Option(None, help="Static membership: a restart causes no rebalance."),
+    instance_id: str | None = typer.Option(None, help="Static membership: a restart keeps its shards."),
     supervise: bool = typer.Option(True, help="Restart the learner when it dies."),
     supervised: bool = typer.Option(False, hidden=True, help="A supervisor holds the other end of stdin."),
     admission: bool = typer.Option(True, help="Check first that the definition can be replayed."),

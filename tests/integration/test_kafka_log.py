@@ -18,12 +18,17 @@ SHARDS = 4
 class Member(KafkaLog):
     """A member that owns what the group assigns and reads none of it: its shards all recover still."""
 
-    def __init__(self, servers: str, name: str) -> None:
+    def __init__(self, servers: str, name: str, **tuning: str) -> None:
         topics = catalog(name, SHARDS)
         inputs = (topics.commands.name, topics.events.name, topics.labels.name)
-        super().__init__({"bootstrap.servers": servers}, name, inputs)
+        super().__init__({"bootstrap.servers": servers}, name, inputs, **tuning)
         self.owned: set[int] = set()
-        self.subscribe(self.owned.update, lambda shards, _lost: self.owned.difference_update(shards))
+        self.grants = 0
+        self.subscribe(self.granted, lambda shards, _lost: self.owned.difference_update(shards))
+
+    def granted(self, shards: list[int]) -> None:
+        self.owned.update(shards)
+        self.grants += 1
 
 
 def test_a_member_lets_go_of_shards_that_it_has_not_begun_to_read(services: Endpoints) -> None:
@@ -38,6 +43,32 @@ def test_a_member_lets_go_of_shards_that_it_has_not_begun_to_read(services: Endp
     assert first.owned | second.owned == set(range(SHARDS))
     for member in (first, second):
         member.close()
+
+
+def test_shards_let_go_by_a_member_that_died_before_it_said_so_are_owned_again(services: Endpoints) -> None:
+    """Its successor under the same instance id takes its place without a rebalance: all have an owner yet."""
+    name = f"log-{uuid4().hex[:8]}"
+    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
+        admin.create(catalog(name, SHARDS))
+    dying = Member(services.bootstrap_servers, name, **{"group.instance.id": "dying"})
+    until_granted(dying, 2)  # a static member joins twice
+    other = Member(services.bootstrap_servers, name)
+    until_granted(other, 1)
+    # Not polled any more, it is told to let go of two shards and never does.
+    assert (len(dying.owned), len(other.owned)) == (SHARDS, 0)
+    successor = Member(services.bootstrap_servers, name, **{"group.instance.id": "dying"})
+    until_owned([successor, other], {SHARDS // 2})
+    assert successor.owned | other.owned == set(range(SHARDS))
+    for member in (successor, other):
+        member.close()
+
+
+def until_granted(member: Member, count: int) -> None:
+    """Poll a member until the group granted it shards, be it none, so many times."""
+    deadline_s = time.monotonic() + 30
+    while member.grants < count:
+        assert time.monotonic() < deadline_s, member.grants
+        member.poll(100, 0.02)
 
 
 def until_owned(members: list[Member], count: set[int]) -> None:
