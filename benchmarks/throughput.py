@@ -112,6 +112,7 @@ def compare(at: Servers, case: Case, options: argparse.Namespace) -> dict[str, A
     replays: dict[str, list[dict[str, Any]]] = {start: [] for start in STARTS}
     for number in range(options.rounds):
         for name, way in WAYS.items():
+            print(f"{case.model}: round {number + 1} of {options.rounds}, {way.text}", file=sys.stderr)
             environment = {
                 **at.environment,
                 "STREAM_APP_BENCH_RUN": f"{number}-{name}",

@@ -7,7 +7,6 @@ recovery.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -64,7 +63,7 @@ class KafkaLog:
                 # was to let go, but died before it said so, would stay with nobody until the group's members
                 # change. The same topic as a pattern is a changed subscription: all is shared out anew.
                 self.may_succeed = False
-                consumer.subscribe([f"^{re.escape(self.topics[EVENT])}$"], **callbacks)
+                consumer.subscribe([f"^{self.topics[EVENT].replace('.', '[.]')}$"], **callbacks)
 
         def taken(consumer: Consumer, partitions: list[TopicPartition], lost: bool) -> None:
             on_revoke([p.partition for p in partitions], lost)
