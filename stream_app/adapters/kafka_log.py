@@ -18,6 +18,7 @@ from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS
 
 METADATA_TIMEOUT_S = 2.0
+LEAVE_POLLS = 100  # of 50 ms, at most
 GENERATION = slice(7, 11)  # of the serialised group metadata "CGMDv2:<int32 generation>…" (librdkafka)
 NO_GENERATION = b"\xff\xff\xff\xff"
 
@@ -30,6 +31,7 @@ class KafkaLog:
     ) -> None:
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
+        self.held: set[int] = set()
         self.may_succeed = "group.instance.id" in tuning
         self.consumer = Consumer(
             {
@@ -57,6 +59,7 @@ class KafkaLog:
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             consumer.incremental_assign([])
+            self.held.update(p.partition for p in partitions)
             on_assign([p.partition for p in partitions])
             if self.may_succeed:
                 # A successor takes its predecessor's place without a rebalance. Shards that the predecessor
@@ -66,6 +69,7 @@ class KafkaLog:
                 consumer.subscribe([f"^{self.topics[EVENT].replace('.', '[.]')}$"], **callbacks)
 
         def taken(consumer: Consumer, partitions: list[TopicPartition], lost: bool) -> None:
+            self.held.difference_update(p.partition for p in partitions)
             on_revoke([p.partition for p in partitions], lost)
             # Where no call was made the client unassigns all of them by itself, and fails on a shard that was
             # not yet read: the rebalance, and with it every other member, would wait for this one's session.
@@ -139,6 +143,16 @@ class KafkaLog:
         return found
 
     def close(self) -> None:
+        """Leave the group. In the middle of a rebalance the client's own `close` can wait for ever: it gives
+        the shards back when it answers a queued assignment, and then is asked once more. So they are given
+        back first.
+        """
+        with suppress(KafkaException):  # of a member that was fenced
+            self.consumer.unsubscribe()
+        for _ in range(LEAVE_POLLS):
+            self.consumer.consume(1_000, 0.05)
+            if not self.held:
+                break
         self.consumer.close()
 
 
