@@ -59,8 +59,9 @@ class KafkaLog:
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             consumer.incremental_assign([])
-            self.held.update(p.partition for p in partitions)
-            on_assign([p.partition for p in partitions])
+            shards = [p.partition for p in partitions]
+            self.held.update(shards)
+            on_assign(shards)
             if self.may_succeed:
                 # A successor takes its predecessor's place without a rebalance. Shards that the predecessor
                 # was to let go, but died before it said so, would stay with nobody until the group's members
@@ -69,8 +70,9 @@ class KafkaLog:
                 consumer.subscribe([f"^{self.topics[EVENT].replace('.', '[.]')}$"], **callbacks)
 
         def taken(consumer: Consumer, partitions: list[TopicPartition], lost: bool) -> None:
-            self.held.difference_update(p.partition for p in partitions)
-            on_revoke([p.partition for p in partitions], lost)
+            shards = [p.partition for p in partitions]
+            self.held.difference_update(shards)
+            on_revoke(shards, lost)
             # Where no call was made the client unassigns all of them by itself, and fails on a shard that was
             # not yet read: the rebalance, and with it every other member, would wait for this one's session.
             consumer.incremental_unassign([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from uuid import uuid4
 
 from kafka import KafkaProducer
@@ -33,9 +34,7 @@ class Member(KafkaLog):
 
 def test_a_member_lets_go_of_shards_that_it_has_not_begun_to_read(services: Endpoints) -> None:
     """A shard revoked during its recovery goes to the other member; nobody dies or waits for a session."""
-    name = f"log-{uuid4().hex[:8]}"
-    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
-        admin.create(catalog(name, SHARDS))
+    name = created(services)
     first = Member(services.bootstrap_servers, name)
     until_owned([first], {SHARDS})
     second = Member(services.bootstrap_servers, name)
@@ -47,9 +46,7 @@ def test_a_member_lets_go_of_shards_that_it_has_not_begun_to_read(services: Endp
 
 def test_shards_let_go_by_a_member_that_died_before_it_said_so_are_owned_again(services: Endpoints) -> None:
     """Its successor under the same instance id takes its place without a rebalance: all have an owner yet."""
-    name = f"log-{uuid4().hex[:8]}"
-    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
-        admin.create(catalog(name, SHARDS))
+    name = created(services)
     dying = Member(services.bootstrap_servers, name, **{"group.instance.id": "dying"})
     until_granted(dying, 2)  # a static member joins twice
     other = Member(services.bootstrap_servers, name)
@@ -63,28 +60,36 @@ def test_shards_let_go_by_a_member_that_died_before_it_said_so_are_owned_again(s
         member.close()
 
 
+def created(services: Endpoints) -> str:
+    """An application's name, its topics made."""
+    name = f"log-{uuid4().hex[:8]}"
+    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
+        admin.create(catalog(name, SHARDS))
+    return name
+
+
 def until_granted(member: Member, count: int) -> None:
     """Poll a member until the group granted it shards, be it none, so many times."""
-    deadline_s = time.monotonic() + 30
-    while member.grants < count:
-        assert time.monotonic() < deadline_s, member.grants
-        member.poll(100, 0.02)
+    poll_until(lambda: member.grants >= count, [member])
 
 
 def until_owned(members: list[Member], count: set[int]) -> None:
     """Poll all until each owns so many shards."""
+    poll_until(lambda: {len(member.owned) for member in members} == count, members)
+
+
+def poll_until(done: Callable[[], bool], members: list[Member]) -> None:
+    """Poll all in turns, for so long at most."""
     deadline_s = time.monotonic() + 30
-    while {len(member.owned) for member in members} != count:
-        assert time.monotonic() < deadline_s, [member.owned for member in members]
+    while not done():
+        assert time.monotonic() < deadline_s, [(member.grants, member.owned) for member in members]
         for member in members:
             member.poll(100, 0.02)
 
 
 def test_the_end_of_an_input_is_known_without_asking(services: Endpoints) -> None:
     """Nothing before it is read; then what the answers to fetches said, also of records not yet polled."""
-    name = f"log-{uuid4().hex[:8]}"
-    with TopicAdmin({"bootstrap_servers": [services.bootstrap_servers]}) as admin:
-        admin.create(catalog(name, SHARDS))
+    name = created(services)
     producer = KafkaProducer(bootstrap_servers=services.bootstrap_servers)
     for _ in range(3):
         producer.send(f"{name}.events", b"{}", b"k", partition=1)
