@@ -1,6 +1,7 @@
 """Bare River over the same rows, in a process of its own: `python -m benchmarks.bare MODEL EVENTS SKIPPED`.
 
-The rows are parsed beforehand; predict_proba_one and learn_one are all that is timed. Prints one JSON object.
+The rows are parsed beforehand; predict_proba_one and learn_one are all that is timed. For each number read
+from stdin it goes on to that event, and prints what that took, without the first SKIPPED events, as JSON.
 """
 
 from __future__ import annotations
@@ -36,23 +37,29 @@ def rows(app: Application, n: int) -> list[tuple[dict[str, Any], bool]]:
 
 
 def main(model: str, n: int, skipped: int) -> None:
-    """Time all but the first `skipped` events."""
+    """Advance as asked for."""
     app: Application = getattr(definitions, model)
     stream = rows(app, n)
     river = app.champion(seed_for(app.seed, "champion", 0))
     predict, learn = river.predict_proba_one, river.learn_one
     gc.collect()
     gc.freeze()
-    for row, label in stream[:skipped]:
-        predict(row)
-        learn(row, label)
-    wall_s, cpu_s = time.perf_counter(), time.process_time()
-    for row, label in stream[skipped:]:
-        predict(row)
-        learn(row, label)
-    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    told = {"events": n - skipped, "wall_s": wall_s, "cpu_s": cpu_s}
-    sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
+    done = 0
+    for line in sys.stdin:
+        end = max(done, min(n, int(line)))
+        begin = max(done, min(end, skipped))
+        for row, label in stream[done:begin]:
+            predict(row)
+            learn(row, label)
+        part = stream[begin:end]
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        for row, label in part:
+            predict(row)
+            learn(row, label)
+        wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+        done = end
+        sys.stdout.buffer.write(orjson.dumps({"events": len(part), "wall_s": wall_s, "cpu_s": cpu_s}) + b"\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

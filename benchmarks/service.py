@@ -1,16 +1,23 @@
-"""One measured run of a learner over a backlog: written first, then learned by `stream-app learn`."""
+"""One measured run of a learner over a backlog: written first, then learned by `stream-app learn`.
+
+Once a second the learner can be stopped for what it is compared with, so that noise meets both alike.
+"""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from bisect import bisect_left
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.common import APART_MS, ROOT, Servers, made
 from stream_app.adapters.kafka_admin import TopicAdmin
@@ -18,8 +25,9 @@ from stream_app.embedded.ports import free_ports
 from stream_app.learner import journal
 from topics.catalog import catalog
 
-SAMPLE_S = 0.02
+SAMPLE_S = 0.05
 SCRAPE_S = 1.0
+Turn = Callable[[int], None]
 END = -191  # librdkafka's code for the end of a partition
 
 
@@ -39,6 +47,19 @@ class Cost(NamedTuple):
     def cpu_us(self) -> float:
         """Microseconds of CPU per event."""
         return self.cpu_s / self.events * 1e6
+
+
+class Watched(NamedTuple):
+    """A learner's CPU seconds so far at epoch milliseconds, and from when to when it was stopped."""
+
+    samples: list[tuple[float, float]]
+    pauses: list[tuple[float, float]]
+
+    def cost(self, events: int, start_ms: float, end_ms: float) -> Cost:
+        """What `events` cost between two moments, without the pauses."""
+        paused_ms = sum(max(0.0, min(end, end_ms) - max(begin, start_ms)) for begin, end in self.pauses)
+        cpu_s = cpu_at(self.samples, end_ms) - cpu_at(self.samples, start_ms)
+        return Cost(events, (end_ms - start_ms - paused_ms) / 1000, cpu_s)
 
 
 class Batch(NamedTuple):
@@ -73,15 +94,15 @@ def write_backlog(servers: Servers, app: str, n: int, late: int | None) -> None:
         raise SystemExit("the backlog could not be written")
 
 
-def learn(servers: Servers, target: str, run: dict[str, str]) -> list[tuple[float, float]]:
-    """Run a learner to the end of its inputs as a user would; gives samples (epoch ms, CPU s so far)."""
+def learn(servers: Servers, target: str, run: dict[str, str], turn: Turn | None = None) -> Watched:
+    """Run a learner to the end of its inputs as a user would; `turn` is told how many events it applied."""
     (port,) = free_ports(0)
     environment = {**servers.environment, **run, "STREAM_APP_LEARNER__METRICS_PORT": str(port)}
     command = [
         sys.executable, "-m", "stream_app", "learn", target, "--no-supervise", "--no-admission",
         "--exit-when-idle", "0.5",
     ]  # fmt: skip
-    samples: list[tuple[float, float]] = []
+    watched = Watched([], [])
     log = servers.directory / "learner.log"
     with log.open("ab") as told, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=told) as child:
         process, scraped_s = psutil.Process(child.pid), time.monotonic()
@@ -90,23 +111,42 @@ def learn(servers: Servers, target: str, run: dict[str, str]) -> list[tuple[floa
                 used = process.cpu_times()
             except psutil.NoSuchProcess:
                 break
-            samples.append((time.time() * 1000, used.user + used.system))
+            watched.samples.append((time.time() * 1000, used.user + used.system))
             if time.monotonic() - scraped_s > SCRAPE_S:
+                applied = scrape(port)
+                if turn is not None:
+                    watched.pauses.append(paused(child, partial(turn, applied)))
                 scraped_s = time.monotonic()
-                scrape(port)
             time.sleep(SAMPLE_S)
     if child.returncode:
         raise SystemExit(f"the learner ended with exit code {child.returncode}:\n{log.read_text()[-3000:]}")
-    return samples
+    return watched
 
 
-def scrape(port: int) -> None:
-    """Read the metrics, as Prometheus would."""
+def paused(child: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> tuple[float, float]:
+    """Do something while the process stands still; from when to when that was, in epoch milliseconds."""
+    child.send_signal(signal.SIGSTOP)
+    begin_ms = time.time() * 1000
+    try:
+        meanwhile()
+    finally:
+        end_ms = time.time() * 1000
+        child.send_signal(signal.SIGCONT)
+    return begin_ms, end_ms
+
+
+def scrape(port: int) -> int:
+    """Read the metrics, as Prometheus would; how many events were applied, 0 if nobody knows yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            answer.read()
+            text = answer.read().decode()
     except OSError:
-        return  # it is not up yet, or just leaving
+        return 0  # it is not up yet, or just leaving
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "stream_app_records_total" and sample.labels["outcome"] == "events":
+                return int(sample.value)
+    return 0
 
 
 def read_topic(servers: Servers, topic: str) -> list[Any]:
@@ -149,11 +189,12 @@ def cpu_at(samples: list[tuple[float, float]], time_ms: float) -> float:
 
 
 def measure(
-    servers: Servers, app: str, target: str, n: int, skipped: int, late: int | None, run: dict[str, str]
-) -> Cost:
+    servers: Servers, app: str, target: str, n: int, skipped: int, late: int | None, run: dict[str, str],
+    turn: Turn | None = None,
+) -> Cost:  # fmt: skip
     """Write the backlog, learn it, and give the cost of all but the first `skipped` events."""
     write_backlog(servers, app, n, late)
-    samples = learn(servers, target, run)
+    watched = learn(servers, target, run, turn)
     found = batches(servers, app)
     judge(servers, app, n, sum(batch.events for batch in found))
     seen, begin = 0, 0
@@ -161,9 +202,7 @@ def measure(
         seen += found[begin].events
         begin += 1
     last = max(i for i, batch in enumerate(found) if batch.events)
-    start_ms, end_ms = found[begin - 1].time_ms, found[last].time_ms
-    cpu_s = cpu_at(samples, end_ms) - cpu_at(samples, start_ms)
-    return Cost(n - seen, (end_ms - start_ms) / 1000, cpu_s)
+    return watched.cost(n - seen, found[begin - 1].time_ms, found[last].time_ms)
 
 
 def judge(servers: Servers, app: str, n: int, journaled: int) -> None:

@@ -3,10 +3,12 @@
     benchmarks/throughput [--json] [--rounds N] [--scale X] [--models logistic,hoeffding,arf] [--no-features]
                           [--interpreted]
 
-Each round runs bare River, the service, and bare River again, on the same rows from a fresh model, and leaves
-the first tenth out of both; medians over the rounds are told, since machines are noisy. The service is
-`stream-app learn` over a backlog, with journal, transactions, metrics (scraped) and the Redis view of 1,000
-entities with three features each; its flow is compiled (`scripts/compile`) unless --interpreted.
+Each round runs bare River and the service on the same rows, each from a fresh model and in a process of its
+own. They take turns: once a second the service is stopped, and bare River goes on to where it got, so that a
+machine that is slow for a while is slow for both. The first tenth is left out; medians over the rounds are
+told. The service is `stream-app learn` over a backlog, with journal, transactions, metrics (scraped) and the
+Redis view of 1,000 entities with three features each; its flow is compiled (`scripts/compile`) unless
+--interpreted.
 
 Exit 1 if a ratio of events per second is below its bound, if the default monitors cost more than 15 % of it,
 or if restoring and replaying is slower than live.
@@ -18,13 +20,13 @@ import argparse
 import os
 import subprocess
 import sys
-from statistics import mean, median
-from typing import Any, NamedTuple
+from statistics import median
+from typing import IO, Any, NamedTuple, Self, cast
 
 import orjson
 
 from benchmarks.common import ROOT, Servers, servers
-from benchmarks.service import Cost, measure
+from benchmarks.service import Cost, Turn, measure
 
 LATE = 1_000  # events between an event and its label, where labels come as records of their own
 SKIPPED = 0.1
@@ -48,21 +50,48 @@ class Way(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One way of labelling measured once, between two measurements of bare River."""
+    """One way of labelling measured once, in turns with bare River."""
 
-    before: Cost
+    river: Cost
     service: Cost
-    after: Cost
 
     @property
     def share(self) -> float:
         """Of bare River's events per second."""
-        return self.service.rate / mean((self.before.rate, self.after.rate))
+        return self.service.rate / self.river.rate
 
     @property
     def cpu_share(self) -> float:
         """Bare River's CPU per event, of the service's."""
-        return mean((self.before.cpu_us, self.after.cpu_us)) / self.service.cpu_us
+        return self.river.cpu_us / self.service.cpu_us
+
+
+class BareRiver:
+    """Bare River in a process of its own, which goes on as far as it is told."""
+
+    def __init__(self, environment: dict[str, str], case: Case, n: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.bare", case.model, str(n), str(round(n * SKIPPED))]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.asks, self.tells = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
+        self.cost = Cost(0, 0.0, 0.0)
+        self.go_on(0)  # answered when its rows are made
+
+    def go_on(self, event: int) -> None:
+        """Go on to the event of this number."""
+        self.asks.write(b"%d\n" % event)
+        self.asks.flush()
+        so_far, took = self.cost, orjson.loads(self.tells.readline())
+        self.cost = Cost(
+            so_far.events + took["events"], so_far.wall_s + took["wall_s"], so_far.cpu_s + took["cpu_s"]
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
 
 
 CASES = (Case("logistic", 200_000, 0.35), Case("hoeffding", 100_000, 0.5), Case("arf", 30_000, 0.85))
@@ -92,17 +121,13 @@ def compiled() -> dict[str, str]:
     return {"PYTHONPATH": f"{done.stdout.strip()}{os.pathsep}{ROOT}", "PYTHONSAFEPATH": "1"}
 
 
-def bare(environment: dict[str, str], case: Case, n: int) -> Cost:
-    """Bare River's cost."""
-    told = child(environment, "bare", case.model, str(n), str(round(n * SKIPPED)))
-    return Cost(told["events"], told["wall_s"], told["cpu_s"])
-
-
-def service(at: Servers, environment: dict[str, str], case: Case, n: int, late: int | None) -> Cost:
+def service(
+    at: Servers, environment: dict[str, str], case: Case, n: int, late: int | None, turn: Turn | None = None
+) -> Cost:
     """The service's cost, under the application name that the environment's run makes."""
     app = f"bench-{case.model}-{environment['STREAM_APP_BENCH_RUN']}"
     target = f"benchmarks.definitions:{case.model}"
-    return measure(at, app, target, n, round(n * SKIPPED), late, environment)
+    return measure(at, app, target, n, round(n * SKIPPED), late, environment, turn)
 
 
 def compare(at: Servers, case: Case, options: argparse.Namespace) -> dict[str, Any]:
@@ -112,16 +137,19 @@ def compare(at: Servers, case: Case, options: argparse.Namespace) -> dict[str, A
     replays: dict[str, list[dict[str, Any]]] = {start: [] for start in STARTS}
     for number in range(options.rounds):
         for name, way in WAYS.items():
-            print(f"{case.model}: round {number + 1} of {options.rounds}, {way.text}", file=sys.stderr)
+            text = f"{case.model}: round {number + 1} of {options.rounds}, {way.text}"
+            print(text, end="", file=sys.stderr, flush=True)
             environment = {
                 **at.environment,
                 "STREAM_APP_BENCH_RUN": f"{number}-{name}",
                 "STREAM_APP_BENCH_FEATURES": str(int(options.features)),
                 "STREAM_APP_BENCH_MONITORS": str(int(way.watched)),
             }
-            before = bare(environment, case, n)
-            cost = service(at, environment, case, n, way.late)
-            rounds[name].append(Round(before, cost, bare(environment, case, n)))
+            with BareRiver(environment, case, n) as river:
+                cost = service(at, environment, case, n, way.late, river.go_on)
+                river.go_on(n)
+            rounds[name].append(Round(river.cost, cost))
+            print(f": {rounds[name][-1].share:.2f}", file=sys.stderr)
             if name == "inline":
                 for start in STARTS:
                     replays[start].append(child(environment, "replayed", case.model, start))
@@ -132,7 +160,7 @@ def summary(
     case: Case, n: int, rounds: dict[str, list[Round]], replays: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
     """Medians over the rounds, and whether they meet their bounds."""
-    river = [cost for way in rounds.values() for one in way for cost in (one.before, one.after)]
+    river = [one.river for way in rounds.values() for one in way]
     told: dict[str, Any] = {
         "model": case.model, "events": n, "bound": case.bound,
         "bare": {
