@@ -11,22 +11,23 @@ import sys
 import time
 import urllib.request
 from bisect import bisect_left
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.common import APART_MS, ROOT, Servers, made
+from benchmarks.learner import Stopped, stopped
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.ports import free_ports
 from stream_app.learner import journal
 from topics.catalog import catalog
 
 SAMPLE_S = 0.05
-SCRAPE_S = 1.0
+TURN_S = 1.0
+SCRAPE_S = 5.0  # as often as Prometheus is usually told at most
 Turn = Callable[[int], None]
 END = -191  # librdkafka's code for the end of a partition
 
@@ -94,18 +95,30 @@ def write_backlog(servers: Servers, app: str, n: int, late: int | None) -> None:
         raise SystemExit("the backlog could not be written")
 
 
-def learn(servers: Servers, target: str, run: dict[str, str], turn: Turn | None = None) -> Watched:
-    """Run a learner to the end of its inputs as a user would; `turn` is told how many events it applied."""
+def learn(
+    servers: Servers, target: str, run: dict[str, str], turn: Callable[[], None] | None = None
+) -> Watched:
+    """Run a learner to the end of its inputs as a user would; it stands still for each `turn`."""
     (port,) = free_ports(0)
-    environment = {**servers.environment, **run, "STREAM_APP_LEARNER__METRICS_PORT": str(port)}
     command = [
-        sys.executable, "-m", "stream_app", "learn", target, "--no-supervise", "--no-admission",
+        sys.executable, "-m", "benchmarks.learner", "learn", target, "--no-supervise", "--no-admission",
         "--exit-when-idle", "0.5",
     ]  # fmt: skip
     watched = Watched([], [])
     log = servers.directory / "learner.log"
-    with log.open("ab") as told, subprocess.Popen(command, cwd=ROOT, env=environment, stderr=told) as child:
-        process, scraped_s = psutil.Process(child.pid), time.monotonic()
+    with (
+        log.open("ab") as told,
+        stopped(servers.directory) as stop,
+        subprocess.Popen(
+            command, cwd=ROOT, stderr=told,
+            env={
+                **servers.environment, **run, **stop.environment,
+                "STREAM_APP_LEARNER__METRICS_PORT": str(port),
+            },
+        ) as child,
+    ):  # fmt: skip
+        process = psutil.Process(child.pid)
+        scraped_s = turned_s = time.monotonic()
         while child.poll() is None:
             try:
                 used = process.cpu_times()
@@ -113,17 +126,20 @@ def learn(servers: Servers, target: str, run: dict[str, str], turn: Turn | None 
                 break
             watched.samples.append((time.time() * 1000, used.user + used.system))
             if time.monotonic() - scraped_s > SCRAPE_S:
-                applied = scrape(port)
-                if turn is not None:
-                    watched.pauses.append(paused(child, partial(turn, applied)))
+                scrape(port)
                 scraped_s = time.monotonic()
+            if turn is not None and time.monotonic() - turned_s > TURN_S:
+                watched.pauses.append(paused(child, stop, turn))
+                turned_s = time.monotonic()
             time.sleep(SAMPLE_S)
     if child.returncode:
         raise SystemExit(f"the learner ended with exit code {child.returncode}:\n{log.read_text()[-3000:]}")
     return watched
 
 
-def paused(child: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> tuple[float, float]:
+def paused(
+    child: subprocess.Popen[bytes], stop: Stopped, meanwhile: Callable[[], None]
+) -> tuple[float, float]:
     """Do something while the process stands still; from when to when that was, in epoch milliseconds."""
     child.send_signal(signal.SIGSTOP)
     begin_ms = time.time() * 1000
@@ -131,22 +147,31 @@ def paused(child: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> tup
         meanwhile()
     finally:
         end_ms = time.time() * 1000
+        stop.add((end_ms - begin_ms) / 1000)
         child.send_signal(signal.SIGCONT)
     return begin_ms, end_ms
 
 
-def scrape(port: int) -> int:
-    """Read the metrics, as Prometheus would; how many events were applied, 0 if nobody knows yet."""
+def scrape(port: int) -> None:
+    """Read the metrics, as Prometheus would."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            text = answer.read().decode()
+            answer.read()
     except OSError:
-        return 0  # it is not up yet, or just leaving
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name == "stream_app_records_total" and sample.labels["outcome"] == "events":
-                return int(sample.value)
-    return 0
+        return  # it is not up yet, or just leaving
+
+
+@contextmanager
+def committed(servers: Servers, app: str) -> Iterator[Callable[[], int]]:
+    """How many events the learner has committed so far, asked of the broker."""
+    events = TopicPartition(catalog(app, 1).events.name, 0)
+    # Uncommitted too, or the answer would wait for the transaction of a learner that is stopped.
+    how = {"group.id": app, "isolation.level": "read_uncommitted"}
+    consumer = Consumer({"bootstrap.servers": servers.bootstrap_servers, **how})
+    try:
+        yield lambda: max(0, consumer.committed([events], 5.0)[0].offset)
+    finally:
+        consumer.close()
 
 
 def read_topic(servers: Servers, topic: str) -> list[Any]:
@@ -194,7 +219,8 @@ def measure(
 ) -> Cost:  # fmt: skip
     """Write the backlog, learn it, and give the cost of all but the first `skipped` events."""
     write_backlog(servers, app, n, late)
-    watched = learn(servers, target, run, turn)
+    with committed(servers, app) as so_far:
+        watched = learn(servers, target, run, None if turn is None else lambda: turn(so_far()))
     found = batches(servers, app)
     judge(servers, app, n, sum(batch.events for batch in found))
     seen, begin = 0, 0
