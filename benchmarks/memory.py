@@ -56,6 +56,7 @@ def main() -> int:
             out.clear()
             gc.collect(1)
             peak = max(peak, process.memory_info().rss)
+            print(f"{i:,} of {n:,} events, peak {peak / 2**20:,.0f} MiB", file=sys.stderr)
     took_s = time.perf_counter() - started_s
     rss = process.memory_info().rss
     peak = max(peak, rss)
