@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +54,27 @@ class Servers(NamedTuple):
     bootstrap_servers: str
     environment: dict[str, str]
     directory: Path
+
+
+class Answering:
+    """A module of ours in a process of its own, which answers each line with a JSON object."""
+
+    def __init__(self, environment: dict[str, str], module: str, *arguments: str) -> None:
+        self.module = f"benchmarks.{module}"
+        command, pipe = [sys.executable, "-m", self.module, *arguments], subprocess.PIPE
+        self.child = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe)
+
+    def ask(self, line: bytes) -> dict[str, Any]:
+        """Its answer; ends the run if it has failed."""
+        assert self.child.stdin is not None  # noqa: S101  a pipe, see above
+        assert self.child.stdout is not None  # noqa: S101
+        self.child.stdin.write(line + b"\n")
+        self.child.stdin.flush()
+        answer = self.child.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{self.module} has failed, see above")
+        told: dict[str, Any] = orjson.loads(answer)
+        return told
 
 
 @contextmanager

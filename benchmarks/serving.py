@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 import orjson
 import psutil
 
-from benchmarks.common import ENTITIES, ROOT, Servers, last_core, servers
+from benchmarks.common import ENTITIES, ROOT, Answering, Servers, last_core, servers
 from benchmarks.service import batches, judge, learn, write_backlog
 from benchmarks.serving_load import HOST, PRIORITY, ROWS, Plan
 from stream_app.embedded.ports import free_ports
@@ -125,26 +125,16 @@ def end(child: subprocess.Popen[bytes]) -> None:
         child.kill()
 
 
-class Load:
+class Load(Answering):
     """The process that sends, on the last core; one answer for each plan."""
 
     def __init__(self, at: Servers) -> None:
-        command = [sys.executable, "-m", "benchmarks.serving_load"]
-        pipe = subprocess.PIPE
         with last_core():
-            self.child = subprocess.Popen(command, cwd=ROOT, env=at.environment, stdin=pipe, stdout=pipe)
+            super().__init__(at.environment, "serving_load")
 
-    def ask(self, plan: Plan) -> dict[str, Any]:
+    def follow(self, plan: Plan) -> dict[str, Any]:
         """What the plan has led to."""
-        assert self.child.stdin is not None  # noqa: S101  a pipe, see above
-        assert self.child.stdout is not None  # noqa: S101
-        self.child.stdin.write(orjson.dumps(plan._asdict()) + b"\n")
-        self.child.stdin.flush()
-        line = self.child.stdout.readline()
-        if not line:
-            raise SystemExit("the load has failed, see above")
-        told: dict[str, Any] = orjson.loads(line)
-        return told
+        return self.ask(orjson.dumps(plan._asdict()))
 
     def run(self, what: str, server: Server, plan: Plan, *, cached: bool | None) -> dict[str, Any]:
         """A row of the table; ends the run if an answer is not what it should be.
@@ -156,7 +146,7 @@ class Load:
         for _ in range(TRIES):
             reads = (0, 0) if cached is None else server.reads()
             before = server.used_s()
-            told = self.ask(plan)
+            told = self.follow(plan)
             wall_s, cpu_s, kept_s = (now - then for now, then in zip(server.used_s(), before, strict=True))
             told["server_busy"], told["server_kept"] = cpu_s / wall_s, kept_s / wall_s
             told["server_cpu_us"] = cpu_s / told["answers"] * 1e6
@@ -189,9 +179,9 @@ def measured(at: Servers, options: argparse.Namespace) -> Iterator[dict[str, Any
         ours = stack.enter_context(serving(at, "stream_app", "serve"))
         without = stack.enter_context(serving(at, "stream_app", "serve", **small))
         other = stack.enter_context(serving(at, "benchmarks.serving_load", "constant"))
-        load.ask(Plan(other.port, "constant", 1.0, CLOSED))
-        load.ask(Plan(ours.port, "predict", 1.0, CLOSED))  # from here on the copies are there
-        load.ask(Plan(without.port, "predict", 0.5, CLOSED))
+        load.follow(Plan(other.port, "constant", 1.0, CLOSED))
+        load.follow(Plan(ours.port, "predict", 1.0, CLOSED))  # from here on the copies are there
+        load.follow(Plan(without.port, "predict", 0.5, CLOSED))
         turns = {
             "constant": (other, Plan(other.port, "constant", seconds, CLOSED), None),
             "single": (ours, Plan(ours.port, "predict", seconds, CLOSED), True),

@@ -21,11 +21,11 @@ import os
 import subprocess
 import sys
 from statistics import median
-from typing import IO, Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import orjson
 
-from benchmarks.common import ROOT, Servers, servers
+from benchmarks.common import ROOT, Answering, Servers, servers
 from benchmarks.service import Cost, Turn, measure
 
 LATE = 1_000  # events between an event and its label, where labels come as records of their own
@@ -66,23 +66,17 @@ class Round(NamedTuple):
         return self.river.cpu_us / self.service.cpu_us
 
 
-class BareRiver:
-    """Bare River in a process of its own, which goes on as far as it is told."""
+class BareRiver(Answering):
+    """Bare River, which goes on as far as it is told."""
 
     def __init__(self, environment: dict[str, str], case: Case, n: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.bare", case.model, str(n), str(round(n * SKIPPED))]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self.asks, self.tells = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
+        super().__init__(environment, "bare", case.model, str(n), str(round(n * SKIPPED)))
         self.cost = Cost(0, 0.0, 0.0)
         self.go_on(0)  # answered when its rows are made
 
     def go_on(self, event: int) -> None:
         """Go on to the event of this number."""
-        self.asks.write(b"%d\n" % event)
-        self.asks.flush()
-        so_far, took = self.cost, orjson.loads(self.tells.readline())
+        so_far, took = self.cost, self.ask(b"%d" % event)
         self.cost = Cost(
             so_far.events + took["events"], so_far.wall_s + took["wall_s"], so_far.cpu_s + took["cpu_s"]
         )
@@ -91,7 +85,7 @@ class BareRiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate()
+        self.child.communicate()
 
 
 CASES = (Case("logistic", 200_000, 0.35), Case("hoeffding", 100_000, 0.5), Case("arf", 30_000, 0.85))
