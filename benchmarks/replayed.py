@@ -23,13 +23,14 @@ from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import first_entry, fresh, newest_snapshot
 from stream_app.learner.replay import replay
 from stream_app.learner.verify import PAUSE_S, drain
+from stream_app.wiring_topics import catalog_for
 
 
 def main(model: str, start: str) -> None:
     """Bring a machine to the journal's end and tell what that took."""
     app: Application = getattr(definitions, model)
     settings = settings_for()
-    topics = wiring.input_topics(wiring.catalog_for(app, settings))
+    topics = wiring.input_topics(catalog_for(app, settings))
     prints = wiring.fingerprint_for(app, settings)
     store = wiring.store_opener(app, settings)(0)
     source = wiring.source_opener(app, settings)(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,23 +22,17 @@ from stream_app.adapters.model_shelf import RedisModelShelf
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application
-from stream_app.errors import Refused, Unreachable
+from stream_app.errors import Refused
 from stream_app.learner.fingerprint import fingerprint
-from stream_app.learner.logs import place
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.upgrade import Plan, open_epoch, prepare
 from stream_app.learner.verify import drain
 from stream_app.settings import Settings
-from topics.catalog import Catalog, catalog
+from stream_app.wiring_topics import catalog_for
+from topics.catalog import Catalog
 
 HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at the same time
-
-
-def catalog_for(app: Application, settings: Settings) -> Catalog:
-    """The application's topics under the settings' replication."""
-    kafka = settings.kafka
-    return catalog(app.name, app.shards, replication=kafka.replication, min_insync=kafka.min_insync)
 
 
 def input_topics(topics: Catalog) -> tuple[str, ...]:
@@ -122,14 +115,15 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
 
 
 def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
-    """Who may append to the application's journal."""
-    names = input_topics(catalog_for(app, settings))
+    """Who may append to the application's journal.
+
+    Raises:
+        Refused: as `TopicAdmin.require`.
+    """
+    topics = catalog_for(app, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
-        ids = admin.topic_ids(names)
-    for name in names:
-        if name not in ids:
-            raise Unreachable(f"there is no topic {name}", "Run `stream-app topics create MODULE:APP`")
-    return fingerprint(app, ids)
+        ids = admin.require(topics)
+    return fingerprint(app, {name: ids[name] for name in input_topics(topics)})
 
 
 def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[Plan]:
@@ -173,24 +167,3 @@ def learner(
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     prints = fingerprint_for(app, settings)
     return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
-
-
-def configure_logs() -> None:
-    """Logs go to stderr, so that `--json` owns stdout: JSON when no person looks, colours otherwise."""
-    renderer = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer(sort_keys=True)
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            place,
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

@@ -30,7 +30,7 @@ from stream_app.ops.routing import Way
 from stream_app.ops.silences import Silences, silencing
 from stream_app.settings import Settings
 from stream_app.web.guard import Guard
-from stream_app.wiring import catalog_for
+from stream_app.wiring_topics import catalog_for
 
 MINUTES = 450  # of the history that outlives a restart
 QUIETER = ("faust", "mode", "aiokafka", "httpx", "apprise", "kafka")

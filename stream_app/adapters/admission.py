@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import orjson
 
-from stream_app.adapters.definition import load
-from stream_app.adapters.snapshot_store import round_trip
 from stream_app.errors import Refused
-from stream_app.models.admission import Terms, exercise
 
 REQUESTED_SEEDS = ("1", "2")
 WITHIN_S = 120.0
@@ -24,6 +22,11 @@ WITHIN_S = 120.0
 
 def admission_report(target: str) -> dict[str, Any]:
     """One process's half: `digest`, and `refusals` with slot, reason and fix."""
+    # Loaded by these processes alone: the one that starts them needs no model yet.
+    from stream_app.adapters.definition import load  # noqa: PLC0415
+    from stream_app.adapters.snapshot_store import round_trip  # noqa: PLC0415
+    from stream_app.models.admission import Terms, exercise  # noqa: PLC0415
+
     app = load(target)
     types = dict(app.types or {})
     if types:
@@ -36,23 +39,52 @@ def admission_report(target: str) -> dict[str, Any]:
     return {"digest": found.digest, "refusals": refusals}
 
 
+class Admission:
+    """The check of one definition in two processes, which begins with this object; a context manager.
+
+    They are ended with the block, so that a caller who is refused something else leaves none behind.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.halves = [start_half(target, seed) for seed in REQUESTED_SEEDS]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for half in self.halves:
+            half.kill()
+            half.communicate()
+
+    def conclude(self) -> None:
+        """Wait for both.
+
+        Raises:
+            Refused: the definition is not admitted, with every reason and its fix.
+        """
+        reports = [half_report(half) for half in self.halves]
+        refusals = reports[0]["refusals"]
+        if refusals:
+            reasons = "; ".join(f"{r['slot']}: {r['reason']}" for r in refusals)
+            fixes = "; ".join(dict.fromkeys(r["fix"] for r in refusals))
+            raise Refused(f"the definition is not admitted: {reasons}", fixes)
+        if reports[0]["digest"] != reports[1]["digest"]:
+            raise Refused(
+                "two processes with the same seed learned different models",
+                "Seed every random part; use nothing that depends on addresses, time or the environment",
+            )
+
+
 def admit(target: str) -> None:
     """Admit the definition.
 
     Raises:
         Refused: with every reason and its fix; nothing was started.
     """
-    reports = [half_report(half) for half in [start_half(target, seed) for seed in REQUESTED_SEEDS]]
-    refusals = reports[0]["refusals"]
-    if refusals:
-        reasons = "; ".join(f"{r['slot']}: {r['reason']}" for r in refusals)
-        fixes = "; ".join(dict.fromkeys(r["fix"] for r in refusals))
-        raise Refused(f"the definition is not admitted: {reasons}", fixes)
-    if reports[0]["digest"] != reports[1]["digest"]:
-        raise Refused(
-            "two processes with the same seed learned different models",
-            "Seed every random part; use nothing that depends on addresses, time or the environment",
-        )
+    with Admission(target) as check:
+        check.conclude()
 
 
 def start_half(target: str, hash_seed: str) -> subprocess.Popen[bytes]:
@@ -60,6 +92,7 @@ def start_half(target: str, hash_seed: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "stream_app", "admit", target],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        stdin=subprocess.DEVNULL,  # a learner's own is its tie to the supervisor
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -71,15 +104,13 @@ def half_report(half: subprocess.Popen[bytes]) -> dict[str, Any]:
     Raises:
         Refused: it failed, or took too long.
     """
-    with half:
-        try:
-            out, err = half.communicate(timeout=WITHIN_S)
-        except subprocess.TimeoutExpired as error:
-            half.kill()
-            raise Refused(
-                f"the admission check took over {WITHIN_S:.0f} s",
-                "Start with --no-admission, or use a lighter model",
-            ) from error
+    try:
+        out, err = half.communicate(timeout=WITHIN_S)
+    except subprocess.TimeoutExpired as error:
+        raise Refused(
+            f"the admission check took over {WITHIN_S:.0f} s",
+            "Start with --no-admission, or use a lighter model",
+        ) from error
     if half.returncode:
         last = " ".join(err.decode(errors="replace").strip().splitlines()[-1:])
         raise Refused(f"the admission check ended with {half.returncode}: {last}", "Mend the definition")

@@ -108,31 +108,31 @@ class TopicAdmin:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return found
 
-    def require(self, specs: Iterable[TopicSpec]) -> None:
-        """Let pass only topics that can be used; asks for no more than their description.
+    def require(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
+        """Require topics that can be used; give the broker's id of each, by name.
+
+        A topic that was deleted and created again has another id.
 
         Raises:
-            Refused: one is missing or has another number of partitions; each is named with its fix.
+            Unreachable: topics are missing, or not yet known to a broker that has just started.
+            Refused: one has another number of partitions. Each error names the fix.
         """
         specs = list(specs)
         with explained():
             described = self.describe([spec.name for spec in specs])
         missing = [spec.name for spec in specs if spec.name not in described]
         if missing:
-            raise Refused(f"there is no topic {', '.join(missing)}", CREATE)
+            raise Unreachable(f"there is no topic {', '.join(missing)}", CREATE)
         for spec in specs:
             for mismatch in differences(spec, described[spec.name], {}):
                 if mismatch.grave:
                     raise Refused(f"topic {spec.name} {mismatch.what}", mismatch.fix)
+        return {name: str(topic["topic_id"]) for name, topic in described.items()}
 
     def describe(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Topic → its description, for those that exist."""
         described = self.client.describe_topics(list(names))
         return {str(topic["name"]): topic for topic in described if not topic["error_code"]}
-
-    def topic_ids(self, names: Sequence[str]) -> dict[str, str]:
-        """Topic → the broker's id of it, for those that exist; a recreated topic has another id."""
-        return {name: str(topic["topic_id"]) for name, topic in self.describe(names).items()}
 
     def configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         """By topic: config name → value, defaults included."""

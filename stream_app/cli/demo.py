@@ -88,7 +88,7 @@ def create_topics(settings: Any) -> None:
     """Of every act, before whoever looks on starts."""
     from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.cli import demo_app
-    from stream_app.wiring import catalog_for
+    from stream_app.wiring_topics import catalog_for
 
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         for definition in (demo_app.phishing, demo_app.shuttle, demo_app.turning):

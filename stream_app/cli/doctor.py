@@ -130,7 +130,7 @@ def replicas(settings: Settings, brokers: list[str]) -> Check:
 
 def topics(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
     """Each difference between the topics and their declaration."""
-    from stream_app.wiring import catalog_for
+    from stream_app.wiring_topics import catalog_for
 
     catalog = catalog_for(definition, settings)
     found = admin.check(catalog)

@@ -32,9 +32,11 @@ def from_its_topic(
 
     from stream_app import wiring
     from stream_app.adapters.clock import SystemClock
+    from stream_app.learner.logs import configure_logs
     from stream_app.learner.whatif import rehearse
+    from stream_app.wiring_topics import catalog_for
 
-    wiring.configure_logs()
+    configure_logs()
     definition = load_app(target)
     if definition.labels is None:
         raise UsageError(
@@ -48,7 +50,7 @@ def from_its_topic(
     open_source = wiring.source_opener(definition, settings)
     open_store = wiring.store_opener(definition, settings)
     fingerprint = wiring.fingerprint_for(definition, settings)
-    topics = wiring.input_topics(wiring.catalog_for(definition, settings))
+    topics = wiring.input_topics(catalog_for(definition, settings))
     console = Console(file=sys.stderr)
     outcomes: list[Outcome] = []
     for number in range(definition.shards) if shard is None else (shard,):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import nullcontext
 
 import structlog
 import typer
 
-from stream_app.application import Application
 from stream_app.cli.context import load_app, pin, settings_for
 from stream_app.errors import Refused, Unreachable
 
@@ -27,52 +27,57 @@ def learn(
     ),
     instance_id: str | None = typer.Option(None, help="Static membership: a restart keeps its shards."),
     supervise: bool = typer.Option(True, help="Restart the learner when it dies."),
-    supervised: bool = typer.Option(False, hidden=True, help="A supervisor holds the other end of stdin."),
+    life: int = typer.Option(0, hidden=True, help="Which start this is under a supervisor; 0 without one."),
     admission: bool = typer.Option(True, help="Check first that the definition can be replayed."),
 ) -> None:
     """Predict every event and learn every label, exactly once; ends with SIGTERM."""
     pin()
-    from stream_app import wiring
-    from stream_app.adapters.kafka_admin import TopicAdmin
+    from stream_app.learner.logs import configure_logs
 
-    wiring.configure_logs()
-    definition = load_app(target)
-    if supervised:
-        try:
-            work(definition, exit_when_idle, instance_id, supervised=True)
-        except Unreachable as error:
-            structlog.get_logger().error("cannot start now", why=str(error))
-            raise typer.Exit(TRY_AGAIN) from error
-        return
-    settings = settings_for(redis=True)
-    with TopicAdmin(settings.kafka.kafka_python()) as admin:
-        admin.require(wiring.catalog_for(definition, settings))
-    if not supervise:
-        work(definition, exit_when_idle, instance_id, supervised=False)
-        return
-    if admission:
-        from stream_app.adapters.admission import admit
+    configure_logs()
+    if supervise and not life:
+        from stream_app.adapters.clock import SystemClock
+        from stream_app.learner.supervisor import supervise as run
 
-        admit(target)
-    from stream_app.adapters.clock import SystemClock
-    from stream_app.learner.supervisor import supervise as run
-
-    command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--supervised"]
-    raise typer.Exit(run(command, SystemClock()))
+        command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--life"]
+        raise typer.Exit(run(command, SystemClock()))
+    try:
+        work(target, exit_when_idle, instance_id, life=life, admission=admission and life == 1)
+    except Unreachable as error:
+        if life < 2:  # a person looks: tell them; later only a supervisor does, which starts anew
+            raise
+        structlog.get_logger().error("cannot start now", why=str(error))
+        raise typer.Exit(TRY_AGAIN) from error
 
 
 def work(
-    definition: Application, exit_when_idle: float | None, instance_id: str | None, *, supervised: bool
+    target: str, exit_when_idle: float | None, instance_id: str | None, *, life: int, admission: bool
 ) -> None:
-    """Learn until told to stop."""
-    from stream_app import wiring
-    from stream_app.learner.supervisor import watch_parent
+    """Learn until told to stop.
 
-    settings = settings_for(redis=True)
-    loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
+    Raises:
+        UsageError: the target names no definition.
+        Refused: the definition is not admitted, or the learner may not go on from the journal.
+        Unreachable: a server does not answer now.
+    """
+    from stream_app.adapters.admission import Admission
+
+    # Its processes start first: they take as long as everything else that has to be loaded.
+    with Admission(target) if admission else nullcontext() as admitting:
+        if admitting:
+            structlog.get_logger().info("checking that the definition can be replayed", target=target)
+        definition = load_app(target)
+
+        from stream_app import wiring
+        from stream_app.learner.supervisor import watch_parent
+
+        settings = settings_for(redis=True)
+        loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
+        if admitting:
+            admitting.conclude()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stopping.set())
-    if supervised:
+    if life:
         watch_parent(sys.stdin.fileno(), loop.stopping)
     try:
         loop.run()

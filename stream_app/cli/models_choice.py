@@ -17,7 +17,7 @@ def read(definition: Application, settings: Settings, shard: int | None) -> list
     """The shard that is asked for, or all of them."""
     check_shard(definition, shard)
     from stream_app.cli.models_standing import shards
-    from stream_app.wiring import catalog_for
+    from stream_app.wiring_topics import catalog_for
 
     found = shards(definition, settings, catalog_for(definition, settings))
     return found if shard is None else [found[shard]]

@@ -30,9 +30,10 @@ def ops(
     pin()
     import uvicorn
 
-    from stream_app import wiring, wiring_ops
+    from stream_app import wiring_ops
+    from stream_app.learner.logs import configure_logs
 
-    wiring.configure_logs()
+    configure_logs()
     apps = [load_app(target) for target in targets]
     settings = settings_for()
     ours = settings.ops

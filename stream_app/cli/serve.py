@@ -36,9 +36,9 @@ def serve(
     pin()
     import uvicorn
 
-    from stream_app import wiring
+    from stream_app.learner.logs import configure_logs
 
-    wiring.configure_logs()
+    configure_logs()
     load_app(target)
     settings = settings_for(redis=True)
     ours = settings.serve
@@ -69,9 +69,10 @@ def serve(
 
 def application() -> FastAPI:
     """One worker's."""
-    from stream_app import wiring, wiring_serve
+    from stream_app import wiring_serve
+    from stream_app.learner.logs import configure_logs
 
-    wiring.configure_logs()
+    configure_logs()
     return wiring_serve.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
 
 

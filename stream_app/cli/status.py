@@ -27,7 +27,7 @@ def status(
 ) -> None:
     """Show each shard's owner, lag, waiting rows, champion and snapshot, whether or not a learner runs."""
     from stream_app.cli.condition import conditions
-    from stream_app.wiring import catalog_for
+    from stream_app.wiring_topics import catalog_for
 
     definition, settings = load_app(target), settings_for()
     found = conditions(definition, settings, catalog_for(definition, settings))

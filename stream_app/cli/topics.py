@@ -28,7 +28,7 @@ def check(target: str = TARGET, json: bool = JSON) -> None:
 def run(target: str, json: bool, *, make: bool) -> None:
     """Create if asked to, check, and report."""
     from stream_app.adapters.kafka_admin import TopicAdmin
-    from stream_app.wiring import catalog_for
+    from stream_app.wiring_topics import catalog_for
 
     definition, settings = load_app(target), settings_for()
     catalog = catalog_for(definition, settings)

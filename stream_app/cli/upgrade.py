@@ -22,8 +22,9 @@ def upgrade(
     """Open a new epoch: unchanged slots are carried over, changed ones start fresh. No learner may run."""
     pin()
     from stream_app import wiring
+    from stream_app.learner.logs import configure_logs
 
-    wiring.configure_logs()
+    configure_logs()
     definition, settings = load_app(target), settings_for()
     if admission:
         from stream_app.adapters.admission import admit

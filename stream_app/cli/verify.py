@@ -23,16 +23,18 @@ def verify(
 
     from stream_app import wiring
     from stream_app.adapters.clock import SystemClock
+    from stream_app.learner.logs import configure_logs
     from stream_app.learner.verify import verify_shard
+    from stream_app.wiring_topics import catalog_for
 
-    wiring.configure_logs()
+    configure_logs()
     definition, settings = load_app(target), settings_for()
     open_source, open_store = (
         wiring.source_opener(definition, settings),
         wiring.store_opener(definition, settings),
     )
     fingerprint = wiring.fingerprint_for(definition, settings)
-    topics = wiring.input_topics(wiring.catalog_for(definition, settings))
+    topics = wiring.input_topics(catalog_for(definition, settings))
     console, good = Console(file=sys.stderr), True
     for shard in range(definition.shards):
         source = open_source(shard)

@@ -1,11 +1,14 @@
-"""Every log line of a shard's turn says where it stands: shard, epoch, seq, model."""
+"""Where log lines go, and what a line of a shard's turn says of its place: shard, epoch, seq, model."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import structlog
 
 
 class Placed(Protocol):
@@ -39,3 +42,24 @@ def place(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mutable
     """The processor for structlog."""
     at = AT.get()
     return line if at is None else {**at.where(), **line}
+
+
+def configure_logs() -> None:
+    """Logs go to stderr, so that `--json` owns stdout: JSON when no person looks, colours otherwise."""
+    renderer = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer(sort_keys=True)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            place,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from itertools import count
 
 import structlog
 
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 def supervise(command: list[str], clock: Clock) -> int:
     """Run `command` until it ends for good and give its exit code; SIGTERM and SIGINT are passed on.
 
+    Its last argument is which life it is, from 1: only the first checks what a restart need not check again.
     The child's stdin is a pipe that nobody writes to: it closes with this process, however this one ends, and
     so tells the child that it is alone (`watch_parent`).
     """
@@ -35,9 +37,9 @@ def supervise(command: list[str], clock: Clock) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
     backoff_s = BACKOFF_FIRST_S
-    while True:
+    for life in count(1):
         started_s = clock.monotonic()
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as started:
+        with subprocess.Popen([*command, str(life)], stdin=subprocess.PIPE) as started:
             child = started
             if stopping.is_set():  # the signal came while there was no child to take it
                 child.send_signal(signal.SIGTERM)
@@ -53,6 +55,7 @@ def supervise(command: list[str], clock: Clock) -> int:
         if stopping.is_set():
             return 0
         backoff_s = min(BACKOFF_LAST_S, backoff_s * 2)
+    raise AssertionError("unreachable")
 
 
 def watch_parent(stdin: int, stop: threading.Event) -> None:

@@ -25,7 +25,8 @@ def test_a_failed_loop_ends_the_process_although_a_thread_hangs() -> None:
 
         learn.settings_for = lambda **_: None
         wiring.learner = lambda *_, **__: Loop()
-        learn.work(None, None, None, supervised=False)
+        learn.load_app = lambda _: None
+        learn.work(None, None, None, life=0, admission=False)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
