@@ -76,15 +76,16 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
         Refused: no broker answers, or a topic is missing or cannot be used.
     """
     kafka = settings.kafka.kafka_python()
-    with TopicAdmin(kafka) as admin, Peek(kafka) as peek:
+    with TopicAdmin(kafka) as admin:
         admin.require(topics)
-        group = admin.group(app.name)
-        told = peek.newest(topics.stats.name, app.shards)
-        journaled = peek.newest(topics.journal.name, app.shards)
-        alerts = peek.newest(topics.alerts.name, app.shards)
-        stats = {number: STATS.decode(found.value) for number, found in told.items()}
-        journal = {number: JOURNAL.decode(found.value) for number, found in journaled.items()}
-        lags = input_lags(app, topics, admin, peek, group, stats)
+        with Peek(kafka, [topic.name for topic in topics]) as peek:
+            group = admin.group(app.name)
+            told = peek.newest(topics.stats.name, app.shards)
+            journaled = peek.newest(topics.journal.name, app.shards)
+            alerts = peek.newest(topics.alerts.name, app.shards)
+            stats = {number: STATS.decode(found.value) for number, found in told.items()}
+            journal = {number: JOURNAL.decode(found.value) for number, found in journaled.items()}
+            lags = input_lags(app, topics, admin, peek, group, stats)
     stamps = view_stamps(app, settings)
     return [
         condition(

@@ -26,7 +26,7 @@ def shards(app: Application, settings: Settings, topics: Catalog) -> list[Shard]
     with TopicAdmin(kafka) as admin:
         admin.require((topics.models, topics.stats))
     # Statistics first: receipts are then never older, and what they tell later wins.
-    with Peek(kafka) as peek:
+    with Peek(kafka, [topics.stats.name]) as peek:
         told = peek.newest(topics.stats.name, app.shards)
     receipts = newest_receipts(app.name, kafka)
     return [

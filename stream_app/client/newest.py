@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -21,13 +21,13 @@ Place = tuple[str, int]  # topic and partition
 
 
 class Peek:
-    """Reads committed records here and there, without a group; a context manager.
+    """Reads committed records of some topics here and there, without a group; a context manager.
 
     Raises:
         Refused: no broker answers, or it stops answering.
     """
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: Kafka, topics: Iterable[str]) -> None:
         with connecting(kafka):
             self.consumer = KafkaConsumer(
                 **arguments(kafka),
@@ -36,6 +36,8 @@ class Peek:
                 auto_offset_reset="earliest",
                 max_poll_records=5_000,
             )
+        # The client waits for 100 ms when it first hears of a topic; so it hears of all at once.
+        self.consumer.beginning_offsets([TopicPartition(topic, 0) for topic in topics])
 
     def newest(self, topic: str, partitions: int) -> dict[int, ConsumerRecord]:
         """By partition: its newest committed record, where it holds one."""
