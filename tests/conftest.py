@@ -1,30 +1,57 @@
-"""Fixtures that several kinds of tests share."""
+"""What all tests share: one Kafka and Valkey for the run, and how the tests are divided among workers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 
 from stream_app.embedded import services as embedded
 
 ELSEWHERE = ("KAFKA__BOOTSTRAP_SERVERS", "REDIS__URL", "CONFIG", "SERVICES_DIR")
+TESTS = Path(__file__).parent
+TOGETHER = {"browser"}  # its tests share a scene that takes a minute to set
+SERVERS = pytest.StashKey[Path]()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_servers_of_this_machine() -> Iterator[None]:
-    """Tests run on servers of their own, never on those that this machine's user has named."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ELSEWHERE:
-            patch.delenv(f"STREAM_APP_{name}", raising=False)
-        yield
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of pytest-xdist's workers, not the process that a person has started."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all workers one directory for the run's own servers: none that the user has named is touched."""
+    for name in ELSEWHERE:
+        os.environ.pop(f"STREAM_APP_{name}", None)
+    told = config.workerinput["servers"] if is_worker(config) else mkdtemp(prefix="stream-app-tests-")  # type: ignore[attr-defined]
+    config.stash[SERVERS] = Path(told)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the servers are."""
+    node.workerinput["servers"] = str(node.config.stash[SERVERS])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers after the last worker."""
+    if not is_worker(config):
+        embedded.down(config.stash[SERVERS])
+        shutil.rmtree(config.stash[SERVERS], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker, and the browser's, which share a scene."""
+    for item in items:
+        file = item.path.relative_to(TESTS)
+        item.add_marker(pytest.mark.xdist_group(file.parts[0] if file.parts[0] in TOGETHER else str(file)))
 
 
 @pytest.fixture(scope="session")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Endpoints]:
-    """A fresh embedded Kafka and Valkey for the whole session; tests keep apart by their topics' names."""
-    directory = tmp_path_factory.mktemp("services")
-    try:
-        yield embedded.up(directory)
-    finally:
-        embedded.down(directory)
+def services(pytestconfig: pytest.Config) -> embedded.Endpoints:
+    """The run's Kafka and Valkey, started by the first test that needs them; topics have names of their own."""
+    return embedded.up(pytestconfig.stash[SERVERS])

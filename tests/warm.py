@@ -11,6 +11,7 @@ arguments, environment, directory and streams, which can be killed. Tests of how
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import runpy
 import select
@@ -32,10 +33,11 @@ LONGEST_REQUEST = 1 << 20
 # What roles import when they start; imported only, nothing of it runs in the server.
 IMPORTS = """
 stream_app.cli.main stream_app.cli.learn stream_app.cli.verify stream_app.cli.upgrade stream_app.cli.status
-stream_app.cli.condition stream_app.learner.verify stream_app.wiring stream_app.wiring_serve stream_app.wiring_ops
+stream_app.cli.condition stream_app.learner.verify stream_app.wiring stream_app.wiring_serve
+stream_app.wiring_ops
 river.anomaly river.ensemble river.forest river.linear_model river.naive_bayes river.preprocessing river.tree
 kafka rich.live rich.table uvicorn uvicorn.protocols.http.httptools_impl
-""".split()
+""".split()  # noqa: SIM905  readable at this length
 
 
 class Server:
@@ -199,6 +201,7 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as peer:
         for name in IMPORTS:
             import_module(name)
+        gc.freeze()  # else each process copies all of it when it collects, at its end at the latest
         asked = serve(peer)
     if asked is not None:
         become(asked)

@@ -18,6 +18,7 @@ import psutil
 
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.services import Endpoints
+from tests import warm
 from topics.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
@@ -65,10 +66,9 @@ class Run:
 
     def judge(self, *options: str) -> dict[str, Any]:
         """What the judge finds."""
-        command = [sys.executable, "-m", "tests.faults.judge", self.servers, self.target, *options]
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=180
-        )
+        command = ("tests.faults.judge", self.servers, self.target, *options)
+        environment = {**self.environment, "PYTHONHASHSEED": "0"}
+        done = warm.run(*command, cwd=ROOT, env=environment, text=True, timeout=180)
         assert done.stdout, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         assert done.returncode == int(bool(report["violation_count"]))
@@ -106,9 +106,10 @@ class Learner:
     def __init__(self, run: Run, number: int, options: tuple[str, ...]) -> None:
         self.run = run
         self.stderr = run.directory / f"{run.name}-{number}.log"
-        command = [sys.executable, "-m", "stream_app", "learn", run.target, "--no-admission", *options]
+        command = ("stream_app", "learn", run.target, "--no-admission", *options)
+        environment = {**run.environment, "PYTHONHASHSEED": "0"}
         with self.stderr.open("wb") as out:
-            self.process = subprocess.Popen(command, cwd=run.directory, env=run.environment, stderr=out)
+            self.process = warm.WarmProcess(*command, cwd=run.directory, env=environment, stderr=out)
 
     def children(self) -> list[psutil.Process]:
         try:

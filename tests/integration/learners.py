@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import orjson
 from stream_app.client import CommittedReader
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine
+from tests.warm import WarmProcess
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
@@ -74,8 +74,7 @@ class Learners:
     def spawn(self, module: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """A module of this checkout as a process of its own, under the pinned hash seed."""
         environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
-        command = [sys.executable, "-m", module, *arguments]
-        return subprocess.Popen(command, cwd=ROOT, env=environment, **options)
+        return WarmProcess(module, *arguments, cwd=ROOT, env=environment, **options)
 
     def finish(self, process: subprocess.Popen[bytes], within_s: float = END_WITHIN_S) -> bytes:
         """Its stdout, once it has ended well."""
