@@ -53,5 +53,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def services(pytestconfig: pytest.Config) -> embedded.Endpoints:
-    """The run's Kafka and Valkey, started by the first test that needs them; topics have names of their own."""
+    """The run's Kafka and Valkey, started by the first test that needs them; topics are unique."""
     return embedded.up(pytestconfig.stash[SERVERS])
