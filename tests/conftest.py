@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stream_app.embedded import services as embedded
+from tests.lengths import FORM
 
 ELSEWHERE = ("KAFKA__BOOTSTRAP_SERVERS", "REDIS__URL", "CONFIG", "SERVICES_DIR")
 TESTS = Path(__file__).parent
@@ -44,11 +45,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[SERVERS], ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, and the browser's, which share a scene."""
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the tests of this form. A file's tests, and the browser's, which share a scene, stay together."""
+    left_out = [item for item in items if not is_of_this_form(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         file = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group(file.parts[0] if file.parts[0] in TOGETHER else str(file)))
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(
+                pytest.mark.xdist_group(file.parts[0] if file.parts[0] in TOGETHER else str(file))
+            )
+
+
+def is_of_this_form(item: pytest.Item) -> bool:
+    """Whether the test belongs to `scripts/test`, or to `scripts/soak`, whichever this is."""
+    soak = item.get_closest_marker("soak")
+    return soak is not None if FORM != "test" else soak is None or not soak.kwargs.get("only")
 
 
 @pytest.fixture(scope="session")

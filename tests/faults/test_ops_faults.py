@@ -28,11 +28,14 @@ from tests.integration.operating import (
     write,
 )
 from tests.integration.serving import defined, learning, produce
+from tests.lengths import length
 
-KILLS = int(os.environ.get("FAULTS_OPS_KILLS", "4"))
+pytestmark = pytest.mark.soak
+
+KILLS = int(os.environ.get("FAULTS_OPS_KILLS", length(1, 4, 20)))
 SEED = int(os.environ.get("FAULTS_SEED", str(random.SystemRandom().randrange(1 << 30))))
-DOWN_S = float(os.environ.get("FAULTS_OPS_DOWN_S", "5"))
-STORM = 10_000
+DOWN_S = float(os.environ.get("FAULTS_OPS_DOWN_S", length(2, 5, 30)))
+STORM = length(2_000, 10_000, 100_000)
 KEPT = {"keep_alerts": 60, "keep_letters": 20}
 TABLES = ("stats", "history", "alerts", "models", "letters")
 TOPICS = ("events", "labels", "commands", "predictions", "alerts", "models", "stats", "journal")
@@ -181,7 +184,7 @@ def test_while_the_webhook_is_away_alerts_wait_and_then_all_come(learners: Learn
 def test_a_storm_is_few_notifications_and_the_rare_one_is_among_them(
     learners: Learners, hook: Webhook
 ) -> None:
-    """10,000 alerts of three kinds and one of a fourth: no more than the rate, summaries count the rest."""
+    """Thousands of alerts, one of a rare kind: no more than the rate; summaries count the rest."""
     app = defined(learners, {"app": ("binary", 2)})["app"]
     rate, rate_s, kinds = 2, 5.0, 4
     quick = route(hook, wait_s=0.5, interval_s=1, rate=rate, rate_s=rate_s)

@@ -33,11 +33,14 @@ from tests.integration.serving import (
     serving,
     until,
 )
+from tests.lengths import length
 
-SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", "200"))
+pytestmark = pytest.mark.soak
+
+SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 200, 2_000)))
 SWAPS_PER_S = 20
-FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", "5"))
-ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", "5000"))
+FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", length(2, 5, 30)))
+ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", length(1_000, 5_000, 100_000)))
 RATE = 500  # requests per second
 P99_S = 0.25
 NOTICED_S = 0.6  # a refresh that waits for its answer in vain, and a request on its way
@@ -106,7 +109,7 @@ def learners(services: Endpoints, tmp_path: Path) -> Learners:
 
 
 def test_champions_change_under_load_without_a_wrong_answer(learners: Learners) -> None:
-    """200 swaps at 500 requests a second: no error, each answer is wholly one model's, and none goes back."""
+    """Swaps at 500 requests a second: no error, each answer is wholly one model's, and none goes back."""
     name = f"{learners.call.name}-swaps"
     file = learners.call.file("two.py", TWO.replace("NAME", repr(name)))
     app = Defined(name, f"{file}:app", "two", 1)

@@ -25,9 +25,12 @@ from stream_app.learner.machine import Machine
 from stream_app.state.shard import ShardState
 from tests.faults.dying import POINTS
 from tests.faults.learners import ROOT, Run, running
+from tests.lengths import length
 from topics.envelope import COMMAND, EVENT, Record
 
-DEATHS = int(os.environ.get("FAULTS_SWAP_DEATHS", "1"))  # of each point, swaps and rollbacks in turn
+DEATHS = int(
+    os.environ.get("FAULTS_SWAP_DEATHS", length(1, 1, 10))
+)  # of each point, swaps and rollbacks in turn
 SEGMENT = 500  # events until the concept turns over: time for a swap by evidence
 ORDERS = 125  # events between an operator's orders: promote the challenger, roll back, and so on
 STEP_MS = 2
@@ -35,6 +38,16 @@ START_MS = 1_700_000_000_000
 LONGEST_S = 60.0 * (DEATHS + 2)
 SMALL_BATCHES: dict[str, Any] = {"STREAM_APP_LEARNER__BATCH_RECORDS": "100"}  # a swap in each, at most
 OF_THE_RUN = (b"snapshot-", b"view-", b"input-")  # alerts that no record caused: no run repeats them
+
+
+AT_EVERY_CHANGE = {"in-step", "after-first-send", "after-offsets", "after-snapshot"}
+WORKERS = 3  # among which the points are shared out: each waits more than it works
+
+
+def point_of(place: int, name: str) -> Any:
+    """A point as a parameter."""
+    marks = [pytest.mark.xdist_group(f"swap-kills-{place % WORKERS}")]
+    return pytest.param(name, marks=[*marks, pytest.mark.soak(only=name not in AT_EVERY_CHANGE)])
 
 
 def write(run: Run, n: int) -> list[Record]:
@@ -115,7 +128,7 @@ def learn(run: Run, point: str, memory: Path) -> None:
     assert lives.returncode == 0, told[-3_000:]
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [point_of(place, name) for place, name in enumerate(POINTS)])
 def test_a_swap_cut_off_anywhere_happens_once_and_whole(
     services: Endpoints, tmp_path: Path, point: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ class Learners:
         """A module of this checkout as a process of its own, under the pinned hash seed."""
         environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
         return WarmProcess(module, *arguments, cwd=ROOT, env=environment, **options)
+
+    def spawn_cold(self, module: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """The same, started by a new Python: for tests of how a program starts."""
+        environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, **options
+        )
 
     def finish(self, process: subprocess.Popen[bytes], within_s: float = END_WITHIN_S) -> bytes:
         """Its stdout, once it has ended well."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.soak(only=True)
 ROOT = Path(__file__).parents[2]
 HEADER = Path(sysconfig.get_path("include"), "Python.h")
 CUT = 40  # batches before the snapshot

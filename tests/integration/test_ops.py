@@ -264,7 +264,7 @@ def test_faust_runs_it_as_a_worker_of_its_own(learners: Learners, app: Defined, 
         "STREAM_APP_TARGET": app.target, "STREAM_APP_OPS__ROUTES": as_text([route(hook)])
     }  # fmt: skip
     worker = ("-A", "stream_app.ops.worker", "worker", "--without-web")
-    process = learners.spawn("faust", *worker, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = learners.spawn_cold("faust", *worker, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         write(learners.servers, f"{app.name}.alerts", [alert("one")])
         until(lambda: process.poll() is None and hook.ids(), "the alert comes")

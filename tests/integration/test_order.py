@@ -12,8 +12,11 @@ import pytest
 from stream_app.embedded.services import Endpoints
 from tests.integration.learners import Defined, Learners
 from tests.integration.traffic import Traffic, awkward, write
+from tests.lengths import length
 
-REPETITIONS = 10
+pytestmark = pytest.mark.soak
+
+REPETITIONS = length(3, 10, 50)
 SHARDS = (1, 4)
 # Another one at each run, told by every failure; the variable brings one back.
 SEED = int(os.environ.get("TEST_SEED") or secrets.randbelow(2**31))
@@ -34,7 +37,7 @@ class Learned:
 
 @pytest.fixture(scope="module")
 def learned(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Learned:
-    """Ten seeds, each on one shard and on four; no learner starts before every input is complete."""
+    """Some seeds, each on one shard and on four; no learner starts before every input is complete."""
     sys.stderr.write(f"TEST_SEED={SEED}\n")
     found = Learned(Learners(services, tmp_path_factory.mktemp("order")))
     apps = found.learners.define({f"{seed} {shards}": ("logistic", shards) for seed, shards in CASES})
@@ -49,7 +52,7 @@ def learned(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Le
 
 @pytest.mark.parametrize("shards", SHARDS)
 def test_the_order_rule_alone_decides(learned: Learned, shards: int) -> None:
-    """Each shard committed what an independent program makes of the complete inputs, ten times."""
+    """Each shard committed what an independent program makes of the complete inputs, for each seed."""
     print(f"TEST_SEED={SEED}")  # noqa: T201  shown with a failure
     apps = [app for app in learned.apps.values() if app.shards == shards]
     assert len(apps) == REPETITIONS

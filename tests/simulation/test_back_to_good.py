@@ -50,6 +50,7 @@ def lost(stream: str, seed: int, late: int, app: Application) -> float:
     return clean - wrong
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize(
     ("stream", "model"),
     [("stagger", "tree"), ("mixed", "tree"), ("sine", "bayes")],
@@ -60,6 +61,7 @@ def test_flipped_labels_of_one_source_are_forgotten_within_1500_labels(stream: s
     assert mean(lost(stream, seed, 0, definition(model)) for seed in (1, 2, 3)) <= MOST
 
 
+@pytest.mark.soak(only=True)
 @pytest.mark.parametrize("late", [0, 1_000])
 def test_a_tree_forgets_flipped_labels_where_they_are_held_back(late: int) -> None:
     """The same burst on sine, where a tree alone is 1.5 points behind: a point at most with `hold_back`."""
