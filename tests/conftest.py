@@ -12,10 +12,9 @@ import pytest
 
 from stream_app.embedded import services as embedded
 from tests.lengths import FORM
+from tests.sharing import ROOMS, Sharing, room_of
 
 ELSEWHERE = ("KAFKA__BOOTSTRAP_SERVERS", "REDIS__URL", "CONFIG", "SERVICES_DIR")
-TESTS = Path(__file__).parent
-TOGETHER = {"browser"}  # its tests share a scene that takes a minute to set
 SERVERS = pytest.StashKey[Path]()
 
 
@@ -45,18 +44,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(config.stash[SERVERS], ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share tests out as ours ask for."""
+    return Sharing(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the tests of this form. A file's tests, and the browser's, which share a scene, stay together."""
+    """Take the tests of this form, those that take long first."""
     left_out = [item for item in items if not is_of_this_form(item)]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
-    for item in items:
-        file = item.path.relative_to(TESTS)
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(
-                pytest.mark.xdist_group(file.parts[0] if file.parts[0] in TOGETHER else str(file))
-            )
+    kept = [item for item in items if item not in left_out]
+    items[:] = sorted(kept, key=lambda item: ROOMS.index(room_of(item.nodeid)))
 
 
 def is_of_this_form(item: pytest.Item) -> bool:

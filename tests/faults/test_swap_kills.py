@@ -41,13 +41,6 @@ OF_THE_RUN = (b"snapshot-", b"view-", b"input-")  # alerts that no record caused
 
 
 AT_EVERY_CHANGE = {"in-step", "after-first-send", "after-offsets", "after-snapshot"}
-WORKERS = 3  # among which the points are shared out: each waits more than it works
-
-
-def point_of(place: int, name: str) -> Any:
-    """A point as a parameter."""
-    marks = [pytest.mark.xdist_group(f"swap-kills-{place % WORKERS}")]
-    return pytest.param(name, marks=[*marks, pytest.mark.soak(only=name not in AT_EVERY_CHANGE)])
 
 
 def write(run: Run, n: int) -> list[Record]:
@@ -128,7 +121,9 @@ def learn(run: Run, point: str, memory: Path) -> None:
     assert lives.returncode == 0, told[-3_000:]
 
 
-@pytest.mark.parametrize("point", [point_of(place, name) for place, name in enumerate(POINTS)])
+@pytest.mark.parametrize(
+    "point", [pytest.param(name, marks=pytest.mark.soak(only=name not in AT_EVERY_CHANGE)) for name in POINTS]
+)
 def test_a_swap_cut_off_anywhere_happens_once_and_whole(
     services: Endpoints, tmp_path: Path, point: str
 ) -> None:
