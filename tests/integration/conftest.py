@@ -1,13 +1,25 @@
-"""Fixtures of tests that call the command line."""
+"""Fixtures of tests that call the command line, or need a server of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stream_app.embedded import services as embedded
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine
+
+
+@pytest.fixture(scope="module")
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey for this file alone, for tests that cut connections or change its settings."""
+    directory = tmp_path_factory.mktemp("valkey")
+    try:
+        yield f"redis://127.0.0.1:{embedded.start_valkey(directory).port}/0"
+    finally:
+        embedded.down(directory)
 
 
 @pytest.fixture

@@ -122,14 +122,12 @@ def test_creating_topics_again_changes_nothing(created: CommandLine) -> None:
     assert {line["state"] for line in lines} == {"ok"}
 
 
-def test_a_redis_that_evicts_fails(whole: CommandLine) -> None:
+def test_a_redis_that_evicts_fails(whole: CommandLine, own_valkey: str) -> None:
     """An evicted stamp or model would be served as if it had never been."""
-    with Redis.from_url(whole.services.redis_url) as redis:
+    whole.environment["STREAM_APP_REDIS__URL"] = own_valkey
+    with Redis.from_url(own_valkey) as redis:
         redis.config_set("maxmemory-policy", "allkeys-lru")
-        try:
-            code, found = checks(whole)
-        finally:
-            redis.config_set("maxmemory-policy", "noeviction")
+    code, found = checks(whole)
     assert (code, found["eviction"]["state"]) == (1, "fail")
     assert "noeviction" in found["eviction"]["fix"]
 

@@ -16,7 +16,6 @@ from stream_app.adapters import model_shelf
 from stream_app.adapters.model_shelf import RedisModelShelf
 from stream_app.adapters.redis_serving import RedisServing
 from stream_app.adapters.redis_view import RedisView
-from stream_app.embedded.services import Endpoints
 from stream_app.errors import Unreachable
 
 Case = Callable[["Shelf", RedisServing], Awaitable[None]]
@@ -26,9 +25,9 @@ NOWHERE = "redis://127.0.0.1:1/0"
 class Shelf(RedisModelShelf):
     """One shard's, with its own client."""
 
-    def __init__(self, services: Endpoints, directory: Path) -> None:
-        self.client = redis.Redis.from_url(services.redis_url)
-        self.app, self.url, self.store = f"m{uuid4().hex[:8]}", services.redis_url, str(directory)
+    def __init__(self, url: str, directory: Path) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.app, self.url, self.store = f"m{uuid4().hex[:8]}", url, str(directory)
         super().__init__(self.client, self.store, self.app, 0, b"key")
 
     def entity(self, key: str, value: bytes | None) -> None:
@@ -41,9 +40,9 @@ class Shelf(RedisModelShelf):
 
 
 @pytest.fixture
-def shelf(services: Endpoints, tmp_path: Path) -> Shelf:
-    """The session's Valkey, a store of its own."""
-    return Shelf(services, tmp_path)
+def shelf(own_valkey: str, tmp_path: Path) -> Shelf:
+    """A store of its own on this file's Valkey: some tests cut every connection."""
+    return Shelf(own_valkey, tmp_path)
 
 
 def read(shelf: Shelf, case: Case) -> None:

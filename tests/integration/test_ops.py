@@ -85,7 +85,7 @@ def test_a_learner_is_shown_and_found_again_after_a_restart(learners: Learners, 
         produce(learners, app, 200, int(time.time() * 1000) - 300_000)
         shards = until(lambda: whole(ops, app), "both shards have told their statistics")
         assert {told["serving"] for told in shards} == {"champion v1"}
-        models = ops.board(app.name)["models"]
+        models = until(lambda: len(found := ops.board(app.name)["models"]) == 2 and found, "both receipts")
         assert ops.end() == 0
     with operating(learners, app.target) as ops:
         again = ops.board(app.name)
