@@ -12,7 +12,7 @@ import redis
 import structlog
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.definition import layout_of
+from stream_app.adapters.definition_hash import layout_of
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.definition import layout_of
+from stream_app.adapters.definition_hash import layout_of
 from stream_app.adapters.redis_serving import RedisServing
 from stream_app.adapters.serving_metrics import ServingMetrics
 from stream_app.adapters.snapshot_store import sealed_opener

@@ -1,41 +1,27 @@
-"""importlib: a definition by name, its hashes, and the pinned hash seed under which every role runs."""
+"""importlib: a definition by name, with River's packages at once or on first use."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.util
-import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from stream_app.application import Application
 from stream_app.errors import UsageError
-from stream_app.models.build import build
-from stream_app.models.digest import structural_digest
-from stream_app.models.seeds import seed_for
-
-PINNED = "0"
-# Hashed by themselves, since an upgrade looks at each; how often to snapshot and how fresh an answer of a
-# predictor must be decide nothing that a learner writes.
-APART = {
-    "champion", "challengers", "features", "labels", "snapshot", "serving", "task", "drift", "swap", "loss",
-}  # fmt: skip
 
 
-def pin_hash_seed() -> None:
-    """Re-execute this process with PYTHONHASHSEED=0: the order of sets decides bits of some models."""
-    if os.environ.get("PYTHONHASHSEED") == PINNED:
-        return
-    os.environ["PYTHONHASHSEED"] = PINNED
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "stream_app", *sys.argv[1:]])
+def load(target: str, *, models: bool = True) -> Application:
+    """Load the definition that `module:attr` or `path.py:attr` names.
 
-
-def load(target: str) -> Application:
-    """The definition that `module:attr` or `path.py:attr` names.
+    Without `models`, a package of River's is loaded once something in it is used: callers that make no model
+    start a second sooner.
 
     Raises:
         UsageError: each way to miss it, with its fix.
@@ -46,7 +32,8 @@ def load(target: str) -> Application:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        with nullcontext() if models else river_on_use():
+            module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except UsageError:
         raise
     except ModuleNotFoundError as error:
@@ -82,41 +69,27 @@ def from_file(path: Path) -> Any:
     return module
 
 
-def definition_hashes(app: Application) -> dict[str, Any]:
-    """`slots`: by name, from a fresh model; `features`, `labels`, `rest`: what else decides an answer."""
-    factories = {"champion": app.champion, **app.challengers}
-    slots = {
-        name: structural_digest(build(factory, seed_for(app.seed, name, 0)))
-        for name, factory in factories.items()
-    }
-    rest = {
-        entry.name: getattr(app, entry.name) for entry in dataclasses.fields(app) if entry.name not in APART
-    }
-    return {
-        "task": app.task,
-        "slots": slots,
-        "drift": structural_digest([plain(detect) for detect in app.drift or ()]),
-        "swap": structural_digest([dataclasses.astuple(app.swap), app.loss]),
-        "features": features_hash(app),
-        "labels": structural_digest(dataclasses.astuple(app.labels) if app.labels else None),
-        "rest": structural_digest({name: plain(value) for name, value in rest.items()}),
-    }
+class OnUse:
+    """Finds River's packages and has them loaded once an attribute of theirs is asked for."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Take `river.tree` and its like; whatever is in them, and what is compiled, is found as always."""
+        if not name.startswith("river.") or name.startswith("river._") or name.count(".") != 1:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
 
 
-def features_hash(app: Application) -> str:
-    """Under the same one alone is what is known of an entity carried over by an upgrade."""
-    return structural_digest([dataclasses.astuple(feature) for feature in app.features])
-
-
-def plain(value: Any) -> Any:
-    """A dataclass as its values, anything else as it is."""
-    return (
-        dataclasses.astuple(value)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type)
-        else value
-    )
-
-
-def layout_of(app: Application) -> str:
-    """What tells an entity's blob from one of other features, short since each blob carries it."""
-    return features_hash(app)[:8]
+@contextmanager
+def river_on_use() -> Iterator[None]:
+    """Within this block, importing a package of River's loads nothing yet."""
+    sys.meta_path.insert(0, OnUse)  # type: ignore[arg-type]  # a class with a static method is a finder, too
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(OnUse)  # type: ignore[arg-type]

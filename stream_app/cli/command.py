@@ -30,7 +30,7 @@ def command(
     What concerns models is ordered by `stream-app models`.
     """
     check(order, shard, key)
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     check_shard(definition, shard)
     carry_out(
         definition, settings, order, reason=reason, actor=actor, timeout_s=timeout, json=json, shard=shard,

@@ -44,7 +44,7 @@ def consume(
     from stream_app.client.consumer import CommittedReader
     from stream_app.client.letters import ERRORS
 
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     with CommittedReader(
         settings.kafka.kafka_python(),
         f"{definition.name}.{what}",

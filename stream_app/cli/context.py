@@ -53,16 +53,19 @@ def settings_for(
     return settings
 
 
-def load_app(target: str) -> Application:
-    """The definition `module:attr` or `path.py:attr`, with the working directory importable."""
+def load_app(target: str, *, models: bool = True) -> Application:
+    """Load the definition `module:attr` or `path.py:attr`, with the working directory importable.
+
+    A command that makes no model says `models=False` and starts a second sooner.
+    """
     from stream_app.adapters.definition import load
 
-    return load(target)
+    return load(target, models=models)
 
 
 def pin() -> None:
     """Re-execute with PYTHONHASHSEED=0 unless that holds: hash order changes bits of some models."""
-    from stream_app.adapters.definition import pin_hash_seed
+    from stream_app.adapters.hash_seed import pin_hash_seed
 
     pin_hash_seed()
 

@@ -88,7 +88,7 @@ def retry(
 
     if not (places or reason or everything):
         raise UsageError("nothing is chosen", "Name letters (PARTITION:OFFSET), --reason R, or --all")
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     letters = letters_of(target)
     found = chosen(letters, places or [], reason)
     if not places:
@@ -129,7 +129,7 @@ def letters_of(target: str) -> list[DeadLetter]:
     """All dead letters of an application."""
     from stream_app.client.letters import dead_letters
 
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     return list(dead_letters(definition.name, settings.kafka.kafka_python()))
 
 

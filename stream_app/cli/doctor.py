@@ -76,7 +76,7 @@ def checks(target: str | None) -> Iterator[Check]:
     definition: Application | None = None
     if target:
         try:
-            definition = load_app(target)
+            definition = load_app(target, models=False)
             yield Check("definition", OK, f"{definition.name}, {definition.shards} shards")
         except StreamAppError as error:
             yield failure("definition", error)

@@ -178,7 +178,7 @@ def drop(
 
 def context(target: str) -> tuple[Application, Settings]:
     """The definition and the settings."""
-    return load_app(target), settings_for()
+    return load_app(target, models=False), settings_for()
 
 
 def empty(shard: Shard) -> str:

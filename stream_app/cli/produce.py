@@ -60,7 +60,7 @@ def produce(
     typed = parse_types(types)
     if typed and ".csv" not in file.name.lower():
         raise UsageError("--types is for CSV", "JSON lines carry the types of their values")
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     rows = read_rows(file, {key: "string", **typed}, limit)
     roles = [column for column in (key, inline_label, label, time_column) if column]
     check_columns(file.name, rows, key, (*roles, *typed))

@@ -29,7 +29,7 @@ def status(
     from stream_app.cli.condition import conditions
     from stream_app.wiring_topics import catalog_for
 
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     found = conditions(definition, settings, catalog_for(definition, settings))
     if json:
         for shard in found:

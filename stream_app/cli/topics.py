@@ -30,7 +30,7 @@ def run(target: str, json: bool, *, make: bool) -> None:
     from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.wiring_topics import catalog_for
 
-    definition, settings = load_app(target), settings_for()
+    definition, settings = load_app(target, models=False), settings_for()
     catalog = catalog_for(definition, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         created = admin.create(catalog) if make else []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from stream_app.adapters.definition import definition_hashes
+from stream_app.adapters.definition_hash import definition_hashes
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
 

@@ -74,7 +74,7 @@ class Answer(NamedTuple):
 async def loaded(
     server: Serves, seconds: float, beside: Callable[[list[Answer]], Awaitable[None]]
 ) -> list[Answer]:
-    """Ask at `RATE`, whatever the answers take, for so long and until `beside` has ended; it sees the answers."""
+    """Ask at `RATE`, whatever the answers take, for so long and until `beside`, which sees them, ends."""
     answers: list[Answer] = []
 
     async with aiohttp.ClientSession(server.address) as http:

@@ -11,7 +11,8 @@ import pytest
 from river import linear_model, tree
 
 from stream_app import features as f
-from stream_app.adapters.definition import definition_hashes, load
+from stream_app.adapters.definition import load
+from stream_app.adapters.definition_hash import definition_hashes
 from stream_app.application import Application, Labels, Limits, Snapshots
 from stream_app.errors import UsageError
 
@@ -113,7 +114,8 @@ def test_hashes_are_the_same_in_another_process(tmp_path: Path) -> None:
     """A learner that restarts finds its own definition again."""
     (tmp_path / "mine.py").write_text(RIGHT)
     code = (
-        "import sys; from stream_app.adapters.definition import definition_hashes, load; "
+        "import sys; from stream_app.adapters.definition import load; "
+        "from stream_app.adapters.definition_hash import definition_hashes; "
         "print(definition_hashes(load(sys.argv[1])))"
     )
     said = {
@@ -124,3 +126,24 @@ def test_hashes_are_the_same_in_another_process(tmp_path: Path) -> None:
         for _ in range(2)
     }  # fmt: skip
     assert len(said) == 1
+
+
+def test_a_definition_that_is_only_read_loads_none_of_rivers_packages(tmp_path: Path) -> None:
+    """A command that makes no model starts without River, which takes a second; a model made later is whole."""
+    (tmp_path / "mine.py").write_text(RIGHT)
+    code = """if True:
+        import sys
+        from stream_app.adapters.definition import load
+        app = load(sys.argv[1], models=False)
+        print(app.name, app.shards, "scipy" in sys.modules)
+        model = app.champion(1)
+        model.learn_one({"x": 1.0}, True)
+        print(model.predict_proba_one({"x": 1.0})[True] > 0.5)
+        from river import tree
+        print(type(tree).__name__)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"{tmp_path}/mine.py:app"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["a", "1", "False", "True", "module"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drift.detector import Detector
-from drift.detectors import MAKERS, Detect
+from drift.detectors import MAKERS, SOUND, Detect
 from drift.signals import LOSS, SIGNALS
 from drift.verdicts import STABLE, State, Verdict
 
@@ -203,3 +203,9 @@ def test_a_stored_detector_goes_on_as_if_it_had_not_been_stored(name: str) -> No
     later = fed(detector, values[half:])
     assert later == fed(stored, values[half:])
     assert later
+
+
+@pytest.mark.parametrize(("name", "params"), sorted(SOUND))
+def test_what_is_taken_for_sound_can_be_tried_out(name: str, params: tuple[tuple[str, Any], ...]) -> None:
+    """The detectors that a definition has by default work with their parameters."""
+    Detect(name, "labels" if name == "psi" else LOSS, **dict(params)).try_out()
