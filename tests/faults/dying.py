@@ -2,9 +2,9 @@
 
     python -m tests.faults.dying POINT MEMORY ARGUMENTS…
 
-MEMORY is a file with the swaps at which one has died already: the next one passes them and goes on to the
-next swap, until one ends by itself; its exit code is ours. Nothing of this is in the product: the seams are
-replaced from outside.
+MEMORY is a file with the swaps at which one has died already. The next one passes them and goes on to the next
+swap, until enough have died and one ends by itself; its exit code is ours. Nothing of this is in the product:
+the seams are replaced from outside.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from stream_app.cli import learn  # noqa: F401
 from stream_app.cli.main import main
 from stream_app.learner import emit
 from stream_app.ports import Commit
+from tests.lengths import length
 
 POINTS = (
     "in-step", "before-begin", "after-begin", "after-first-send", "after-last-send", "after-offsets",
     "after-commit", "before-view", "after-view", "before-snapshot", "after-snapshot",
 )  # fmt: skip
 MOST_LIVES = 60
+MOST_DEATHS = length(
+    2, MOST_LIVES, MOST_LIVES
+)  # one within a swap, one within a rollback, or at each of them
 
 
 class Death:
@@ -52,7 +56,7 @@ class Death:
         if point != self.point or swap is None:
             return
         died = self.memory.read_text().split() if self.memory.exists() else []
-        if swap not in died:
+        if swap not in died and len(died) < MOST_DEATHS:
             self.memory.write_text("\n".join([*died, swap]))
             die()
         if point in ("after-view", "after-snapshot", "after-commit"):
@@ -146,6 +150,7 @@ def live(point: str, memory: Path) -> int:
 if __name__ == "__main__":
     point, memory = sys.argv[1], Path(sys.argv[2])
     sys.argv = ["stream-app", *sys.argv[3:]]
+    os.setsid()  # so that its lives can be ended together
     for _ in range(MOST_LIVES):
         code = live(point, memory)
         if code != -signal.SIGKILL:

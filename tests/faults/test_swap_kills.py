@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from stream_app.state.shard import ShardState
 from tests.faults.dying import POINTS
 from tests.faults.learners import ROOT, Run, running
 from tests.lengths import length
+from tests.warm import WarmProcess
 from topics.envelope import COMMAND, EVENT, Record
 
 DEATHS = int(
@@ -107,12 +107,10 @@ def committed(run: Run, topic: str) -> list[bytes]:
 
 def learn(run: Run, point: str, memory: Path) -> None:
     """Learners that die at this point of each swap, one after the other, until one reaches the end."""
-    command = [sys.executable, "-m", "tests.faults.dying", point, str(memory), "learn", run.target]
-    command += ["--no-supervise", "--no-admission", "--exit-when-idle", "0.3", "--instance-id", "dying"]
-    environment: dict[str, Any] = {**run.environment, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as lives:
+    flags = ("--no-supervise", "--no-admission", "--exit-when-idle", "0.3", "--instance-id", "dying")
+    command = ("tests.faults.dying", point, str(memory), "learn", run.target, *flags)
+    environment: dict[str, Any] = {**run.environment, "PYTHONHASHSEED": "0"}
+    with WarmProcess(*command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as lives:
         try:
             told = lives.communicate(timeout=LONGEST_S)[1]
         except BaseException:

@@ -129,7 +129,7 @@ def test_hashes_are_the_same_in_another_process(tmp_path: Path) -> None:
 
 
 def test_a_definition_that_is_only_read_loads_none_of_rivers_packages(tmp_path: Path) -> None:
-    """A command that makes no model starts without River, which takes a second; a model made later is whole."""
+    """A command that makes no model starts without River, a second sooner; a model made later is whole."""
     (tmp_path / "mine.py").write_text(RIGHT)
     code = """if True:
         import sys
