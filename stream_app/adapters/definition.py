@@ -88,8 +88,8 @@ class OnUse:
 @contextmanager
 def river_on_use() -> Iterator[None]:
     """Within this block, importing a package of River's loads nothing yet."""
-    sys.meta_path.insert(0, OnUse)  # type: ignore[arg-type]  # a class with a static method is a finder, too
+    sys.meta_path.insert(0, OnUse)
     try:
         yield
     finally:
-        sys.meta_path.remove(OnUse)  # type: ignore[arg-type]
+        sys.meta_path.remove(OnUse)

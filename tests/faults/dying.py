@@ -2,9 +2,9 @@
 
     python -m tests.faults.dying POINT MEMORY ARGUMENTS…
 
-MEMORY is a file with the swaps at which one has died already. The next one passes them and goes on to the next
-swap, until enough have died and one ends by itself; its exit code is ours. Nothing of this is in the product:
-the seams are replaced from outside.
+MEMORY is a file with the swaps at which one has died already. The next one passes them and goes on to the
+next swap, until enough have died and one ends by itself; its exit code is ours. Nothing of this is in the
+product: the seams are replaced from outside.
 """
 
 from __future__ import annotations
