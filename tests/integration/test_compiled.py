@@ -79,5 +79,8 @@ def test_the_contract_holds_compiled(compiled: Path) -> None:
         "tests/simulation/test_swaps_replayed.py",
     ]
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-o", f"pythonpath={compiled} .", *suites]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    environment = {**os.environ, "STREAM_APP_TEST_FORM": "test"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=280
+    )
     assert done.returncode == 0, done.stdout[-5_000:]
