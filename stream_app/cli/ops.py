@@ -34,7 +34,7 @@ def ops(
     from stream_app.learner.logs import configure_logs
 
     configure_logs()
-    apps = [load_app(target, models=False) for target in targets]
+    apps = [load_app(target) for target in targets]
     settings = settings_for()
     ours = settings.ops
     where = ours.host if host is None else host, ours.port if port is None else port

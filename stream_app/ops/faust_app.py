@@ -19,7 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 
 if TYPE_CHECKING:
     from aiokafka.cluster import ClusterMetadata
-    from faust.types import FutureMessage
+    from faust.types import TP, FutureMessage
 
 COMMIT_S = 1.0
 
@@ -36,7 +36,33 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(driver.Consumer):
-    """Reads committed records."""
+    """Reads committed records, and commits no offset beyond one that is still to be acknowledged.
+
+    Faust looks for such a gap between the last committed offset and the first acknowledged one. It passes over
+    a gap of one, and over any before the first commit. A kill then loses what lies in it: of an agent that was
+    held up, or that acknowledges after a rebalance what it had read before.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.first: dict[TP, int] = {}
+
+    def track_message(self, message: Any) -> None:
+        """Remember where reading began."""
+        self.first.setdefault(message.tp, message.offset)
+        super().track_message(message)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset to commit; None if a record before it is not acknowledged."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        due = [message.offset for message in self._unacked_messages if message.tp == tp]
+        if not self._committed_offset[tp]:
+            due.append(self.first.get(tp, 0))
+        if due and min(due) < min(acked):
+            return None
+        return super()._new_offset(tp)
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -78,9 +104,17 @@ class Kept(faust.Table[str, Any]):
         return sent
 
     async def written(self) -> None:
-        """Return once all changes so far are in the changelog; raises what the producer raised."""
-        sent, self.unwritten = self.unwritten, []
-        await asyncio.gather(*sent)
+        """Return once all changes so far are in the changelog; raises what the producer raised.
+
+        Every caller waits for all of them, also for those that another waits for: if one took them away, the
+        others would acknowledge records whose changes a kill can still lose.
+        """
+        sent = list(self.unwritten)
+        if sent:
+            await asyncio.wait(sent)
+        for change in sent:
+            change.result()
+        self.unwritten = [change for change in self.unwritten if not change.done()]
 
     def partition_for_key(self, key: Any) -> int:  # noqa: ARG002
         """The one there is, from whatever changes the table: agents, routes, orders."""

@@ -1,0 +1,112 @@
+"""What ops acknowledges: no record before its changes are in the changelog, none beyond a gap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from stream_app.ops.faust_app import CommittedConsumer, Kept
+
+
+def table(*changes: asyncio.Future[None]) -> Kept:
+    """A table with these changes on their way; nothing else of it is used."""
+    made = Kept.__new__(Kept)
+    made.unwritten = [*changes]  # type: ignore[list-item]  # Faust's futures are asyncio's
+    return made
+
+
+def test_each_caller_waits_for_changes_that_another_waits_for() -> None:
+    """Two agents share a table: the second may not go on before the first one's changes are written."""
+
+    async def case() -> None:
+        change = asyncio.get_running_loop().create_future()
+        kept = table(change)
+        callers = [asyncio.create_task(kept.written()) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert [caller.done() for caller in callers] == [False, False]
+        change.set_result(None)
+        await asyncio.gather(*callers)
+        assert kept.unwritten == []
+
+    asyncio.run(case())
+
+
+def test_a_change_that_came_meanwhile_is_still_waited_for() -> None:
+    """It is not forgotten with those before it."""
+
+    async def case() -> None:
+        first, later = (asyncio.get_running_loop().create_future() for _ in range(2))
+        kept = table(first)
+        caller = asyncio.create_task(kept.written())
+        await asyncio.sleep(0)
+        kept.unwritten.append(later)
+        first.set_result(None)
+        await caller
+        assert kept.unwritten == [later]
+
+    asyncio.run(case())
+
+
+def test_every_caller_hears_of_a_failed_write() -> None:
+    """None of them acknowledges anything."""
+
+    async def case() -> None:
+        change = asyncio.get_running_loop().create_future()
+        kept = table(change)
+        callers = [asyncio.create_task(kept.written()) for _ in range(2)]
+        await asyncio.sleep(0)
+        change.set_exception(ConnectionError("gone"))
+        for caller in callers:
+            with pytest.raises(ConnectionError):
+                await caller
+
+    asyncio.run(case())
+
+
+PARTITION = TP("app.models", 0)
+
+
+class Record:
+    """What a consumer delivers, as far as it looks at it."""
+
+    def __init__(self, offset: int) -> None:
+        self.tp, self.offset = PARTITION, offset
+
+
+def consumer(read: list[int], acked: list[int], committed: int | None) -> Any:
+    """A consumer that delivered these records and has these acknowledged; it has no client."""
+    made: Any = CommittedConsumer.__new__(CommittedConsumer)
+    made.first, made._unacked_messages = {}, set()
+    made._on_message_in = lambda *_: None
+    for offset in read:
+        made.track_message(Record(offset))
+    made._unacked_messages = {one for one in made._unacked_messages if one.offset not in acked}
+    made._acked = defaultdict(list, {PARTITION: list(acked)})
+    made._acked_index = defaultdict(set, {PARTITION: set(acked)})
+    made._gap = defaultdict(lambda: None)
+    made._committed_offset = defaultdict(lambda: None, {PARTITION: committed})
+    return made
+
+
+@pytest.mark.parametrize(
+    ("read", "acked", "committed", "offset"),
+    [
+        ([0, 1, 2], [0, 1], None, 2),
+        ([0, 1, 2], [1, 2], None, None),
+        ([0, 1, 2], [2], None, None),
+        ([7, 8], [7, 8], None, 9),  # what was before is deleted
+        ([5, 6, 7], [7], 5, None),
+        ([5, 6, 7], [6, 7], 5, None),
+        ([5, 6, 7], [5, 6], 5, 7),
+        ([6, 7], [6, 7], 5, 8),  # 5 ends a transaction and is delivered to nobody
+    ],
+)
+def test_no_offset_beyond_a_gap_is_committed(
+    read: list[int], acked: list[int], committed: int | None, offset: int | None
+) -> None:
+    """Also before the first commit: what lies before an acknowledged record may not have been taken."""
+    assert consumer(read, acked, committed)._new_offset(PARTITION) == offset
