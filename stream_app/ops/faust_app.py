@@ -38,9 +38,9 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 class CommittedConsumer(driver.Consumer):
     """Reads committed records, and commits no offset beyond one that is still to be acknowledged.
 
-    Faust looks for such a gap between the last committed offset and the first acknowledged one. It passes over
-    a gap of one, and over any before the first commit. A kill then loses what lies in it: of an agent that was
-    held up, or that acknowledges after a rebalance what it had read before.
+    Faust looks for such a gap between the last committed offset and the first acknowledged one. It passes
+    over a gap of one, and over any before the first commit. A kill then loses what lies in it: of an agent
+    that was held up, or that acknowledges after a rebalance what it had read before.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -84,7 +84,7 @@ def webhook() -> Iterator[Webhook]:
 class Ops:
     """One `stream-app ops` process; `settings` is the section ops."""
 
-    def __init__(self, learners: Learners, *targets: str, **settings: Any) -> None:
+    def __init__(self, learners: Learners, *targets: str, cold: bool = False, **settings: Any) -> None:
         (port,) = free_ports(0)
         self.address = f"http://127.0.0.1:{port}"
         self.http = httpx.Client(base_url=self.address, timeout=5.0)
@@ -94,7 +94,8 @@ class Ops:
         learners.call.environment.update(told)
         try:
             with self.log.open("wb") as out:
-                self.process: subprocess.Popen[bytes] = learners.spawn(
+                start = learners.spawn_cold if cold else learners.spawn
+                self.process: subprocess.Popen[bytes] = start(
                     "stream_app", "ops", *targets, "--port", str(port), stderr=out
                 )
         finally:
