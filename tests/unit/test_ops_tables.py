@@ -43,7 +43,7 @@ def test_a_change_that_came_meanwhile_is_still_waited_for() -> None:
         kept = table(first)
         caller = asyncio.create_task(kept.written())
         await asyncio.sleep(0)
-        kept.unwritten.append(later)
+        kept.unwritten.append(later)  # type: ignore[arg-type]
         first.set_result(None)
         await caller
         assert kept.unwritten == [later]
