@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("stream_app", "topics", "drift")
 LONGEST = 300
-VERBS = ("demo", "test", "check", "format", "lock")
+VERBS = ("demo", "test", "soak", "check", "format", "lock")
 ENTRIES = (
     "pyproject.toml", "README.md", "CHANGELOG.md", "docker-compose.yml", ".ci/run",
     "stream_app", "topics", "drift", "tests", "scripts",
@@ -78,7 +78,7 @@ def test_the_top_level_is_complete(entry: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["scripts/demo", "scripts/test", "scripts/check", "scripts/format", ".ci/run"]
+    "script", [*(f"scripts/{verb}" for verb in VERBS), ".ci/run"]
 )
 def test_scripts_can_be_started(script: str) -> None:
     """Each verb is executable as checked out, and is a few lines that a person reads before running them."""

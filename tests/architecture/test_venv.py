@@ -207,7 +207,7 @@ def test_a_start_waits_for_another(checkout: Checkout) -> None:
     assert checkout.asked == [FETCH, FILL, OWN]
 
 
-@pytest.mark.parametrize("verb", ["demo", "test", "check", "format", "lock"])
+@pytest.mark.parametrize("verb", ["demo", "test", "soak", "check", "format", "lock"])
 def test_without_a_python_the_remedy_is_named(verb: str, tmp_path: Path) -> None:
     """On a machine without a fit Python a verb exits with 3 and says what to install; stdout is empty."""
     environment = os.environ | {"STREAM_APP_PYTHON": str(tmp_path / "python")}
