@@ -77,9 +77,7 @@ def test_the_top_level_is_complete(entry: str) -> None:
     assert (ROOT / entry).exists()
 
 
-@pytest.mark.parametrize(
-    "script", [*(f"scripts/{verb}" for verb in VERBS), ".ci/run"]
-)
+@pytest.mark.parametrize("script", [*(f"scripts/{verb}" for verb in VERBS), ".ci/run"])
 def test_scripts_can_be_started(script: str) -> None:
     """Each verb is executable as checked out, and is a few lines that a person reads before running them."""
     path = ROOT / script
