@@ -116,7 +116,7 @@ def test_a_limit_reads_no_further(tmp_path: Path) -> None:
         ("rows.csv", b"a,b\n1,2\n1,2,3\n", "line 3"),
         ("rows.csv", b"a\n\xff\n", "cannot be read"),
         ("rows.csv.gz", b"no gzip", "cannot be read"),
-        ("rows.csv.gz", gzip.compress(b"a\n1\n" * 999)[:-20], "cannot be read"),
+        ("rows.csv.gz", gzip.compress(b"a\n1\n" * 999, mtime=0)[:-20], "cannot be read"),
         ("rows.csv.zip", b"no zip", "cannot be read"),
     ],
 )
