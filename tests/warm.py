@@ -29,7 +29,6 @@ from typing import Any
 import orjson
 
 ROOT = Path(__file__).parents[1]
-LONGEST_REQUEST = 1 << 20
 # What roles import when they start; imported only, nothing of it runs in the server.
 IMPORTS = """
 stream_app.cli.main stream_app.cli.learn stream_app.cli.verify stream_app.cli.upgrade stream_app.cli.status
@@ -164,7 +163,7 @@ def serve(requests: socket.socket) -> dict[str, Any] | None:
 
 
 def keep(requests: socket.socket, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    """The parent of one process: it tells the pid, waits, and writes the exit code into the status pipe."""
+    """The parent of one process: it sends the pid, waits, and writes the exit code into the status pipe."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     *streams, status = descriptors
     pid = os.fork()
@@ -174,7 +173,7 @@ def keep(requests: socket.socket, request: dict[str, Any], descriptors: list[int
         for descriptor in {0, 1, 2, *streams}:
             os.close(descriptor)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        with suppress(BrokenPipeError):  # whoever started it is gone
+        with suppress(BrokenPipeError):  # the process that started it is gone
             os.write(status, str(code).encode())
         os._exit(0)
     signal.signal(signal.SIGINT, signal.default_int_handler)

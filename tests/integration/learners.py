@@ -72,16 +72,18 @@ class Learners:
         done = self.call("produce", app.target, str(file), "--key", "entity", *how)
         assert done.code == 0, done.err
 
+    def environment(self) -> dict[str, str]:
+        """What a process of this checkout runs under, now: tests change it between two starts."""
+        return {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
+
     def spawn(self, module: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """A module of this checkout as a process of its own, under the pinned hash seed."""
-        environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
-        return WarmProcess(module, *arguments, cwd=ROOT, env=environment, **options)
+        return WarmProcess(module, *arguments, cwd=ROOT, env=self.environment(), **options)
 
     def spawn_cold(self, module: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """The same, started by a new Python: for tests of how a program starts."""
-        environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, **options
+            [sys.executable, "-m", module, *arguments], cwd=ROOT, env=self.environment(), **options
         )
 
     def finish(self, process: subprocess.Popen[bytes], within_s: float = END_WITHIN_S) -> bytes:

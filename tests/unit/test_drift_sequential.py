@@ -63,7 +63,7 @@ def wrong(fair: Callable[[int], Pairs]) -> float:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", FAIR)
 def test_fair_pairs_pass_for_evidence_no_more_often_than_alpha(kind: str) -> None:
-    """400 streams of 3,000 pairs, looked at after every pair: at most α of them ever reach 1/α."""
+    """Streams of 3,000 pairs, looked at after every pair: at most α of them ever reach 1/α."""
     share = wrong(FAIR[kind])
     assert share <= MOST
 
