@@ -36,11 +36,14 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(driver.Consumer):
-    """Reads committed records, and commits no offset beyond one that is still to be acknowledged.
+    """Reads committed records, every one of them, and commits no offset beyond one still to be acknowledged.
 
     Faust looks for such a gap between the last committed offset and the first acknowledged one. It passes
     over a gap of one, and over any before the first commit. A kill then loses what lies in it: of an agent
     that was held up, or that acknowledges after a rebalance what it had read before.
+
+    When the tables have recovered, Faust seeks the partitions to their committed offsets, then empties the
+    agents' queues. It still reads meanwhile: what it put into a queue after the seek would never be seen.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -52,13 +55,19 @@ class CommittedConsumer(driver.Consumer):
         self.first.setdefault(message.tp, message.offset)
         super().track_message(message)
 
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets, and read nothing until Faust resumes the flow after that."""
+        self.stop_flow()
+        await super().perform_seek()
+
     def _new_offset(self, tp: TP) -> int | None:
         """The offset to commit; None if a record before it is not acknowledged."""
         acked = self._acked[tp]
         if not acked:
             return None
-        due = [message.offset for message in self._unacked_messages if message.tp == tp]
-        if not self._committed_offset[tp]:
+        committed = self._committed_offset[tp] or 0  # messages from before a seek can outlive it: not due
+        due = [m.offset for m in self._unacked_messages if m.tp == tp and m.offset >= committed]
+        if not committed:
             due.append(self.first.get(tp, 0))
         if due and min(due) < min(acked):
             return None

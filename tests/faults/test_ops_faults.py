@@ -103,9 +103,7 @@ def test_killed_at_random_it_loses_no_alert_and_its_tables_are_right(
     with learning(learners, app.target):
         produce(learners, app, 300, int(time.time() * 1000) - 600_000)
         for turn in range(KILLS + 1):
-            # Cold, as an operator starts it. A warm one is there within 0.3 s of the kill, and one run in ten
-            # then ends without an alert or a receipt: a loss whose cause is still to be found.
-            ops = Ops(learners, app.target, cold=True, group=killed, **settings)
+            ops = Ops(learners, app.target, group=killed, **settings)
             try:
                 if dice.random() < 0.5 or turn == KILLS:
                     ops.ready()  # else it dies while it starts or recovers

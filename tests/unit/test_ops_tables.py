@@ -1,4 +1,4 @@
-"""What ops acknowledges: no record before its changes are in the changelog, none beyond a gap."""
+"""What ops reads and acknowledges: every record, none before its changes are written, none beyond a gap."""
 
 from __future__ import annotations
 
@@ -110,3 +110,28 @@ def test_no_offset_beyond_a_gap_is_committed(
 ) -> None:
     """Also before the first commit: what lies before an acknowledged record may not have been taken."""
     assert consumer(read, acked, committed)._new_offset(PARTITION) == offset
+
+
+def test_what_outlived_a_seek_holds_no_commit_up() -> None:
+    """A record below the committed offset is done, whoever still has it in hand."""
+    made = consumer([3, 5, 6], [5, 6], 5)
+    assert made._new_offset(PARTITION) == 7
+
+
+def test_nothing_is_read_between_the_seek_and_the_emptied_queues() -> None:
+    """Faust empties the agents' queues after the seek: a record put there meanwhile would be lost."""
+    made = consumer([], [], None)
+    made.can_resume_flow, made.suspend_flow = asyncio.Event(), asyncio.Event()
+    made._read_offset = {}
+    seen = []
+
+    async def seek_to_committed() -> dict[TP, int]:
+        seen.append(made.flow_active)
+        return {PARTITION: 5}
+
+    made.seek_to_committed = seek_to_committed
+    made.resume_flow()
+    asyncio.run(made.perform_seek())
+    assert seen == [False]
+    assert not made.flow_active
+    assert made._committed_offset[PARTITION] == 5
