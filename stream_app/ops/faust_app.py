@@ -25,7 +25,26 @@ COMMIT_S = 1.0
 
 
 class CommittedThread(driver.AIOKafkaConsumerThread):
-    """Makes the consumer that a transactional one of Faust would be, and is not transactional itself."""
+    """Makes the consumer that a transactional one of Faust would be, and is not transactional itself.
+
+    Its seek goes back to the beginning where nothing is committed. aiokafka's leaves such a partition where
+    it is, which is behind what was fetched and thrown away while the tables recovered.
+    """
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to the committed offsets, and to the beginning where there is none."""
+        offsets: Mapping[TP, int] = await self.call_thread(self.rewind)
+        return offsets
+
+    async def rewind(self) -> Mapping[TP, int]:
+        """The same, on the consumer's thread. A changelog is where recovery left it."""
+        consumer = self._ensure_consumer()
+        offsets: Mapping[TP, int] = await consumer.seek_to_committed()
+        changelogs = self.consumer.app.tables.changelog_topics
+        fresh = [tp for tp, offset in offsets.items() if not offset and tp.topic not in changelogs]
+        if fresh:
+            await consumer.seek_to_beginning(*fresh)
+        return offsets
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         self.consumer.in_transaction = True  # read for the isolation level alone

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
-from stream_app.ops.faust_app import CommittedConsumer, Kept
+from stream_app.ops.faust_app import CommittedConsumer, CommittedThread, Kept
 
 
 def table(*changes: asyncio.Future[None]) -> Kept:
@@ -135,3 +136,24 @@ def test_nothing_is_read_between_the_seek_and_the_emptied_queues() -> None:
     assert seen == [False]
     assert not made.flow_active
     assert made._committed_offset[PARTITION] == 5
+
+
+def test_a_seek_goes_to_the_beginning_where_nothing_is_committed() -> None:
+    """Without that, such a partition stays behind what was fetched and thrown away during recovery."""
+    begun: list[TP] = []
+    changelog = TP("group-alerts-changelog", 0)
+
+    class Client:
+        async def seek_to_committed(self) -> dict[TP, int | None]:
+            return {PARTITION: None, TP("app.models", 1): 0, TP("app.models", 2): 7, changelog: None}
+
+        async def seek_to_beginning(self, *partitions: TP) -> None:
+            begun.extend(partitions)
+
+    thread: Any = CommittedThread.__new__(CommittedThread)
+    thread._ensure_consumer = Client
+    thread.consumer = SimpleNamespace(
+        app=SimpleNamespace(tables=SimpleNamespace(changelog_topics={changelog.topic}))
+    )
+    asyncio.run(thread.rewind())
+    assert begun == [PARTITION, TP("app.models", 1)]
