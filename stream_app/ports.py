@@ -135,6 +135,9 @@ class SnapshotStore(Protocol):
         """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
 
     def dump(self, state: Any) -> bytes: ...
+    def copy(self, payload: bytes) -> Any:
+        """What loading gives of a payload that `dump` made."""
+
     def round_trip(self, model: Any) -> Any:
         """What loading gives of what was stored; raises what either raises."""
 
@@ -142,8 +145,12 @@ class SnapshotStore(Protocol):
 class ModelShelf(Protocol):
     """Where one shard's champion is published for predictors."""
 
-    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        """Header and pickle, signed; raises what pickling raises."""
+    def dump(self, published: Any) -> bytes: ...
+    def copy(self, payload: bytes) -> Any:
+        """What loading gives of a payload that `dump` made."""
+
+    def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
+        """Header and payload, signed."""
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         """Show it from now on, unless a newer one is shown: ok, fenced or down."""

@@ -75,7 +75,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
         open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout),
         open_store=store_opener(app, settings),
         open_shelf=lambda shard: RedisModelShelf(
-            client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0]
+            client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0], app.modules
         ),
         clock=clock,
         telemetry=metrics,

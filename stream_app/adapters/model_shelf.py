@@ -14,7 +14,7 @@ import fsspec
 import redis
 import structlog
 
-from stream_app.adapters.snapshot_store import dump, seal, write_durably
+from stream_app.adapters.snapshot_store import dump, seal, unpickle, write_durably
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
 SUFFIX = ".model"
@@ -44,18 +44,29 @@ log = structlog.get_logger()
 class RedisModelShelf:
     """One shard's published champion; `key` signs, `url` is the snapshot store."""
 
-    def __init__(self, client: redis.Redis, url: str, app: str, shard: int, key: bytes) -> None:
+    def __init__(
+        self, client: redis.Redis, url: str, app: str, shard: int, key: bytes,
+        own_modules: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.fs, root = fsspec.core.url_to_fs(url)
         self.folder = f"{root.rstrip('/')}/{app}/{shard}"
         self.name = f"{{{app}:{shard}}}:m"
-        self.key = key
+        self.key, self.own_modules = key, own_modules
         self.script = client.register_script(SHOW)
         self.down = False
         self.written: list[str] = []  # files, newest last
 
-    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        """Header and pickle, signed; raises what pickling raises."""
-        return seal(self.key, header, dump(published))
+    def dump(self, published: Any) -> bytes:
+        """A payload; raises what pickling raises."""
+        return dump(published)
+
+    def copy(self, payload: bytes) -> Any:
+        """What loading gives of a payload."""
+        return unpickle(payload, self.own_modules)
+
+    def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
+        """Header and payload, signed."""
+        return seal(self.key, header, payload)
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         """Show it from now on: ok, fenced (a newer one is shown) or down (come back)."""

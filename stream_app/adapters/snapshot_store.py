@@ -249,6 +249,10 @@ class FileSnapshots:
     def dump(self, state: Any) -> bytes:
         return dump(state)
 
+    def copy(self, payload: bytes) -> Any:
+        """What loading gives of a payload."""
+        return unpickle(payload, self.own_modules)
+
     def round_trip(self, model: Any) -> Any:
         """The model as a snapshot would bring it back."""
         return round_trip(model, self.own_modules)

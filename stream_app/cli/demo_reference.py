@@ -18,14 +18,18 @@ class Act(msgspec.Struct):
 
 
 def reference(act: Act, definition: Any, rows: list[Any]) -> Iterator[tuple[Any, dict[Any, float]]]:
-    """Bare River under the same protocol: label i is revealed just before event i + delay."""
+    """Bare River under the same protocol: label i is revealed just before event i + delay.
+
+    Before its first label a model is not asked: (None, {}).
+    """
     from stream_app.models.seeds import seed_for
 
     model = definition.champion(seed_for(definition.seed, "champion", 0))
     for i, (x, y) in enumerate(rows):
         if act.delay is not None and i >= act.delay:
             model.learn_one(*rows[i - act.delay])
-        yield model.predict_one(x), model.predict_proba_one(x)
+        learned = i if act.delay is None else i + 1 - act.delay
+        yield (model.predict_one(x), model.predict_proba_one(x)) if learned > 0 else (None, {})
         if act.delay is None:
             model.learn_one(x, y)
 

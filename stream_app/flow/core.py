@@ -9,11 +9,12 @@ from typing import Any
 
 from stream_app.application import Application
 from stream_app.flow.outputs import AlertRaised, Output, ReceiptWritten
-from stream_app.models.calls import Calls, ModelFault, bind
+from stream_app.models.calls import COLD, Calls, ModelFault, bind, reply
 from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
 from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
+Watch = Callable[[int, Calls], Calls]
 
 
 def as_it_is(model: Any) -> Any:
@@ -25,12 +26,14 @@ class Core:
     """Definition and state of one shard, joined; rebuilt from both after every restore.
 
     `round_trip` stores a model and loads it as recovery would: what no snapshot can hold may not serve.
+    `watch` wraps the calls of a version in a race, so that somebody outside can see what they take.
     """
 
     def __init__(self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is) -> None:
         self.app = app
         self.state = state
         self.round_trip = round_trip
+        self.watch: Watch | None = None
         self.windows = Windows(app.features)
         # What each record asks for: the definition is no native class, and asking it costs ten times as much.
         self.has_features = bool(app.features)
@@ -48,7 +51,7 @@ class Core:
         events: candidates have nothing to serve.
         """
         living = [slot for slot in self.state.slots if slot.failed is None]
-        self.calls: list[tuple[Slot, Calls]] = [(slot, self.bind(slot)) for slot in living]
+        self.calls: list[tuple[Slot, Calls]] = [(slot, self.watched(slot)) for slot in living]
         # The champion predicts first: when it fails, the event is refused before anything else has run.
         self.calls.sort(key=lambda pair: pair[0].name != self.state.serving)
         self.learning_calls = [
@@ -67,20 +70,33 @@ class Core:
         """One slot's calls."""
         return bind(slot.model, self.app.task, self.app.threshold)
 
+    def watched(self, slot: Slot) -> Calls:
+        """One slot's calls, under `watch` while it races."""
+        calls, policy = self.bind(slot), self.state.policy
+        racing = slot.version in policy.races or (policy.open and slot.name == self.state.serving)
+        return self.watch(slot.version, calls) if racing and self.watch is not None else calls
+
     def gate(self, slot: Slot) -> str | None:
-        """Why a slot may not serve, or None: it must answer, and answer the same after a snapshot."""
+        """Why a slot may not serve, or None: it must answer, and answer the same after a snapshot.
+
+        A step asks for it, so a replay asks the model the same rows at the same place.
+        """
         if slot.failed is not None:
             return slot.failed
         try:
             twin = bind(self.round_trip(slot.model), self.app.task, self.app.threshold)
-            for row in self.state.sample_rows:
-                if self.bind(slot).predict(row) != twin.predict(row):
-                    return "it answers differently after a snapshot"
-        except ModelFault as fault:
-            return str(fault)
         except Exception as error:  # noqa: BLE001  # a stored model may raise anything; then it does not serve
             return f"a snapshot cannot hold it ({type(error).__name__}: {error})"
-        return None
+        rows = [] if slot.cold else self.state.sample_rows
+        calls, fault, silent = self.bind(slot), None, 0
+        for row in rows:
+            try:
+                answer = calls.predict(row)
+            except ModelFault as raised:
+                answer, fault, silent = COLD, raised, silent + 1
+            if answer != reply(twin, row):
+                return "it answers differently after a snapshot"
+        return f"it answers none of the sample rows: {fault}" if rows and silent == len(rows) else None
 
     def alert(
         self, out: list[Output], offset: int, kind: str, severity: str, message: str, *, about: str = "",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.flow.served import PredictionMade
-from stream_app.models.calls import ModelFault
-from stream_app.state.shard import ShardState
+from stream_app.models.calls import COLD, ModelFault
+from stream_app.state.shard import ShardState, Slot
 from topics.envelope import Record
+
+SMOOTH: Final = 0.01  # weight of the newest answer in a slot's `silence`
+TOO_SILENT: Final = 0.1  # 11 events in a row, or one in ten
 
 
 def every_slot(
@@ -17,19 +20,20 @@ def every_slot(
 ) -> dict[int, tuple[Any, Any]]:
     """Predict with each slot and give version → (prediction, probabilities).
 
-    Raises:
-        ModelFault: the champion failed; nothing was decided, refuse the event.
+    A model that raises or answers NaN gives a cold answer: its row waits for the label like any other, and
+    what is learned from it may be what was missing.
     """
     counters = core.state.counters
     served: dict[int, tuple[Any, Any]] = {}
     for slot, calls in core.serving_calls:
-        try:
-            answer = calls.predict(row)
-        except ModelFault as fault:
-            if slot.name == core.state.serving:
-                raise
-            core.fail_slot(out, slot, record.offset, fault)
-            continue
+        answer = COLD
+        if not slot.cold:
+            try:
+                answer = calls.predict(row)
+                if slot.silence:
+                    slot.silence = slot.silence * (1.0 - SMOOTH) if slot.silence > SMOOTH else 0.0
+            except ModelFault as fault:
+                unanswered(core, record, slot, fault, out)
         served[slot.version] = answer
         if slot.name == core.state.serving:
             prediction, probabilities = answer
@@ -45,6 +49,22 @@ def every_slot(
                 )
             )  # fmt: skip
     return served
+
+
+def unanswered(core: Core, record: Record, slot: Slot, fault: ModelFault, out: list[Output]) -> None:
+    """Count an answer that could not be given, and alert where many cannot."""
+    if slot.name == core.state.serving:
+        core.state.counters.unanswered += 1
+    slot.silence += SMOOTH * (1.0 - slot.silence)
+    if slot.silence > TOO_SILENT:
+        text = (
+            f"{slot.name} v{slot.version} gave no answer to {slot.silence:.0%} of the newest events, which "
+            f"were predicted as cold; the newest cause: {fault}"
+        )
+        core.alert(
+            out, record.offset, "no-answer", "warning", text, about=slot.name, slot=slot.name,
+            version=slot.version, share=slot.silence,
+        )  # fmt: skip
 
 
 def prior_of(state: ShardState) -> Any:

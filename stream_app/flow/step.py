@@ -22,7 +22,6 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
 from stream_app.flow.read import read
 from stream_app.flow.served import FeaturesChanged
-from stream_app.models.calls import ModelFault
 from stream_app.state.entities import Entity
 from stream_app.state.ids import NO_LABEL
 from stream_app.state.pending import ParkedLabel, PendingRow
@@ -92,10 +91,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     entity = state.entities.get(key, now) if core.has_features else None
     row = core.windows.row(entity[2] if entity else None, now) if core.has_features else {}
     row.update(features)
-    try:
-        served = predict.every_slot(core, record, event_id, key, row, now, out)
-    except ModelFault as fault_of_model:
-        return dead(core, record, Rejected(reasons.MODEL_ERROR, str(fault_of_model)), out, "predict")
+    served = predict.every_slot(core, record, event_id, key, row, now, out)
     detect.placement(core, record, out)
     detect.on_event(core, record, row, served, out)
     if not plain:
@@ -206,7 +202,7 @@ def settle(
     if core.races_standing and not state.paused:
         swap.stand(core, row, label)
     racing = state.policy.open and not state.paused
-    raced = swap.compare(core, record, row, label, out) if racing else None
+    raced = swap.compare(core, row, label) if racing else None
     opened = detect.on_label(core, record, row, label, losses, raced, out, expired=expired)
     learn.from_label(core, record, row, label, weight, out, expired=expired)
     if state.paused:
@@ -268,7 +264,7 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
     expire(core, record, oldest[1], out)
 
 
-def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:
+def dead(core: Core, record: Record, fault: Rejected, out: list[Output]) -> None:
     """Send the record to the dead letters and count it by reason."""
     counters, by_reason = core.state.counters, core.state.dead_by_reason
     if record.rank == EVENT:
@@ -278,6 +274,6 @@ def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: 
     else:
         counters.dead_commands += 1
     by_reason[fault.reason] = by_reason.get(fault.reason, 0) + 1
-    out.append(DeadLettered(record, fault.reason, fault.message, stage))
+    out.append(DeadLettered(record, fault.reason, fault.message, "validate"))
     if (counters.dead_events + counters.dead_labels) % detect.LOOK_EVERY == 0:
         detect.look(core, record, out)

@@ -11,14 +11,14 @@ from typing import Any
 from drift.policy import Closed, Opened, Won
 from stream_app.flow.core import Core, receipt
 from stream_app.flow.outputs import Output
-from stream_app.models.calls import ModelFault
+from stream_app.models.calls import COLD, ModelFault, reply
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import DECLARED, KEPT, Slot
 from topics.envelope import Record
 from topics.records import Command
 
 
-def compare(core: Core, record: Record, row: PendingRow, label: Any, out: list[Output]) -> float | None:
+def compare(core: Core, row: PendingRow, label: Any) -> float | None:
     """Give every open race its pair; the champion's own loss (0/1 or absolute error), None if cold."""
     state = core.state
     policy, loss = state.policy, state.race_loss
@@ -27,13 +27,7 @@ def compare(core: Core, record: Record, row: PendingRow, label: Any, out: list[O
         serving = slot.name == state.serving
         if not serving and slot.version not in policy.races:
             continue
-        try:
-            answer = calls.predict(row.row)
-        except ModelFault as fault:
-            if serving:
-                return None
-            core.fail_slot(out, slot, record.offset, fault)
-            continue
+        answer = COLD if slot.cold else reply(calls, row.row)
         if answer[0] is None:
             if serving:
                 return None

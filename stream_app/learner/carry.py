@@ -10,8 +10,8 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.learner.snapshots import reply
-from stream_app.models.calls import bind
+from stream_app.learner.snapshots import said
+from stream_app.models.calls import bind, reply
 from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
 
 SETTLE = "Run the definition that it was recorded with once more (`stream-app learn … --exit-when-idle 1`)"
@@ -33,7 +33,7 @@ class Started(msgspec.Struct):
 
 
 def carry(
-    app: Application, shard: int, was: Mapping[str, Any], now: Mapping[str, Any], load: Callable[[], Any],
+    app: Application, shard: int, head: Mapping[str, Any], now: Mapping[str, Any], load: Callable[[], Any],
     started: Started,
 ) -> ShardState:  # fmt: skip
     """The new definition's state with what the old one's still fits.
@@ -41,7 +41,7 @@ def carry(
     Raises:
         Refused: another task, or a snapshot that cannot be read.
     """
-    before, after = was["definition"], now["definition"]
+    before, after = head["fingerprint"]["definition"], now["definition"]
     if before["task"] != after["task"]:
         raise Refused(
             f"the task changed from {before['task']} to {after['task']}", "Another task needs another name="
@@ -61,7 +61,7 @@ def carry(
         slot
         for slot in old.slots
         if before["slots"].get(slot.origin, 0) == after["slots"].get(slot.origin)
-        and survives(app, slot.name, loaded, trial["state"])
+        and survives(app, slot.name, head.get("answers", {}), trial["state"])
     ]
     same["swap"] = same["swap"] and len(living) == len(old.slots)
     if not same["swap"]:  # a search under other rules begins anew, without its candidates
@@ -130,19 +130,19 @@ def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: 
         new.race_loss = old.race_loss
 
 
-def survives(app: Application, name: str, loaded: Mapping[str, Any], trial: ShardState) -> bool:
+def survives(app: Application, name: str, answers: Mapping[str, Any], trial: ShardState) -> bool:
     """The model answers as it did when it was saved, and can still learn; `trial` is a copy to try it on."""
     slot: Slot = next(slot for slot in trial.slots if slot.name == name)
-    if slot.failed is not None or name not in loaded["answers"]:
+    if slot.failed is not None or name not in answers:
         return False
     try:
-        if reply(app, slot, trial.sample_rows) != loaded["answers"][name]:
+        if said(app, slot.model, trial.sample_rows, cold=slot.cold) != answers[name]:
             return False
         calls = bind(slot.model, app.task, app.threshold)
         if trial.last_label is not None or app.labels is None:
             for row in trial.sample_rows:
                 calls.learn(row, trial.last_label, 1.0)
-                calls.predict(row)
+                reply(calls, row)
     except Exception as error:
         log.warning("a model does not survive the upgrade", slot=name, why=str(error))
         return False

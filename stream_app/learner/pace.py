@@ -2,57 +2,74 @@
 
 The order to drop a slow candidate goes into `<app>.commands` with the transaction that carries the
 statistics, and comes back through the log like an operator's: a replay obeys it without any clock.
+What is measured are the answers that the flow asks for anyway: a question of our own would change a model.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import median
+from typing import Any
+
 import msgspec
 
 from stream_app.flow.core import Core
-from stream_app.models.calls import Calls, ModelFault
+from stream_app.models.calls import Answer, Calls
 from stream_app.ports import Clock, Send
 from stream_app.state.shard import Slot
 from topics.records import Command
 
-PASSES = 5  # over the sample rows; the fastest counts, for a busy machine only ever makes slower
+NEWEST = 64  # answers of each version that are remembered
+ENOUGH = 32  # with fewer nothing is decided
 SMALLEST_S = 0.0005  # an answer below half a millisecond is never too slow
 
 
 class Pace:
-    """Remembers which versions are ordered to go, so that each is ordered once."""
+    """Times the answers of a race, and orders each version that is too slow away, once."""
 
     def __init__(self, core: Core, clock: Clock) -> None:
         self.core, self.clock = core, clock
         self.ordered: set[int] = set()
+        self.seconds: dict[int, deque[float]] = {}
+        core.watch = self.watch
+        core.rebind()
+
+    def watch(self, version: int, calls: Calls) -> Calls:
+        """The same calls; what each answer takes is remembered."""
+        seconds = self.seconds.setdefault(version, deque(maxlen=NEWEST))
+        predict, now = calls.predict, self.clock.monotonic
+
+        def timed(row: dict[str, Any]) -> Answer:
+            started_s = now()
+            try:
+                return predict(row)
+            finally:
+                seconds.append(now() - started_s)
+
+        return Calls(timed, calls.learn_one, labelled=calls.labelled)
 
     def slow(self) -> list[tuple[Slot, float]]:
         """Candidates in a race that take `max_slowdown` times as long as the champion, and how many times."""
         state = self.core.state
-        if not state.policy.open or not state.sample_rows:
+        if not state.policy.open:
+            self.seconds.clear()
             return []
-        champion_s = self.answer_s(self.core.calls[0][1])
+        champion_s = self.answer_s(state.champion_version)
         found: list[tuple[Slot, float]] = []
-        for slot, calls in self.core.calls[1:]:
+        for slot in state.slots:
             if slot.version not in state.policy.races or slot.version in self.ordered:
                 continue
-            took_s = self.answer_s(calls)
-            if took_s > SMALLEST_S and took_s > self.core.app.swap.max_slowdown * champion_s:
+            took_s = self.answer_s(slot.version)
+            if champion_s is None or took_s is None or took_s <= SMALLEST_S:
+                continue
+            if took_s > self.core.app.swap.max_slowdown * champion_s:
                 found.append((slot, took_s / max(champion_s, 1e-9)))
         return found
 
-    def answer_s(self, calls: Calls) -> float:
-        """Seconds for one answer."""
-        rows = self.core.state.sample_rows
-        best_s = float("inf")
-        for _ in range(PASSES):
-            started_s = self.clock.monotonic()
-            for row in rows:
-                try:
-                    calls.predict(row)
-                except ModelFault:
-                    return 0.0  # the core meets the fault itself
-            best_s = min(best_s, self.clock.monotonic() - started_s)
-        return best_s / len(rows)
+    def answer_s(self, version: int) -> float | None:
+        """Median seconds of its newest answers; None while there are too few."""
+        seconds = self.seconds.get(version, ())
+        return median(seconds) if len(seconds) >= ENOUGH else None
 
     def orders(self) -> list[tuple[Slot, float, Send]]:
         """A drop command for each slow candidate, once."""

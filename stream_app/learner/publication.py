@@ -20,7 +20,7 @@ from stream_app.flow.predict import prior_of
 from stream_app.learner.allowance import Allowance
 from stream_app.learner.fingerprint import apart_from_topics
 from stream_app.learner.machine import Machine
-from stream_app.learner.snapshots import reply
+from stream_app.learner.snapshots import said
 from stream_app.ports import Clock, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
 
@@ -29,12 +29,17 @@ RETRY_S = 1.0
 log = structlog.get_logger()
 
 
-class Sealed(NamedTuple):
-    """A signed champion, the batch `<epoch>:<seq>` that left it so, and when that was the newest one."""
+class Taken(NamedTuple):
+    """A pickled champion, the batch `<epoch>:<seq>` that left it so, and when that was the newest one.
+
+    `sealed` holds it signed, with what a copy of it answers, once a helper has made that.
+    """
 
     stamp: str
     at_ms: int
-    data: bytes
+    header: dict[str, Any]
+    payload: bytes
+    sealed: list[bytes]
 
 
 class Publication:
@@ -53,11 +58,11 @@ class Publication:
         self.version: int | None = None
         self.stamp = ""
         self.allowance = Allowance(MAX_SHARE, 0.0)
-        self.taken: Sealed | None = None
-        self.waiting: Sealed | None = None
-        self.shown: Sealed | None = None
+        self.taken: Taken | None = None
+        self.waiting: Taken | None = None
+        self.shown: Taken | None = None
         self.job: Future[str] | None = None
-        self.writes: Sealed | None = None
+        self.writes: Taken | None = None
         self.retry_at_s = self.touch_at_s = 0.0
         self.fenced = False
         self.error: str | None = None
@@ -86,17 +91,37 @@ class Publication:
         return not self.pending or self.retry_at_s > self.clock.monotonic()
 
     def take(self, machine: Machine) -> None:
-        """Pickle and sign the champion as the newest sealed batch leaves it."""
+        """Pickle the champion as the newest sealed batch leaves it."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         self.version, self.stamp = machine.core.state.champion_version, machine.stamp
         try:
-            data = self.shelf.seal(header(self.app, machine, self.fingerprint), publish(self.app, machine))
-            self.taken, self.error = Sealed(machine.stamp, now_ms, data), None
+            payload = self.shelf.dump(publish(self.app, machine))
+            head = header(self.app, machine, self.fingerprint)
+            self.taken, self.error = Taken(machine.stamp, now_ms, head, payload, []), None
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
-            self.error = f"{type(error).__name__}: {error}"
-            log.warning("champion not published", shard=self.shard, error=self.error)
+            self.failed(error)
         now_s = self.clock.monotonic()
         self.allowance.spent(now_s, now_s - started_s)
+
+    def failed(self, error: Exception) -> None:
+        """It cannot be published."""
+        self.error = f"{type(error).__name__}: {error}"
+        log.warning("champion not published", shard=self.shard, error=self.error)
+
+    def show(self, taken: Taken) -> str:
+        """Sign it with what it answers, and show it; runs on a helper thread. A copy is asked, see `keep`.
+
+        What becomes of it is `ok`, `fenced`, `down`, or `refused`: it cannot be loaded.
+        """
+        if not taken.sealed:
+            try:
+                copy: Published = self.shelf.copy(taken.payload)
+                found = said(self.app, copy.model, copy.rows, cold=copy.cold)
+            except Exception as error:
+                self.failed(error)
+                return "refused"
+            taken.sealed.append(self.shelf.seal({**taken.header, "answers": found}, taken.payload))
+        return self.shelf.put(taken.stamp, taken.at_ms, taken.sealed[0])
 
     def committed(self) -> None:
         """The batch on its way is in the journal, and what was taken of it may be seen."""
@@ -119,7 +144,7 @@ class Publication:
             return
         if self.waiting is not None:
             self.writes, self.waiting = self.waiting, None
-            self.job = self.pool.submit(self.shelf.put, *self.writes)
+            self.job = self.pool.submit(self.show, self.writes)
         elif self.shown is not None and self.shown.stamp == stamp and now_s >= self.touch_at_s:
             self.touch_at_s = now_s + self.interval_s
             self.job = self.pool.submit(self.shelf.touch, self.shown.stamp, self.clock.now_ms())
@@ -132,6 +157,8 @@ class Publication:
             if written is not None:
                 self.shown = written
                 self.touch_at_s = self.clock.monotonic() + self.interval_s
+        elif outcome == "refused":
+            self.shown = None  # it is older than the champion: touching it would say that it is the newest
         elif outcome == "fenced":
             self.fenced, self.shown, self.waiting = True, None, None
             log.warning("publication ends: a newer owner has published", shard=self.shard)
@@ -154,13 +181,13 @@ def header(app: Application, machine: Machine, fingerprint: dict[str, Any]) -> d
 
 
 def publish(app: Application, machine: Machine) -> Published:
-    """The champion with what it answers, and what is known beside it."""
+    """The champion, and what is known beside it."""
     state = machine.core.state
     champion = state.champion
     bound = app.limits.max_categories
     return Published(
-        champion.model, champion.name, champion.version, champion.learned, state.log_time_ms,
+        champion.model, champion.name, champion.version, champion.learned, champion.cold, state.log_time_ms,
         prior_of(state), dict(state.kinds),
         {name: dict(seen) for name, seen in state.categories.items() if len(seen) >= bound},
-        list(state.sample_rows), reply(app, champion, state.sample_rows),
+        list(state.sample_rows),
     )  # fmt: skip

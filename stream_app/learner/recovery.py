@@ -184,7 +184,7 @@ def newest_snapshot(
             continue
         yield from check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"])
         try:
-            return header, restore(app, load())
+            return header, restore(app, header, load)
         except Exception as error:  # any failure of a foreign pickle means: try the next older one
             log.warning("snapshot passed over", shard=shard, seq=header["seq"], why=str(error))
     return None

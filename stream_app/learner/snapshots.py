@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, SnapshotStore
 from stream_app.state.histogram import Histogram
-from stream_app.state.shard import ShardState, Slot
+from stream_app.state.shard import ShardState
 
 log = structlog.get_logger()
 FORMAT = 1
@@ -27,32 +27,44 @@ LONGEST_ERROR = 500  # characters of it in an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
 
-def reply(app: Application, slot: Slot, rows: Iterable[dict[str, Any]]) -> list[str]:
-    """What a slot says to sample rows, to the bit."""
-    return replies(bind(slot.model, app.task, app.threshold), rows)
+def said(app: Application, model: Any, rows: Iterable[dict[str, Any]], *, cold: bool) -> list[str]:
+    """Answers of a copy of a model to sample rows, to the bit. A cold one is not asked in the flow either."""
+    return [] if cold else replies(bind(model, app.task, app.threshold), rows)
 
 
 def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
-    """By name, what each living slot says to the stored sample rows."""
-    return {slot.name: reply(app, slot, state.sample_rows) for slot in state.slots if slot.failed is None}
+    """By name, what each living slot of a copy answers to its sample rows."""
+    rows = state.sample_rows
+    return {
+        slot.name: said(app, slot.model, rows, cold=slot.cold) for slot in state.slots if slot.failed is None
+    }
 
 
-def parts(app: Application, state: ShardState) -> dict[str, Any]:
-    """What is pickled: the whole state and what it answers."""
-    return {"state": state, "answers": answers(app, state)}
+def parts(state: ShardState) -> dict[str, Any]:
+    """What is pickled."""
+    return {"state": state}
 
 
-def restore(app: Application, loaded: Any) -> ShardState:
-    """The state of a loaded snapshot, after the smoke test.
+def keep(app: Application, store: SnapshotStore, header: dict[str, Any], payload: bytes) -> int:
+    """Save a pickled state with what it answers; gives its size in bytes.
+
+    A copy is asked: River's models change when they are asked, and only `step` may change a live one.
+    """
+    copy: ShardState = store.copy(payload)["state"]
+    return store.save({**header, "answers": answers(app, copy)}, payload)
+
+
+def restore(app: Application, header: Mapping[str, Any], load: Callable[[], Any]) -> ShardState:
+    """The state of a snapshot, after the smoke test on a copy.
 
     Raises:
         Refused: it answers its own sample differently; use an older snapshot or replay.
     """
-    state: ShardState = loaded["state"]
-    if answers(app, state) != loaded["answers"]:
+    if answers(app, load()["state"]) != header["answers"]:
         raise Refused(
             "the loaded models answer their sample rows differently", "An older snapshot or a replay is used"
         )
+    state: ShardState = load()["state"]
     return state
 
 
@@ -102,7 +114,7 @@ class Saver:
         started_s = self.clock.monotonic()
         payload = None
         try:
-            payload = self.store.dump(parts(self.app, machine.core.state))
+            payload = self.store.dump(parts(machine.core.state))
             self.weigh(machine.core.state, self.clock.monotonic() - started_s)
         except Exception as error:
             self.failed(error)
@@ -141,7 +153,8 @@ class Saver:
         (head, payload), self.taken = self.taken, None
         if payload is not None:
             try:
-                self.size_bytes = self.store.save({**head, "journal_offset": journal_offset}, payload)
+                head["journal_offset"] = journal_offset
+                self.size_bytes = keep(self.app, self.store, head, payload)
                 self.seq, self.at_s, self.error = head["seq"], self.clock.monotonic(), None
             except Exception as error:
                 self.failed(error)

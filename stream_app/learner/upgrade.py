@@ -21,7 +21,7 @@ from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import confirmed, first_entry
 from stream_app.learner.replay import WAITING
-from stream_app.learner.snapshots import header, parts
+from stream_app.learner.snapshots import header, keep, parts
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 
@@ -63,7 +63,7 @@ def prepare(
             continue
         epoch = yield from last_epoch(shard, source, head["journal_offset"], head["epoch"])
         was = head["fingerprint"]
-        state = carry(app, shard, was, fingerprint, load, started := Started())
+        state = carry(app, shard, head, fingerprint, load, started := Started())
         changed = list(changes(was, fingerprint))
         if epoch != head["epoch"]:
             changed.append("an upgrade that was cut off")
@@ -112,4 +112,4 @@ def open_epoch(
         epoch=plan.epoch, seq=plan.seq, digest=prepared.digest, positions=prepared.positions,
     )  # fmt: skip
     head = {**header(app, plan.shard, machine, fingerprint), "journal_offset": offset}
-    store.save(head, store.dump(parts(app, prepared.state)))
+    keep(app, store, head, store.dump(parts(prepared.state)))

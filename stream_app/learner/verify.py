@@ -80,7 +80,7 @@ def find_starts(
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
-        machine = resumed(app, header, restore(app, load()), input_topics, store.round_trip)
+        machine = resumed(app, header, restore(app, header, load), input_topics, store.round_trip)
         snapshots.append(("snapshot", machine, header["journal_offset"]))
     first = drain(first_entry(source, -1))
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_app.errors import UsageError
+from stream_app.models.digest import structural_digest
 
 Factory = Callable[[int], Any]
 
@@ -29,3 +30,14 @@ def build(factory: Factory, seed: int) -> Any:
             "Return an object with learn_one and predict_one (or score_one)",
         )
     return model
+
+
+def has_learned(model: Any) -> bool:
+    """Whether a factory's model brings along what it learned elsewhere: its clone would be another one.
+
+    A model that River cannot clone is taken for fresh.
+    """
+    try:
+        return structural_digest(model) != structural_digest(model.clone())
+    except Exception:  # noqa: BLE001  # a class of the user's may raise anything
+        return False

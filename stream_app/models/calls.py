@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import inf, isfinite
-from typing import Any
+from typing import Any, Final
 
 from river import base, compose
 
 Answer = tuple[Any, dict[Any, float] | None]
 COLD: Answer = (None, None)
+PLAIN: Final = (bool, str, int, float)  # what a class or a value may be, so that JSON can carry it
 
 
 class ModelFault(Exception):
-    """The model raised or answered with something that is no number; react by slot: refuse the event, or fail
-    it.
+    """The model raised, or gave what is not an answer.
+
+    From `predict`: treat it as a cold answer, the row can still be learned. From `learn`: what the model has
+    learned of the row is unknown; refuse the record (champion) or drop the slot.
     """
 
 
@@ -66,9 +69,17 @@ def answer(model: Any, task: str, threshold: float | None) -> Callable[[dict[str
     return by_argmax(model.predict_proba_one)
 
 
+def reply(calls: Calls, row: dict[str, Any]) -> Answer:
+    """The answer to one row; cold where the model has none."""
+    try:
+        return calls.predict(row)
+    except ModelFault:
+        return COLD
+
+
 def replies(calls: Calls, rows: Iterable[dict[str, Any]]) -> list[str]:
-    """What a model says to sample rows, to the bit."""
-    return [repr(calls.predict(row)) for row in rows]
+    """Answers to sample rows, to the bit. Ask a copy: a prediction may change the model."""
+    return [repr(reply(calls, row)) for row in rows]
 
 
 def last_step(model: Any) -> Any:
@@ -112,6 +123,8 @@ def by_argmax(
             return COLD
         likeliest, largest, total = None, -inf, 0.0
         for label, p in probabilities.items():
+            if type(label) not in PLAIN:
+                raise ModelFault(f"the model answers a class of type {type(label).__name__}")
             total += p
             if p > largest:  # the first of equals, as max() would
                 likeliest, largest = label, p
@@ -155,9 +168,14 @@ def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
 
     def predict(row: dict[str, Any]) -> Answer:
         try:
-            return predict_one(row), None
+            found = predict_one(row)
         except Exception as error:
             raise fault(error) from error
+        if found is None or type(found) in PLAIN:
+            return found, None
+        if type(getattr(found, "item", lambda: None)()) in PLAIN:  # a scalar of numpy
+            return found.item(), None
+        raise ModelFault(f"the model answers a {type(found).__name__}, not a class")
 
     return predict
 

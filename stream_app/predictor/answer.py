@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from stream_app.application import Application
 from stream_app.flow.validate import feature_fault
-from stream_app.models.calls import ModelFault
 from stream_app.predictor.champion import Champion
 from stream_app.predictor.entities import Entity, Found
 from stream_app.state.windows import Windows
@@ -58,10 +57,7 @@ def predicted(
     entity = living(app, found.entity, asked.time_ms)
     row = features_of(windows, champion, entity, asked.time_ms) if app.features else {}
     row.update(features)
-    try:
-        prediction, probabilities = champion.predict(row)
-    except ModelFault as error:
-        return Rejected(reasons.MODEL_ERROR, str(error))
+    prediction, probabilities = champion.predict(row)
     model_age_ms = max(0, now_ms - at_ms)
     feature_age_ms = max(0, now_ms - entity[0]) if entity is not None else None
     stale, violated = [], []

@@ -4,14 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.models.calls import Answer, bind, replies
+from stream_app.models.calls import COLD, Answer, bind, replies, reply
 from stream_app.state.published import FORMAT, KIND, Published
 
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
+MOST_STRANGERS = 2_000  # names and strings that a copy may be asked about without knowing them
+
+
+class ServedModel:
+    """Answers rows with a copy of a published model.
+
+    Many of River's models remember each name that they are asked about. So a copy that was asked about
+    `MOST_STRANGERS` names and strings which the learner has not seen is replaced by a new one, on a thread.
+    """
+
+    def __init__(self, app: Application, published: Published, load: Callable[[], Published]) -> None:
+        self.app, self.kinds, self.cold, self.load = app, published.kinds, published.cold, load
+        self.calls = bind(published.model, app.task, app.threshold)
+        self.strangers: set[Any] = set()
+        self.renewal: Thread | None = None
+
+    def predict(self, row: dict[str, Any]) -> Answer:
+        """The answer of the published model, cold where it has none."""
+        if self.cold:
+            return COLD
+        answer = reply(self.calls, row)
+        for name, value in row.items():
+            if type(value) is str:
+                self.strangers.add(hash((name, value)))
+            elif name not in self.kinds:
+                self.strangers.add(name)
+        if len(self.strangers) > MOST_STRANGERS and self.renewal is None:
+            self.renewal = Thread(target=self.renew, daemon=True)
+            self.renewal.start()
+        return answer
+
+    def renew(self) -> None:
+        """Replace the copy."""
+        self.calls = bind(self.load().model, self.app.task, self.app.threshold)
+        self.strangers, self.renewal = set(), None
 
 
 @dataclass(frozen=True)
@@ -57,14 +93,15 @@ def accept(
             "Run learner and predictor from the same release; upgrade the learner first",
         )
     try:
+        copy: Published = load()
+        said = [] if copy.cold else replies(bind(copy.model, app.task, app.threshold), copy.rows)
         published: Published = load()
-        calls = bind(published.model, app.task, app.threshold)
-        said = replies(calls, published.rows)
     except Exception as error:
         text = f"it cannot be loaded: {type(error).__name__}: {error}"
         raise Refused(text, "See the learner's log; the next publication replaces it") from error
-    if said != published.replies:
+    if said != head["answers"]:
         raise Refused("it answers its sample rows differently", "Run learner and predictor on one platform")
     stamp = (head["epoch"], head["seq"])
+    served = ServedModel(app, published, load)
     name = {"name": published.name, "version": published.version}
-    return Champion(shard, stamp, tuple(head["positions"]), published, name, calls.predict)
+    return Champion(shard, stamp, tuple(head["positions"]), published, name, served.predict)

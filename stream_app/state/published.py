@@ -14,16 +14,17 @@ class Published:
     """One shard's champion as committed batch (epoch, seq) left it.
 
     `prior` is what a cold model is answered with, `kinds` the features' types, `full` the string features
-    that take no further value. `rows` are sample rows and `replies` what the model says to them, to the bit.
+    that take no further value. `rows` are sample rows; the header says what the model answers to them. A
+    `cold` model has learned nothing and is not asked.
     """
 
     model: Any
     name: str
     version: int
     learned: int
+    cold: bool
     log_time_ms: int
     prior: Any
     kinds: dict[str, str]
     full: dict[str, dict[str, None]]
     rows: list[dict[str, Any]]
-    replies: list[str]

@@ -13,7 +13,7 @@ from drift.monitors import Monitors
 from drift.policy import Policy
 from drift.sources import Sources
 from stream_app.application import Application
-from stream_app.models.build import build
+from stream_app.models.build import build, has_learned
 from stream_app.models.seeds import seed_for
 from stream_app.state.entities import Entities
 from stream_app.state.ids import Ids
@@ -30,7 +30,7 @@ REMEMBERED_COMMANDS = 1_000
 COUNTED = (
     "events", "predictions", "cold", "labels", "labels_learned", "labels_expired", "labels_skipped",
     "labels_held", "duplicate_events", "duplicate_labels", "commands", "alerts", "drifts", "swaps",
-    "dead_events", "dead_labels", "dead_commands",
+    "dead_events", "dead_labels", "dead_commands", "unanswered",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ class Counters:
         self.labels = self.labels_learned = self.labels_expired = self.labels_skipped = self.labels_held = 0
         self.duplicate_events = self.duplicate_labels = self.commands = 0
         self.alerts = self.drifts = self.swaps = 0
-        self.dead_events = self.dead_labels = self.dead_commands = 0
+        self.dead_events = self.dead_labels = self.dead_commands = self.unanswered = 0
 
     def take(self, others: Any) -> None:
         """The counts of a state that may be of before some of them were."""
@@ -61,7 +61,12 @@ class Slot:
     did.
 
     `origin` names the factory of the definition that made it, `parent` the version it was to replace.
+    `knows`: the factory gave a model that had learned elsewhere. `silence` is the share of its newest
+    answers, about 100, that it could not give.
     """
+
+    knows: bool = False
+    silence: float = 0.0
 
     def __init__(
         self, name: str, model: Any, version: int, generation: int, classify: bool, origin: str = "",
@@ -75,8 +80,14 @@ class Slot:
         self.version = version
         self.generation = generation
         self.learned = 0
+        self.knows = has_learned(model)
         self.scores = Scores(classify)
         self.failed: str | None = None
+
+    @property
+    def cold(self) -> bool:
+        """It has learned nothing: it answers nothing, and is not asked, since asking may change a model."""
+        return not self.learned and not self.knows
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
@@ -158,7 +169,7 @@ class ShardState:
             f"{champion.origin}-{version}", deepcopy(champion.model), version, champion.generation,
             self.classify, champion.origin, KEPT, champion.version,
         )  # fmt: skip
-        slot.learned = champion.learned
+        slot.learned, slot.knows = champion.learned, champion.knows
         return self.keep(slot)
 
     def keep(self, slot: Slot) -> Slot:

@@ -154,8 +154,14 @@ class Shelf:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        return seal(b"key", header, dump(published))
+    def dump(self, published: Any) -> bytes:
+        return dump(published)
+
+    def copy(self, payload: bytes) -> Any:
+        return unpickle(payload, self.world.app.modules)
+
+    def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
+        return seal(b"key", header, payload)
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         if self.world.shelf_answer == "raises":
@@ -181,6 +187,9 @@ class Store:
         if self.world.store_error is not None:
             raise self.world.store_error
         return dump(state)
+
+    def copy(self, payload: bytes) -> Any:
+        return unpickle(payload, self.world.app.modules)
 
     def round_trip(self, model: Any) -> Any:
         return unpickle(dump(model), self.world.app.modules)

@@ -52,20 +52,19 @@ def test_a_line_says_where_its_shard_stood(lines: list[MutableMapping[str, Any]]
 class Quotes:
     """A model whose errors quote what it was given."""
 
-    def predict_proba_one(self, x: dict[str, Any]) -> dict[bool, float]:
-        raise ValueError(f"cannot take {x}")
-
     def predict_one(self, x: dict[str, Any]) -> bool:
-        raise ValueError(f"cannot take {x}")
+        return True
 
-    def learn_one(self, x: dict[str, Any], y: Any) -> None: ...
+    def learn_one(self, x: dict[str, Any], y: Any) -> None:
+        raise ValueError(f"cannot take {x}")
 
 
 def test_what_a_model_raised_stays_in_the_alert(lines: list[MutableMapping[str, Any]]) -> None:
     """It may quote a record: the line tells of the alert, and the alert tells all."""
     world = World(application(challengers={"quotes": lambda seed: Quotes()}, champion=logistic))
     shard = world.shard()
-    world.feed(shard, EVENT, {"event_id": "canary-id", "features": {"x": 7_654_321}}, key=b"canary-key")
+    canary = {"event_id": "canary-id", "features": {"x": 7_654_321}, "label": True}
+    world.feed(shard, EVENT, canary, key=b"canary-key")
     (alert,) = world.alerts("challenger-failed")
     assert "7654321" in alert["message"]
     (line,) = [line for line in lines if line.get("type") == "challenger-failed"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
-from river import naive_bayes
+from river import linear_model, naive_bayes
 
-from stream_app import features as f
 from stream_app.application import Labels, Limits
 from tests.contract.shard_driver import ShardDriver, application
 from topics import reasons
@@ -21,18 +21,22 @@ def bayes(seed: int) -> Any:
 
 
 class Scripted:
-    """A classifier that raises, or says what is no number, from its n-th call on."""
+    """A classifier that raises, or gives what is not an answer, from its n-th call on or at each n-th."""
 
     def __init__(
-        self, seed: int, *, predicts: int = 1 << 30, learns: int = 1 << 30, nan: bool = False
-    ) -> None:
-        self.predicts, self.learns, self.nan = predicts, learns, nan
+        self, seed: int, *, predicts: int = 1 << 30, learns: int = 1 << 30, nan: bool = False,
+        says: object = None, every: int = 0,
+    ) -> None:  # fmt: skip
+        self.predicts, self.learns, self.nan, self.says, self.every = predicts, learns, nan, says, every
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[bool, float]:
         self.predicts -= 1
-        if self.predicts < 0 and self.nan:
+        fails = self.predicts < 0 or (self.every and self.predicts % self.every == 0)
+        if fails and self.says is not None:
+            return {frozenset(self.says): 1.0}  # type: ignore[call-overload]
+        if fails and self.nan:
             return {True: float("nan"), False: 0.5}
-        if self.predicts < 0:
+        if fails:
             raise ZeroDivisionError("broken")
         return {True: 0.5, False: 0.5}
 
@@ -45,11 +49,10 @@ class Scripted:
             raise KeyError("lesson")
 
 
-@pytest.mark.parametrize("fault", [{"predicts": 3}, {"predicts": 3, "nan": True}, {"learns": 3}], ids=str)
-def test_a_challenger_that_fails_leaves_the_race_and_is_told_once(fault: dict[str, Any]) -> None:
+def test_a_challenger_that_cannot_learn_leaves_the_race_and_is_told_once() -> None:
     """The champion's answers and lessons are those of a shard without that challenger; one alert names it."""
     shard = ShardDriver(
-        application(challengers={"weak": lambda seed: Scripted(seed, **fault), "strong": bayes})
+        application(challengers={"weak": lambda seed: Scripted(seed, learns=3), "strong": bayes})
     )
     alone = ShardDriver()
     for driver in (shard, alone):
@@ -65,22 +68,75 @@ def test_a_challenger_that_fails_leaves_the_race_and_is_told_once(fault: dict[st
     shard.still_works()
 
 
+FAULTS: list[dict[str, Any]] = [{}, {"nan": True}, {"says": {1, 2}}]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["raises", "NaN", "a class that is a set"])
+def test_a_champion_without_an_answer_is_cold_and_learns_the_row(fault: dict[str, Any]) -> None:
+    """The event is predicted with the prior, waits for its label and is learned; nothing is refused."""
+    shard = ShardDriver(application(champion=lambda seed: Scripted(seed, predicts=0, **fault)))
+    for n in range(30):
+        assert shard.event(f"e{n}") is None
+        assert shard.label(f"e{n}", n % 2 == 0) is None
+    made = shard.predictions()
+    assert [(one["prediction"], one["cold"]) for one in made] == [(None, True)] * 30
+    assert made[-1]["prior"] == {"true": 15 / 29, "false": 14 / 29}
+    assert (shard.champion.learned, shard.counters.unanswered, shard.counters.cold) == (30, 29, 30)
+    (alert,) = [one for one in shard.written("alerts") if one["type"] == "no-answer"]
+    assert (alert["severity"], alert["evidence"]["slot"]) == ("warning", "champion")
+
+
+def test_a_single_question_without_an_answer_alerts_nobody() -> None:
+    """One event in twenty may stay cold without a word."""
+    shard = ShardDriver(application(champion=lambda seed: Scripted(seed, every=40)))
+    shard.warm(100)
+    assert shard.counters.unanswered == 5
+    assert shard.written("alerts") == []
+
+
 @pytest.mark.parametrize("nan", [False, True])
-def test_a_champion_that_cannot_predict_refuses_the_event(nan: bool) -> None:
-    """The event is a dead letter of its own reason and may be sent again; nothing of it is remembered."""
+def test_a_challenger_without_an_answer_stays_in_the_race(nan: bool) -> None:
+    """It is cold where it has none and learns on: one row that it cannot answer decides nothing."""
+    weak = {"weak": lambda seed: Scripted(seed, every=20, nan=nan)}
+    shard, alone = ShardDriver(application(challengers=weak)), ShardDriver()
+    for driver in (shard, alone):
+        driver.warm(30)
+    assert shard.predictions() == alone.predictions()
+    challenger = shard.state.slots[1]
+    assert (challenger.failed, challenger.learned) == (None, 30)
+    assert challenger.scores.report()["cumulative"]["n"] == 26
 
-    def answers_once(seed: int) -> Scripted:
-        return Scripted(seed, predicts=2, nan=nan)
 
-    shard = ShardDriver(application(champion=answers_once, features=[f.count("1h")]))
+class Untouched(Scripted):
+    """Counts what it is asked before its first lesson."""
+
+    asked = 0
+
+    def predict_proba_one(self, x: dict[str, Any]) -> dict[bool, float]:
+        self.asked += self.learns == 1 << 30
+        return super().predict_proba_one(x)
+
+
+def test_a_model_that_has_learned_nothing_is_cold_without_being_asked() -> None:
+    """Some models take their shape from the first row they see: it shall be one that they learn."""
+    shard = ShardDriver(application(champion=Untouched, challengers={"other": Untouched}))
+    for n in range(5):
+        assert shard.event(f"e{n}") is None
+    assert [made["cold"] for made in shard.predictions()] == [True] * 5
+    assert [slot.model.asked for slot in shard.state.slots] == [0, 0]
+    assert shard.label("e0", True) is None
+    assert shard.event("next") is None
+    assert shard.predictions()[-1]["cold"] is False
+
+
+def test_a_model_that_learned_elsewhere_answers_from_the_first_event() -> None:
+    """A factory may give one that was trained before."""
+    trained = linear_model.LogisticRegression()
+    for n in range(50):
+        trained.learn_one({"x": n % 2}, n % 2 == 0)
+    shard = ShardDriver(application(champion=lambda seed: copy.deepcopy(trained)))
     assert shard.event("first") is None
-    for _ in range(2):
-        letter = shard.event("second", key="new")
-        assert letter is not None
-        assert (letter.reason, letter.stage) == (reasons.MODEL_ERROR, "predict")
-    assert shard.state.entities.keys() == ["k"]
-    assert list(shard.state.pending.items) == ["first"]
-    assert shard.counters.events == shard.counters.predictions + shard.counters.dead_events == 3
+    assert shard.predictions()[0]["cold"] is False
 
 
 def test_a_champion_that_cannot_learn_loses_the_label_to_the_dead_letters() -> None:

@@ -14,18 +14,18 @@ from topics.envelope import EVENT
 
 
 class Odd(base.Classifier):
-    """It never answers."""
+    """It never learns."""
 
     def predict_one(self, x: object, **kwargs: object) -> bool:
-        raise RuntimeError("no answer")
+        return True
 
     def learn_one(self, x: object, y: object) -> None:
-        """Nothing to learn."""
+        raise RuntimeError("no lesson")
 
 
 def event(world: World, shard: Shard, n: int) -> None:
     """One event, committed."""
-    world.feed(shard, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
+    world.feed(shard, EVENT, {"event_id": f"e{n}", "features": {"x": n}, "label": n % 2 == 0})
 
 
 def saved(world: World, shard: Shard) -> None:
@@ -78,7 +78,7 @@ def test_alerts_stand_in_the_log_too() -> None:
     told = [line["message"] for line in logs if line["event"] == "alert"]
     assert told == [f"a model raised: see {alert['alert_id']}"]
     (last,) = [line for line in logs if line["event"] == "so far"]
-    assert (last["predictions"], last["learned"], last["dead_letters"]) == (1, 0, 0)
+    assert (last["predictions"], last["learned"], last["dead_letters"]) == (1, 1, 0)
 
 
 def test_a_silent_input_is_told() -> None:

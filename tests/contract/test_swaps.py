@@ -222,8 +222,6 @@ def unmade(seed: int) -> Any:
 
 
 FAULTS: dict[str, tuple[Callable[[int], Any], tuple[str, ...], str]] = {
-    "raises": (odd(predicts=3), ("fresh",), "challenger-failed"),
-    "answers NaN": (odd(predicts=3, nan=True), ("fresh",), "challenger-failed"),
     "cannot learn": (odd(learns=3), ("fresh",), "challenger-failed"),
     "cannot be warmed": (odd(learns=3), ("warm",), "challenger-failed"),
     "cannot be made": (unmade, ("fresh",), "candidate-refused"),

@@ -193,6 +193,8 @@ class Recount:
 
     def predict(self, row: dict[str, Any]) -> dict[str, Any]:
         """What bare River answers, as the contract writes it."""
+        if not self.learned:  # a model without a lesson is not asked
+            return self.cold()
         if not self.classify:
             value = self.model.predict_one(row)
             return self.cold() if value is None else {"prediction": float(value), "cold": False}

@@ -94,7 +94,8 @@ class Reference:
     def event(self, record: Any, value: dict[str, Any]) -> None:
         """Predict; learn at once what the event brings along, or what came before it."""
         row, event_id = value["features"], value["event_id"]
-        by_class = self.model.predict_proba_one(row)
+        asked = self.learned > 0  # a model without a lesson is cold, and is not asked
+        by_class = self.model.predict_proba_one(row) if asked else {}
         self.predictions.append(
             {
                 "event_id": event_id,
@@ -102,8 +103,8 @@ class Reference:
                 "offset": record.offset,
                 "time_ms": self.time_ms,
                 "learned": self.learned,
-                "prediction": self.model.predict_one(row),
-                "probabilities": {json.dumps(name): by_class[name] for name in by_class},
+                "prediction": self.model.predict_one(row) if asked else None,
+                "probabilities": {json.dumps(name): by_class[name] for name in by_class} or None,
             }
         )
         if "label" in value:

@@ -20,16 +20,16 @@ import sys
 from pathlib import Path
 from stream_app.adapters.snapshot_store import dump, unpickle
 from stream_app.flow import step
-from stream_app.learner.snapshots import parts, restore, state_digest
+from stream_app.learner.snapshots import state_digest
 from tests.simulation.test_determinism import *
 
 app, batches = definition(sys.argv[1]), runs_of(traffic(400, 1), 2)
 machine = fresh(app)
 play(machine, batches[:{CUT}])
-Path(sys.argv[2]).write_bytes(dump(parts(app, machine.core.state)))
+Path(sys.argv[2]).write_bytes(dump(machine.core.state))
 place = machine.seq, machine.digest, list(machine.positions)
 if len(sys.argv) > 3:
-    state = restore(app, unpickle(Path(sys.argv[3]).read_bytes(), ("tests.simulation.test_determinism",)))
+    state = unpickle(Path(sys.argv[3]).read_bytes(), ("tests.simulation.test_determinism",))
     machine = machine_of(app, state, *place)
 play(machine, batches[{CUT}:])
 print(Path(step.__file__).suffix, machine.digest, state_digest(machine.core.state))

@@ -15,7 +15,7 @@ from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.machine import Closed, Machine
-from stream_app.learner.snapshots import parts, restore, state_digest
+from stream_app.learner.snapshots import state_digest
 from stream_app.state.shard import ShardState
 from tests.contract.shard_driver import START_MS, TOPICS
 from tests.contract.swap_driver import bayes, definition
@@ -165,8 +165,8 @@ def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
     play(first, islice(batches, 2 * labels))
     assert policy.phase is phase
     assert policy.races
-    stored = unpickle(dump(parts(app(), first.core.state)), app().modules)
-    second = machine(restore(app(), stored), first.seq, first.digest, tuple(first.positions))
+    stored = unpickle(dump(first.core.state), app().modules)
+    second = machine(stored, first.seq, first.digest, tuple(first.positions))
     assert state_digest(second.core.state) == state_digest(first.core.state)
     rest = list(batches)
     assert len(rest) > 500
