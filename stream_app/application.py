@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from drift.detectors import Detect
@@ -13,64 +13,21 @@ from drift.rule import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature
+from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
+from stream_app.models.question import Question
 from topics.catalog import NAME
-from topics.codec import texts_collide
 
 Factory = Callable[[int], Any]
 TASKS = ("binary", "multiclass", "regression", "anomaly")
 SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # stands in keys, labels of metrics and commands
 KINDS = ("number", "string", "bool")
-NUMBERS = (int, float)
-CLASSES = (bool, str, int)  # what JSON can tell apart without rounding
 MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
-LARGEST_TARGET = 1e12  # as of a target that is sent
 
 __all__ = [
     "Application", "Detect", "Feature", "Labels", "Limits", "Serving", "Snapshots", "SwapPolicy",
     "parse_duration",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labels:
-    """How labels arrive: within `horizon` of their event, else `on_timeout` is "drop" or "label" with
-    `default`.
-
-    `classes` closes the set; `max_classes` bounds an open one (2 for binary tasks). `hold_back`, of a
-    binary task: labels of a key that contradicts all others are scored, not learned, at most 1,000 in a row.
-    """
-
-    horizon: str = "1h"
-    on_timeout: str = "drop"
-    default: Any = None
-    classes: Sequence[Any] | None = None
-    max_classes: int = 100
-    hold_back: bool = False
-
-    def __post_init__(self) -> None:
-        parse_duration(self.horizon)
-        if self.on_timeout not in ("drop", "label"):
-            raise UsageError(f"on_timeout={self.on_timeout!r}", 'Use "drop", or "label" with default=')
-        if (self.on_timeout == "label") != (self.default is not None):
-            raise UsageError(
-                "on_timeout and default do not fit", 'Give default= exactly with on_timeout="label"'
-            )
-        if self.classes is not None and texts_collide(self.classes):
-            raise UsageError(
-                f"classes {list(self.classes)!r} cannot be told apart in JSON or in Python",
-                "Use classes of one JSON type",
-            )
-        if self.classes is not None and self.default is not None and self.default not in self.classes:
-            raise UsageError(
-                f"the default label {self.default!r} is not among the classes", "Add it to classes="
-            )
-        if self.max_classes < 2:
-            raise UsageError("max_classes is below 2", "A classifier needs two classes at least")
-
-    @property
-    def horizon_ms(self) -> int:
-        return parse_duration(self.horizon)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +91,11 @@ class Application:
     """A streaming online-learning application.
 
     `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest
-    class as River does, else True where p(True) > threshold. `types` declares feature types that would be
-    learned otherwise. `drift` None watches what `watched` names; `loss` is what swaps judge: zero_one (the
-    default for classes), log, brier, or absolute (for regression).
+    class as River does, else `positive` (True, or one of two declared classes) where its probability is above
+    the threshold. `types` declares feature types that would be learned otherwise; `sample` gives rows of
+    features for the admission check, for models that need strings of a form or numbers of a range. `drift`
+    None watches what `watched` names; `loss` is what swaps judge: zero_one (the default for classes), log,
+    brier, or absolute (for regression).
 
     Raises:
         UsageError: the definition contradicts itself; the remedy names the fix.
@@ -148,6 +107,7 @@ class Application:
     challengers: Mapping[str, Factory] = field(default_factory=dict)
     shards: int = 1
     threshold: float | None = None
+    positive: Any = None
     labels: Labels | None = field(default_factory=Labels)
     features: Sequence[Feature] = ()
     dedupe: str = "1h"
@@ -156,6 +116,7 @@ class Application:
     swap: SwapPolicy = field(default_factory=SwapPolicy)
     loss: str | None = None
     types: Mapping[str, str] | None = None
+    sample: Sequence[Mapping[str, Any]] = ()
     limits: Limits = field(default_factory=Limits)
     snapshot: Snapshots = field(default_factory=Snapshots)
     serving: Serving = field(default_factory=Serving)
@@ -180,6 +141,8 @@ class Application:
             raise UsageError(
                 f"threshold={self.threshold}", "A threshold between 0 and 1 belongs to task binary"
             )
+        if self.labels is not None:
+            object.__setattr__(self, "labels", for_threshold(self.labels, self.threshold, self.positive))
         if self.task == "binary" and self.labels is not None:
             classes = self.labels.classes
             if classes is not None and len(classes) != 2:
@@ -228,9 +191,22 @@ class Application:
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
             raise UsageError(f"features {names} repeat a name", "Drop one of each pair")
+        empty = [row for row in self.sample if not row]
+        if empty:
+            raise UsageError(f"sample row {empty[0]!r}", "Give features by name: sample=[{'amount': 12.5}]")
         for name, kind in (self.types or {}).items():
             if kind not in KINDS:
                 raise UsageError(f"type {kind!r} of feature {name}", f"Choose one of {', '.join(KINDS)}")
+
+    @property
+    def question(self) -> Question:
+        """What the models are asked."""
+        if self.threshold is None:
+            return Question(self.task)
+        classes = self.labels.classes if self.labels is not None else None
+        positive = True if self.positive is None else self.positive
+        negative = next((label for label in classes or () if label != positive), False)
+        return Question(self.task, self.threshold, positive, negative)
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -270,28 +246,3 @@ def check_drift(task: str, detects: Sequence[Detect], loss: str | None) -> None:
     pairs = [(detect.name, detect.signal) for detect in detects]
     if len(set(pairs)) < len(pairs):
         raise UsageError(f"drift={pairs} repeats a detector of a signal", "Drop one of each pair")
-
-
-def check_labels(task: str, labels: Labels) -> None:
-    """Refuse classes and a default that would be refused as labels: they reach the models unchecked."""
-    default = labels.default
-    if labels.hold_back and task != "binary":
-        raise UsageError("hold_back judges two classes", "Leave it out, or use task binary")
-    if task == "regression":
-        if labels.classes is not None:
-            raise UsageError("a regression task with classes", "Leave classes= out")
-        if default is not None and (type(default) not in NUMBERS or not abs(default) <= LARGEST_TARGET):
-            raise UsageError(
-                f"default target {default!r}", f"Give a finite number within ±{LARGEST_TARGET:.0e}"
-            )
-        return
-    for label in (*(labels.classes or ()), *(() if default is None else (default,))):
-        if type(label) not in CLASSES:
-            raise UsageError(
-                f"class {label!r} is a {type(label).__name__}", "Use a boolean, a string or an integer"
-            )
-
-
-def two_classes(labels: Labels) -> Labels:
-    """Binary labels: a set of two, whatever they are called."""
-    return replace(labels, max_classes=2)

@@ -25,13 +25,15 @@ def admission_report(target: str) -> dict[str, Any]:
     # Loaded by these processes alone: the one that starts them needs no model yet.
     from stream_app.adapters.definition import load  # noqa: PLC0415
     from stream_app.adapters.snapshot_store import round_trip  # noqa: PLC0415
-    from stream_app.models.admission import Terms, exercise  # noqa: PLC0415
+    from stream_app.models.admission import exercise  # noqa: PLC0415
+    from stream_app.models.sample import Terms  # noqa: PLC0415
 
     app = load(target)
     types = dict(app.types or {})
     if types:
         types.update((feature.name, "number") for feature in app.features if feature.name not in types)
-    terms = Terms(app.task, app.threshold, bool(app.class_weights), types)
+    classes = app.labels.classes if app.labels is not None else None
+    terms = Terms(app.question, bool(app.class_weights), types, classes or (), app.sample)
     found = exercise(
         {"champion": app.champion, **app.challengers}, terms, lambda model: round_trip(model, app.modules)
     )

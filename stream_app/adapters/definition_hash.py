@@ -11,9 +11,10 @@ from stream_app.models.digest import structural_digest
 from stream_app.models.seeds import seed_for
 
 # Hashed by themselves, since an upgrade looks at each; how often to snapshot and how fresh an answer of a
-# predictor must be decide nothing that a learner writes.
+# predictor must be decide nothing that a learner writes, nor do the rows of the admission check.
 APART = {
     "champion", "challengers", "features", "labels", "snapshot", "serving", "task", "drift", "swap", "loss",
+    "sample",
 }  # fmt: skip
 
 

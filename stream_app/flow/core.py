@@ -68,7 +68,7 @@ class Core:
 
     def bind(self, slot: Slot) -> Calls:
         """One slot's calls."""
-        return bind(slot.model, self.app.task, self.app.threshold)
+        return bind(slot.model, self.app.question)
 
     def watched(self, slot: Slot) -> Calls:
         """One slot's calls, under `watch` while it races."""
@@ -84,7 +84,7 @@ class Core:
         if slot.failed is not None:
             return slot.failed
         try:
-            twin = bind(self.round_trip(slot.model), self.app.task, self.app.threshold)
+            twin = bind(self.round_trip(slot.model), self.app.question)
         except Exception as error:  # noqa: BLE001  # a stored model may raise anything; then it does not serve
             return f"a snapshot cannot hold it ({type(error).__name__}: {error})"
         rows = [] if slot.cold else self.state.sample_rows

@@ -138,7 +138,7 @@ def survives(app: Application, name: str, answers: Mapping[str, Any], trial: Sha
     try:
         if said(app, slot.model, trial.sample_rows, cold=slot.cold) != answers[name]:
             return False
-        calls = bind(slot.model, app.task, app.threshold)
+        calls = bind(slot.model, app.question)
         if trial.last_label is not None or app.labels is None:
             for row in trial.sample_rows:
                 calls.learn(row, trial.last_label, 1.0)

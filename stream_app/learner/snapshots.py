@@ -29,7 +29,7 @@ TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer sn
 
 def said(app: Application, model: Any, rows: Iterable[dict[str, Any]], *, cold: bool) -> list[str]:
     """Answers of a copy of a model to sample rows, to the bit. A cold one is not asked in the flow either."""
-    return [] if cold else replies(bind(model, app.task, app.threshold), rows)
+    return [] if cold else replies(bind(model, app.question), rows)
 
 
 def answers(app: Application, state: ShardState) -> dict[str, list[str]]:

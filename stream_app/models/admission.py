@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from math import sin
+from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
-from river import base, compose, neighbors
+from river import base, compose, neighbors, proba
 
 from stream_app.models.build import Factory, build
 from stream_app.models.calls import ModelFault, bind
 from stream_app.models.digest import structural_digest
+from stream_app.models.fit import misfit
+from stream_app.models.probe import RoundTrip, answers_of, behaviour
+from stream_app.models.sample import Row, Terms, samples
 
-ROWS = 240  # past the grace period of River's trees, so that they split
 SEED = 42
 DEEPEST = 8
-WANTED: dict[str, tuple[type, ...]] = {
-    "binary": (base.Classifier,),
-    "multiclass": (base.Classifier,),
-    "regression": (base.Regressor,),
-    "anomaly": (base.AnomalyDetector,),
-}
-Row = dict[str, Any]
-RoundTrip = Callable[[Any], Any]
 
 
 class Refusal(msgspec.Struct):
@@ -39,15 +33,6 @@ class Admission(msgspec.Struct):
 
     digest: str
     refusals: list[Refusal]
-
-
-class Terms(msgspec.Struct):
-    """What of a definition decides the sample; `types` maps feature names to number, string or bool."""
-
-    task: str
-    threshold: float | None
-    weighted: bool
-    types: Mapping[str, str]
 
 
 def exercise(factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip) -> Admission:
@@ -66,44 +51,96 @@ def judge(
 ) -> tuple[list[Refusal], list[str]]:
     """One slot's refusals, and what two runs of it did to the bit."""
     model, twin = build(factory, SEED), build(factory, SEED)
-    found = [Refusal(slot, reason, fix) for reason, fix in static(model, twin, terms.task)]
+    found = [Refusal(slot, reason, fix) for reason, fix in static(model, twin, terms.question.task)]
     if found:
         return found, []
     traces: list[str] = []
-    faults: list[ModelFault] = []
+    faults: list[str] = []
     for rows in samples(terms):
-        model, twin = build(factory, SEED), build(factory, SEED)
-        try:
-            trace, again = run(model, rows, terms), run(twin, rows, terms)
-        except ModelFault as fault:
-            faults.append(fault)
-            continue
-        traces.append(trace)
-        if trace != again:
-            reason = "two models of one seed answer differently"
-            return [Refusal(slot, reason, "pass the factory's seed on to every random part")], traces
-        row = rows[0][0]
-        found += [Refusal(slot, reason, fix) for reason, fix in behaviour(model, row, terms, round_trip)]
+        found += try_out(slot, factory, rows, terms, round_trip, traces, faults)
+    for rows in () if traces else samples(terms, counts=True):  # models that take counts alone
+        found += try_out(slot, factory, rows, terms, round_trip, traces, faults)
     if not traces:
-        fix = "declare types={'name': 'number'|'string'|'bool'} for the features that the model needs"
-        if terms.weighted:
-            fix += "; give class weights only to models that take w="
-        found.append(Refusal(slot, f"the model raised on sample data ({faults[0]})", fix))
-    return found, traces
+        found.append(Refusal(slot, f"the model raised on sample data ({faults[0]})", way_out(terms)))
+    return list({refusal.reason: refusal for refusal in found}.values()), traces
+
+
+def try_out(
+    slot: str, factory: Factory, rows: list[tuple[Row, Any]], terms: Terms, round_trip: RoundTrip,
+    traces: list[str], faults: list[str],
+) -> list[Refusal]:  # fmt: skip
+    """Two runs over one sample: what they did goes to `traces`, or why it cannot be run to `faults`."""
+    model, twin = build(factory, SEED), build(factory, SEED)
+    try:
+        trace, again = run(model, rows, terms), run(twin, rows, terms)
+    except ModelFault as fault:
+        faults.append(f"{fault}{raised_in(model, fault, rows[-1][0])}")
+        return []
+    traces.append(trace)
+    if trace != again:
+        reason = "two models of one seed answer differently"
+        return [Refusal(slot, reason, "pass the factory's seed on to every random part")]
+    young = build(factory, SEED)
+    bind(young, terms.question).learn(*rows[0], 1.0)
+    return [
+        Refusal(slot, reason, fix)
+        for learner, seen in ((model, rows), (young, rows[:1]))
+        for reason, fix in behaviour(learner, seen, terms.question, round_trip)
+    ]
+
+
+def way_out(terms: Terms) -> str:
+    """What helps a model that cannot take the sample."""
+    if terms.rows:
+        fix = "correct the rows of sample=, or the part of the pipeline that raised"
+    elif terms.types:
+        fix = "give rows as they will come, sample=[{'name': value, …}, …], where values need a form or range"
+    else:
+        fix = (
+            "declare types={'name': 'number'|'string'|'bool'} for the features that the model needs, or give "
+            "rows as they will come: sample=[{'name': value, …}, …]"
+        )
+    if terms.classes and not all(isinstance(label, bool) for label in terms.classes):
+        fix = f"if the model takes booleans only, send true and false and leave classes= out; else {fix}"
+    if terms.weighted:
+        fix += "; give class weights only to models that take w="
+    return fix
+
+
+def raised_in(model: Any, fault: ModelFault, row: Row) -> str:
+    """The innermost part of the model that raised or gave NaN, in words; empty where there is none."""
+    error = fault.__cause__
+    trace = error.__traceback__ if error is not None else None
+    part = None if error is not None else not_finite(model, row)
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        part = owner if isinstance(owner, base.Estimator) and owner is not model else part
+        trace = trace.tb_next
+    return f", in {type(part).__name__}" if part is not None else ""
+
+
+def not_finite(model: Any, row: Row) -> Any:
+    """The first transformer of a pipeline that gives a NaN or an infinity; None where none does."""
+    for step in model.steps.values() if isinstance(model, compose.Pipeline) else ():
+        if not hasattr(step, "transform_one"):
+            return None
+        row = step.transform_one(row)
+        if not all(isfinite(value) for value in row.values() if isinstance(value, float)):
+            return step
+    return None
 
 
 def static(model: Any, twin: Any, task: str) -> Iterator[tuple[str, str]]:
     """What can be said before anything runs: reason and fix."""
     if model is twin:
         yield "the factory gives the same object twice", "build the model inside the lambda"
-    answering = model
-    while isinstance(answering, compose.Pipeline):
-        answering = list(answering.steps.values())[-1]
-    if not isinstance(answering, WANTED[task]):
-        yield f"{type(answering).__name__} does not fit task {task!r}", f"choose a model for {task}"
+    elsewhere = misfit(model, task)
+    if elsewhere is not None:
+        yield elsewhere
+        return
     for part in parts(model):
-        if getattr(part, "seed", SEED) is not None:
-            continue
+        if isinstance(part, proba.base.Distribution) or getattr(part, "seed", SEED) is not None:
+            continue  # a distribution's dice serve sample() alone, which no model calls
         if isinstance(part, neighbors.SWINN):
             fix = "pass engine=neighbors.LazySearch(window_size=…)"
             yield "the default engine of nearest neighbours rolls unseeded dice", fix
@@ -130,62 +167,13 @@ def parts(model: Any, depth: int = 0) -> Iterator[Any]:
                 yield from parts(item, depth + 1)
 
 
-def behaviour(model: Any, row: Row, terms: Terms, round_trip: RoundTrip) -> Iterator[tuple[str, str]]:
-    """After some learning: prediction must not change the model, and a snapshot must bring it back."""
-    calls = bind(model, terms.task, terms.threshold)
-    before = structural_digest(model)
-    answer = calls.predict(row)
-    if structural_digest(model) != before:
-        yield (
-            "predicting changes the model",
-            "do without learn_during_predict and models that learn to predict",
-        )
-        return
-    try:
-        twin = round_trip(model)
-    except Exception as error:
-        fix = "use named functions and classes of the definition's own module inside models"
-        yield f"a snapshot cannot hold the model ({error})", fix
-        return
-    if bind(twin, terms.task, terms.threshold).predict(row) != answer:
-        yield "the model answers differently after a snapshot", "tell the model's authors; use another"
-
-
 def run(model: Any, rows: list[tuple[Row, Any]], terms: Terms) -> str:
-    """The digest of every answer on the sample, and of the model at its end."""
-    calls = bind(model, terms.task, terms.threshold)
-    answers: list[Any] = []
-    for row, label in rows:
-        answers.append(calls.predict(row))
-        calls.learn(row, label, 2.0 if terms.weighted else 1.0)
+    """The digest of every answer on the sample, and of the model at its end.
+
+    Raises:
+        ModelFault: a row could not be learned, or no row of the second half was answered.
+    """
+    answers, fault = answers_of(bind(model, terms.question), rows, 2.0 if terms.weighted else 1.0)
+    if fault is not None:
+        raise fault
     return structural_digest([answers, model])
-
-
-def samples(terms: Terms) -> Iterator[list[tuple[Row, Any]]]:
-    """Rows of the declared features; without a declaration numbers, then numbers and a string."""
-    if terms.types:
-        yield sample(terms.task, terms.types)
-    else:
-        numbers = dict.fromkeys("abcd", "number")
-        yield sample(terms.task, numbers)
-        yield sample(terms.task, {**numbers, "s": "string"})
-
-
-def sample(task: str, types: Mapping[str, str]) -> list[tuple[Row, Any]]:
-    """Deterministic rows without dice: incommensurable sines, a change of concept in the middle."""
-    rows: list[tuple[Row, Any]] = []
-    for i in range(ROWS):
-        waves = [sin(i * (0.37 + 0.61 * place) + place) for place in range(len(types))]
-        row: Row = {}
-        for (name, kind), wave in zip(types.items(), waves, strict=True):
-            row[name] = (
-                wave if kind == "number" else wave > 0 if kind == "bool" else ("red", "green", "blue")[i % 3]
-            )
-        score = waves[0] - 0.5 * waves[-1] if i < ROWS // 2 else waves[-1] - waves[0]
-        label: Any = score > 0
-        if task == "multiclass":
-            label = "low" if score < -0.4 else "middle" if score < 0.4 else "high"
-        elif task == "regression":
-            label = 3 * score
-        rows.append((row, label))
-    return rows

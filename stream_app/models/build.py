@@ -7,6 +7,7 @@ from typing import Any
 
 from stream_app.errors import UsageError
 from stream_app.models.digest import structural_digest
+from stream_app.models.fit import elsewhere
 
 Factory = Callable[[int], Any]
 
@@ -26,8 +27,11 @@ def build(factory: Factory, seed: int) -> Any:
         ) from error
     if not hasattr(model, "learn_one") or not (hasattr(model, "predict_one") or hasattr(model, "score_one")):
         raise UsageError(
-            f"the model factory gave a {type(model).__name__}, which is no River model",
-            "Return an object with learn_one and predict_one (or score_one)",
+            *elsewhere(model)
+            or (
+                f"the model factory gave a {type(model).__name__}, which is not a River model",
+                "Return an object with learn_one and predict_one (or score_one)",
+            )
         )
     return model
 

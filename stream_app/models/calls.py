@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from river import base, compose
 
+from stream_app.models.question import Question
+
 Answer = tuple[Any, dict[Any, float] | None]
 COLD: Answer = (None, None)
 PLAIN: Final = (bool, str, int, float)  # what a class or a value may be, so that JSON can carry it
@@ -49,21 +51,21 @@ class Calls:
             raise fault(error) from error
 
 
-def bind(model: Any, task: str, threshold: float | None) -> Calls:
-    """Bind a model's calls for a task (binary, multiclass, regression, anomaly)."""
-    if task == "anomaly":
+def bind(model: Any, question: Question) -> Calls:
+    """Bind a model's calls."""
+    if question.task == "anomaly":
         return Calls(one_value(model.score_one), model.learn_one, labelled=False)
-    return Calls(answer(model, task, threshold), model.learn_one)
+    return Calls(answer(model, question), model.learn_one)
 
 
-def answer(model: Any, task: str, threshold: float | None) -> Callable[[dict[str, Any]], Answer]:
+def answer(model: Any, question: Question) -> Callable[[dict[str, Any]], Answer]:
     """How a model that learns from labels answers."""
-    if task == "regression":
+    if question.task == "regression":
         return one_value(model.predict_one)
     if not gives_probabilities(model):
         return one_class(model.predict_one)
-    if threshold is not None:
-        return by_threshold(model.predict_proba_one, threshold)
+    if question.threshold is not None:
+        return by_threshold(model.predict_proba_one, question)
     if overrides_predict(model):
         return both(model.predict_one, model.predict_proba_one)
     return by_argmax(model.predict_proba_one)
@@ -136,17 +138,19 @@ def by_argmax(
 
 
 def by_threshold(
-    predict_proba: Callable[[dict[str, Any]], dict[Any, float]], threshold: float
+    predict_proba: Callable[[dict[str, Any]], dict[Any, float]], question: Question
 ) -> Callable[[dict[str, Any]], Answer]:
-    """True where its probability is above the threshold."""
+    """The positive class where its probability is above the threshold, else the negative one."""
     argmax = by_argmax(predict_proba)
+    threshold, positive, negative = question.threshold or 0.0, question.positive, question.negative
 
     def predict(row: dict[str, Any]) -> Answer:
         answer = argmax(row)
         probabilities = answer[1]
         if probabilities is None:
             return COLD
-        return probabilities.get(True, 0.0) > threshold, probabilities
+        above = probabilities.get(positive, 0.0) > threshold
+        return positive if above else negative, probabilities
 
     return predict
 

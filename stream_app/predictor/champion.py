@@ -25,7 +25,7 @@ class ServedModel:
 
     def __init__(self, app: Application, published: Published, load: Callable[[], Published]) -> None:
         self.app, self.kinds, self.cold, self.load = app, published.kinds, published.cold, load
-        self.calls = bind(published.model, app.task, app.threshold)
+        self.calls = bind(published.model, app.question)
         self.strangers: set[Any] = set()
         self.renewal: Thread | None = None
 
@@ -46,7 +46,7 @@ class ServedModel:
 
     def renew(self) -> None:
         """Replace the copy."""
-        self.calls = bind(self.load().model, self.app.task, self.app.threshold)
+        self.calls = bind(self.load().model, self.app.question)
         self.strangers, self.renewal = set(), None
 
 
@@ -94,7 +94,7 @@ def accept(
         )
     try:
         copy: Published = load()
-        said = [] if copy.cold else replies(bind(copy.model, app.task, app.threshold), copy.rows)
+        said = [] if copy.cold else replies(bind(copy.model, app.question), copy.rows)
         published: Published = load()
     except Exception as error:
         text = f"it cannot be loaded: {type(error).__name__}: {error}"

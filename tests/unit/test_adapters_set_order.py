@@ -14,6 +14,7 @@ from river import tree
 from stream_app.adapters.set_order import insertion_order
 from stream_app.adapters.snapshot_store import round_trip
 from stream_app.models.calls import bind
+from stream_app.models.question import Question
 
 
 def word(dice: random.Random) -> str:
@@ -56,8 +57,8 @@ def test_a_tree_of_string_classes_answers_in_the_same_order() -> None:
     """A restored tree answers to the bit and in the order of the saved one."""
     for seed in range(12):
         model = adaptive_tree(seed, 60)
-        answers = bind(model, "multiclass", None).predict({"a": 0.1, "b": 0.2})
-        again = bind(round_trip(model, ()), "multiclass", None).predict({"a": 0.1, "b": 0.2})
+        answers = bind(model, Question("multiclass")).predict({"a": 0.1, "b": 0.2})
+        again = bind(round_trip(model, ()), Question("multiclass")).predict({"a": 0.1, "b": 0.2})
         assert repr(again) == repr(answers)
 
 

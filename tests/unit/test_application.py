@@ -39,6 +39,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a million shards": ({"shards": 1_000_000}, "from 1"),
     "threshold of 1": ({"threshold": 1}, "between 0 and 1"),
     "threshold NaN": ({"threshold": nan}, "between 0 and 1"),
+    "threshold about words": ({"threshold": 0.8, "labels": Labels(classes=["a", "b"])}, "positive class"),
+    "positive that is no class": (
+        {"threshold": 0.8, "labels": Labels(classes=["ok", "fraud"]), "positive": "bad"},
+        "positive class",
+    ),
+    "positive without a threshold": ({"positive": True}, "without threshold="),
+    "an empty sample row": ({"sample": [{}]}, "sample row"),
     "threshold for regression": ({"task": "regression", "threshold": 0.5}, "binary"),
     "no labels for binary": ({"labels": None}, "anomaly"),
     "labels for anomaly": ({"task": "anomaly"}, "anomaly"),

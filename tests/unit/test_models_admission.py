@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 from river import (
     anomaly,
+    cluster,
     compose,
     ensemble,
+    facto,
     forest,
+    imblearn,
     linear_model,
     naive_bayes,
     neighbors,
+    optim,
     preprocessing,
+    reco,
+    time_series,
     tree,
 )
 
-from stream_app.models.admission import Terms, exercise
+from stream_app.errors import UsageError
+from stream_app.models.admission import exercise
+from stream_app.models.question import Question
+from stream_app.models.sample import Terms
 
 
 def same(model: Any) -> Any:
@@ -35,7 +45,7 @@ def refusals(
     weighted: bool = False,
 ) -> list[str]:
     """Why a champion of this factory is refused."""
-    terms = Terms(task, None, weighted, types or {})
+    terms = Terms(Question(task), weighted, types or {})
     return [refusal.reason for refusal in exercise({"champion": factory}, terms, round_trip).refusals]
 
 
@@ -55,7 +65,16 @@ class Shy(linear_model.LogisticRegression):
 
 
 class Curious(linear_model.LogisticRegression):
-    """Learns to predict."""
+    """Learns from what it is asked."""
+
+    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> Any:
+        answer = linear_model.LogisticRegression.predict_proba_one(self, x)
+        self.learn_one(x, True)
+        return answer
+
+
+class Counting(linear_model.LogisticRegression):
+    """Remembers what it was asked, and answers alike."""
 
     asked = 0
 
@@ -81,6 +100,18 @@ ADMITTED = {
         lambda seed: preprocessing.StandardScaler() | linear_model.LinearRegression(),
     ),
     "anomaly": ("anomaly", lambda seed: preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=seed)),
+    "counts alone": ("multiclass", lambda seed: naive_bayes.MultinomialNB()),
+    "counts with a string": ("binary", lambda seed: naive_bayes.ComplementNB()),
+    "remembers questions": ("binary", lambda seed: Counting()),
+    "a lazy cache": ("regression", lambda seed: linear_model.BayesianLinearRegression()),
+    "NaN until a feature is learned": (
+        "regression",
+        lambda seed: preprocessing.MinMaxScaler() | linear_model.LinearRegression(),
+    ),
+    "factors without dice": (
+        "binary",
+        lambda seed: facto.FMClassifier(latent_initializer=optim.initializers.Constant(0.1), seed=seed),
+    ),
     "strings": ("binary", lambda seed: preprocessing.OneHotEncoder() | linear_model.LogisticRegression()),
 }
 
@@ -111,7 +142,16 @@ REFUSED = {
     "another task": ("binary", lambda seed: linear_model.LinearRegression(), "does not fit task"),
     "classifier for anomaly": ("anomaly", lambda seed: naive_bayes.GaussianNB(), "does not fit task"),
     "one object for all": ("binary", lambda seed: ONCE, "same object twice"),
-    "learns to predict": ("binary", lambda seed: Curious(), "predicting changes the model"),
+    "learns from questions": ("binary", lambda seed: Curious(), "depends on which rows were asked before"),
+    "draws factors at a question": (
+        "binary",
+        lambda seed: facto.FMClassifier(seed=seed),
+        "depends on which rows were asked before",
+    ),
+    "judges labels": ("anomaly", lambda seed: anomaly.GaussianScorer(), "judges a label, not an event"),
+    "several targets": ("regression", lambda seed: tree.ISOUPTreeRegressor(), "several values at once"),
+    "ranks": ("regression", lambda seed: reco.BiasedMF(), "asks for a user and an item"),
+    "clusters": ("binary", lambda seed: cluster.KMeans(seed=seed), "the number of a group"),
     "lambda inside": (
         "binary",
         lambda seed: compose.FuncTransformer(lambda x: x) | linear_model.LogisticRegression(),
@@ -156,7 +196,72 @@ def test_declared_types_make_the_sample() -> None:
 
 def test_weights_only_for_models_that_take_them() -> None:
     """A model without w= is refused under class weights, and the fix says so."""
-    terms = Terms("binary", None, True, {})
+    terms = Terms(Question("binary"), weighted=True)
     factory = {"champion": lambda seed: neighbors.KNNClassifier(engine=neighbors.LazySearch(window_size=9))}
     found = exercise(factory, terms, same).refusals
     assert [("w=" in refusal.fix) for refusal in found] == [True]
+
+
+def dated(row: dict[str, Any]) -> dict[str, Any]:
+    """A transformer that wants a string of a form."""
+    return {"hour": datetime.fromisoformat(row["moment"]).hour}
+
+
+def test_the_definition_s_own_rows_are_the_sample() -> None:
+    """Strings of a form cannot be made up; without rows the remedy asks for them, and names the part."""
+
+    def factory(seed: int) -> Any:
+        return compose.FuncTransformer(dated) | linear_model.LogisticRegression()
+
+    types = {"moment": "string"}
+    rows = [{"moment": f"2026-01-{day:02d}T{day:02d}:00:00"} for day in range(1, 20)]
+    terms = Terms(Question("binary"), types=types, rows=rows)
+    assert exercise({"champion": factory}, terms, same).refusals == []
+    (refused,) = exercise({"champion": factory}, Terms(Question("binary"), types=types), same).refusals
+    assert "in FuncTransformer" in refused.reason
+    assert "sample=[" in refused.fix
+
+
+WORDS = ("ok", "fraud")
+
+
+@pytest.mark.parametrize(
+    ("factory", "admitted"),
+    [
+        (lambda seed: tree.HoeffdingTreeClassifier(), True),
+        (
+            lambda seed: imblearn.RandomUnderSampler(
+                tree.HoeffdingTreeClassifier(), desired_dist=dict.fromkeys(WORDS, 0.5), seed=seed
+            ),
+            True,
+        ),
+        (lambda seed: linear_model.LogisticRegression(), False),
+    ],
+    ids=["a tree", "a sampler that knows them", "a model of booleans"],
+)
+def test_the_sample_has_the_declared_classes(factory: Callable[[int], Any], admitted: bool) -> None:
+    """A model that knows them is admitted, one that takes booleans only is refused and told so."""
+    found = exercise({"champion": factory}, Terms(Question("binary"), classes=WORDS), same).refusals
+    assert (found == []) is admitted
+    assert all("booleans only" in refusal.fix for refusal in found)
+
+
+def test_a_part_that_answers_nan_is_named() -> None:
+    """The model answers nothing, and the refusal says which step gave the NaN."""
+
+    def factory(seed: int) -> Any:
+        return compose.FuncTransformer(nothing) | linear_model.LinearRegression()
+
+    (refused,) = exercise({"champion": factory}, Terms(Question("regression")), same).refusals
+    assert refused.reason == "the model raised on sample data (the model answers nan, in FuncTransformer)"
+
+
+def nothing(row: dict[str, Any]) -> dict[str, Any]:
+    """A transformer that gives NaN."""
+    return {"x": float("nan")}
+
+
+def test_a_forecaster_is_refused_with_the_way_out() -> None:
+    """It answers no event, and is not taken for a class that is not River's."""
+    with pytest.raises(UsageError, match=r"SNARIMAX forecasts a series.*features="):
+        refusals(lambda seed: time_series.SNARIMAX(p=1, d=0, q=0), "regression")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from river import base, compose, datasets, dummy, ensemble, linear_model, naive_bayes, preprocessing, tree
 
+from stream_app.application import Application, Labels
 from stream_app.models.calls import COLD, ModelFault, bind
+from stream_app.models.question import Question
 
 ROWS = 400
 MODELS: dict[str, Callable[[], Any]] = {
@@ -31,7 +34,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 def test_answers_equal_rivers_on_real_data(make: Callable[[], Any]) -> None:
     """Predictions and probabilities on Phishing, tested then learned, are those of a bare River loop."""
     bare, served = make(), make()
-    calls = bind(served, "binary", None)
+    calls = bind(served, Question("binary"))
     for x, y in datasets.Phishing().take(ROWS):
         prediction, probabilities = calls.predict(x)
         assert prediction == bare.predict_one(x)
@@ -53,7 +56,7 @@ def bits(pair: tuple[Any, Any]) -> tuple[Any, float]:
 def test_a_threshold_decides_on_the_probability_of_true(threshold: float) -> None:
     """True exactly where p(True) is above the threshold."""
     model = MODELS["logistic"]()
-    calls = bind(model, "binary", threshold)
+    calls = bind(model, Question("binary", threshold))
     for x, y in datasets.Phishing().take(ROWS):
         prediction, probabilities = calls.predict(x)
         assert prediction is (model.predict_proba_one(x)[True] > threshold)
@@ -61,10 +64,23 @@ def test_a_threshold_decides_on_the_probability_of_true(threshold: float) -> Non
         calls.learn(x, y, 1.0)
 
 
+def test_a_threshold_may_be_about_one_of_two_words() -> None:
+    """The positive class is answered above it, the other one otherwise."""
+    app = Application(
+        name="a", task="binary", champion=lambda seed: Sure({"fraud": 0.7, "ok": 0.3}),
+        labels=Labels(classes=["fraud", "ok"]), threshold=0.8, positive="fraud",
+    )  # fmt: skip
+    assert app.question == Question("binary", 0.8, "fraud", "ok")
+    sure = app.champion(0)
+    assert bind(sure, app.question).predict({})[0] == "ok"
+    assert bind(sure, replace(app, threshold=0.6).question).predict({})[0] == "fraud"
+    assert replace(app, threshold=0.2, positive="ok").question == Question("binary", 0.2, "ok", "fraud")
+
+
 def test_a_weight_reaches_the_model() -> None:
     """A label of weight 3 moves the model as `w=3` does, and one of weight 1 as no weight does."""
     bare, served = MODELS["logistic"](), MODELS["logistic"]()
-    calls = bind(served, "binary", None)
+    calls = bind(served, Question("binary"))
     for i, (x, y) in enumerate(datasets.Phishing().take(100)):
         calls.learn(x, y, 1.0 + i % 3)
         bare.learn_one(x, y, w=1.0 + i % 3) if i % 3 else bare.learn_one(x, y)
@@ -73,9 +89,9 @@ def test_a_weight_reaches_the_model() -> None:
 
 def test_a_model_that_has_seen_nothing_is_cold() -> None:
     """Empty probabilities are no answer, and neither is None from a regressor."""
-    assert bind(naive_bayes.GaussianNB(), "binary", None).predict({"x": 1}) == COLD
-    assert bind(naive_bayes.GaussianNB(), "binary", 0.5).predict({"x": 1}) == COLD
-    assert bind(Answering(None), "regression", None).predict({"x": 1}) == COLD
+    assert bind(naive_bayes.GaussianNB(), Question("binary")).predict({"x": 1}) == COLD
+    assert bind(naive_bayes.GaussianNB(), Question("binary", 0.5)).predict({"x": 1}) == COLD
+    assert bind(Answering(None), Question("regression")).predict({"x": 1}) == COLD
 
 
 class Answering(base.Regressor):
@@ -115,20 +131,20 @@ class Sure(base.Classifier):
 def test_a_value_that_is_no_finite_number_is_a_fault(answer: Any, task: str) -> None:
     """NaN, infinities, text and exceptions never leave the model as an answer."""
     with pytest.raises(ModelFault):
-        bind(Answering(answer), task, None).predict({"x": 1})
+        bind(Answering(answer), Question(task)).predict({"x": 1})
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_the_first_of_equally_likely_classes_is_the_answer(first: bool) -> None:
     """As River decides, whatever the order in which the model names them."""
     model = Sure({first: 0.5, not first: 0.5})
-    assert bind(model, "binary", None).predict({"x": 1})[0] is first is model.predict_one({"x": 1})
+    assert bind(model, Question("binary")).predict({"x": 1})[0] is first is model.predict_one({"x": 1})
 
 
 def test_an_answer_stays_what_it_was_when_the_model_goes_on_with_its_own() -> None:
     """What was served is scored and written later, and must not follow the model."""
     own = {True: 0.75, False: 0.25}
-    answer = bind(Sure(own), "binary", None).predict({"x": 1})
+    answer = bind(Sure(own), Question("binary")).predict({"x": 1})
     own[True] = 0.0
     assert answer == (True, {True: 0.75, False: 0.25})
 
@@ -138,12 +154,12 @@ def test_an_answer_stays_what_it_was_when_the_model_goes_on_with_its_own() -> No
 def test_a_probability_that_is_not_finite_is_a_fault(p: float, threshold: float | None) -> None:
     """One NaN among the probabilities refuses the answer."""
     with pytest.raises(ModelFault):
-        bind(Sure({True: p, False: 0.5}), "binary", threshold).predict({"x": 1})
+        bind(Sure({True: p, False: 0.5}), Question("binary", threshold)).predict({"x": 1})
 
 
 def test_a_model_that_raises_while_learning_is_a_fault() -> None:
     """The fault names what was raised."""
     with pytest.raises(ModelFault, match="RuntimeError: cannot learn"):
-        bind(Sure({True: 1.0}), "binary", None).learn({"x": 1}, True, 1.0)
+        bind(Sure({True: 1.0}), Question("binary")).learn({"x": 1}, True, 1.0)
     with pytest.raises(ModelFault, match="ZeroDivisionError"):
-        bind(Answering(ZeroDivisionError("no")), "anomaly", None).learn({"x": 1}, None, 1.0)
+        bind(Answering(ZeroDivisionError("no")), Question("anomaly")).learn({"x": 1}, None, 1.0)
