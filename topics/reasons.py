@@ -60,7 +60,8 @@ REASONS: dict[str, Reason] = {
     ),
     LABEL_UNKNOWN_CLASS: Reason(
         "The class is not among the declared ones, the set is full, or it cannot be told from another class",
-        "Declare it, raise max_classes, or use classes of one JSON type",
+        "Declare the right ones in Labels(classes=[...]), or raise max_classes of a multiclass task; "
+        "upgrade and retry; or use classes of one JSON type",
     ),
     LABEL_LATE: Reason(
         "The label came after its event's horizon",
@@ -83,9 +84,9 @@ REASONS: dict[str, Reason] = {
         "Declare Labels(...), or stop sending labels",
     ),
     MODEL_ERROR: Reason(
-        "The serving model raised, or answered what is no number",
-        "Mend the model by what the message tells, then retry letters of stage predict; at stage learn the "
-        "event is answered and its label counts as come, so that lesson is lost",
+        "The serving model raised while it learned this label",
+        "Correct the model by what the message says and upgrade, so that later labels are learned; this one "
+        "counts as come, so that lesson is lost",
     ),
     OPS_ERROR: Reason(
         "Operations could not take a record that fits its contract",

@@ -10,9 +10,12 @@ from drift.signals import LOSS
 from drift.verdicts import State as DriftState
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
+from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 from stream_app.state.vigil import Alarmed
+from topics import reasons
+from topics.codec import Rejected
 from topics.envelope import Record
 from topics.placement import partition_for
 
@@ -51,6 +54,35 @@ def watch(
             prediction = str(prediction)  # a class, not a number
     for alarm in core.state.monitors.on_event(row, prediction, positive):
         tell(core, record, alarm, out)
+
+
+def contradicted(
+    core: Core, record: Record, fault: Rejected, features: dict[str, Any], out: list[Output]
+) -> None:
+    """A record is refused: alert if most of the newest contradict a type, or the classes, that few set."""
+    state = core.state
+    if fault.reason == reasons.LABEL_UNKNOWN_CLASS:
+        name, first = "label", ", ".join(map(repr, list(state.classes)[:3]))
+        text = f"of the newest records have a label that is not among the first classes ({first})"
+    elif fault.reason == reasons.BAD_FEATURE:
+        odd = [
+            (name, kind) for name, kind in state.kinds.items()
+            if name in features and vocabulary.KINDS.get(type(features[name]), kind) != kind
+        ]  # fmt: skip
+        if not odd:
+            return
+        name, kind = odd[0]
+        came = f"came from offset {state.type_from[name]}" if name in state.type_from else "is declared"
+        text = f"of the newest records have another type than {kind} in feature {name!r}; that type {came}"
+    else:
+        return
+    found = vocabulary.contradiction(state, name)
+    if found is not None:
+        text = f"{found[1]:.0%} {text}: they are refused"
+        core.alert(
+            out, record.offset, "contradiction", "warning", text, about=name, name=name, records=found[0],
+            share=found[1],
+        )  # fmt: skip
 
 
 def look(core: Core, record: Record, out: list[Output]) -> None:

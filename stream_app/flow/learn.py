@@ -7,6 +7,7 @@ from typing import Any
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, Output
 from stream_app.models.calls import ModelFault
+from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
 from topics import reasons
 from topics.envelope import LABEL, Record
@@ -30,9 +31,9 @@ def from_label(
     if state.paused:
         state.counters.labels_skipped += 1
         return
+    new = state.classify and label not in state.classes
     if state.classify:
-        if label not in state.classes:
-            state.classes[label] = type(label)
+        state.classes[label] = type(label)
         if core.class_weights:
             weight *= core.class_weights.get(label, 1.0)
     state.last_label = label
@@ -43,7 +44,12 @@ def from_label(
         except ModelFault as fault:
             if slot.name != state.serving:
                 core.fail_slot(out, slot, record.offset, fault)
-            elif expired:
+                continue
+            vocabulary.forget(state, row.row)
+            state.recent.pop()
+            if new:
+                del state.classes[label]
+            if expired:
                 text = f"the champion could not learn the default label of an expired row: {fault}"
                 core.alert(
                     out, record.offset, "champion-failed", "critical", text,
@@ -55,6 +61,7 @@ def from_label(
         slot.learned += 1
         if slot.name == state.serving:
             count(core, label)
+            vocabulary.learned(state, row.row)
 
 
 def count(core: Core, label: Any) -> None:
@@ -76,12 +83,16 @@ def without_label(core: Core, record: Record, row: dict[str, Any], out: list[Out
     for slot, calls in core.learning_calls:
         try:
             calls.learn(row, None, 1.0)
-            slot.learned += 1
         except ModelFault as fault:
             if slot.name != state.serving:
                 core.fail_slot(out, slot, record.offset, fault)
             else:
+                vocabulary.forget(state, row)
                 dead(core, record, fault, out)
+            continue
+        slot.learned += 1
+        if slot.name == state.serving:
+            vocabulary.learned(state, row)
 
 
 def dead(core: Core, record: Record, fault: ModelFault, out: list[Output]) -> None:

@@ -22,6 +22,7 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
 from stream_app.flow.read import read
 from stream_app.flow.served import FeaturesChanged
+from stream_app.state import vocabulary
 from stream_app.state.entities import Entity
 from stream_app.state.ids import NO_LABEL
 from stream_app.state.pending import ParkedLabel, PendingRow
@@ -70,11 +71,16 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
     plain = validate.plain(state.kinds, features, core.max_features)
-    fault = None if plain else validate.feature_fault(app, state.kinds, state.categories, features)
+    fault = (
+        None
+        if plain
+        else validate.feature_fault(app, state.kinds, state.unproven, state.categories, features)
+    )
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
         fault = validate.label_fault(app, state, label)
     if fault is not None:
+        detect.contradicted(core, record, fault, features, out)
         return dead(core, record, fault, out)
     known = state.ids.get(event_id)
     if known is not None:
@@ -95,7 +101,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     detect.placement(core, record, out)
     detect.on_event(core, record, row, served, out)
     if not plain:
-        validate.accept_features(state, features)
+        vocabulary.took(state, features, record.offset)
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:
@@ -158,6 +164,7 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     elif fault is None and row is None and state.parked.full:
         fault = Rejected(reasons.LABEL_ORPHAN, "no such event yet, and no room to wait; raise max_parked")
     if fault is not None:
+        detect.contradicted(core, record, fault, {}, out)
         return dead(core, record, fault, out)
     advance(core, record, out)
     detect.placement(core, record, out)

@@ -7,6 +7,7 @@ from unicodedata import is_normalized
 
 from stream_app.application import Application
 from stream_app.state.shard import ShardState
+from stream_app.state.vocabulary import KINDS
 from topics import reasons
 from topics.codec import Rejected, class_text
 
@@ -14,15 +15,16 @@ LARGEST: Final = 1e12  # beyond it squares and products of River's linear models
 LARGEST_WHOLE: Final = 1_000_000_000_000  # the same for integers
 LONGEST_NAME = 64
 LONGEST_INTEGER = 20  # characters of -2^63
-KINDS = {int: "number", float: "number", str: "string", bool: "bool"}
 
 
 def feature_fault(
-    app: Application, known: dict[str, str], categories: dict[str, dict[str, None]], features: dict[str, Any]
-) -> Rejected | None:
+    app: Application, known: dict[str, str], unproven: dict[str, int], categories: dict[str, dict[str, bool]],
+    features: dict[str, Any],
+) -> Rejected | None:  # fmt: skip
     """The first fault of an event's own features, or None. One pass, 0.1 µs a feature when all is well.
 
-    `known` are the types that were declared or seen, `categories` the strings that were seen, by feature.
+    `known` are the types that were declared or seen, by feature; another one may replace those of `unproven`.
+    `categories` are the strings that were seen.
     """
     if not features:
         return Rejected(reasons.BAD_FEATURE, "the event has no features; send at least one")
@@ -51,7 +53,7 @@ def feature_fault(
             if fault:
                 return Rejected(reasons.BAD_FEATURE, fault)
             unseen += 1
-        elif expected != kind:
+        elif expected != kind and name not in unproven:
             return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is a {kind}, it was a {expected} before")
         if kind == "string":
             seen = categories.get(name)
@@ -70,7 +72,7 @@ def feature_fault(
 def plain(known: dict[str, str], features: dict[str, Any], most: int) -> bool:
     """True for features that have no fault and teach nothing: numbers in range under known names.
 
-    Nearly every event is so, and saved `feature_fault` and `accept_features`.
+    Nearly every event is so, and saved `feature_fault` and `vocabulary.took`.
     """
     for name, value in features.items():
         small = in_range(value) if type(value) is float else type(value) is int and is_small(value)
@@ -102,19 +104,6 @@ def name_fault(app: Application, name: str) -> str | None:
     if any(feature.name == name for feature in app.features):
         return f"feature name {name!r} is taken by an entity feature of the definition"
     return None
-
-
-def accept_features(state: ShardState, features: dict[str, Any]) -> None:
-    """Learn the names, types and categories of an event that passed every check."""
-    kinds = state.kinds
-    for name, value in features.items():
-        if name not in kinds:
-            kinds[name] = KINDS[type(value)]
-        if type(value) is str:
-            seen = state.categories.get(name)
-            if seen is None:
-                seen = state.categories[name] = {}
-            seen[value] = None
 
 
 def label_type_fault(app: Application, label: Any) -> Rejected | None:
@@ -155,10 +144,11 @@ def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | N
     if app.labels.classes is not None:
         return Rejected(reasons.LABEL_UNKNOWN_CLASS, f"{label!r} is not among the declared classes")
     if len(state.classes) >= app.labels.max_classes:
-        bound = app.labels.max_classes
-        return Rejected(
-            reasons.LABEL_UNKNOWN_CLASS, f"{label!r} would be class {bound + 1}; max_classes is {bound}"
-        )
+        bound, first = app.labels.max_classes, ", ".join(map(repr, list(state.classes)[:2]))
+        text = f"{label!r} would be class {bound + 1}; max_classes is {bound}"
+        if app.task == "binary":
+            text = f"{label!r} would be a third class of a binary task: the labels before it were {first}"
+        return Rejected(reasons.LABEL_UNKNOWN_CLASS, text)
     if collides(state, label):
         return Rejected(reasons.LABEL_UNKNOWN_CLASS, f"{label!r} has the JSON text of another class")
     return None

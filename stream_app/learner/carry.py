@@ -56,7 +56,8 @@ def carry(
     new = ShardState(app, shard)
     fresh = {slot.name: slot for slot in new.slots}
     same = {part: before.get(part) == after[part] for part in ("features", "drift", "swap")}
-    adopt(old, new, same_features=same["features"], same_drift=same["drift"])
+    closed = app.labels is not None and app.labels.classes is not None
+    adopt(old, new, same_features=same["features"], same_drift=same["drift"], closed=closed)
     living = [
         slot
         for slot in old.slots
@@ -103,16 +104,23 @@ def serve(old: ShardState, new: ShardState) -> None:
         new.champion_before = None
 
 
-def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool) -> None:
-    """Everything but the slots, under the new definition's bounds."""
+def adopt(
+    old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool, closed: bool
+) -> None:  # fmt: skip
+    """Everything but the slots, under the new definition's bounds; `closed`: it declares its classes."""
     for name in ALWAYS:
         setattr(new, name, getattr(old, name))
     new.counters.take(old.counters)
     # A snapshot from before they kept their order holds sets.
-    new.categories = {name: dict.fromkeys(seen) for name, seen in old.categories.items()}
+    new.categories = {name: dict.fromkeys(seen, True) for name, seen in old.categories.items()}
     new.recent.extend(old.recent)
-    new.kinds = {**old.kinds, **new.kinds}
-    new.classes = {**new.classes, **old.classes}
+    declared = new.kinds
+    new.kinds = {**old.kinds, **declared}
+    for name in ("unproven", "type_from"):  # older snapshots have neither
+        known = getattr(old, name, {})
+        setattr(new, name, {feature: at for feature, at in known.items() if feature not in declared})
+    kept = {label: kind for label, kind in old.classes.items() if not closed or label in new.classes}
+    new.classes = {**new.classes, **kept}
     for name in ("pending", "parked"):
         waiting = getattr(old, name)
         waiting.limit = getattr(new, name).limit

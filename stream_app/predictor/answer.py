@@ -87,7 +87,7 @@ def row_fault(app: Application, windows: Windows, champion: Champion, asked: Ask
         features = {name: value for name, value in features.items() if name not in names}
         if not features:
             return None
-    return feature_fault(app, champion.published.kinds, champion.published.full, features)
+    return feature_fault(app, champion.published.kinds, {}, champion.published.full, features)
 
 
 def living(app: Application, entity: Entity | None, time_ms: int) -> Entity | None:

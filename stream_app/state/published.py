@@ -26,5 +26,5 @@ class Published:
     log_time_ms: int
     prior: Any
     kinds: dict[str, str]
-    full: dict[str, dict[str, None]]
+    full: dict[str, dict[str, bool]]
     rows: list[dict[str, Any]]

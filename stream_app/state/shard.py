@@ -116,7 +116,10 @@ class ShardState:
         self.ids = Ids(max(app.dedupe_ms, horizon_ms), app.limits.max_ids)
         self.entities = Entities(app.ttl_ms)
         self.kinds: dict[str, str] = dict(app.types or {})
-        self.categories: dict[str, dict[str, None]] = {}  # by feature, in order of first sight
+        self.unproven: dict[str, int] = {}  # names whose type no learned row has confirmed
+        self.type_from: dict[str, int] = {}  # the offset of the event that gave a name its type
+        self.categories: dict[str, dict[str, bool]] = {}  # by feature in order of first sight: learned?
+        self.contradicted: dict[str, list[int]] = {}  # by name: contradictions, and records before the first
         self.classes: dict[Any, type] = {}
         if self.classify and app.labels is not None:
             default = () if app.labels.default is None else (app.labels.default,)

@@ -22,7 +22,7 @@ from topics.envelope import COMMAND, EVENT, LABEL, Headers, Record
 START_MS = 1_700_000_000_000
 TOPICS = ("a.commands", "a.events", "a.labels")
 ABSENT = object()
-COUNTED = ("counters", "dead_by_reason")  # what a refused record may move
+COUNTED = ("contradicted", "counters", "dead_by_reason")  # what a refused record may move
 
 
 def logistic(seed: int) -> Any:

@@ -86,7 +86,7 @@ def test_what_was_told_once_stays_told_across_an_upgrade() -> None:
     old, new = filled(9).state, ShardState(application(), 0)
     old.misplaced = True
     assert old.pending_overflowed
-    adopt(old, new, same_features=False, same_drift=False)
+    adopt(old, new, same_features=False, same_drift=False, closed=False)
     assert (new.misplaced, new.pending_overflowed) == (True, True)
 
 
@@ -101,6 +101,6 @@ def test_an_upgrade_takes_in_categories_that_were_sets() -> None:
     """A state of the version before holds sets: its strings are known to the new one, which can go on."""
     old, shard = filled(3).state, ShardDriver(application(champion=lambda seed: NoModel()))
     old.categories = {"city": {"Rome", "Oslo"}}  # type: ignore[dict-item]  # as an older version pickled it
-    adopt(old, shard.state, same_features=False, same_drift=False)
+    adopt(old, shard.state, same_features=False, same_drift=False, closed=False)
     assert shard.event("after", {"city": "Bonn", "x": 1}) is None
     assert set(shard.state.categories["city"]) == {"Rome", "Oslo", "Bonn"}

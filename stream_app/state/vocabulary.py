@@ -1,0 +1,73 @@
+"""What a shard knows of names, types, strings and classes; only what the champion has learned is kept.
+
+The first record decides nothing by itself. A type that no learned row has confirmed gives way to another one;
+a row or a label that the champion cannot learn leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stream_app.state.shard import ShardState
+
+KINDS: Final = {int: "number", float: "number", str: "string", bool: "bool"}
+MANY: Final = 20  # contradictions of one name, before most of the newest can be said
+MOST: Final = 0.5
+
+
+def took(state: ShardState, features: dict[str, Any], offset: int) -> None:
+    """Enter the names, types and strings of an event that passed every check."""
+    kinds = state.kinds
+    for name, value in features.items():
+        kind = KINDS[type(value)]
+        if kinds.get(name) != kind:  # new, or a type that was never learned
+            kinds[name] = kind
+            state.unproven[name] = state.type_from[name] = offset
+        if kind == "string":
+            seen = state.categories.get(name)
+            if seen is None:
+                seen = state.categories[name] = {}
+            if value not in seen:
+                seen[value] = False
+
+
+def learned(state: ShardState, row: dict[str, Any]) -> None:
+    """The champion has learned a row: its types and strings stay."""
+    for name in [name for name in state.unproven if name in row] if state.unproven else ():
+        if state.kinds.get(name) == KINDS.get(type(row[name])):
+            del state.unproven[name]
+    for name, seen in state.categories.items():
+        value = row.get(name)
+        if type(value) is str and value in seen:
+            seen[value] = True
+
+
+def forget(state: ShardState, row: dict[str, Any]) -> None:
+    """The champion could not learn a row: what only such rows have brought goes."""
+    for name in [name for name in state.unproven if name in row]:
+        if state.kinds.get(name) == KINDS.get(type(row[name])):
+            del state.unproven[name], state.kinds[name], state.type_from[name]
+            state.categories.pop(name, None)
+    for name, seen in state.categories.items():
+        value = row.get(name)
+        if type(value) is str and seen.get(value) is False:
+            del seen[value]
+
+
+def contradiction(state: ShardState, name: str) -> tuple[int, float] | None:
+    """Count a record that contradicts the type of a feature, or the classes.
+
+    Gives how many did and their share of the newest records, once that is most of them.
+    """
+    records = state.counters.events + state.counters.labels
+    odd = state.contradicted.get(name)
+    if odd is None:
+        odd = state.contradicted[name] = [0, records - 1]
+    odd[0] += 1
+    share = odd[0] / max(1, records - odd[1])
+    if odd[0] < MANY:
+        return None
+    found = (odd[0], share) if share > MOST else None
+    if odd[0] >= 10 * MANY:  # judge the newest ones
+        del state.contradicted[name]
+    return found
