@@ -13,6 +13,7 @@ from drift.rule import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature
+from stream_app.models.build import home_of
 from topics.catalog import NAME
 from topics.codec import texts_collide
 
@@ -235,7 +236,7 @@ class Application:
     @property
     def modules(self) -> tuple[str, ...]:
         """The definition's own modules: their functions and classes may stand in a snapshot."""
-        return tuple(sorted({factory.__module__ for factory in (self.champion, *self.challengers.values())}))
+        return tuple(sorted({home_of(factory) for factory in (self.champion, *self.challengers.values())}))
 
     @property
     def dedupe_ms(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from stream_app.errors import UsageError
@@ -29,3 +30,11 @@ def build(factory: Factory, seed: int) -> Any:
             "Return an object with learn_one and predict_one (or score_one)",
         )
     return model
+
+
+def home_of(factory: Any) -> str:
+    """The module that defines a factory: a function, a class, a method, an object, or a partial of one."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    module = getattr(factory, "__module__", None) or type(factory).__module__
+    return str(module)
