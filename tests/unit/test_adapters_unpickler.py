@@ -255,9 +255,10 @@ def implicit(label: str, cls: type) -> set[str]:
     called = passes(named(cls.__module__, cls.__qualname__) + b"K\x01\x85R")
     called |= issubclass(cls, msgspec.Struct)
     asked = [*ASKED.split(), *(("__init__", "__post_init__") if called else ())]
-    methods: list[Any] = [
-        getattr(cls, name, None) for name in asked if name != "__eq__" or cls.__hash__ is not None
-    ]
+    as_a_key: Any = cls.__hash__
+    if as_a_key is None:
+        asked.remove("__eq__")
+    methods: list[Any] = [getattr(cls, name, None) for name in asked]
     return {
         f"{method.__module__}:{method.__qualname__}"
         for method in methods
