@@ -14,7 +14,8 @@ import fsspec
 import redis
 import structlog
 
-from stream_app.adapters.snapshot_store import dump, seal, write_durably
+from stream_app.adapters.signing import seal
+from stream_app.adapters.snapshot_store import dump, write_durably
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
 SUFFIX = ".model"
@@ -42,7 +43,7 @@ log = structlog.get_logger()
 
 
 class RedisModelShelf:
-    """One shard's published champion; `key` signs, `url` is the snapshot store."""
+    """One shard's published champion; the private `key` signs, `url` is the snapshot store."""
 
     def __init__(self, client: redis.Redis, url: str, app: str, shard: int, key: bytes) -> None:
         self.fs, root = fsspec.core.url_to_fs(url)

@@ -1,26 +1,24 @@
 """Signed snapshots on an fsspec file system; the only place that unpickles, and only what is listed here.
 
-File: one line of JSON header, one line with the hex HMAC-SHA256 over header and payload, the pickle. It is
+File: one line of JSON header, one line with the hex signature of header and payload, the pickle. It is
 written under a temporary name, synced, renamed; the newest `KEPT` stay, and those that begin an epoch.
 """
 
 from __future__ import annotations
 
-import hmac
 import io
 import os
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import fsspec
-import orjson
 import structlog
 
 from stream_app.adapters.set_order import SetsInOrder
+from stream_app.adapters.signing import public_key, seal, unseal
 from stream_app.adapters.unpickler import unpickle
 from stream_app.errors import Refused
 
@@ -47,42 +45,16 @@ def round_trip(model: Any, own_modules: tuple[str, ...]) -> Any:
     return unpickle(dump(model), own_modules)
 
 
-def seal(key: bytes, header: Mapping[str, Any], payload: bytes) -> bytes:
-    """One line of JSON header, one line with the signature over header and payload, the payload."""
-    head = orjson.dumps(header)
-    return b"\n".join((head, signature(key, head, payload), payload))
-
-
-def unseal(keys: list[bytes], sealed: bytes) -> tuple[dict[str, Any], bytes]:
-    """(header, payload) of what any of the keys signed.
-
-    Raises:
-        ValueError: torn, or signed by another key; nothing of it may be used.
-    """
-    head, mac, payload = sealed.split(b"\n", 2)
-    if not any(hmac.compare_digest(signature(key, head, payload), mac) for key in keys):
-        raise ValueError("its signature is not by any of our keys")
-    return orjson.loads(head), payload
-
-
 def sealed_opener(
-    keys: list[bytes], own_modules: tuple[str, ...]
+    public: list[bytes], own_modules: tuple[str, ...]
 ) -> Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]:
     """Opens what `seal` made: (header, loader), or ValueError; the loader unpickles and may raise."""
 
     def open_sealed(sealed: bytes) -> tuple[dict[str, Any], Callable[[], Any]]:
-        header, payload = unseal(keys, sealed)
+        header, payload = unseal(public, sealed)
         return header, partial(unpickle, payload, own_modules)
 
     return open_sealed
-
-
-def signature(key: bytes, head: bytes, payload: bytes) -> bytes:
-    """HMAC-SHA256 in hex."""
-    mac = hmac.new(key, head, sha256)
-    mac.update(b"\n")
-    mac.update(payload)
-    return mac.hexdigest().encode()
 
 
 def write_durably(fs: Any, folder: str, name: str, data: bytes) -> None:
@@ -105,14 +77,26 @@ def write_durably(fs: Any, folder: str, name: str, data: bytes) -> None:
 
 
 class FileSnapshots:
-    """Snapshots of one shard below `url` (a directory or any fsspec URL); the first key signs, all verify."""
+    """Snapshots of one shard below `url` (a directory or any fsspec URL).
+
+    The first of the private `keys` signs. All of them verify, and so do the `public` ones.
+    """
 
     def __init__(
-        self, url: str, app: str, shard: int, keys: list[bytes], own_modules: tuple[str, ...] = ()
+        self,
+        url: str,
+        app: str,
+        shard: int,
+        keys: list[bytes],
+        own_modules: tuple[str, ...] = (),
+        *,
+        public: Sequence[bytes] = (),
     ) -> None:
-        if not keys:
+        self.verifying = [*map(public_key, keys), *public]
+        if not self.verifying:
             raise Refused(
-                "no signing key is set", "Set STREAM_APP_SIGNING__KEYS to a list with a random secret"
+                "no signing key is set",
+                "Set STREAM_APP_SIGNING__KEYS, on learners; `stream-app keys new` makes a pair",
             )
         self.fs, root = fsspec.core.url_to_fs(url)
         self.folder = f"{root.rstrip('/')}/{app}/{shard}"
@@ -127,6 +111,8 @@ class FileSnapshots:
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         """Write one snapshot durably, then let the oldest go; gives its size in bytes."""
+        if not self.keys:
+            raise Refused("no private signing key is set", "Set STREAM_APP_SIGNING__KEYS, on learners only")
         sealed = seal(self.keys[0], header, payload)
         write_durably(self.fs, self.folder, f"{header['epoch']:06d}-{header['seq']:012d}{SUFFIX}", sealed)
         self.prune()
@@ -152,11 +138,12 @@ class FileSnapshots:
         for name in self.names():
             try:
                 with self.fs.open(f"{self.folder}/{name}", "rb") as file:
-                    header, payload = unseal(self.keys, file.read())
+                    header, payload = unseal(self.verifying, file.read())
             except (OSError, ValueError) as error:
                 log.warning("snapshot passed over", file=name, why=f"unreadable: {error}")
                 continue
-            if (header.get("app"), header.get("shard"), header.get("format")) != (self.app, self.shard, 1):
+            told = (header.get("app"), header.get("shard"), header.get("format"), header.get("kind"))
+            if told != (self.app, self.shard, 1, None):  # a published model has a kind
                 log.warning("snapshot passed over", file=name, why="it belongs elsewhere")
             else:
                 yield header, partial(unpickle, payload, self.own_modules)

@@ -46,7 +46,7 @@ def settings_for(
         settings.kafka.bootstrap_servers = found.bootstrap_servers
     if no_redis:
         settings.redis.url = SecretStr(found.redis_url)
-    if not settings.signing.keys:
+    if not settings.signing.keys and not settings.signing.public_keys:
         settings.signing.keys = [SecretStr(found.signing_key)]
     if not settings.snapshots.url:
         settings.snapshots.url = str(found.directory / "snapshots")

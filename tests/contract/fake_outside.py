@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 
-from stream_app.adapters.snapshot_store import dump, seal, unpickle
+from stream_app.adapters.signing import seal
+from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
 from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.learner.live import Live
@@ -20,6 +22,7 @@ from tests.contract.shard_driver import TOPICS
 from topics.envelope import RANKS, Record
 
 GROUP = b"generation 1"
+PRIVATE = b"k" * 32
 FINGERPRINT: dict[str, Any] = {
     "definition": {"slots": {"champion": "0" * 32}},
     "topics": dict.fromkeys(TOPICS, "id"),
@@ -155,7 +158,7 @@ class Shelf:
         self.world = world
 
     def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        return seal(b"key", header, dump(published))
+        return seal(PRIVATE, header, dump(published))
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         if self.world.shelf_answer == "raises":

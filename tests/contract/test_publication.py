@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from river import linear_model
 
+from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner.live import Live
 from stream_app.predictor.champion import Champion, accept
-from tests.contract.fake_outside import FINGERPRINT, Held, World
+from tests.contract.fake_outside import FINGERPRINT, PRIVATE, Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import COMMAND, EVENT
 
-KEY = [b"key"]
+KEY = [public_key(PRIVATE)]
 PRINTS = {name: value for name, value in FINGERPRINT.items() if name != "topics"}
 
 
@@ -246,7 +247,7 @@ def test_a_stranger_s_publication_is_refused(world: World) -> None:
     """Another key, another definition, another shard: each is told apart."""
     lived(world)
     with pytest.raises(Refused, match="not ours"):
-        taken(world, keys=[b"another"])
+        taken(world, keys=[public_key(b"another" + PRIVATE[7:])])
     with pytest.raises(Refused, match="another definition"):
         taken(world, prints={**PRINTS, "python": "2.7"})
     sealed = world.shown[0][2]

@@ -28,7 +28,7 @@ class Shelf(RedisModelShelf):
     def __init__(self, url: str, directory: Path) -> None:
         self.client = redis.Redis.from_url(url)
         self.app, self.url, self.store = f"m{uuid4().hex[:8]}", url, str(directory)
-        super().__init__(self.client, self.store, self.app, 0, b"key")
+        super().__init__(self.client, self.store, self.app, 0, b"k" * 32)
 
     def entity(self, key: str, value: bytes | None) -> None:
         """Write an entity's blob as a learner does, or drop it."""
@@ -144,7 +144,7 @@ def test_a_store_that_cannot_be_written_is_tried_again(shelf: Shelf, monkeypatch
 def test_without_redis_both_sides_say_so(shelf: Shelf) -> None:
     """The writer comes back later, the reader raises."""
     client = redis.Redis.from_url(NOWHERE, socket_connect_timeout=0.2)
-    assert RedisModelShelf(client, shelf.store, shelf.app, 0, b"key").put("0:1", 1, b"sealed") == "down"
+    assert RedisModelShelf(client, shelf.store, shelf.app, 0, b"k" * 32).put("0:1", 1, b"sealed") == "down"
 
     async def case() -> None:
         view = RedisServing(NOWHERE, {}, shelf.app, 1, shelf.store, 0.2)
