@@ -1,7 +1,8 @@
 """redis-py: the feature view of one shard; written after the commit, fenced by a stamp (ADR 5).
 
 Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of a Redis Cluster. The stamp
-`<epoch>:<seq>` only grows: a writer that finds one older than its base rebuilds, at a newer one it stops.
+`<epoch>:<seq>` only grows: a writer that finds one older than its base, or of another form, rebuilds the
+view; where it finds a newer one it does not write.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import structlog
 # KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
 local function parts(stamp)
-  local e, s = string.match(stamp or '', '^(%d+):(%d+)')
+  local e, s = string.match(stamp, '^(%d+):(%d+)$')
+  if not e then e, s = string.match(stamp, '^(%d+):(%d+):rebuilding$') end
   return tonumber(e) or -1, tonumber(s) or -1
 end
 local function newer(a, b)

@@ -76,6 +76,7 @@ class World:
         self.view_stamp: str | None = None
         self.rebuilt: list[dict[str, bytes | None]] = []
         self.view_keys: list[str] = []
+        self.sealed: list[tuple[str, str]] = []  # the view as a whole: by a write or a rebuild, its stamp
         self.store_error: Exception | None = None
         self.dump_takes_s = self.model_takes_s = 0.0
         self.shelf_answer = "ok"
@@ -137,11 +138,14 @@ class View:
         self.world = world
 
     def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
+        if self.world.view_answer == "ok":
+            self.world.sealed.append(("write", stamp))
         return self.world.view_answer
 
     def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
         if self.world.view_answer == "ok":
             self.world.rebuilt.append(dict(blobs))
+            self.world.sealed += [("rebuild", stamp)] if done else []
         return self.world.view_answer
 
     def keys(self) -> list[str] | None:

@@ -164,20 +164,34 @@ def test_what_redis_lost_is_shown_again(world: World) -> None:
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:0"]
 
 
-def test_a_replaced_owner_publishes_no_more(world: World) -> None:
-    """Redis shows a newer one: whatever this process still holds is of the past."""
+def test_while_redis_shows_a_newer_champion_nothing_is_published(world: World) -> None:
+    """What this process holds may be of the past: learning goes on, and one alert says so."""
+    live = lived(world)
+    world.shelf_answer = "fenced"
+    for n in range(20):
+        world.clock.now_s += 1.5
+        event(world, live, n)
+        live.turn()
+    assert (len(world.shown), len(world.predictions)) == (1, 20)
+    (alert,) = world.alerts("view-fenced")
+    assert alert["evidence"]["what"] == ["published champion"]
+
+
+def test_a_champion_is_published_again_once_the_newer_one_is_gone(world: World) -> None:
+    """Somebody deleted the keys: the newest champion is taken, though nothing was learned since."""
     live = lived(world)
     world.shelf_answer = "fenced"
     world.clock.now_s += 1.5
     event(world, live, 0)
     live.turn()
     live.turn()
-    world.shelf_answer = "ok"
-    for n in range(3):
-        world.clock.now_s += 1.5
-        event(world, live, n + 1)
+    assert live.publication.fenced
+    world.shelf_answer = "behind"
+    for _ in range(9):
+        world.clock.now_s += 1.0
         live.turn()
-    assert len(world.shown) == 1
+        world.shelf_answer = "ok" if not live.publication.fenced else "behind"
+    assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:1"]
 
 
 @pytest.mark.parametrize("answer", ["down", "raises"])
