@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import redis
 import structlog
 
 from stream_app.adapters.clock import SystemClock
@@ -19,6 +18,7 @@ from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.model_shelf import RedisModelShelf
+from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application
@@ -59,7 +59,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
     member: dict[str, Any] = {"session.timeout.ms": tuning.session_timeout_ms}
     if instance_id:
         member["group.instance.id"] = instance_id
-    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), **settings.redis.client_kwargs())
+    client = client_for(settings.redis.url.get_secret_value(), settings.redis.client_kwargs())
     layout, clock = layout_of(app), SystemClock()
     metrics = Metrics(app.name, app.shards, clock)
     if tuning.metrics_port is not None:

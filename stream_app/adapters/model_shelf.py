@@ -14,6 +14,7 @@ import fsspec
 import redis
 import structlog
 
+from stream_app.adapters.redis_faults import why
 from stream_app.adapters.signing import seal
 from stream_app.adapters.snapshot_store import dump, write_durably
 
@@ -89,7 +90,8 @@ class RedisModelShelf:
     def fails(self, error: Exception) -> str:
         """Told once."""
         if not self.down:
-            log.warning("champion cannot be published now", key=self.name, error=str(error))
+            told = f"Redis {why(error)}" if isinstance(error, redis.RedisError) else str(error)
+            log.warning("champion cannot be published now", key=self.name, error=told)
         self.down = True
         return "down"
 

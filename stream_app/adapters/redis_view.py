@@ -13,6 +13,8 @@ from collections.abc import Mapping
 import redis
 import structlog
 
+from stream_app.adapters.redis_faults import why
+
 # KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
 local function parts(stamp)
@@ -71,7 +73,7 @@ class RedisView:
             answer = self.script(keys=keys, args=[mode, previous, stamp, self.ttl_ms, *values])
         except redis.RedisError as error:
             if not self.down:
-                log.warning("view is down", tag=self.tag, error=str(error))
+                log.warning("view is down", tag=self.tag, error=f"Redis {why(error)}")
             self.down = True
             return "down"
         self.down = False
@@ -85,7 +87,7 @@ class RedisView:
             found = self.client.scan_iter(match=f"{escaped}*", count=SCANNED)
             return [name.decode()[len(start) :] for name in found]
         except redis.RedisError as error:
-            log.warning("view is down", tag=self.tag, error=str(error))
+            log.warning("view is down", tag=self.tag, error=f"Redis {why(error)}")
             return None
 
     def stamp(self) -> str | None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from pydantic import SecretStr
 
 from stream_app.errors import Unreachable
@@ -51,6 +52,20 @@ def settings_for(
     if not settings.snapshots.url:
         settings.snapshots.url = str(found.directory / "snapshots")
     return settings
+
+
+def check_view(settings: Settings) -> None:
+    """Refuse a Redis that cannot hold the view; one that does not answer now is only told of.
+
+    Raises:
+        Refused: it is a cluster or a Sentinel.
+    """
+    from stream_app.adapters.redis_admin import check_server
+
+    try:
+        check_server(settings.redis.url.get_secret_value(), settings.redis.client_kwargs())
+    except Unreachable as error:
+        structlog.get_logger().warning("the view does not answer", why=error.message, fix=error.remedy)
 
 
 def load_app(target: str, *, models: bool = True) -> Application:

@@ -208,7 +208,11 @@ def redis() -> Iterator[Check]:
     except StreamAppError as error:
         yield failure("redis", error)
         return
-    yield Check("redis", OK, f"{facts.version}, {facts.round_trip_ms:.1f} ms away")
+    if facts.role in {"slave", "replica"}:
+        fix = "Name the primary in STREAM_APP_REDIS__URL; predictors may read from a replica"
+        yield Check("redis", WARN, "a replica: a learner cannot write to it", fix)
+    else:
+        yield Check("redis", OK, f"{facts.version}, {facts.round_trip_ms:.1f} ms away")
     if facts.eviction.startswith("allkeys"):
         fix = "CONFIG SET maxmemory-policy noeviction: stamps and models must never be evicted"
         yield Check("eviction", FAIL, facts.eviction, fix)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import typer
 
-from stream_app.cli.context import load_app, pin, settings_for
+from stream_app.cli.context import check_view, load_app, pin, settings_for
 from stream_app.errors import Refused
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def serve(
     load_app(target)
     settings = settings_for(redis=True)
     check_keys(settings)
+    check_view(settings)
     ours = settings.serve
     given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
     how = {name: getattr(ours, name) if value is None else value for name, value in given.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from stream_app.errors import Refused
 from stream_app.models.calls import Answer, bind, replies
 from stream_app.state.published import FORMAT, KIND, Published
 
+STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}")
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 
 
@@ -28,8 +30,10 @@ class Champion:
     predict: Callable[[dict[str, Any]], Answer]
 
 
-def parsed(stamp: str) -> tuple[int, int]:
-    """<epoch>:<seq> as numbers, which compare as the batches came."""
+def parsed(stamp: str) -> tuple[int, int] | None:
+    """<epoch>:<seq> as numbers, which compare as the batches came; None for any other text."""
+    if not STAMP.fullmatch(stamp):
+        return None
     epoch, _, seq = stamp.partition(":")
     return int(epoch), int(seq)
 

@@ -148,6 +148,15 @@ class Redis(Part):
     ssl_keyfile: FilePath | None = None
     timeout_s: float = Field(0.25, gt=0)
 
+    @field_validator("url")
+    @classmethod
+    def one_server(cls, url: SecretStr) -> SecretStr:
+        """Refuse the schemes of Sentinel and of clusters."""
+        text = url.get_secret_value()
+        if text and not text.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("not redis://, rediss:// or unix://; Sentinel and clusters are not supported")
+        return url
+
     @model_validator(mode="after")
     def complete(self) -> Self:
         """Certificates without TLS would be ignored in silence."""

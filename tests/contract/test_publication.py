@@ -190,7 +190,8 @@ def test_a_champion_is_published_again_once_the_newer_one_is_gone(world: World) 
     for _ in range(9):
         world.clock.now_s += 1.0
         live.turn()
-        world.shelf_answer = "ok" if not live.publication.fenced else "behind"
+        fenced: bool = live.publication.fenced
+        world.shelf_answer = "behind" if fenced else "ok"
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:1"]
 
 

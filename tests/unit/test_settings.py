@@ -135,6 +135,7 @@ def test_tls_files_reach_every_client(tmp_path: Path) -> None:
         ({"kafka": {"min_insync": 2}}, "min_insync is above replication"),
         ({"kafka": {"ssl_cafile": "/nowhere/ca.pem"}}, "kafka.ssl_cafile"),
         ({"redis": {"url": "redis://h", "ssl_cafile": __file__}}, "rediss://"),
+        ({"redis": {"url": "redis+sentinel://h:26379/mymaster"}}, "Sentinel and clusters are not supported"),
         ({"signing": {"keys": ["short"]}}, "stream-app keys new"),
         ({"learner": {"session_timeout_ms": 5_999}}, "learner.session_timeout_ms"),
     ],
