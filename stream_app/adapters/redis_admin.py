@@ -42,7 +42,7 @@ def redis_facts(url: str, client: Mapping[str, Any]) -> RedisFacts:
         with client_for(url, {**client, "decode_responses": True}) as server:
             server.ping()
             info = server.info("server")
-            check_mode(str(info.get("redis_mode", "")))
+            check_mode(info)
             before_ms, started_s = clock.now_ms(), clock.monotonic()
             seconds, micros = server.time()
             round_trip_ms = (clock.monotonic() - started_s) * 1000
@@ -65,7 +65,7 @@ def check_server(url: str, client: Mapping[str, Any]) -> None:
     try:
         with client_for(url, {**client, "decode_responses": True}) as server:
             server.ping()
-            check_mode(str(server.info("server").get("redis_mode", "")))
+            check_mode(server.info("server"))
     except redis.exceptions.NoPermissionError:
         return
     except (redis.RedisError, ValueError, OSError) as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -39,12 +42,13 @@ def why(error: Exception) -> str:
     return f"cannot be asked ({type(error).__name__})"
 
 
-def check_mode(mode: str) -> None:
-    """Refuse what one client cannot follow; `mode` is INFO's redis_mode.
+def check_mode(info: Mapping[str, Any]) -> None:
+    """Refuse what one client cannot follow; `info` is the section "server" of INFO, of Redis or of Valkey.
 
     Raises:
         Refused: a cluster or a Sentinel.
     """
+    mode = info.get("server_mode") or info.get("redis_mode")
     if mode == "cluster":
         raise Refused(f"Redis {CLUSTER}", CLUSTER_FIX)
     if mode == "sentinel":

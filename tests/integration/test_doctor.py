@@ -139,6 +139,18 @@ def test_no_signing_key_and_no_place_for_snapshots_fail(created: CommandLine) ->
     assert "stream-app keys new" in found["signing"]["fix"]
 
 
+def test_a_predictor_that_holds_a_private_key_is_named(whole: CommandLine) -> None:
+    """Where settings of `serve` stand beside a key that signs; the public key alone is well, and enough."""
+    whole.environment["STREAM_APP_SERVE__PORT"] = "8001"
+    code, found = checks(whole)
+    assert (code, found["signing"]["state"]) == (0, "warn")
+    public = whole("keys", "public").out.strip()
+    assert "STREAM_APP_SIGNING__PUBLIC_KEYS" in found["signing"]["fix"]
+    del whole.environment["STREAM_APP_SIGNING__KEYS"]
+    whole.environment["STREAM_APP_SIGNING__PUBLIC_KEYS"] = public
+    assert checks(whole)[1]["signing"]["state"] == "ok"
+
+
 def test_a_wrong_definition_does_not_end_the_report(whole: CommandLine) -> None:
     """It is one failed check among the others."""
     code, found = checks(whole, "nowhere.py:app")

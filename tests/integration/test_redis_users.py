@@ -121,7 +121,7 @@ def test_the_predictor_s_user_reads_and_hears_and_writes_nothing(
     with redis.Redis.from_url(users["predictor"]) as client:
         for command in WRITES:
             with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*command)  # type: ignore[no-untyped-call]
+                client.execute_command(*command)
 
 
 def test_a_user_without_rights_is_named(users: dict[str, str], tmp_path: Path) -> None:
