@@ -18,7 +18,7 @@ from redis.exceptions import (
 
 from stream_app.errors import Refused
 
-CLUSTER = "runs in cluster mode, which stream-app does not support"
+CLUSTER = "runs in cluster mode, which is not supported"
 CLUSTER_FIX = "Set STREAM_APP_REDIS__URL to a server that runs without cluster mode"
 SENTINEL = "is a Sentinel, which holds no data"
 SENTINEL_FIX = "Set STREAM_APP_REDIS__URL to the primary, by a name or a proxy that follows a failover"

@@ -14,7 +14,7 @@ import orjson
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-PURPOSE = b"stream-app pickle 1\n"
+PURPOSE = b"stream_app pickle 1\n"
 LENGTH = 128  # hex digits of a signature
 OLD_LENGTH = 64  # of an HMAC-SHA256, by which versions before Ed25519 signed
 

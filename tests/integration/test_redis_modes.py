@@ -150,7 +150,7 @@ def test_an_address_that_becomes_a_cluster_later_is_named_so(cluster: list[str],
         outcomes = [view.write("", "0:1", {}) for view in views]
     assert outcomes.count("down") == 2  # each shard has its slot on one node
     assert {line["error"] for line in logs} == {
-        "Redis runs in cluster mode, which stream-app does not support"
+        "Redis runs in cluster mode, which is not supported"
     }
 
     async def faults(url: str) -> list[str]:
@@ -166,6 +166,6 @@ def test_an_address_that_becomes_a_cluster_later_is_named_so(cluster: list[str],
 
     said = [fault for url in cluster for fault in asyncio.run(faults(url))]
     assert len(said) >= 3  # where both shards are on one node, their stamps are read there
-    assert set(said) == {"Redis runs in cluster mode, which stream-app does not support"}
+    assert set(said) == {"Redis runs in cluster mode, which is not supported"}
     for view in views:
         view.client.close()
