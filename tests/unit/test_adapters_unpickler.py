@@ -12,6 +12,7 @@ import pickle
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -351,6 +352,25 @@ def test_what_a_definition_defines_is_a_value_and_not_called() -> None:
     payload = b"\x80\x04" + named(__name__, "own") + text("x") + b"\x85R."
     with pytest.raises(pickle.UnpicklingError, match="is called"):
         unpickle(payload, (__name__,))
+
+
+def test_no_array_is_written_to_a_file(tmp_path: Path) -> None:
+    """A method of River's that calls what its self names, with a wrapper around an array for its self."""
+    target = tmp_path / "written"
+    distances = named("builtins", "getattr") + named("river.cluster.textclust", "TextClust.Distances")
+    function = distances + text("dist") + b"\x86R"
+    dtype = named("numpy", "dtype") + text("u1") + b"\x89\x88\x87R"
+    array = (
+        named("numpy._core.numeric", "_frombuffer") + b"(C\x02ok" + dtype + b"K\x02\x85" + text("C") + b"tR"
+    )
+    wrapped = named("river.utils.rolling", "BaseRolling") + b")\x81}(" + text("obj") + array
+    wrapped += text("type") + text("tofile") + b"ub"
+    with pytest.raises(pickle.UnpicklingError, match="dist may not be reached"):
+        unpickle(
+            b"\x80\x04" + function + b"(" + wrapped + text(str(target)) + text("") + text("%s") + b"tR.", ()
+        )
+    assert unpickle(b"\x80\x04" + array + b".", ()).tolist() == [*b"ok"], "the rest of it is well-formed"
+    assert not target.exists()
 
 
 def test_a_class_stays_as_it_is() -> None:
