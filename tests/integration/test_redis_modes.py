@@ -149,9 +149,7 @@ def test_an_address_that_becomes_a_cluster_later_is_named_so(cluster: list[str],
     with structlog.testing.capture_logs() as logs:
         outcomes = [view.write("", "0:1", {}) for view in views]
     assert outcomes.count("down") == 2  # each shard has its slot on one node
-    assert {line["error"] for line in logs} == {
-        "Redis runs in cluster mode, which is not supported"
-    }
+    assert {line["error"] for line in logs} == {"Redis runs in cluster mode, which is not supported"}
 
     async def faults(url: str) -> list[str]:
         serving = RedisServing(url, {}, "a", 2, str(tmp_path), 2.0)
