@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import redis
 import structlog
+from redis.crc import key_slot
 
 from stream_app.adapters.redis_serving import RedisServing
 from stream_app.adapters.redis_view import RedisView
+from stream_app.client import EventProducer
 from stream_app.embedded.ports import LOOPBACK, free_ports
 from stream_app.embedded.services import Endpoints
 from stream_app.embedded.valkey import binary
@@ -137,6 +139,30 @@ def test_every_role_refuses_at_its_start(
         said = refusal(learners, *command)
         assert told in said
         assert "STREAM_APP_REDIS__URL" in said
+
+
+def test_a_learner_that_runs_unattended_goes_on_without_its_view(
+    cluster: list[str], learners: Learners
+) -> None:
+    """Started again by its supervisor, it finds a cluster: every event is predicted, and the log says why."""
+    call: CommandLine = learners.call
+    other = cluster[int(key_slot(f"{{{call.name}:0}}:s".encode()) < HALF)]  # not the one with shard 0
+    call.environment["STREAM_APP_REDIS__URL"] = other
+    assert call("topics", "create", call.target).code == 0
+    with EventProducer(call.name, learners.servers) as producer:
+        for n in range(20):
+            producer.send(f"e{n}", {"x": float(n)}, str(n))
+    flags = ("--no-admission", "--life", "2")
+    streams = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with learners.spawn("stream_app", "learn", call.target, *flags, **streams) as process:
+        try:
+            predictions = ("consume", call.target, "predictions", "--json")
+            until(lambda: len(call(*predictions).lines()) == 20, "every event is predicted")
+        finally:
+            process.terminate()
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+    assert "Redis runs in cluster mode" in err.decode()
 
 
 def test_an_address_that_becomes_a_cluster_later_is_named_so(cluster: list[str], tmp_path: Path) -> None:
