@@ -90,8 +90,8 @@ class RedisModelShelf:
     def fails(self, error: Exception) -> str:
         """Told once."""
         if not self.down:
-            told = f"Redis {why(error)}" if isinstance(error, redis.RedisError) else str(error)
-            log.warning("champion cannot be published now", key=self.name, error=told)
+            reason = f"Redis {why(error)}" if isinstance(error, redis.RedisError) else str(error)
+            log.warning("champion cannot be published now", key=self.name, error=reason)
         self.down = True
         return "down"
 

@@ -142,8 +142,8 @@ class FileSnapshots:
             except (OSError, ValueError) as error:
                 log.warning("snapshot passed over", file=name, why=f"unreadable: {error}")
                 continue
-            told = (header.get("app"), header.get("shard"), header.get("format"), header.get("kind"))
-            if told != (self.app, self.shard, 1, None):  # a published model has a kind
+            belongs = (header.get("app"), header.get("shard"), header.get("format"), header.get("kind"))
+            if belongs != (self.app, self.shard, 1, None):  # a published model has a kind
                 log.warning("snapshot passed over", file=name, why="it belongs elsewhere")
             else:
                 yield header, partial(unpickle, payload, self.own_modules)

@@ -55,7 +55,7 @@ def settings_for(
 
 
 def check_view(settings: Settings) -> None:
-    """Refuse a Redis that cannot hold the view; one that does not answer now is only told of.
+    """Refuse a Redis that cannot hold the view; log a warning about one that does not answer now.
 
     Raises:
         Refused: it is a cluster or a Sentinel.

@@ -93,7 +93,7 @@ def check_keys(settings: Settings) -> None:
     verifying_keys(settings)
     if load_settings().signing.keys:
         structlog.get_logger().warning(
-            "this predictor holds a private signing key: whoever breaks into it could sign for learners",
+            "this predictor holds a private signing key, with which it could sign what learners load",
             fix="set STREAM_APP_SIGNING__PUBLIC_KEYS alone; `stream-app keys public` prints it",
         )
 

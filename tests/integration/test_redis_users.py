@@ -66,7 +66,7 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     urls = {name: f"redis://{name}:{name[0] * 32}@{LOOPBACK}:{port}/0" for name in ("learner", "predictor")}
     try:
         until(lambda: answers(urls["learner"]), "Valkey answers")
-        yield urls | {"nobody": f"redis://{LOOPBACK}:{port}/0"}
+        yield urls | {"none": f"redis://{LOOPBACK}:{port}/0"}
     finally:
         server.terminate()
         server.wait(10)
@@ -135,7 +135,7 @@ def test_a_user_without_rights_is_named(users: dict[str, str], tmp_path: Path) -
             await serving.close()
 
     with pytest.raises(Unreachable, match="Redis refuses the user name or the password"):
-        asyncio.run(shown(users["nobody"]))
+        asyncio.run(shown(users["none"]))
     with redis.Redis.from_url(users["predictor"]) as client:
         view = RedisView(client, "a", 0, 60_000, "now")
         assert view.write("", "9:9", {}) == "down"

@@ -283,7 +283,7 @@ def test_everything_that_river_offers_comes_back() -> None:
             judged += 1
             try:
                 round_trip(part, ())
-            except Exception as error:  # noqa: BLE001  it is told
+            except Exception as error:  # noqa: BLE001  it is reported
                 refused.append(f"{name}: {error}")
     assert refused == []
     assert judged > 250
