@@ -14,6 +14,7 @@ from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature
 from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
+from stream_app.models.home import home_of
 from stream_app.models.question import Question
 from topics.catalog import NAME
 
@@ -211,7 +212,7 @@ class Application:
     @property
     def modules(self) -> tuple[str, ...]:
         """The definition's own modules: their functions and classes may stand in a snapshot."""
-        return tuple(sorted({factory.__module__ for factory in (self.champion, *self.challengers.values())}))
+        return tuple(sorted({home_of(factory) for factory in (self.champion, *self.challengers.values())}))
 
     @property
     def dedupe_ms(self) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import redis
 import structlog
 
 from stream_app.adapters.clock import SystemClock
@@ -19,6 +18,7 @@ from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.adapters.metrics import Metrics
 from stream_app.adapters.model_shelf import RedisModelShelf
+from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application
@@ -59,7 +59,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
     member: dict[str, Any] = {"session.timeout.ms": tuning.session_timeout_ms}
     if instance_id:
         member["group.instance.id"] = instance_id
-    client = redis.Redis.from_url(settings.redis.url.get_secret_value(), **settings.redis.client_kwargs())
+    client = client_for(settings.redis.url.get_secret_value(), settings.redis.client_kwargs())
     layout, clock = layout_of(app), SystemClock()
     metrics = Metrics(app.name, app.shards, clock)
     if tuning.metrics_port is not None:
@@ -75,7 +75,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
         open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout),
         open_store=store_opener(app, settings),
         open_shelf=lambda shard: RedisModelShelf(
-            client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0], app.modules
+            client, settings.snapshots.url, app.name, shard, signing_key(settings), app.modules
         ),
         clock=clock,
         telemetry=metrics,
@@ -110,8 +110,25 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
         raise Refused(
             "no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
         )
-    keys = settings.signing.raw()
-    return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, app.modules)
+    keys, public = settings.signing.private_bytes(), settings.signing.public_bytes()
+    return lambda shard: FileSnapshots(
+        settings.snapshots.url, app.name, shard, keys, app.modules, public=public
+    )
+
+
+def signing_key(settings: Settings) -> bytes:
+    """The private key that signs.
+
+    Raises:
+        Refused: none is set.
+    """
+    keys = settings.signing.private_bytes()
+    if not keys:
+        raise Refused(
+            "no private signing key is set",
+            "Set STREAM_APP_SIGNING__KEYS to that of the other learners; `stream-app keys new` makes a pair",
+        )
+    return keys[0]
 
 
 def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
@@ -133,6 +150,8 @@ def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[
         Refused: a learner runs, or a shard cannot be upgraded as it is.
     """
     topics = catalog_for(app, settings)
+    if not dry_run:
+        signing_key(settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         if not dry_run and admin.group(app.name).members:
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
@@ -165,5 +184,6 @@ def learner(
     """A learner process's loop, ready to run."""
     structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
+    signing_key(settings)
     prints = fingerprint_for(app, settings)
     return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)

@@ -10,8 +10,10 @@ from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.definition_hash import layout_of
 from stream_app.adapters.redis_serving import RedisServing
 from stream_app.adapters.serving_metrics import ServingMetrics
+from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.application import Application
+from stream_app.errors import Refused
 from stream_app.learner.fingerprint import apart_from_topics, fingerprint
 from stream_app.predictor.champions import Champions, keep_fresh
 from stream_app.predictor.entities import EntityCache, hear
@@ -21,6 +23,22 @@ from stream_app.predictor.predictor import Predictor
 from stream_app.predictor.refusals import Refusals
 from stream_app.settings import Settings
 from stream_app.web.guard import Guard
+
+
+def verifying_keys(settings: Settings) -> list[bytes]:
+    """Public keys, one of which must have signed a model that is served.
+
+    Raises:
+        Refused: none is set.
+    """
+    signing = settings.signing
+    keys = [*signing.public_bytes(), *map(public_key, signing.private_bytes())]
+    if not keys:
+        raise Refused(
+            "no key verifies what learners sign",
+            "Set STREAM_APP_SIGNING__PUBLIC_KEYS: `stream-app keys public` prints it where a learner runs",
+        )
+    return keys
 
 
 def predictor(app: Application, settings: Settings) -> FastAPI:
@@ -35,9 +53,8 @@ def predictor(app: Application, settings: Settings) -> FastAPI:
     feedback = Feedback(app.name, settings.kafka.kafka_python())
     prints = apart_from_topics(fingerprint(app, {}))
     refusals = Refusals(app.name, clock)
-    champions = Champions(
-        app, prints, view, sealed_opener(settings.signing.raw(), app.modules), metrics, refusals.tell
-    )
+    opened = sealed_opener(verifying_keys(settings), app.modules)
+    champions = Champions(app, prints, view, opened, metrics, refusals.tell)
     answering = Predictor(app, champions, entities, feedback, clock, metrics)
 
     def background() -> list[Callable[[], Awaitable[None]]]:

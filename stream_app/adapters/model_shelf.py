@@ -14,7 +14,10 @@ import fsspec
 import redis
 import structlog
 
-from stream_app.adapters.snapshot_store import dump, seal, unpickle, write_durably
+from stream_app.adapters.redis_faults import why
+from stream_app.adapters.signing import seal
+from stream_app.adapters.snapshot_store import dump, write_durably
+from stream_app.adapters.unpickler import unpickle
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
 SUFFIX = ".model"
@@ -42,7 +45,7 @@ log = structlog.get_logger()
 
 
 class RedisModelShelf:
-    """One shard's published champion; `key` signs, `url` is the snapshot store."""
+    """One shard's published champion; the private `key` signs, `url` is the snapshot store."""
 
     def __init__(
         self, client: redis.Redis, url: str, app: str, shard: int, key: bytes,
@@ -99,7 +102,8 @@ class RedisModelShelf:
     def fails(self, error: Exception) -> str:
         """Told once."""
         if not self.down:
-            log.warning("champion cannot be published now", key=self.name, error=str(error))
+            reason = f"Redis {why(error)}" if isinstance(error, redis.RedisError) else str(error)
+            log.warning("champion cannot be published now", key=self.name, error=reason)
         self.down = True
         return "down"
 

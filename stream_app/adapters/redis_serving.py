@@ -9,6 +9,7 @@ Source: Redis, "Client-side caching".
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
@@ -20,13 +21,15 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from stream_app.adapters.redis_faults import why
 from stream_app.errors import Unreachable
 
 CONNECTIONS = 16
 STORE_S = 60.0  # for a large model; then it is asked for anew
 PING_S = 1.0  # a connection that listens only would not notice a dead server
+TIME = re.compile(rb"\d{1,15}")  # epoch ms
 TURNS = 20  # of the event loop in which an answer may be read
 
 
@@ -88,8 +91,8 @@ class RedisServing:
         pipe = self.models.pipeline(transaction=False)
         for shard in range(self.shards):
             pipe.hmget(self.key(shard), ["stamp", "at"])
-        answers = await self.ask(pipe.execute())
-        return [(stamp.decode(), int(at)) if stamp else None for stamp, at in answers]
+        answers = await self.ask(pipe.execute(raise_on_error=False))
+        return [shown_by(answer) for answer in answers]
 
     async def sealed(self, shard: int) -> bytes | None:
         """The published champion itself, from wherever it is."""
@@ -131,7 +134,7 @@ class RedisServing:
             async with Patience(self.timeout_s):
                 return await answer
         except (RedisError, OSError, TimeoutError) as error:
-            raise Unreachable(f"Redis does not answer ({type(error).__name__})", "See its own log") from error
+            raise Unreachable(f"Redis {why(error)}", "See its own log, and `stream-app doctor`") from error
 
     async def changes(self) -> AsyncGenerator[list[str] | None, None]:
         """First None, once it listens; then entities' keys that changed, or None for all of them."""
@@ -207,6 +210,22 @@ async def in_thread(read: Callable[[], Any]) -> Any:
 
     threading.Thread(target=work, daemon=True, name="snapshot-store").start()
     return await outcome
+
+
+def shown_by(answer: Any) -> tuple[str, int] | None:
+    """One shard's stamp and time; what somebody else wrote there is no reason to fail the other shards.
+
+    Raises:
+        Unreachable: Redis does not let us read it.
+    """
+    if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
+        raise Unreachable(f"Redis {why(answer)}", "See its own log, and `stream-app doctor`")
+    if isinstance(answer, Exception):
+        return str(answer), 0
+    stamp, at = answer
+    if stamp is None:
+        return None
+    return stamp.decode(errors="replace"), int(at) if at is not None and TIME.fullmatch(at) else 0
 
 
 def key_of(name: bytes) -> str:

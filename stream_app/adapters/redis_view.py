@@ -1,7 +1,8 @@
 """redis-py: the feature view of one shard; written after the commit, fenced by a stamp (ADR 5).
 
 Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of a Redis Cluster. The stamp
-`<epoch>:<seq>` only grows: a writer that finds one older than its base rebuilds, at a newer one it stops.
+`<epoch>:<seq>` only grows: a writer that finds one older than its base, or of another form, rebuilds the
+view; where it finds a newer one it does not write.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections.abc import Mapping
 import redis
 import structlog
 
+from stream_app.adapters.redis_faults import why
+
 # KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
 local function parts(stamp)
-  local e, s = string.match(stamp or '', '^(%d+):(%d+)')
+  local e, s = string.match(stamp, '^(%d+):(%d+)$')
+  if not e then e, s = string.match(stamp, '^(%d+):(%d+):rebuilding$') end
   return tonumber(e) or -1, tonumber(s) or -1
 end
 local function newer(a, b)
@@ -69,7 +73,7 @@ class RedisView:
             answer = self.script(keys=keys, args=[mode, previous, stamp, self.ttl_ms, *values])
         except redis.RedisError as error:
             if not self.down:
-                log.warning("view is down", tag=self.tag, error=str(error))
+                log.warning("view is down", tag=self.tag, error=f"Redis {why(error)}")
             self.down = True
             return "down"
         self.down = False
@@ -83,7 +87,7 @@ class RedisView:
             found = self.client.scan_iter(match=f"{escaped}*", count=SCANNED)
             return [name.decode()[len(start) :] for name in found]
         except redis.RedisError as error:
-            log.warning("view is down", tag=self.tag, error=str(error))
+            log.warning("view is down", tag=self.tag, error=f"Redis {why(error)}")
             return None
 
     def stamp(self) -> str | None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from pydantic import SecretStr
 
 from stream_app.errors import Unreachable
@@ -46,11 +47,25 @@ def settings_for(
         settings.kafka.bootstrap_servers = found.bootstrap_servers
     if no_redis:
         settings.redis.url = SecretStr(found.redis_url)
-    if not settings.signing.keys:
+    if not settings.signing.keys and not settings.signing.public_keys:
         settings.signing.keys = [SecretStr(found.signing_key)]
     if not settings.snapshots.url:
         settings.snapshots.url = str(found.directory / "snapshots")
     return settings
+
+
+def check_view(settings: Settings) -> None:
+    """Refuse a Redis that cannot hold the view; log a warning about one that does not answer now.
+
+    Raises:
+        Refused: it is a cluster or a Sentinel.
+    """
+    from stream_app.adapters.redis_admin import check_server
+
+    try:
+        check_server(settings.redis.url.get_secret_value(), settings.redis.client_kwargs())
+    except Unreachable as error:
+        structlog.get_logger().warning("the view does not answer", why=error.message, fix=error.remedy)
 
 
 def load_app(target: str, *, models: bool = True) -> Application:

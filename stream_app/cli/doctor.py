@@ -161,13 +161,7 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
 
 def storage(settings: Settings) -> Iterator[Check]:
     """Signing keys and the place of snapshots."""
-    if settings.signing.keys:
-        yield Check("signing", OK, f"{len(settings.signing.keys)} keys")
-    else:
-        fix = (
-            "Set STREAM_APP_SIGNING__KEYS to the output of `openssl rand -hex 32`, the same for all learners"
-        )
-        yield Check("signing", FAIL, "no key: snapshots can be neither written nor trusted", fix)
+    yield signing(settings)
     url = settings.snapshots.url
     if not url:
         fix = "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
@@ -176,6 +170,22 @@ def storage(settings: Settings) -> Iterator[Check]:
         yield Check("snapshots", OK, url.split("@")[-1])
     else:
         yield room(Path(url))
+
+
+def signing(settings: Settings) -> Check:
+    """Who can sign here: a predictor should not, since it faces the network."""
+    from stream_app.settings import load_settings
+
+    ours, given = settings.signing, load_settings()
+    if not ours.keys and not ours.public_keys:
+        fix = "Set STREAM_APP_SIGNING__KEYS on learners, …PUBLIC_KEYS elsewhere: `stream-app keys new`"
+        return Check("signing", FAIL, "no key: snapshots can be neither written nor trusted", fix)
+    detail = f"{len(ours.keys)} private, {len(ours.public_keys)} public"
+    if given.signing.keys and "serve" in given.model_fields_set:
+        detail = f"{detail}: settings of a predictor, and a private key that could sign for learners"
+        fix = "On predictors set STREAM_APP_SIGNING__PUBLIC_KEYS alone: `stream-app keys public` prints it"
+        return Check("signing", WARN, detail, fix)
+    return Check("signing", OK, detail if ours.keys else f"{detail}: this machine can verify, not learn")
 
 
 def room(directory: Path) -> Check:
@@ -198,7 +208,11 @@ def redis() -> Iterator[Check]:
     except StreamAppError as error:
         yield failure("redis", error)
         return
-    yield Check("redis", OK, f"{facts.version}, {facts.round_trip_ms:.1f} ms away")
+    if facts.role in {"slave", "replica"}:
+        fix = "Name the primary in STREAM_APP_REDIS__URL; predictors may read from a replica"
+        yield Check("redis", WARN, "a replica: a learner cannot write to it", fix)
+    else:
+        yield Check("redis", OK, f"{facts.version}, {facts.round_trip_ms:.1f} ms away")
     if facts.eviction.startswith("allkeys"):
         fix = "CONFIG SET maxmemory-policy noeviction: stamps and models must never be evicted"
         yield Check("eviction", FAIL, facts.eviction, fix)

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import structlog
 import typer
 
-from stream_app.cli.context import load_app, pin, settings_for
+from stream_app.cli.context import check_view, load_app, pin, settings_for
 from stream_app.errors import Refused, Unreachable
 
 CRASHED = 70  # sysexits.h EX_SOFTWARE
@@ -72,6 +72,8 @@ def work(
         from stream_app.learner.supervisor import watch_parent
 
         settings = settings_for(redis=True)
+        if life < 2:  # a person looks; later Redis, which is never the truth, keeps no learner from its work
+            check_view(settings)
         loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
         if admitting:
             admitting.conclude()

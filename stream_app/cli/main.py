@@ -31,6 +31,7 @@ COMMANDS = {
     "dlq": "List, show and retry dead letters.",
     "command": "Pause or resume learning, forget an entity.",
     "doctor": "Check versions, servers, topics and settings, with the fix for each fault.",
+    "keys": "Make signing keys, and print the public ones.",
     "demo": "Real data through real Kafka, compared with bare River to the bit.",
     "admit": "Admission check of a definition, as JSON.",
 }

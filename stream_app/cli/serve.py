@@ -11,13 +11,16 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+import structlog
 import typer
 
-from stream_app.cli.context import load_app, pin, settings_for
+from stream_app.cli.context import check_view, load_app, pin, settings_for
 from stream_app.errors import Refused
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from stream_app.settings import Settings
 
 TARGET = "STREAM_APP_TARGET"  # for the workers, which are processes of their own
 SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
@@ -41,6 +44,8 @@ def serve(
     configure_logs()
     load_app(target)
     settings = settings_for(redis=True)
+    check_keys(settings)
+    check_view(settings)
     ours = settings.serve
     given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
     how = {name: getattr(ours, name) if value is None else value for name, value in given.items()}
@@ -74,6 +79,23 @@ def application() -> FastAPI:
 
     configure_logs()
     return wiring_serve.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
+
+
+def check_keys(settings: Settings) -> None:
+    """Refuse to start without a key that verifies; warn of one that signs, here where strangers ask.
+
+    Raises:
+        Refused: no key is set.
+    """
+    from stream_app.settings import load_settings
+    from stream_app.wiring_serve import verifying_keys
+
+    verifying_keys(settings)
+    if load_settings().signing.keys:
+        structlog.get_logger().warning(
+            "this predictor holds a private signing key, with which it could sign what learners load",
+            fix="set STREAM_APP_SIGNING__PUBLIC_KEYS alone; `stream-app keys public` prints it",
+        )
 
 
 def check_free(host: str, port: int) -> None:

@@ -60,6 +60,7 @@ class Live:
             outside.app, shard, outside.open_shelf(shard), outside.pool, self.clock, fingerprint,
             self.tuning.publish_s,
         )  # fmt: skip
+        self.fences = (False, False)  # as the statistics had them
         self.paused: set[int] = set()
         self.batch_since_s = self.clock.monotonic()
         self.stats_at_s = 0.0
@@ -78,8 +79,15 @@ class Live:
 
     @property
     def caught_up(self) -> bool:
-        """Every input is at its end, all is committed and the view shows it."""
-        return self.drained and self.merge.idle and self.publisher.caught_up
+        """Every input is at its end, all is committed and the view shows it, or must not be written."""
+        return not self.waits_for
+
+    @property
+    def waits_for(self) -> str:
+        """What is not done yet; empty: nothing."""
+        if not (self.drained and self.merge.idle):
+            return "its inputs and commits"
+        return "" if self.publisher.caught_up or self.publisher.fenced else "the view in Redis"
 
     @property
     def blocked(self) -> bool:
@@ -132,6 +140,9 @@ class Live:
             self.keep()
         self.publication.tick(self.machine.stamp)
         costs.lap("publish")
+        fences = (self.publisher.fenced, self.publication.fenced)
+        self.stats_due |= fences != self.fences
+        self.fences = fences
         return stepped
 
     def keep(self) -> None:
@@ -253,6 +264,7 @@ class Live:
         commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))
         commit.others += self.notices.paced(self.pace)
         self.notices.shown(self.publisher, now_s)
+        self.notices.fenced(self.publisher, self.publication)
         commit.others += self.notices.take()
 
     def finish(self, *, last_words: bool) -> bool:

@@ -24,6 +24,7 @@ IDLE_POLL_S = 0.02
 REST_S = 0.02  # the group must be polled all the same
 COLLECT_EVERY_TURNS = 64
 COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
+WAITING_S = 10.0  # for the same, until the log says for what; and again after as long
 LAST_WORDS_S = 0.5  # for the statistics that tell of the last snapshot
 HUNG_EXIT_CODE = 70  # the supervisor restarts after any code that is neither 0 nor a refusal
 log = structlog.get_logger()
@@ -44,6 +45,8 @@ class Learner:
         self.shards: dict[int, Shard] = {}
         self.stopping = threading.Event()
         self.idle_since_s: float | None = None
+        self.waits_for: dict[str, str] = {}
+        self.waits_since_s = 0.0
         self.joined = False
         self.collect_at_s = 0.0
         self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
@@ -158,12 +161,28 @@ class Learner:
             raise refusals[0]
         if self.exit_when_idle_s is None:
             return
-        if self.joined and all(s.live is not None and s.live.caught_up for s in self.shards.values()):
+        waits = self.waits()
+        if not waits:
             self.idle_since_s = self.idle_since_s or now_s
             if now_s - self.idle_since_s >= self.exit_when_idle_s:
                 self.stopping.set()
-        else:
-            self.idle_since_s = None
+            return
+        if self.idle_since_s is not None or waits != self.waits_for:
+            self.waits_for, self.waits_since_s = waits, now_s
+        self.idle_since_s = None
+        if now_s - self.waits_since_s >= WAITING_S:
+            self.waits_since_s = now_s
+            log.warning("the exit waits", waits_for=waits)
+
+    def waits(self) -> dict[str, str]:
+        """What keeps the idle exit waiting, by shard; empty where nothing does."""
+        if not self.joined:
+            return {"group": "an assignment"}
+        found = {
+            str(shard.number): shard.phase.value if shard.live is None else shard.live.waits_for
+            for shard in self.shards.values()
+        }
+        return {number: what for number, what in found.items() if what}
 
     def leave(self) -> None:
         """Commit what is stepped, snapshot what is cheap, tell the last statistics, leave the group."""

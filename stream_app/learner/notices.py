@@ -13,6 +13,7 @@ from stream_app.errors import Refused
 from stream_app.learner.machine import Machine
 from stream_app.learner.outside import Outside
 from stream_app.learner.pace import Pace
+from stream_app.learner.publication import Publication
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.snapshots import Saver
 from stream_app.ports import Commit, Send
@@ -118,9 +119,20 @@ class Notices:
             self.shown_at_s = now_s
         self.shown_stamp = publisher.stored
         behind_s = now_s - self.shown_at_s
-        if self.begins("view-stale", behind_s > STALE_S):
+        if self.begins("view-stale", behind_s > STALE_S and not publisher.fenced):
             text = f"Redis has not shown the newest commits for {behind_s:.0f} s"
             self.notice("view-stale", "critical", text, shows=publisher.stored, behind_s=behind_s)
+
+    def fenced(self, publisher: Publisher, publication: Publication) -> None:
+        """Raise an alert where Redis shows something newer than this shard has: predictors stay behind."""
+        both = {"features of entities": publisher.fenced, "published champion": publication.fenced}
+        named = [name for name, stands in both.items() if stands]
+        if self.begins("view-fenced", bool(named)):
+            text = (
+                f"Redis shows a newer stamp than {self.machine.stamp}, so this learner does not write its "
+                f"{' and '.join(named)}; if no other learner runs, delete the keys {publisher.keys}"
+            )
+            self.notice("view-fenced", "critical", text, keys=publisher.keys, what=named)
 
     def written(self, commit: Commit) -> None:
         """Into the log as well, what a transaction raised: whoever watches a terminal reads no topic."""

@@ -3,6 +3,7 @@
     taken (with a batch on its way) ──committed──▶ waiting ──written──▶ shown ──touched, once an interval
                                                       ▲                  │
                                                       └──Redis lost it───┘
+    fenced: Redis shows a newer one. Nothing is written until that is gone; then the champion is taken again.
 
 What predictors see is always a model that the journal contains: a champion is pickled where a batch was
 sealed, before anything more is stepped, and written once that batch is committed.
@@ -26,6 +27,7 @@ from stream_app.state.published import FORMAT, KIND, Published
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
 RETRY_S = 1.0
+FENCED_S = 5.0  # between two looks whether the newer one is gone
 log = structlog.get_logger()
 
 
@@ -140,9 +142,12 @@ class Publication:
                 log.warning("champion cannot be published now", shard=self.shard, error=str(error))
             self.collect("down" if error is not None else self.job.result())
         now_s = self.clock.monotonic()
-        if self.fenced or now_s < self.retry_at_s:
+        if now_s < self.retry_at_s:
             return
-        if self.waiting is not None:
+        if self.fenced:
+            if stamp:
+                self.job = self.pool.submit(self.shelf.touch, stamp, self.clock.now_ms())
+        elif self.waiting is not None:
             self.writes, self.waiting = self.waiting, None
             self.job = self.pool.submit(self.show, self.writes)
         elif self.shown is not None and self.shown.stamp == stamp and now_s >= self.touch_at_s:
@@ -153,15 +158,20 @@ class Publication:
         """What became of a write (`writes`), or of a touch."""
         self.job = None
         written, self.writes = self.writes, None
-        if outcome == "ok":
+        if self.fenced and outcome in {"ok", "behind"}:
+            self.fenced, self.version, self.stamp = False, None, ""
+        elif outcome == "ok":
             if written is not None:
                 self.shown = written
                 self.touch_at_s = self.clock.monotonic() + self.interval_s
         elif outcome == "refused":
             self.shown = None  # it is older than the champion: touching it would say that it is the newest
         elif outcome == "fenced":
-            self.fenced, self.shown, self.waiting = True, None, None
-            log.warning("publication ends: a newer owner has published", shard=self.shard)
+            self.retry_at_s = self.clock.monotonic() + FENCED_S
+            self.shown = self.waiting = None
+            if not self.fenced:
+                self.fenced = True
+                log.critical("a newer champion is published: ours is not", shard=self.shard, ours=self.stamp)
         else:
             again = written or self.shown
             self.waiting = self.waiting or again  # a newer one makes up for both

@@ -4,8 +4,10 @@
        │ ▲                 ▲                    │
      down └──retry──┐      └──────down, retry───┘
        ▼            │
-     waiting ───────┘
+     waiting ───────┘      fenced, from anywhere ──the newer stamp is gone──▶ looking
 
+While Redis shows a newer stamp than the committed one, nothing is written: either another process owns the
+shard, and then Kafka refuses the commits of this one, or the stamp is not of this life of the application.
 A rebuild first looks which blobs there are: those of entities that are gone, or of another life of the name,
 are deleted. The learner never waits for Redis: what could not be written is kept by entity, newest blob only,
 so memory is bounded by the number of entities.
@@ -19,7 +21,6 @@ from itertools import islice
 import orjson
 import structlog
 
-from stream_app.errors import Fenced
 from stream_app.learner.machine import Closed
 from stream_app.ports import Clock, View
 from stream_app.state.entities import Entities
@@ -27,6 +28,7 @@ from stream_app.state.entities import Entities
 SLICE = 2_000  # entities per rebuild slice: one Lua call of a few ms
 RETRY_S = 1.0
 PROBE_S = 1.0  # a view that is lost while nothing is written would stay lost
+FENCED_S = 5.0  # between two looks whether the newer stamp is gone
 log = structlog.get_logger()
 
 
@@ -54,7 +56,7 @@ class Publisher:
         self.job_stamp = ""
         self.job_seals = False
         self.retry_at_s = self.probe_at_s = 0.0
-        self.probing = False
+        self.probing = self.fenced = False
 
     @property
     def caught_up(self) -> bool:
@@ -63,11 +65,13 @@ class Publisher:
             and self.stored == self.stamp
             and not self.wants_rebuild
             and self.rebuilding is None
+            and not self.fenced
         )
 
     def committed(self, closed: Closed) -> None:
         """Take a committed batch's blobs; called in commit order."""
-        self.blobs.update(closed.blobs)
+        if not self.fenced:
+            self.blobs.update(closed.blobs)
         self.stamp = closed.stamp
         self.slice_uncommitted = False
 
@@ -95,16 +99,18 @@ class Publisher:
         self.whole = False
 
     def tick(self, drained: Entities | None) -> None:
-        """Collect a finished write and start the next; `drained` is the state if it equals the committed one.
-
-        Raises:
-            Fenced: a newer owner wrote the view; drop the shard.
+        """Collect a finished write and start the next; `drained` is the state, if nothing in it is
+        uncommitted.
         """
         if self.job is not None:
             if not self.job.done():
                 return
             self.collect(self.job.result())
         if self.clock.monotonic() < self.retry_at_s:
+            return
+        if self.fenced:
+            # Never `write`: that would seal a view which lacks what was not written meanwhile.
+            self.job = self.pool.submit(self.view.rebuild, self.stamp, {}, False)
             return
         if self.wants_rebuild and self.looking is None:
             self.looking = self.pool.submit(self.view.keys)
@@ -126,18 +132,16 @@ class Publisher:
 
     def collect(self, outcome: str) -> None:
         self.job, self.probing = None, False
-        if outcome == "ok":
+        if outcome == "fenced":
+            self.drop()
+        elif self.fenced:
+            self.come_back(outcome)
+        elif outcome == "ok":
             if self.rebuilding is None or self.job_seals:
                 self.stored, self.rebuilding, self.job_seals = self.job_stamp, None, False
                 if not self.whole:
                     log.info("view rebuilt", shard=self.shard, stamp=self.stored)
                 self.whole = True
-        elif outcome == "fenced":
-            keys = f"{{{self.app}:{self.shard}}}:*"
-            raise Fenced(
-                f"shard {self.shard}: the view carries a newer stamp than {self.job_stamp}",
-                f"If no other learner runs, it is of an earlier life of this name: delete the keys {keys}",
-            )
         else:
             self.blobs = {**self.job_blobs, **self.blobs}
             self.job_seals = False
@@ -145,3 +149,26 @@ class Publisher:
                 self.wants_rebuild, self.rebuilding = True, None
             if outcome == "down":
                 self.retry_at_s = self.clock.monotonic() + RETRY_S
+
+    @property
+    def keys(self) -> str:
+        """A pattern of everything that Redis holds of the shard."""
+        return f"{{{self.app}:{self.shard}}}:*"
+
+    def drop(self) -> None:
+        """Redis shows a newer stamp: write nothing, keep nothing, and look now and then."""
+        self.retry_at_s = self.clock.monotonic() + FENCED_S
+        self.blobs, self.job_blobs, self.rebuilding, self.job_seals = {}, {}, None, False
+        self.slice_uncommitted = self.wants_rebuild = False
+        self.looking = None
+        if not self.fenced:
+            self.fenced = True
+            remedy = f"if no other learner runs, delete the keys {self.keys}"
+            log.critical("the view carries a newer stamp", shard=self.shard, ours=self.stamp, fix=remedy)
+
+    def come_back(self, outcome: str) -> None:
+        """The newer stamp is gone: what was missed meanwhile takes a rebuild."""
+        if outcome == "down":
+            self.retry_at_s = self.clock.monotonic() + RETRY_S
+            return
+        self.fenced, self.wants_rebuild = False, True

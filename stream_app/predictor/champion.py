@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Thread
@@ -12,6 +13,7 @@ from stream_app.errors import Refused
 from stream_app.models.calls import COLD, Answer, bind, replies, reply
 from stream_app.state.published import FORMAT, KIND, Published
 
+STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}")
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 MOST_STRANGERS = 2_000  # names and strings that a copy may be asked about without knowing them
 
@@ -64,8 +66,10 @@ class Champion:
     predict: Callable[[dict[str, Any]], Answer]
 
 
-def parsed(stamp: str) -> tuple[int, int]:
-    """<epoch>:<seq> as numbers, which compare as the batches came."""
+def parsed(stamp: str) -> tuple[int, int] | None:
+    """<epoch>:<seq> as numbers, which compare as the batches came; None for any other text."""
+    if not STAMP.fullmatch(stamp):
+        return None
     epoch, _, seq = stamp.partition(":")
     return int(epoch), int(seq)
 

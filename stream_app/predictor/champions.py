@@ -31,8 +31,9 @@ class Champions:
         self.open_sealed, self.telemetry, self.tell = open_sealed, telemetry, tell
         self.current: list[Champion | None] = [None] * app.shards
         self.at_ms = [0] * app.shards
-        self.refused: list[str] = [""] * app.shards  # the stamp that was refused last
+        self.refused: list[str | None] = [None] * app.shards  # the stamp that was refused last
         self.why: list[str] = [""] * app.shards  # it was: told once, though another comes every second
+        self.away = ""  # why the view does not answer
         self.taking: dict[int, asyncio.Task[None]] = {}  # by shard, what is read and verified now
 
     @property
@@ -53,9 +54,13 @@ class Champions:
             if shown is None or shard in self.taking:
                 continue
             stamp, at_ms = shown
-            mine = self.current[shard]
-            if mine is not None and parsed(stamp) <= mine.stamp:
-                if parsed(stamp) == mine.stamp:
+            mine, newest = self.current[shard], parsed(stamp)
+            if newest is None:
+                if stamp != self.refused[shard]:
+                    self.refuse(shard, stamp, "its stamp in Redis is not <epoch>:<seq>: no learner wrote it")
+                continue
+            if mine is not None and newest <= mine.stamp:
+                if newest == mine.stamp:
                     self.at_ms[shard] = max(self.at_ms[shard], at_ms)
                     self.serves(mine)
                 continue  # an older one is what a restored Redis remembers
@@ -89,12 +94,11 @@ class Champions:
                 accept, self.app, shard, self.fingerprint, sealed, self.open_sealed
             )
         except Refused as refusal:
-            self.refused[shard] = stamp
-            self.telemetry.refused(shard)
-            if refusal.message != self.why[shard]:
-                self.why[shard] = refusal.message
-                log.critical("publication refused", shard=shard, stamp=stamp, why=str(refusal))
-                self.tell(shard, stamp, refusal.message)
+            self.refuse(shard, stamp, refusal.message, refusal.remedy)
+            return
+        if champion.stamp < (parsed(stamp) or champion.stamp):
+            signed = f"{champion.stamp[0]}:{champion.stamp[1]}"
+            self.refuse(shard, stamp, f"its stamp in Redis is newer than the signed one, {signed}")
             return
         self.why[shard] = ""
         before = self.current[shard]
@@ -105,6 +109,26 @@ class Champions:
         if before is None or before.published.version != champion.published.version:
             told = champion.published
             log.info("champion", shard=shard, model=told.name, version=told.version, learned=told.learned)
+
+    def refuse(self, shard: int, stamp: str, why: str, remedy: str = "") -> None:
+        """Do not look at it again; log and raise an alert once for a reason."""
+        self.refused[shard] = stamp
+        self.telemetry.refused(shard)
+        if why != self.why[shard]:
+            self.why[shard] = why
+            log.critical("publication refused", shard=shard, stamp=stamp, why=f"{why}. {remedy}".strip())
+            self.tell(shard, stamp, why)
+
+    def lacking(self, shard: int | None = None) -> tuple[str, str]:
+        """Why a shard, or some shard, has no model, and what to do."""
+        lacks = [place for place, champion in enumerate(self.current) if champion is None]
+        place = shard if shard is not None else next(iter(lacks), 0)
+        message = f"shard {place} has no verified model yet"
+        if self.away:
+            return f"{message}: {self.away}", "See its own log, and `stream-app doctor`"
+        if self.why[place]:
+            return f"{message}: a publication was refused, {self.why[place]}", "See its alert"
+        return message, "Start a learner (`stream-app learn`), or wait for it"
 
     def serves(self, champion: Champion) -> None:
         """Into the metrics."""
@@ -118,8 +142,14 @@ async def keep_fresh(champions: Champions, every_s: float, reachable: Callable[[
         try:
             await champions.refresh()
             reachable(True)
-        except Unreachable:
+            if champions.away:
+                log.info("the view answers again")
+            champions.away = ""
+        except Unreachable as error:
             reachable(False)
+            if error.message != champions.away:
+                log.warning("the view does not answer", why=error.message)
+            champions.away = error.message
         except Exception:
             log.exception("refreshing the champions failed")
         await asyncio.sleep(every_s)

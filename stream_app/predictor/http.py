@@ -189,7 +189,7 @@ def readiness(predictor: Predictor) -> APIRouter:
     async def readyz() -> dict[str, str]:
         """Every shard has a verified model."""
         if not predictor.champions.ready:
-            raise no_model(NoModel("some shard has no verified model yet"))
+            raise no_model(NoModel(*predictor.champions.lacking()))
         return {"status": "ready"}
 
     return router
@@ -233,5 +233,4 @@ def ages(predictor: Predictor, model: str | None, feature: str | None) -> tuple[
 
 def no_model(error: NoModel) -> ProblemError:
     """Nothing to answer with yet."""
-    fix = "Start a learner (`stream-app learn`), or wait for it"
-    return ProblemError(503, "no-model", str(error), fix, headers=RETRY_AFTER)
+    return ProblemError(503, "no-model", str(error), error.remedy, headers=RETRY_AFTER)

@@ -19,7 +19,11 @@ from topics.envelope import RANK_NAMES
 
 
 class NoModel(Exception):
-    """The shard of a key has no verified model yet; ask again shortly."""
+    """The shard of a key has no verified model yet; `remedy` is for who runs the predictor."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class Stale(NamedTuple):
@@ -117,7 +121,7 @@ class Predictor:
         """What answers for a shard; raises NoModel."""
         champion = self.champions.current[shard]
         if champion is None:
-            raise NoModel(f"shard {shard} has no verified model yet")
+            raise NoModel(*self.champions.lacking(shard))
         return champion
 
     async def features(self, key: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,7 +20,9 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-SHORTEST_KEY = 16  # characters; a signing key that can be guessed lets a stranger's pickle in
+SHORTEST_KEY = 16  # characters of a token
+PUBLIC = "ed25519:"  # before a public key, so that the two kinds cannot be mistaken for each other
+KEY_FORM = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def commas(value: Any) -> Any:
@@ -145,6 +148,15 @@ class Redis(Part):
     ssl_keyfile: FilePath | None = None
     timeout_s: float = Field(0.25, gt=0)
 
+    @field_validator("url")
+    @classmethod
+    def one_server(cls, url: SecretStr) -> SecretStr:
+        """Refuse the schemes of Sentinel and of clusters."""
+        text = url.get_secret_value()
+        if text and not text.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("not redis://, rediss:// or unix://; Sentinel and clusters are not supported")
+        return url
+
     @model_validator(mode="after")
     def complete(self) -> Self:
         """Certificates without TLS would be ignored in silence."""
@@ -168,25 +180,40 @@ class Redis(Part):
 
 
 class Signing(Part):
-    """Keys that sign and verify pickles: the first signs, all verify, so that keys can be turned over."""
+    """Ed25519 keys for what is pickled. `keys` are private, on learners only: the first signs, all verify.
 
-    keys: Annotated[list[SecretStr], NoDecode] = []
+    `public_keys` verify too; other roles need nothing else. Several of each let keys be replaced in steps.
+    """
 
-    @field_validator("keys", mode="before")
-    @classmethod
-    def split(cls, value: Any) -> Any:
-        """Commas in an environment variable."""
-        return commas(value)
+    keys: Annotated[list[SecretStr], NoDecode, BeforeValidator(commas)] = []
+    public_keys: Annotated[list[str], NoDecode, BeforeValidator(commas)] = []
 
     @field_validator("keys")
     @classmethod
-    def long_enough(cls, keys: list[SecretStr]) -> list[SecretStr]:
-        """Refuse a key that can be guessed."""
-        return unguessable(keys, "key")
+    def private(cls, keys: list[SecretStr]) -> list[SecretStr]:
+        """Refuse what is not 32 bytes, and a public key."""
+        texts = [key.get_secret_value() for key in keys]
+        if any(text.startswith(PUBLIC) for text in texts):
+            raise ValueError("a key is a public one; set it as public_keys (STREAM_APP_SIGNING__PUBLIC_KEYS)")
+        if not all(KEY_FORM.fullmatch(text) for text in texts):
+            raise ValueError("a key is not 64 hexadecimal digits; make one with `stream-app keys new`")
+        return keys
 
-    def raw(self) -> list[bytes]:
-        """The keys as bytes, the signing one first."""
-        return [key.get_secret_value().encode() for key in self.keys]
+    @field_validator("public_keys")
+    @classmethod
+    def public(cls, keys: list[str]) -> list[str]:
+        """Refuse what has no mark: it could be a private key."""
+        if not all(key.startswith(PUBLIC) and KEY_FORM.fullmatch(key.removeprefix(PUBLIC)) for key in keys):
+            raise ValueError(f"a public key is {PUBLIC} and 64 hex digits; see `stream-app keys public`")
+        return keys
+
+    def private_bytes(self) -> list[bytes]:
+        """The private keys, the signing one first."""
+        return [bytes.fromhex(key.get_secret_value()) for key in self.keys]
+
+    def public_bytes(self) -> list[bytes]:
+        """The public keys that are set, without those that belong to the private ones."""
+        return [bytes.fromhex(key.removeprefix(PUBLIC)) for key in self.public_keys]
 
 
 class Snapshots(Part):

@@ -31,7 +31,8 @@ def test_every_port_is_published_on_the_loopback_only(services: dict[str, Any]) 
 def test_its_settings_exist(role: str, services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment that a role gets is accepted, and names the servers and the volume of the same file."""
     for name, value in services[role]["environment"].items():
-        monkeypatch.setenv(name, "0123456789abcdef0123456789abcdef" if value.startswith("${") else value)
+        secret = "ed25519:" * name.endswith("PUBLIC_KEYS") + "0123456789abcdef" * 4
+        monkeypatch.setenv(name, secret if value.startswith("${") else value)
     settings = load_settings()
     assert settings.kafka.bootstrap_servers.split(":")[0] in services
     assert settings.redis.url.get_secret_value().split("/")[2].split(":")[0] in services
@@ -43,6 +44,20 @@ def test_the_signing_key_has_no_default(services: dict[str, Any]) -> None:
     assert services["learner"]["environment"]["STREAM_APP_SIGNING__KEYS"].startswith(
         "${STREAM_APP_SIGNING__KEYS:?set"
     )
+
+
+def test_only_the_learner_can_sign_and_write_to_redis(services: dict[str, Any]) -> None:
+    """The predictor, which strangers ask, has the public key and a Redis user of its own."""
+    given = {role: services[role]["environment"] for role in ("learner", "topics", "predictor", "ops")}
+    assert [role for role, names in given.items() if "STREAM_APP_SIGNING__KEYS" in names] == ["learner"]
+    users = {role: names.get("STREAM_APP_REDIS__USERNAME") for role, names in given.items()}
+    assert users == {"learner": "learner", "topics": None, "predictor": "predictor", "ops": None}
+    shipped = (ROOT / "deploy" / "valkey" / "users.acl").read_text().splitlines()
+    assert [line.split()[1] for line in shipped] == ["default", "learner", "predictor"]
+    server = services["valkey"]
+    for user in ("LEARNER", "PREDICTOR"):
+        assert server["environment"][f"VALKEY_{user}_PASSWORD"].startswith(f"${{VALKEY_{user}_PASSWORD:?set")
+        assert f"s/{user}_PASSWORD/$$VALKEY_{user}_PASSWORD/" in server["command"][2]
 
 
 def test_what_is_scraped_and_mounted_is_there(services: dict[str, Any]) -> None:
@@ -58,7 +73,7 @@ def test_what_is_scraped_and_mounted_is_there(services: dict[str, Any]) -> None:
         assert services[name]["ports"] == [f"127.0.0.1:{port}:{port}"]
     mounts = [mount for service in services.values() for mount in service.get("volumes", ())]
     ours = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith("./")]
-    assert len(ours) == 4
+    assert len(ours) == 5
     assert [path for path in ours if not any(path.iterdir())] == []
     boards = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/stream-app.yml").read_text())
     shown = boards["providers"][0]["options"]["path"]

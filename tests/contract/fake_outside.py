@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 
-from stream_app.adapters.snapshot_store import dump, seal, unpickle
+from stream_app.adapters.signing import seal
+from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
 from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.learner.live import Live
@@ -20,6 +22,7 @@ from tests.contract.shard_driver import TOPICS
 from topics.envelope import RANKS, Record
 
 GROUP = b"generation 1"
+PRIVATE = b"k" * 32
 FINGERPRINT: dict[str, Any] = {
     "definition": {"slots": {"champion": "0" * 32}},
     "topics": dict.fromkeys(TOPICS, "id"),
@@ -73,6 +76,7 @@ class World:
         self.view_stamp: str | None = None
         self.rebuilt: list[dict[str, bytes | None]] = []
         self.view_keys: list[str] = []
+        self.sealed: list[tuple[str, str]] = []  # the view as a whole: by a write or a rebuild, its stamp
         self.store_error: Exception | None = None
         self.dump_takes_s = self.model_takes_s = 0.0
         self.shelf_answer = "ok"
@@ -134,11 +138,14 @@ class View:
         self.world = world
 
     def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
+        if self.world.view_answer == "ok":
+            self.world.sealed.append(("write", stamp))
         return self.world.view_answer
 
     def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
         if self.world.view_answer == "ok":
             self.world.rebuilt.append(dict(blobs))
+            self.world.sealed += [("rebuild", stamp)] if done else []
         return self.world.view_answer
 
     def keys(self) -> list[str] | None:
@@ -161,7 +168,7 @@ class Shelf:
         return unpickle(payload, self.world.app.modules)
 
     def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
-        return seal(b"key", header, payload)
+        return seal(PRIVATE, header, payload)
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         if self.world.shelf_answer == "raises":

@@ -82,6 +82,7 @@ class Shown(msgspec.Struct):
 
     caught_up: bool
     stored: str = "0:1"
+    fenced: bool = False
 
 
 def test_a_view_that_lags_is_told_once_until_it_has_caught_up() -> None:
@@ -96,7 +97,7 @@ def test_a_view_that_lags_is_told_once_until_it_has_caught_up() -> None:
         (200.0 + STALE_S, False, 0),
         (202.0 + STALE_S, False, 1),
     ):
-        notices.shown(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the two fields that are read
+        notices.shown(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the fields that are read
         assert [orjson.loads(s.value or b"")["type"] for s in notices.take()] == ["view-stale"] * told
 
 
@@ -106,5 +107,5 @@ def test_a_view_that_follows_the_commits_is_not_stale() -> None:
     notices = Notices("a", shard.machine, 100.0)
     for seq in range(5):
         now_s = 100.0 + STALE_S * (seq + 1)
-        notices.shown(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the two fields that are read
+        notices.shown(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the fields that are read
     assert notices.take() == []

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from stream_app import features as f
+from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.application import Application, Serving
 from stream_app.errors import Unreachable, UsageError
@@ -21,7 +22,7 @@ from stream_app.predictor.feedback import Feedback
 from stream_app.predictor.http import create_app
 from stream_app.predictor.predictor import Predictor
 from stream_app.web.guard import LARGEST_BODY, Guard
-from tests.contract.fake_outside import FINGERPRINT, World
+from tests.contract.fake_outside import FINGERPRINT, PRIVATE, World
 from tests.contract.fake_view import Counted, FakeView
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
@@ -59,7 +60,7 @@ class Served:
             self.world.feed(shard, EVENT, value, key=b"known")
         self.live.turn()
         self.told: list[str] = []
-        opened = sealed_opener([b"key"], app.modules)
+        opened = sealed_opener([public_key(PRIVATE)], app.modules)
         self.champions = Champions(
             app, PRINTS, self.view, opened, self.counted, lambda _shard, stamp, _why: self.told.append(stamp)
         )

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from river import linear_model
 
+from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner.live import Live
 from stream_app.predictor.champion import Champion, accept
-from tests.contract.fake_outside import FINGERPRINT, Held, World
+from tests.contract.fake_outside import FINGERPRINT, PRIVATE, Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import COMMAND, EVENT
 
-KEY = [b"key"]
+KEY = [public_key(PRIVATE)]
 PRINTS = {name: value for name, value in FINGERPRINT.items() if name != "topics"}
 
 
@@ -163,20 +164,35 @@ def test_what_redis_lost_is_shown_again(world: World) -> None:
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:0"]
 
 
-def test_a_replaced_owner_publishes_no_more(world: World) -> None:
-    """Redis shows a newer one: whatever this process still holds is of the past."""
+def test_while_redis_shows_a_newer_champion_nothing_is_published(world: World) -> None:
+    """What this process holds may be of the past: learning goes on, and one alert says so."""
+    live = lived(world)
+    world.shelf_answer = "fenced"
+    for n in range(20):
+        world.clock.now_s += 1.5
+        event(world, live, n)
+        live.turn()
+    assert (len(world.shown), len(world.predictions)) == (1, 20)
+    (alert,) = world.alerts("view-fenced")
+    assert alert["evidence"]["what"] == ["published champion"]
+
+
+def test_a_champion_is_published_again_once_the_newer_one_is_gone(world: World) -> None:
+    """Somebody deleted the keys: the newest champion is taken, though nothing was learned since."""
     live = lived(world)
     world.shelf_answer = "fenced"
     world.clock.now_s += 1.5
     event(world, live, 0)
     live.turn()
     live.turn()
-    world.shelf_answer = "ok"
-    for n in range(3):
-        world.clock.now_s += 1.5
-        event(world, live, n + 1)
+    assert live.publication.fenced
+    world.shelf_answer = "behind"
+    for _ in range(9):
+        world.clock.now_s += 1.0
         live.turn()
-    assert len(world.shown) == 1
+        fenced: bool = live.publication.fenced
+        world.shelf_answer = "behind" if fenced else "ok"
+    assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:1"]
 
 
 @pytest.mark.parametrize("answer", ["down", "raises"])
@@ -246,7 +262,7 @@ def test_a_stranger_s_publication_is_refused(world: World) -> None:
     """Another key, another definition, another shard: each is told apart."""
     lived(world)
     with pytest.raises(Refused, match="not ours"):
-        taken(world, keys=[b"another"])
+        taken(world, keys=[public_key(b"another" + PRIVATE[7:])])
     with pytest.raises(Refused, match="another definition"):
         taken(world, prints={**PRINTS, "python": "2.7"})
     sealed = world.shown[0][2]

@@ -23,7 +23,7 @@ from topics.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
 DEFINITIONS = Path(__file__).with_name("definitions.py")
-KEY = "a-signing-key-of-this-test-alone"
+KEY = "5a" * 32
 WITHIN_S = 60.0
 
 

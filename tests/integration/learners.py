@@ -44,7 +44,7 @@ class Learners:
             services,
             directory,
             STREAM_APP_SNAPSHOTS__URL=str(directory / "snapshots"),
-            STREAM_APP_SIGNING__KEYS="a key for the length of a test",
+            STREAM_APP_SIGNING__KEYS="5a" * 32,
         )
         self.servers, self.directory, self.files = services.bootstrap_servers, directory, 0
 

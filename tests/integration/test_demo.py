@@ -26,7 +26,7 @@ def test_the_demo_equals_bare_river_and_recovers_from_a_turned_concept(
     SIGTERM leaves nothing of it.
     """
     environment = {**os.environ, **stream_app.environment, "STREAM_APP_SNAPSHOTS__URL": str(tmp_path / "s")}
-    environment["STREAM_APP_SIGNING__KEYS"] = "a key for the length of a test"
+    environment["STREAM_APP_SIGNING__KEYS"] = "5a" * 32
     said = tmp_path / "said"
     with (
         said.open("wb") as stderr,

@@ -17,7 +17,7 @@ from tests.integration.command_line import CommandLine
 
 KEYS = {
     "STREAM_APP_SNAPSHOTS__URL": "snapshots",
-    "STREAM_APP_SIGNING__KEYS": "a key for the length of a test",
+    "STREAM_APP_SIGNING__KEYS": "5a" * 32,
 }
 
 
@@ -136,7 +136,19 @@ def test_no_signing_key_and_no_place_for_snapshots_fail(created: CommandLine) ->
     """Named servers bring neither."""
     code, found = checks(created)
     assert (code, found["signing"]["state"], found["snapshots"]["state"]) == (1, "fail", "fail")
-    assert "openssl rand" in found["signing"]["fix"]
+    assert "stream-app keys new" in found["signing"]["fix"]
+
+
+def test_a_predictor_that_holds_a_private_key_is_named(whole: CommandLine) -> None:
+    """Where settings of `serve` stand beside a key that signs; the public key alone is well, and enough."""
+    whole.environment["STREAM_APP_SERVE__PORT"] = "8001"
+    code, found = checks(whole)
+    assert (code, found["signing"]["state"]) == (0, "warn")
+    public = whole("keys", "public").out.strip()
+    assert "STREAM_APP_SIGNING__PUBLIC_KEYS" in found["signing"]["fix"]
+    del whole.environment["STREAM_APP_SIGNING__KEYS"]
+    whole.environment["STREAM_APP_SIGNING__PUBLIC_KEYS"] = public
+    assert checks(whole)[1]["signing"]["state"] == "ok"
 
 
 def test_a_wrong_definition_does_not_end_the_report(whole: CommandLine) -> None:

@@ -25,6 +25,7 @@ app = Application(
     challengers={{"quotes": lambda seed: Quotes()}},
 )
 """
+KEY = "5a" * 32
 GOOD = {"v": 1, "event_id": f"{CANARY}-good", "features": {CANARY: 1.0}, "label": True}
 BAD = [
     f"{CANARY} is no JSON".encode(),
@@ -38,7 +39,7 @@ BAD = [
 def test_no_payload_key_or_secret_is_logged(services: Endpoints, stream_app: CommandLine) -> None:
     """Bad events, a bad label, a bad command and a model that quotes: all refused, none of it on stderr."""
     learners = Learners(services, stream_app.directory)
-    learners.call.environment["STREAM_APP_SIGNING__KEYS"] = f"{CANARY}-a-key-that-signs"
+    learners.call.environment["STREAM_APP_SIGNING__KEYS"] = KEY
     name = f"{stream_app.name}-logs"
     target = f"{stream_app.file('quotes.py', DEFINITION.format(name=name))}:app"
     assert stream_app("topics", "create", target).code == 0
@@ -57,5 +58,6 @@ def test_no_payload_key_or_secret_is_logged(services: Endpoints, stream_app: Com
     assert sum(shard["dead_letters"].values()) == len(BAD) + 2, shard["dead_letters"]
     assert b"challenger-failed" in err
     assert CANARY not in err.decode()
+    assert KEY not in err.decode()
     lines = [orjson.loads(line) for line in err.splitlines()]
     assert {line["app"] for line in lines if line["event"] in {"shard live", "alert"}} == {name}

@@ -28,7 +28,7 @@ class Shelf(RedisModelShelf):
     def __init__(self, url: str, directory: Path) -> None:
         self.client = redis.Redis.from_url(url)
         self.app, self.url, self.store = f"m{uuid4().hex[:8]}", url, str(directory)
-        super().__init__(self.client, self.store, self.app, 0, b"key")
+        super().__init__(self.client, self.store, self.app, 0, b"k" * 32)
 
     def entity(self, key: str, value: bytes | None) -> None:
         """Write an entity's blob as a learner does, or drop it."""
@@ -78,6 +78,49 @@ def test_an_older_stamp_never_replaces_a_newer_one(shelf: Shelf, newer: str, old
     assert shelf.put(newer, 1, b"new") == "ok"
     assert (shelf.put(older, 2, b"old"), shelf.touch(older, 2)) == ("fenced", "fenced")
     assert shelf.put(newer, 3, b"again") == "ok"
+
+
+def test_what_others_wrote_there_is_no_fault_of_the_other_shards(shelf: Shelf) -> None:
+    """A key of another type, bytes that are no text, a time that is no number: each for its shard alone."""
+    shelf.put("0:7", 100, b"sealed")
+    tag = f"{{{shelf.app}:%d}}:m"
+    shelf.client.set(tag % 1, "a text")
+    shelf.client.hset(tag % 2, mapping={"stamp": b"\xff", "at": "1"})
+    shelf.client.hset(tag % 3, mapping={"stamp": "0:1", "at": "soon"})
+    shelf.client.hset(tag % 4, mapping={"stamp": "0:2"})
+
+    async def main() -> None:
+        view = RedisServing(shelf.url, {}, shelf.app, 6, shelf.store, 2.0)
+        first, text, bytes_, late, no_time, none = await view.shown()
+        await view.close()
+        assert (first, late, no_time, none) == (("0:7", 100), ("0:1", 0), ("0:2", 0), None)
+        assert text is not None
+        assert text[0].startswith("WRONGTYPE")
+        assert bytes_ == ("�", 1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stamp", ["rubbish", "1:", "0:1x", "0:1:2", "999:9:rebuilt", ""])
+def test_a_stamp_of_another_form_is_written_over(shelf: Shelf, stamp: str) -> None:
+    """By a rebuild in the view, by the next publication on the shelf; neither is fenced by it."""
+    view = RedisView(shelf.client, shelf.app, 0, 60_000, "now")
+    shelf.client.set(f"{{{shelf.app}:0}}:s", stamp)
+    shelf.client.hset(shelf.name, "stamp", stamp)
+    assert view.write("0:1", "0:2", {}) == "behind"
+    assert view.rebuild("0:2", {}, True) == "ok"
+    assert view.stamp() == "0:2"
+    assert (shelf.touch("0:2", 1), shelf.put("0:2", 1, b"sealed")) == ("behind", "ok")
+
+
+def test_a_newer_stamp_fences_and_one_that_is_being_rebuilt_too(shelf: Shelf) -> None:
+    """Until its keys are deleted."""
+    view = RedisView(shelf.client, shelf.app, 0, 60_000, "now")
+    for stamp in ("1:0", "1:0:rebuilding"):
+        shelf.client.set(f"{{{shelf.app}:0}}:s", stamp)
+        assert view.write("0:1", "0:2", {}) == view.rebuild("0:2", {}, False) == "fenced"
+    shelf.client.delete(f"{{{shelf.app}:0}}:s")
+    assert view.rebuild("0:2", {}, False) == "ok"
 
 
 def test_a_touch_finds_out_what_was_lost(shelf: Shelf) -> None:
@@ -144,7 +187,7 @@ def test_a_store_that_cannot_be_written_is_tried_again(shelf: Shelf, monkeypatch
 def test_without_redis_both_sides_say_so(shelf: Shelf) -> None:
     """The writer comes back later, the reader raises."""
     client = redis.Redis.from_url(NOWHERE, socket_connect_timeout=0.2)
-    assert RedisModelShelf(client, shelf.store, shelf.app, 0, b"key").put("0:1", 1, b"sealed") == "down"
+    assert RedisModelShelf(client, shelf.store, shelf.app, 0, b"k" * 32).put("0:1", 1, b"sealed") == "down"
 
     async def case() -> None:
         view = RedisServing(NOWHERE, {}, shelf.app, 1, shelf.store, 0.2)

@@ -42,7 +42,7 @@ class Changing:
             services,
             directory,
             STREAM_APP_SNAPSHOTS__URL=str(directory / "snapshots"),
-            STREAM_APP_SIGNING__KEYS="a key for the length of a test",
+            STREAM_APP_SIGNING__KEYS="5a" * 32,
         )
         self.servers, self.name = services.bootstrap_servers, self.call.name
         self.target, self.edited_s = f"{directory / self.name}.py:app", 0

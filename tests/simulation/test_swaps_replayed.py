@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from drift.policy import Phase
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.learner.emit import FIRST_DIGEST

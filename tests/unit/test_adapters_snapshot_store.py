@@ -18,7 +18,7 @@ from drift.policy import Phase
 from stream_app.adapters.snapshot_store import KEPT, FileSnapshots
 from stream_app.errors import Refused
 
-KEY, OTHER = b"first key of the test", b"another key of the test"
+KEY, OTHER = b"k" * 32, b"o" * 32
 
 
 def store(path: Path, *keys: bytes, app: str = "a", shard: int = 0) -> FileSnapshots:
@@ -252,7 +252,7 @@ def test_a_full_disk_leaves_the_old_snapshots(tmp_path: Path) -> None:
         "from stream_app.adapters.snapshot_store import FileSnapshots\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "store = FileSnapshots(sys.argv[1], 'a', 0, [b'first key of the test'])\n"
+        "store = FileSnapshots(sys.argv[1], 'a', 0, [b'k' * 32])\n"
         "try:\n"
         "    store.save({'format': 1, 'app': 'a', 'shard': 0, 'epoch': 0, 'seq': 2}, b'x' * 100_000)\n"
         "except OSError as error:\n"

@@ -24,6 +24,7 @@ def test_a_failed_loop_ends_the_process_although_a_thread_hangs() -> None:
                 raise RuntimeError("the broker said something new")
 
         learn.settings_for = lambda **_: None
+        learn.check_view = lambda _: None
         wiring.learner = lambda *_, **__: Loop()
         learn.load_app = lambda _: None
         learn.work(None, None, None, life=0, admission=False)

@@ -135,7 +135,8 @@ def test_tls_files_reach_every_client(tmp_path: Path) -> None:
         ({"kafka": {"min_insync": 2}}, "min_insync is above replication"),
         ({"kafka": {"ssl_cafile": "/nowhere/ca.pem"}}, "kafka.ssl_cafile"),
         ({"redis": {"url": "redis://h", "ssl_cafile": __file__}}, "rediss://"),
-        ({"signing": {"keys": ["short"]}}, "openssl rand"),
+        ({"redis": {"url": "redis+sentinel://h:26379/mymaster"}}, "Sentinel and clusters are not supported"),
+        ({"signing": {"keys": ["short"]}}, "stream-app keys new"),
         ({"learner": {"session_timeout_ms": 5_999}}, "learner.session_timeout_ms"),
     ],
 )
@@ -156,12 +157,35 @@ def test_more_replicas_in_sync_than_there_are_is_refused(monkeypatch: pytest.Mon
     assert load_settings().kafka.min_insync == 2
 
 
+PRIVATE, OTHER = "1a" * 32, "2b" * 32
+
+
 def test_signing_keys_come_as_a_list_or_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first signs; both forms of the variable keep the order."""
-    monkeypatch.setenv("STREAM_APP_SIGNING__KEYS", f"{'a' * 32}, {'b' * 32}")
-    assert load_settings().signing.raw() == [b"a" * 32, b"b" * 32]
+    keys = [bytes.fromhex(PRIVATE), bytes.fromhex(OTHER)]
+    monkeypatch.setenv("STREAM_APP_SIGNING__KEYS", f"{PRIVATE}, {OTHER}")
+    monkeypatch.setenv("STREAM_APP_SIGNING__PUBLIC_KEYS", f"ed25519:{PRIVATE},ed25519:{OTHER}")
+    assert load_settings().signing.private_bytes() == load_settings().signing.public_bytes() == keys
     monkeypatch.delenv("STREAM_APP_SIGNING__KEYS")
-    assert load_settings(signing={"keys": ["a" * 32, "b" * 32]}).signing.raw() == [b"a" * 32, b"b" * 32]
+    assert load_settings(signing={"keys": [PRIVATE, OTHER]}).signing.private_bytes() == keys
+
+
+@pytest.mark.parametrize(
+    ("signing", "told"),
+    [
+        ({"keys": ["a key of sixteen or more characters"]}, "stream-app keys new"),
+        ({"keys": [f"ed25519:{PRIVATE}"]}, "is a public one"),
+        ({"public_keys": [PRIVATE]}, "stream-app keys public"),
+        ({"public_keys": ["ed25519:short"]}, "stream-app keys public"),
+    ],
+)
+def test_the_two_kinds_of_signing_keys_are_not_mistaken_for_each_other(
+    signing: dict[str, Any], told: str
+) -> None:
+    """A public key that signs could be guessed by all, a private one set as public would be shown around."""
+    message = refused(signing=signing)
+    assert told in message
+    assert PRIVATE not in message
 
 
 def test_no_secret_shows_in_a_repr() -> None:
@@ -169,11 +193,12 @@ def test_no_secret_shows_in_a_repr() -> None:
     settings = load_settings(
         kafka={**SASL, "client": {"sasl.oauthbearer.client.secret": CANARY}},
         redis={"url": f"redis://user:{CANARY}@h", "password": CANARY},
-        signing={"keys": [CANARY]},
+        signing={"keys": [PRIVATE]},
     )
     for part in (settings, settings.kafka, settings.redis, settings.signing):
-        assert CANARY not in repr(part)
-        assert CANARY not in str(part)
+        for secret in (CANARY, PRIVATE):
+            assert secret not in repr(part)
+            assert secret not in str(part)
 
 
 @pytest.mark.parametrize(
