@@ -13,7 +13,7 @@ import msgspec
 
 from stream_app.client.standing import Shard, ShardReceipts, shard_of
 from stream_app.client.words import why
-from stream_app.ops.figures import Sample, detail, sample_of, summary
+from stream_app.ops.figures import Sample, detail, newest, sample_of, summary
 from stream_app.ops.health import verdict
 from stream_app.ops.history import FAR_MS, NEAR_MS, History, Point, point_of, score_name
 from topics.reasons import REASONS
@@ -21,7 +21,6 @@ from topics.records import Alert, ModelReceipt, Stats
 
 ALERTS = LETTERS = 200
 VERSIONS = 100  # receipts of one shard
-SAMPLES = 11  # seconds over which rates are told
 SHOWN_MODELS = 60
 LONGEST_TEXT, LONGEST_EVIDENCE = 1_000, 4_000  # characters
 NEWEST_ROWS = 3
@@ -56,7 +55,7 @@ class Board:
             self.newest[value.shard] = value
             samples = self.samples.setdefault(value.shard, [])
             samples.append(sample_of(value))
-            del samples[:-SAMPLES]
+            samples[:] = newest(samples)
             changed = True
         if changed:
             self.version += 1

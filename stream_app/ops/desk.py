@@ -172,7 +172,8 @@ class Desk:
             if shard in self.silent or now_ms - heard_ms < 1000 * silent_s:
                 continue
             newest = self.memory.tables.stats[str(shard)]["stats"]
-            message = f"no statistics for {round((now_ms - heard_ms) / 1000)} s: no learner has this shard"
+            silence_s = round((now_ms - heard_ms) / 1000)
+            message = f"no statistics for {silence_s} s: no learner runs, or it is stuck or still recovering"
             evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
             self.notice("learner-silent", "warning", shard, message, evidence, str(newest["time_ms"]), now_ms)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from stream_app.ops.figures import Sample, rate, serving_slot, view_stands
+from stream_app.ops.figures import Sample, idle, rate, serving_slot, total, view_stands
 from stream_app.ops.history import score_of
 from topics.records import Stats
 
-QUIET_S, SILENT_S = 15, 60  # without statistics; an idle learner writes none
+QUIET_S, SILENT_S = 25, 60  # without statistics; an idle learner sends them every 10 s
 BEHIND_S = 60.0
 FRESH_MS = {"critical": 600_000, "warning": 180_000}  # how long an alert counts
 ENOUGH = 200  # predictions before a score is judged
@@ -41,7 +41,10 @@ class Finding(NamedTuple):
 
 
 def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
-    """`state`: empty, healthy, attention or stopped; a sentence, a remedy, and all findings, worst first."""
+    """`state`: empty, healthy, idle, attention or stopped; a sentence, a remedy, and all findings, worst
+
+    first.
+    """
     if not board.newest and not any(board.standing_alerts()):
         return {
             "state": "empty", "findings": [], "sentence": f"{board.app} has not learned anything yet.",
@@ -50,7 +53,8 @@ def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
     found = [finding for shard in range(board.shards) for finding in of_shard(board, shard, now_ms)]
     found += alarms(board, now_ms)
     if not found:
-        return {"state": "healthy", "sentence": well(board), "remedy": "", "findings": []}
+        state, sentence = well(board)
+        return {"state": state, "sentence": sentence, "remedy": "", "findings": []}
     found.sort(key=lambda finding: ORDER.index(finding.state))
     worst = found[0]
     more = f" {len(found) - 1} more below." if len(found) > 1 else ""
@@ -79,13 +83,14 @@ def of_shard(board: Watched, shard: int, now_ms: int) -> Iterator[Finding]:
     if halt is not None:
         yield Finding("stopped", shard, f"Learning has halted: {halt[0]}", halt[1])
     elif silent_s > SILENT_S:
-        text = f"Nothing has been learned for {duration(silent_s)}."
-        yield Finding(
-            "stopped", shard, text, "Either no event comes, or no learner runs: `stream-app status`."
-        )
+        text = f"No statistics for {duration(silent_s)}: no learner runs, or it is stuck or still recovering."
+        remedy = "`stream-app status` names the learner, if there is one: start one, or read its log."
+        yield Finding("stopped", shard, text, remedy)
     elif silent_s > QUIET_S:
-        text = f"No news for {duration(silent_s)}."
-        yield Finding("attention", shard, text, "A learner that has no events is quiet; check the producer.")
+        text = (
+            f"No statistics for {duration(silent_s)}; a learner sends them every 10 s, also without events."
+        )
+        yield Finding("attention", shard, text, "It may be recovering; read the learner's log.")
     if stats.paused:
         yield Finding(
             "attention", shard, "Learning is paused; it predicts only.", "Resume when the cause is gone."
@@ -164,10 +169,22 @@ def advice(kind: str) -> str:
     return "Read the alert below and its runbook."
 
 
-def well(board: Watched) -> str:
-    """The sentence when all is well."""
-    total = sum(rate(board.samples[shard], "predictions") or 0.0 for shard in board.newest)
-    return f"Learning is healthy: {total:,.0f} events a second, every check is green."
+def well(board: Watched) -> tuple[str, str]:
+    """The state and the sentence when all is well."""
+    if all(idle(board.samples[shard]) for shard in board.newest):
+        return "idle", "Learning is idle: its learners run and no events come. Every check is green."
+    found = total([rate(board.samples[shard], "predictions") for shard in board.newest])
+    events = "" if found is None else f" {per_second(found)} events a second,"
+    return "healthy", f"Learning is healthy:{events} every check is green."
+
+
+def per_second(value: float) -> str:
+    """A rate as the page says it everywhere: one decimal below 100.
+
+    >>> per_second(3.24), per_second(0.0), per_second(1234.5)
+    ('3.2', '0', '1,234')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{round(value, 1):g}"
 
 
 def duration(seconds: float) -> str:

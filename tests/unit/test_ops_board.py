@@ -237,8 +237,8 @@ def test_one_shard_alone_is_told_alone() -> None:
 
 HEALTH: list[tuple[dict[str, Any], int, str, str]] = [
     ({}, 0, "healthy", "100 events a second"),
-    ({}, 30, "attention", "No news for 30 s"),
-    ({}, 90, "stopped", "Nothing has been learned for 90 s"),
+    ({}, 30, "attention", "No statistics for 30 s"),
+    ({}, 90, "stopped", "No statistics for 90 s: no learner runs, or it is stuck"),
     ({"paused": True}, 0, "attention", "paused"),
     ({"lag_s": 125.0}, 0, "attention", "2 min behind"),
     ({"accuracy": 0.5}, 0, "attention", "worse than the baseline"),
@@ -256,6 +256,37 @@ def test_health_in_a_sentence(other: dict[str, Any], later_s: int, state: str, w
     assert health["state"] == state
     assert words in health["sentence"]
     assert bool(health["remedy"]) == (state != "healthy")
+
+
+def test_an_idle_shard_is_idle_and_its_rate_is_0_everywhere() -> None:
+    """After the last event: statistics in ten seconds without a change. None of them asks for anything."""
+    found = board()
+    for second in range(1, 12):
+        found.stats(stats(second))
+    counts = stats(11).counts
+    for second in range(21, 140, 10):
+        found.stats(stats(second, seq=11, counts=counts))
+        shown = found.snapshot(T_MS + 1_000 * (second + 9))
+        assert shown["health"]["state"] == "idle"
+        assert (shown["health"]["findings"], shown["health"]["remedy"]) == ([], "")
+        assert shown["detail"]["rates"]["predictions"] == shown["summary"][0]["rate"] == 0
+        assert shown["summary"][0]["idle"]
+    found.stats(stats(141, counts={name: n + 50 for name, n in counts.items()}))
+    assert found.snapshot()["health"]["state"] == "healthy"
+    assert found.snapshot()["detail"]["rates"]["predictions"] == 5.0
+    assert "5 events a second" in found.snapshot()["health"]["sentence"]
+
+
+def test_one_shard_without_keys_beside_a_busy_one_is_idle() -> None:
+    """The application is healthy; the line of the idle shard says idle."""
+    found = board(2)
+    for second in range(1, 22):
+        found.stats(stats(second))
+        if second % 10 == 1:
+            found.stats(stats(second, shard=1, seq=0, counts={"predictions": 0}))
+    shown = found.snapshot()
+    assert shown["health"]["state"] == "healthy"
+    assert [line["idle"] for line in shown["summary"]] == [False, True]
 
 
 def test_a_view_that_is_a_batch_behind_is_no_fault() -> None:
