@@ -20,6 +20,7 @@ from stream_app.durations import parse_duration
 from stream_app.errors import Unreachable
 from stream_app.flow.validate import label_type_fault
 from stream_app.predictor.answer import Asked, Predicted
+from stream_app.predictor.entities import REDIS_AWAY
 from stream_app.predictor.predictor import NoModel, Predictor, Stale
 from stream_app.predictor.requests import (
     BatchRequest,
@@ -35,6 +36,7 @@ from stream_app.web.guard import BodyLimit, Guard
 from stream_app.web.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
 from stream_app.web.routes import allow, watched
 from topics.codec import JSON_OPTIONS, Rejected
+from topics.reasons import REASONS
 
 AGAIN_S = 1.0
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -157,14 +159,15 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
         try:
             return json(await predictor.features(key))
         except NoModel as error:
-            raise no_model(error) from error
+            raise no_model(predictor, error) from error
 
     @router.post("/feedback", response_model=FeedbackResponse, dependencies=feedback)
     async def give_feedback(asked: FeedbackRequest) -> Response:
         """Write a label to Kafka, placed as its event was; 200 once Kafka has confirmed it."""
         fault = label_type_fault(predictor.app, asked.label)
         if fault is not None:
-            raise ProblemError(422, "malformed", fault.message, reason=fault.reason)
+            fix = REASONS[fault.reason].remedy if fault.reason in REASONS else ""
+            raise ProblemError(422, "malformed", fault.message, fix, reason=fault.reason)
         try:
             await predictor.feedback.label(asked.key, asked.event_id, asked.label, asked.weight, asked.time)
         except Unreachable as error:
@@ -189,7 +192,7 @@ def readiness(predictor: Predictor) -> APIRouter:
     async def readyz() -> dict[str, str]:
         """Every shard has a verified model."""
         if not predictor.champions.ready:
-            raise no_model(NoModel("some shard has no verified model yet"))
+            raise no_model(predictor, NoModel("some shard has no verified model yet"))
         return {"status": "ready"}
 
     return router
@@ -202,13 +205,15 @@ async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any
     try:
         return await predictor.predict(rows)
     except NoModel as error:
-        raise no_model(error) from error
+        raise no_model(predictor, error) from error
 
 
 def problem_of(refusal: Rejected | Stale) -> ProblemError:
     """Why one row has no answer."""
     if isinstance(refusal, Rejected):
-        return ProblemError(422, "bad-row", refusal.message, reason=refusal.reason)
+        known = REASONS.get(refusal.reason)
+        fix = known.remedy if known else ""
+        return ProblemError(422, "bad-row", refusal.message, fix, reason=refusal.reason)
     found = refusal.found
     return ProblemError(
         409, "stale", f"the answer breaks {', '.join(found.violated)}", stale_fix(found),
@@ -231,7 +236,9 @@ def ages(predictor: Predictor, model: str | None, feature: str | None) -> tuple[
     )
 
 
-def no_model(error: NoModel) -> ProblemError:
-    """Nothing to answer with yet."""
-    fix = "Start a learner (`stream-app learn`), or wait for it"
-    return ProblemError(503, "no-model", str(error), fix, headers=RETRY_AFTER)
+def no_model(predictor: Predictor, error: NoModel) -> ProblemError:
+    """Nothing to answer with yet: no learner published a model, or Redis, where it would be, is away."""
+    text, fix = str(error), "Start a learner (`stream-app learn`), or wait for it"
+    if not predictor.entities.up:
+        text, fix = f"{text}: Redis does not answer", REDIS_AWAY
+    return ProblemError(503, "no-model", text, fix, headers=RETRY_AFTER)
