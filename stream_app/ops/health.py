@@ -115,7 +115,8 @@ def quality(board: Watched, stats: Stats) -> Iterator[Finding]:
         behind = own[0] - base[0] if board.score == "mae" else base[0] - own[0]
         if behind > MARGIN * abs(base[0]):
             text = (
-                f"The serving model ({board.score} {own[0]:.3g}) is worse than the baseline ({base[0]:.3g})."
+                f"The serving model ({board.score} {figure(own[0])}) is worse than the baseline "
+                f"({figure(base[0])})."
             )
             yield Finding("attention", stats.shard, text, "Promote a better challenger, or check the labels.")
     for failed in stats.slots:
@@ -140,21 +141,47 @@ def halted(board: Watched, stats: Stats) -> tuple[str, str] | None:
 def alarms(board: Watched, now_ms: int) -> Iterator[Finding]:
     """Fresh alerts, by event time or by the clock; one for each kind and shard."""
     seen: set[tuple[str, int]] = set()
-    mended = {told["shard"]: told["time_ms"] for told in by_time(board) if told["type"] in MENDING}
     for told in reversed(by_time(board)):
         within_ms = FRESH_MS.get(told["severity"])
         stats = board.newest.get(told["shard"])
         times = [now_ms, *([stats.log_time_ms] if stats else [])]
         kind = told["type"], told["shard"]
-        if within_ms is None or told["type"] == "shard-halted" or kind in seen:
+        if within_ms is None or told["type"] == "shard-halted" or told["over"] or kind in seen:
             continue
-        if told["type"] == "drift" and mended.get(told["shard"], -1) >= told["time_ms"]:
-            continue  # another model has the answer
         if any(0 <= time_ms - told["time_ms"] < within_ms for time_ms in times):
             seen.add(kind)
             yield Finding(
                 "attention", told["shard"], f"{told['type']}: {told['message']}", advice(told["type"])
             )
+
+
+def over(alerts: list[dict[str, Any]], stats: Stats | None) -> list[dict[str, Any]]:
+    """Of a shard's alerts those whose cause has gone since, but for what says so already.
+
+    A halt ends with statistics, a drift with another model, a silence by an alert that ends it, a view that
+    stood still once it has caught up, a failed snapshot with the next one.
+    """
+    ended = {told["evidence"]["ended"] for told in alerts if "ended" in told["evidence"]}
+    mended_ms = max((told["time_ms"] for told in alerts if told["type"] in MENDING), default=-1)
+    found = []
+    for told in alerts:
+        kind, time_ms = told["type"], told["time_ms"]
+        if told["over"]:
+            continue
+        gone = (
+            told["id"] in ended
+            or "ended" in told["evidence"]
+            or (kind == "drift" and time_ms <= mended_ms)
+            or (stats is not None and kind == "shard-halted" and stats.time_ms > time_ms)
+            or (stats is not None and kind == "view-stale" and stats.view.caught_up)
+            or (
+                stats is not None and kind == "snapshot-failed" and stats.snapshot.seq is not None
+                and str(stats.snapshot.seq) != told["evidence"].get("newest_seq")
+            )
+        )  # fmt: skip
+        if gone:
+            found.append(told)
+    return found
 
 
 def by_time(board: Watched) -> list[dict[str, Any]]:
@@ -176,6 +203,15 @@ def well(board: Watched) -> tuple[str, str]:
     found = total([rate(board.samples[shard], "predictions") for shard in board.newest])
     events = "" if found is None else f" {per_second(found)} events a second,"
     return "healthy", f"Learning is healthy:{events} every check is green."
+
+
+def figure(value: float) -> str:
+    """A score as the page says it everywhere.
+
+    >>> figure(0.88724), figure(35_828.4)
+    ('0.887', '35,828')
+    """
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def per_second(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -343,6 +344,52 @@ def test_a_drift_is_over_once_another_model_serves(swap_s: int | None, state: st
     if swap_s is not None:
         found.alert(alert(2, "info", "swap", T_MS + 1_000 * swap_s))
     assert found.snapshot(T_MS + 1_000_000)["health"]["state"] == state
+
+
+OVER: list[tuple[Alert, Callable[[Board], None], bool]] = [
+    (alert(1, "warning"), lambda found: found.alert(alert(2, "info", "swap", T_MS + 9_000)), True),
+    (alert(1, "warning"), lambda found: found.alert(alert(2, "info", "swap", T_MS - 9_000)), False),
+    (alert(1, "critical", "shard-halted"), lambda found: found.stats(stats(9)), True),
+    (
+        alert(1, "warning", "learner-silent"),
+        lambda found: found.alert(alert(2, "warning", "learner-silent", ended="a/000001")), True,
+    ),
+    (
+        alert(1, "critical", "view-stale"),
+        lambda found: found.stats(stats(9, view=ViewStats("0:1", False))), False,
+    ),
+    (alert(1, "critical", "view-stale"), lambda found: found.stats(stats(9)), True),
+    (alert(1, "warning", "snapshot-failed", newest_seq=1), lambda found: found.stats(stats(9)), False),
+    (alert(1, "warning", "snapshot-failed", newest_seq=0), lambda found: found.stats(stats(9)), True),
+    (alert(1, "critical", "poison-rate"), lambda found: found.stats(stats(9)), False),
+    (alert(1, "critical", "shard-halted", shard=1), lambda found: found.stats(stats(9)), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("about", "then", "over"), OVER)
+def test_an_alert_whose_cause_has_gone_is_over(
+    about: Alert, then: Callable[[Board], None], over: bool
+) -> None:
+    """It is marked so once, stays so when its delivery is noted, and the change is sent to the page."""
+    found = board(2)
+    found.alert(about)
+    before = found.version
+    then(found)
+    shown = {told["id"]: told for told in found.snapshot()["alerts"]}
+    assert shown["a/000001"]["over"] is over
+    sent = [told["id"] for told in found.changes(before)["alerts"]]
+    assert ("a/000001" in sent) is over
+    found.alert(about, "log")
+    assert next(t for t in found.snapshot()["alerts"] if t["id"] == "a/000001")["over"] is over
+
+
+def test_numbers_in_a_sentence_are_as_people_read_them() -> None:
+    """No exponents."""
+    found = Board("app", 1, "regression")
+    scores = {"rolling": {"n": 1_000, "mae": 35_828.4}}
+    slots = [SlotStats("champion", 1, 50, None, scores)]
+    found.stats(stats(1, slots=slots, baseline={"rolling": {"n": 1_000, "mae": 225.1}}))
+    assert "(mae 35,828) is worse than the baseline (225)" in found.snapshot()["health"]["sentence"]
 
 
 def test_an_alerts_delivery_is_told_later() -> None:
