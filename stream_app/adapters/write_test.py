@@ -6,12 +6,11 @@ import os
 
 import fsspec
 
-from stream_app.adapters.snapshot_store import write_durably
 from stream_app.errors import Refused
 
 
 def try_writing(url: str, app: str) -> None:
-    """Write a file where the application's snapshots go, as one is written, and take it away again.
+    """Write a file where the application's snapshots go, rename it as a snapshot is, and take it away again.
 
     Raises:
         Refused: that failed, so no snapshot could be saved either.
@@ -20,7 +19,10 @@ def try_writing(url: str, app: str) -> None:
     try:
         fs, root = fsspec.core.url_to_fs(url)
         folder = f"{root.rstrip('/')}/{app}"
-        write_durably(fs, folder, name, b"")
+        fs.makedirs(folder, exist_ok=True)
+        with fs.open(f"{folder}/.{name}.tmp", "wb") as file:
+            file.write(b"a write test")
+        fs.mv(f"{folder}/.{name}.tmp", f"{folder}/{name}")
         fs.rm_file(f"{folder}/{name}")
     except Exception as error:
         where = url.rsplit("@", maxsplit=1)[-1]  # before it may stand a password

@@ -147,7 +147,8 @@ def test_an_alert_that_a_receiver_refuses_goes_to_another_and_delays_none(
     with webhook() as other:
         routes = [route(hook, types="[!d]*"), route(other, name="équipe", types="delivery-*")]
         with operating(learners, app.target, routes=routes, silent_s=1_000) as ops:
-            alerts = [alert("poison", "swap"), alert("équipe", "swap"), alert("news", "shard-halted")]
+            alerts: list[bytes | None] = [alert("poison", "swap"), alert("équipe", "swap")]
+            alerts.append(alert("news", "shard-halted"))
             write(learners.servers, f"{app.name}.alerts", alerts)
             until(lambda: {"équipe", "news"} <= set(hook.ids()), "the others come")
             until(lambda: "poison" in other.ids(), "the other route has it")
