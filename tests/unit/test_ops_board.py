@@ -383,6 +383,17 @@ def test_an_alert_whose_cause_has_gone_is_over(
     assert next(t for t in found.snapshot()["alerts"] if t["id"] == "a/000001")["over"] is over
 
 
+def test_an_alert_that_is_over_stays_over() -> None:
+    """What comes again is another alert; the old one is not opened by a note about its delivery."""
+    found = board()
+    about = alert(1, "critical", "view-stale")
+    found.alert(about)
+    found.stats(stats(9))
+    found.stats(stats(10, view=ViewStats("0:1", False)))
+    found.alert(about, "log")
+    assert [told["over"] for told in found.snapshot()["alerts"]] == [True]
+
+
 def test_numbers_in_a_sentence_are_as_people_read_them() -> None:
     """No exponents."""
     found = Board("app", 1, "regression")
