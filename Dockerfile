@@ -9,6 +9,7 @@ RUN python -m venv /opt/venv
 COPY requirements/runtime.lock /src/requirements/
 RUN /opt/venv/bin/pip install --require-hashes --no-deps --requirement /src/requirements/runtime.lock
 COPY pyproject.toml README.md LICENSE /src/
+COPY docs/runbooks.md /src/docs/
 COPY stream_app /src/stream_app
 COPY topics /src/topics
 COPY drift /src/drift

@@ -12,7 +12,7 @@ import structlog
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.definition_hash import layout_of
-from stream_app.adapters.kafka_admin import TopicAdmin
+from stream_app.adapters.kafka_admin import CREATE, DELETED, TopicAdmin, is_log
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
@@ -21,8 +21,9 @@ from stream_app.adapters.model_shelf import RedisModelShelf
 from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
+from stream_app.adapters.write_test import try_writing
 from stream_app.application import Application
-from stream_app.errors import Refused
+from stream_app.errors import Halted, Refused
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
@@ -77,6 +78,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
         open_shelf=lambda shard: RedisModelShelf(
             client, settings.snapshots.url, app.name, shard, signing_key(settings), app.modules
         ),
+        inspect=inspector(app, settings),
         clock=clock,
         telemetry=metrics,
         pool=ThreadPoolExecutor(
@@ -90,6 +92,37 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             tuning.publish_s,
         ),
     )
+
+
+def inspector(app: Application, settings: Settings) -> Callable[[], Refused | None]:
+    """Asks the broker whether the topics are those of the first call; what is wrong, None where nothing is.
+
+    A broker that does not answer, or a topic that it does not know yet, is the next call's to judge: only a
+    second answer of the same kind counts.
+    """
+    topics = catalog_for(app, settings)
+    known: dict[str, str] = {}
+    doubtful = False
+
+    def inspect() -> Refused | None:
+        nonlocal doubtful
+        try:
+            with TopicAdmin(settings.kafka.kafka_python()) as admin:
+                found = admin.ids(topics)
+        except (Refused, OSError):
+            return None
+        if not known:
+            known.update(found)
+        missing = [name for name in known if name not in found]
+        other = [name for name in found if is_log(name) and known.get(name) != found[name]]
+        certain, doubtful = doubtful and bool(missing or other), bool(missing or other)
+        if not certain:
+            return None
+        what = "was deleted" if missing else "was deleted and created again"
+        fix = DELETED if other or any(map(is_log, missing)) else CREATE
+        return Halted(f"topic {', '.join(missing or other)} {what} while the learner ran", fix)
+
+    return inspect
 
 
 def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
@@ -180,10 +213,18 @@ def learner(
     *,
     exit_when_idle_s: float | None = None,
     instance_id: str | None = None,
+    restarted: bool = False,
 ) -> Learner:
-    """A learner process's loop, ready to run."""
+    """A learner process's loop, ready to run.
+
+    Raises:
+        Refused: a topic, a key or a place for snapshots is missing, a port is taken, …; before the group is
+            joined. A store that does not answer a learner that was `restarted` is an alert of that one.
+    """
     structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     signing_key(settings)
+    if not restarted:
+        try_writing(settings.snapshots.url, app.name)
     prints = fingerprint_for(app, settings)
     return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)

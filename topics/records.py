@@ -182,7 +182,8 @@ class Stats(msgspec.Struct):
 
     `lag` counts records by input that are written and not applied, `lag_s` is the age of the oldest of them.
     `moved` ranks the features whose distribution moved furthest: standard deviations, PSI for categories.
-    `memory_bytes` is by slot, `champion_since_ms` event time. Those are empty where a learner does not know.
+    `memory_bytes` is by slot, `champion_since_ms` event time, `definition` a hash of what runs. Those are
+    empty where a learner does not know.
     """
 
     shard: int
@@ -215,6 +216,7 @@ class Stats(msgspec.Struct):
     moved: list[tuple[str, float]] = []
     memory_bytes: dict[str, int] = {}
     champion_since_ms: int | None = None
+    definition: str = ""
     v: Version = 1
 
 

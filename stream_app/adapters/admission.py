@@ -115,6 +115,8 @@ def half_report(half: subprocess.Popen[bytes]) -> dict[str, Any]:
         ) from error
     if half.returncode:
         last = " ".join(err.decode(errors="replace").strip().splitlines()[-1:])
+        if last.startswith("error: ") and "; fix: " in last:  # said whole already, with its own remedy
+            raise Refused(*last.removeprefix("error: ").split("; fix: ", 1))
         raise Refused(f"the admission check ended with {half.returncode}: {last}", "Mend the definition")
     report: dict[str, Any] = orjson.loads(out)
     return report

@@ -39,6 +39,11 @@ def definition_hashes(app: Application) -> dict[str, Any]:
     }
 
 
+def definition_hash(app: Application) -> str:
+    """One hash of all of it, as statistics hold it: whether a file still is what a learner runs."""
+    return structural_digest(definition_hashes(app))[:16]
+
+
 def features_hash(app: Application) -> str:
     """Under the same one alone is what is known of an entity carried over by an upgrade."""
     return structural_digest([dataclasses.astuple(feature) for feature in app.features])

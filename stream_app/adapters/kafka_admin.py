@@ -30,6 +30,16 @@ T = TypeVar("T")
 COORDINATOR_WITHIN_S = 15.0  # the first request for any group makes the broker create its offsets topic
 COORDINATOR_RETRY_S = 0.2
 CREATE = "Run `stream-app topics create MODULE:APP`"
+LOG = ("commands", "events", "labels", "journal")  # a replay reads them: another topic is no substitute
+DELETED = (
+    "Stop every learner and find out who deleted it. Restore the topic from a backup, or start the "
+    "application under a new name=; `topics create` would not bring its records back"
+)
+
+
+def is_log(topic: str) -> bool:
+    """Whether a topic is an input or the journal."""
+    return topic.rpartition(".")[2] in LOG
 
 
 class Mismatch(msgspec.Struct):
@@ -122,12 +132,28 @@ class TopicAdmin:
             described = self.describe([spec.name for spec in specs])
         missing = [spec.name for spec in specs if spec.name not in described]
         if missing:
-            raise Unreachable(f"there is no topic {', '.join(missing)}", CREATE)
+            lived = any(map(is_log, missing)) and self.has_journal(specs, described)
+            raise Unreachable(
+                f"there is no topic {', '.join(missing)}"
+                + (", though its application has a journal" * lived),
+                DELETED if lived else CREATE,
+            )
         for spec in specs:
             for mismatch in differences(spec, described[spec.name], {}):
                 if mismatch.grave:
                     raise Refused(f"topic {spec.name} {mismatch.what}", mismatch.fix)
         return {name: str(topic["topic_id"]) for name, topic in described.items()}
+
+    def ids(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
+        """The broker's id of each topic that exists, by name."""
+        with explained():
+            described = self.describe([spec.name for spec in specs])
+        return {name: str(topic["topic_id"]) for name, topic in described.items()}
+
+    def has_journal(self, specs: Sequence[TopicSpec], described: Mapping[str, dict[str, Any]]) -> bool:
+        """Whether a learner ever wrote for these topics: what is missing of them was deleted then."""
+        journals = [spec for spec in specs if spec.name in described and spec.name.endswith(".journal")]
+        return any(any(self.ends(spec.name, len(described[spec.name]["partitions"]))) for spec in journals)
 
     def describe(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Topic → its description, for those that exist."""

@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_app.adapters.kafka_record import CUT, sort
+from stream_app.errors import Refused
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS
 
@@ -32,7 +33,8 @@ class KafkaLog:
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
         self.held: set[int] = set()
-        self.may_succeed = "group.instance.id" in tuning
+        self.instance_id: str | None = tuning.get("group.instance.id")
+        self.may_succeed = self.instance_id is not None
         self.consumer = Consumer(
             {
                 **config,
@@ -92,7 +94,12 @@ class KafkaLog:
         self.consumer.subscribe([self.topics[EVENT]], **callbacks)
 
     def poll(self, limit: int, timeout_s: float) -> Polled:
-        """Up to `limit` records now, waiting `timeout_s` for the first; callbacks run inside."""
+        """Up to `limit` records now, waiting `timeout_s` for the first; callbacks run inside.
+
+        Raises:
+            Refused: another member of the group has this one's --instance-id.
+            KafkaException: any other fault that the client does not get over by itself.
+        """
         messages: list[Message] = self.consumer.consume(limit, 0.0)
         if not messages and timeout_s:
             messages = self.consumer.consume(1, timeout_s)
@@ -103,6 +110,11 @@ class KafkaLog:
         for source, error in found.faults:
             if error.code() in CUT:
                 cut[source] = error.str()
+            elif fenced(error):
+                raise Refused(
+                    f"another learner runs with --instance-id {self.instance_id}",
+                    "Give each learner an --instance-id of its own",
+                )
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)
         return Polled(found.records, found.ends, cut)
@@ -158,6 +170,13 @@ class KafkaLog:
         self.consumer.close()
 
 
+def fenced(error: KafkaError) -> bool:
+    """Whether a newer member took this one's instance id; the client reports that as a fatal error."""
+    return error.code() == KafkaError.FENCED_INSTANCE_ID or (
+        error.code() == KafkaError._FATAL and "fenced" in error.str().lower()
+    )
+
+
 # Conditions that librdkafka reports through the queue and heals by itself.
 PASSING = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -168,4 +187,9 @@ PASSING = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    # A topic was deleted, or a broker that has just started does not know it yet: the loop's inspection asks.
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
 }

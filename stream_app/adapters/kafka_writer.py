@@ -8,6 +8,7 @@ live member that lost the shard was measured to commit its offsets.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -116,5 +117,6 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Drop the client without waiting: an open transaction is resolved by the successor's fence."""
-        self.producer.purge()
-        self.producer.close(0)  # type: ignore[call-arg]  # the stub of 2.16 lacks the timeout
+        with suppress(KafkaException):  # of one that has failed for good
+            self.producer.purge()
+            self.producer.close(0)  # type: ignore[call-arg]  # the stub of 2.16 lacks the timeout

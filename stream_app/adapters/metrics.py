@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from stream_app.adapters.metrics_table import PHASES, PROCESS, TABLE, Metric
+from stream_app.errors import Refused
 from stream_app.ports import Clock
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -82,8 +83,18 @@ class Metrics(Collector):
         return family
 
     def serve(self, port: int, host: str) -> None:
-        """Answer scrapes at http://host:port/metrics from a thread, with the process's memory and start."""
+        """Answer scrapes at http://host:port/metrics from a thread, with the process's memory and start.
+
+        Raises:
+            Refused: the port is taken, or may not be used.
+        """
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(self)
-        start_http_server(port, host, registry)
+        try:
+            start_http_server(port, host, registry)
+        except OSError as error:
+            raise Refused(
+                f"{host}:{port} cannot be bound for metrics ({error.strerror})",
+                "Set STREAM_APP_LEARNER__METRICS_PORT to a free port; each learner here needs its own",
+            ) from error

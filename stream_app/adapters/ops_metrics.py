@@ -20,6 +20,10 @@ class OpsMetrics:
         self.held = Counter(
             "stream_app_ops_held_back", "Alerts told only in a summary", ["route"], registry=registry
         )
+        self.given_up = Counter(
+            "stream_app_ops_undelivered_alerts", "Alerts that a route gave up: its channel refused them",
+            ["route"], registry=registry,
+        )  # fmt: skip
         self.waiting = Gauge(
             "stream_app_ops_outbox_alerts", "Alerts that a route has still to tell", ["route"],
             registry=registry,
@@ -53,6 +57,9 @@ class OpsMetrics:
 
     def held_back(self, route: str, n: int) -> None:
         self.held.labels(route).inc(n)
+
+    def undelivered(self, route: str, n: int) -> None:
+        self.given_up.labels(route).inc(n)
 
     def outbox(self, route: str, waiting: int, oldest_ms: int | None) -> None:
         self.waiting.labels(route).set(waiting)

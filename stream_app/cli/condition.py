@@ -24,6 +24,8 @@ from topics.catalog import Catalog
 from topics.records import Alert, EpochRecord, JournalRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
+SILENT_S = 30.0  # and every ten seconds while nothing does
+IDLE_S = 10.0  # without a batch
 ALERT = msgspec.json.Decoder(Alert)
 JOURNAL = msgspec.json.Decoder(JournalRecord | EpochRecord)
 STATS = msgspec.json.Decoder(Stats)
@@ -43,8 +45,10 @@ class Condition(msgspec.Struct):
     """One shard. `owner` is null unless a member of the group holds it; `last_owner` wrote the statistics.
 
     What only a learner knows is null before its first statistics; `stats_fresh` tells whether they show the
-    newest batch or are younger than three seconds. `view_caught_up` is null when Redis is not asked. `halted`
-    tells why the shard stopped for good, null while it did not.
+    newest batch or are younger than three seconds. `idle`: a learner sends statistics, has nothing left to
+    do, and no batch came for ten seconds. `definition` is the hash of the definition that it runs.
+    `view_caught_up` is null when Redis is not asked. `halted` tells why the shard stopped for good, null
+    while it did not.
     """
 
     shard: int
@@ -67,6 +71,8 @@ class Condition(msgspec.Struct):
     stats_age_s: float | None
     stats_fresh: bool
     halted: str | None
+    idle: bool
+    definition: str | None
 
 
 def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
@@ -97,6 +103,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             stamps[shard] if stamps else None,
             asked=stamps is not None,
             halted=halted(alerts.get(shard), told.get(shard), journaled.get(shard)),
+            batch_ms=journaled[shard].timestamp if shard in journaled else 0,
         )
         for shard in range(app.shards)
     ]
@@ -156,9 +163,12 @@ def condition(
     *,
     asked: bool,
     halted: str | None,
+    batch_ms: int,
 ) -> Condition:
-    """One shard's parts, joined."""
-    age_s = max(0, SystemClock().now_ms() - stats.time_ms) / 1000 if stats else None
+    """One shard's parts, joined; `batch_ms` is when its newest batch was written."""
+    now_ms = SystemClock().now_ms()
+    age_s = max(0, now_ms - stats.time_ms) / 1000 if stats else None
+    lag = sum(found.lag for found in lags.values())
     champion = next((slot for slot in stats.slots if slot.name == stats.serving), None) if stats else None
     snapshot = stats.snapshot if stats else None
     newest = (journal.epoch, journal.seq) if journal else (0, 0)
@@ -169,7 +179,7 @@ def condition(
         last_owner=stats.owner if stats else None,
         epoch=journal.epoch if journal else None,
         seq=journal.seq if journal else None,
-        lag=sum(found.lag for found in lags.values()),
+        lag=lag,
         lag_s=max(found.lag_s for found in lags.values()),
         inputs=lags,
         pending=stats.waiting["pending"] if stats else None,
@@ -186,7 +196,15 @@ def condition(
         stats_age_s=age_s,
         stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
         halted=halted,
+        idle=halted is None and idles(held, age_s, lag, (now_ms - batch_ms) / 1000),
+        definition=(stats.definition or None) if stats else None,
     )
+
+
+def idles(held: bool, stats_age_s: float | None, lag: int, batch_age_s: float) -> bool:
+    """Whether a shard's learner runs and has nothing to do: by the ages of its statistics and its batch."""
+    runs = held and stats_age_s is not None and stats_age_s <= SILENT_S
+    return runs and lag == 0 and batch_age_s >= IDLE_S
 
 
 def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str | None:

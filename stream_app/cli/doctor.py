@@ -112,6 +112,7 @@ def kafka(definition: Application | None) -> Iterator[Check]:
             if definition is not None:
                 yield from topics(definition, settings, admin)
                 yield lag(definition, admin)
+                yield from running(definition, settings)
     except StreamAppError as error:
         yield failure("kafka", error)
 
@@ -157,6 +158,25 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
             "lag", WARN, detail, "Start more learners, up to one per shard; or wait while it catches up"
         )
     return Check("lag", OK, detail)
+
+
+def running(definition: Application, settings: Settings) -> Iterator[Check]:
+    """Whether the definition on disk is the one that the newest statistics are of."""
+    from stream_app.adapters.definition_hash import definition_hash
+    from stream_app.cli.condition import STATS
+    from stream_app.cli.status import DIFFERS_FIX
+    from stream_app.client.newest import Peek
+    from stream_app.wiring_topics import catalog_for
+
+    topic = catalog_for(definition, settings).stats.name
+    with Peek(settings.kafka.kafka_python(), [topic]) as peek:
+        told = peek.newest(topic, definition.shards)
+    runs = {stats.definition for found in told.values() if (stats := STATS.decode(found.value)).definition}
+    if runs and runs != {definition_hash(definition)}:
+        detail = "the file on disk differs from what the newest statistics are of"
+        yield Check("running", WARN, detail, DIFFERS_FIX)
+    elif runs:
+        yield Check("running", OK, "the definition on disk is the one that ran last")
 
 
 def storage(settings: Settings) -> Iterator[Check]:

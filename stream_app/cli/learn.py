@@ -74,7 +74,9 @@ def work(
         settings = settings_for(redis=True)
         if life < 2:  # a person looks; later Redis, which is never the truth, keeps no learner from its work
             check_view(settings)
-        loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
+        loop = wiring.learner(
+            definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id, restarted=life > 1
+        )
         if admitting:
             admitting.conclude()
     for number in (signal.SIGTERM, signal.SIGINT):

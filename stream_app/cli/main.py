@@ -60,10 +60,22 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def show_version(asked: bool) -> None:
+    """Print the version and end."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"stream-app {version('stream-app')}")
+        raise typer.Exit
+
+
 @app.callback()
 def stream_app(
     config: Path | None = typer.Option(
         None, metavar="FILE", help="Settings as TOML; default STREAM_APP_CONFIG, then ./stream-app.toml."
+    ),
+    version: bool = typer.Option(  # noqa: ARG001  its callback is all there is to do
+        False, "--version", is_eager=True, callback=show_version, help="Show the version and end."
     ),
 ) -> None:
     """Online learning on Kafka: one prediction per event, every label learned once, whatever dies when."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def send(
     started_s = time.monotonic()
     console = Console(file=sys.stderr)
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-    with EventProducer(name, kafka) as producer, bar as progress:
+    with counted(counts), EventProducer(name, kafka) as producer, bar as progress:
         task = progress.add_task(f"produce {columns.file}", total=len(records))
         for done, record in enumerate(records):
             if rate or done % SHOW_EVERY == 0:
@@ -149,6 +150,19 @@ def send(
             if rate and not record.is_label:
                 time.sleep(max(0.0, started_s + counts["events"] / rate - time.monotonic()))
     return {**counts, "seconds": time.monotonic() - started_s}
+
+
+@contextmanager
+def counted(counts: dict[str, int]) -> Iterator[None]:
+    """Say after Ctrl-C how much was sent, and that the same call may be made again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "interrupted: sent {events:,} events and {labels:,} labels. Run the same command again to send "
+            "all: what was sent has the same event ids and is dropped the second time\n".format(**counts)
+        )
+        raise
 
 
 def write(producer: EventProducer, columns: Columns, row: dict[str, Any], record: Stamped) -> bool:

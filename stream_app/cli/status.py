@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 HEADINGS = ("shard", "owner", "behind", "champion", "learned", "waiting", "dead", "snapshot", "notes")
 PIPED_WIDTH = 160
+DIFFERS_FIX = (
+    "Go back to what it was, or stop every learner (SIGTERM), run `stream-app upgrade MODULE:APP` and start "
+    "them again; else the next start is refused"
+)
 LONG = {"s": 60, "min": 3_600, "h": 86_400}  # up to so many seconds in this unit
 
 
@@ -26,16 +31,22 @@ def status(
     json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
 ) -> None:
     """Show each shard's owner, lag, waiting rows, champion and snapshot, whether or not a learner runs."""
+    from stream_app.adapters.definition_hash import definition_hash
     from stream_app.cli.condition import conditions
     from stream_app.wiring_topics import catalog_for
 
     definition, settings = load_app(target, models=False), settings_for()
     found = conditions(definition, settings, catalog_for(definition, settings))
+    # Only a learner that runs can differ: the next one refuses to start with another definition.
+    runs = {shard.definition for shard in found if shard.owner and shard.definition}
+    differs = bool(runs) and runs != {definition_hash(definition)}
     if json:
         for shard in found:
-            print_json(msgspec.to_builtins(shard))
-        return
-    draw(definition.name, found)
+            print_json({**msgspec.to_builtins(shard), "definition_differs": differs})
+    else:
+        draw(definition.name, found)
+    if differs:
+        sys.stderr.write(f"{target} on disk differs from what the learner runs; fix: {DIFFERS_FIX}\n")
 
 
 def draw(name: str, found: list[Condition]) -> None:
@@ -83,6 +94,8 @@ def notes(shard: Condition) -> Iterator[str]:
         yield f"last owner {shard.last_owner}"
     if shard.paused:
         yield "paused"
+    if shard.idle:
+        yield "idle: no events come"
     for name, found in shard.inputs.items():
         if found.lost:
             yield f"{found.lost:,} {name} were deleted before they were read"

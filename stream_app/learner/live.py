@@ -18,7 +18,7 @@ from stream_app.learner.publication import Publication
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.recovery import Recovered
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
-from stream_app.learner.stats import shard_stats
+from stream_app.learner.stats import definition_of, shard_stats
 from stream_app.ports import Commit, Send
 from stream_app.state.histogram import Histogram
 from topics.envelope import RANKS, Record
@@ -33,6 +33,7 @@ BEHIND_MS = 200.0  # a batch waits so long while more is at hand: there throughp
 FAR_BEHIND_MS = 1_000.0  # and at most so long, while what is at hand takes longer to step
 STEP_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 STATS_EVERY_S = 1.0
+IDLE_STATS_EVERY_S = 10.0  # also without input: by them an idle shard is told from one without a learner
 log = structlog.get_logger()
 
 
@@ -61,6 +62,7 @@ class Live:
             self.tuning.publish_s,
         )  # fmt: skip
         self.fences = (False, False)  # as the statistics had them
+        self.definition = definition_of(fingerprint)
         self.paused: set[int] = set()
         self.batch_since_s = self.clock.monotonic()
         self.stats_at_s = 0.0
@@ -84,8 +86,12 @@ class Live:
 
     @property
     def waits_for(self) -> str:
-        """What is not done yet; empty: nothing."""
-        if not (self.drained and self.merge.idle):
+        """What is not done yet; empty: nothing.
+
+        Statistics on their way are no work: sent every few seconds, they would keep an idle exit from coming.
+        """
+        committed = self.pipeline.closed is None and not self.machine.records
+        if not (committed and self.merge.idle):
             return "its inputs and commits"
         return "" if self.publisher.caught_up or self.publisher.fenced else "the view in Redis"
 
@@ -234,7 +240,7 @@ class Live:
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
             self.pipeline.send(closed.commit, group, closed)
-        elif self.stats_due and eager and now_s - self.stats_at_s >= STATS_EVERY_S:
+        elif eager and now_s - self.stats_at_s >= (STATS_EVERY_S if self.stats_due else IDLE_STATS_EVERY_S):
             self.tell(now_s)
 
     def tell(self, now_s: float) -> bool:
@@ -259,6 +265,7 @@ class Live:
                 "step_seconds": self.step_seconds, "transaction_seconds": self.pipeline.seconds,
                 "snapshot_seconds": self.saver.seconds,
             },
+            definition=self.definition,
         )  # fmt: skip
         self.outside.telemetry.stats(self.shard, stats)
         commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))

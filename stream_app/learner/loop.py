@@ -6,13 +6,14 @@ import gc
 import os
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
 from typing import Any
 
 import structlog
 
-from stream_app.errors import Halted
+from stream_app.errors import Halted, Refused
+from stream_app.learner.notices import tell_halt
 from stream_app.learner.outside import Outside
 from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
@@ -25,6 +26,7 @@ REST_S = 0.02  # the group must be polled all the same
 COLLECT_EVERY_TURNS = 64
 COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
 WAITING_S = 10.0  # for the same, until the log says for what; and again after as long
+INSPECT_EVERY_S = 15.0  # what is gone is certain at the second look
 LAST_WORDS_S = 0.5  # for the statistics that tell of the last snapshot
 HUNG_EXIT_CODE = 70  # the supervisor restarts after any code that is neither 0 nor a refusal
 log = structlog.get_logger()
@@ -50,6 +52,9 @@ class Learner:
         self.joined = False
         self.collect_at_s = 0.0
         self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
+        self.inspection: Future[Refused | None] | None = None
+        self.inspect_at_s = 0.0
+        self.owned: list[int] = []  # the newest assignment: the group takes shards of a deleted topic away
 
     def run(self) -> None:
         """Until stopped, or idle for as long as asked.
@@ -76,6 +81,7 @@ class Learner:
                 busy |= shard.turn()
             self.rest()
             self.tidy(turn)
+            self.inspect()
             self.watch()
         self.leave()
 
@@ -139,6 +145,7 @@ class Learner:
         self.joined = True
         for number in numbers:
             self.shards[number] = Shard(self.outside, number, self.fingerprint)
+        self.owned = list(self.shards) or self.owned
 
     def revoked(self, numbers: list[int], lost: bool) -> None:
         """The group took shards away; a lost one is another's already, whose fence stops our commit."""
@@ -183,6 +190,33 @@ class Learner:
             for shard in self.shards.values()
         }
         return {number: what for number, what in found.items() if what}
+
+    def inspect(self) -> None:
+        """Have the topics looked at now and then, on the helper pool.
+
+        Raises:
+            Refused: one was deleted. The client would go on to wait for it, and nothing would say so.
+        """
+        now_s = self.outside.clock.monotonic()
+        if self.inspection is None:
+            if now_s >= self.inspect_at_s:
+                self.inspect_at_s = now_s + INSPECT_EVERY_S
+                self.inspection = self.outside.pool.submit(self.outside.inspect)
+            return
+        if not self.inspection.done():
+            return
+        refusal, self.inspection = self.inspection.result(), None
+        if refusal is None:
+            return
+        telling = [
+            tell_halt(self.outside, number, refusal) for number in self.owned if number not in self.shards
+        ]
+        for shard in self.shards.values():
+            if shard.refusal is None:
+                shard.halt(refusal)
+        self.leave()
+        wait(telling, TOO_LONG_TO_LEAVE_S)
+        raise refusal
 
     def leave(self) -> None:
         """Commit what is stepped, snapshot what is cheap, tell the last statistics, leave the group."""

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from stream_app.application import Application
+from stream_app.errors import Refused
 from stream_app.ports import (
     Clock,
     InputLog,
@@ -42,6 +43,7 @@ class Outside:
     open_view: Callable[[int], View]
     open_store: Callable[[int], SnapshotStore]
     open_shelf: Callable[[int], ModelShelf]
+    inspect: Callable[[], Refused | None]  # whether the topics still are what they were; blocks
     clock: Clock
     telemetry: Telemetry
     pool: Executor

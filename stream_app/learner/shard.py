@@ -2,7 +2,7 @@
 
 recovering ──done──▶ live ──transaction failed──▶ failed ──back-off──▶ recovering
     │                 │
-    └── contradiction ┴──▶ halted        (revoked or lost from any phase: dropped)
+    └── contradiction ┴──▶ halted ◀── topic deleted ── failed    (revoked or lost from any phase: dropped)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Phase(Enum):
 LEGAL = {
     Phase.RECOVERING: {Phase.LIVE, Phase.FAILED, Phase.HALTED, Phase.DROPPED},
     Phase.LIVE: {Phase.FAILED, Phase.HALTED, Phase.DROPPED},
-    Phase.FAILED: {Phase.RECOVERING, Phase.DROPPED},
+    Phase.FAILED: {Phase.RECOVERING, Phase.HALTED, Phase.DROPPED},
     Phase.HALTED: {Phase.DROPPED},
     Phase.DROPPED: set(),
 }

@@ -1,4 +1,7 @@
-"""One record per shard and wall second: what the operator sees; in the transaction, outside the digest."""
+"""One record per shard and wall second, ten seconds without input: what the operator sees.
+
+It is written in the transaction, outside the digest.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.snapshots import Saver
+from stream_app.models.digest import structural_digest
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
 from topics.envelope import RANK_NAMES, RANKS
@@ -17,10 +21,15 @@ from topics.envelope import RANK_NAMES, RANKS
 MOST_MOVED = 20  # features
 
 
+def definition_of(fingerprint: Mapping[str, Any]) -> str:
+    """The hash of the definition that a fingerprint is of, as `definition_hash` makes it of one on disk."""
+    return structural_digest(fingerprint.get("definition"))[:16]
+
+
 def shard_stats(
     machine: Machine, merge: Merge, publisher: Publisher, saver: Saver, *,
     time_ms: int, now_s: float, owner: str, replayed: int, cost_s: Mapping[str, float],
-    ends: Sequence[int | None], seconds: Mapping[str, Histogram],
+    ends: Sequence[int | None], seconds: Mapping[str, Histogram], definition: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes.
 
@@ -77,6 +86,7 @@ def shard_stats(
             slot.name: saver.weights[slot.version] for slot in state.slots if slot.version in saver.weights
         },
         "champion_since_ms": state.vigil.champion_since_ms or None,
+        "definition": definition,
     }  # fmt: skip
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
+import re
 from hashlib import blake2b
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 PAGE = Path(__file__).parent / "page"
+RUNBOOK = "runbooks.md"
 CHARTS = {"uplot.js": "uplot.iife.min.js", "uplot.css": "uplot.min.css"}  # ours, and theirs
 
 
@@ -44,13 +47,49 @@ def assets() -> dict[str, Asset]:
     return found | {name: Asset(name, (vendor / theirs).read_bytes()) for name, theirs in CHARTS.items()}
 
 
+def runbook(text: str) -> bytes:
+    """The runbook as a page: its text as it is, each heading with the anchor that alerts name.
+
+    >>> b'<h2 id="learner-silent">learner-silent</h2>' in runbook("## learner-silent\\n\\n**You see** <b>")
+    True
+    """
+    parts, lines = [], list[str]()
+
+    def flush() -> None:
+        if lines:
+            parts.append(f"<pre>{escape(chr(10).join(lines).strip())}</pre>")
+            lines.clear()
+
+    for line in text.splitlines():
+        marks, _, heading = line.partition(" ")
+        if marks and not marks.strip("#") and heading:
+            flush()
+            level, anchor = min(len(marks), 4), re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+            parts.append(f'<h{level} id="{escape(anchor)}">{escape(heading)}</h{level}>')
+        else:
+            lines.append(line)
+    flush()
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    style = '<link rel="stylesheet" href="/assets/style.css"><link rel="stylesheet" href="/assets/parts.css">'
+    body = "".join(parts)
+    return (
+        f'<!doctype html><html lang="en"><head>{head}<title>Runbook</title>{style}</head>'
+        f'<body><main class="runbook">{body}</main></body></html>'
+    ).encode()
+
+
 def pages() -> APIRouter:
     """The page and its files; they hold nothing of anybody's, so no token is asked for."""
     router, files = APIRouter(include_in_schema=False), assets()
+    manual = Asset("runbook.html", runbook(files[RUNBOOK].content.decode()))
 
     @router.get("/")
     async def page(request: Request) -> Response:
         return files["index.html"].answer(request)
+
+    @router.get("/runbook")
+    async def read(request: Request) -> Response:
+        return manual.answer(request)
 
     @router.get("/assets/{name}")
     async def asset(name: str, request: Request) -> Response:

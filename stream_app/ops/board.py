@@ -13,15 +13,14 @@ import msgspec
 
 from stream_app.client.standing import Shard, ShardReceipts, shard_of
 from stream_app.client.words import why
-from stream_app.ops.figures import Sample, detail, sample_of, summary
-from stream_app.ops.health import verdict
+from stream_app.ops.figures import Sample, detail, newest, sample_of, summary
+from stream_app.ops.health import over, verdict
 from stream_app.ops.history import FAR_MS, NEAR_MS, History, Point, point_of, score_name
 from topics.reasons import REASONS
 from topics.records import Alert, ModelReceipt, Stats
 
 ALERTS = LETTERS = 200
 VERSIONS = 100  # receipts of one shard
-SAMPLES = 11  # seconds over which rates are told
 SHOWN_MODELS = 60
 LONGEST_TEXT, LONGEST_EVIDENCE = 1_000, 4_000  # characters
 NEWEST_ROWS = 3
@@ -56,7 +55,8 @@ class Board:
             self.newest[value.shard] = value
             samples = self.samples.setdefault(value.shard, [])
             samples.append(sample_of(value))
-            del samples[:-SAMPLES]
+            samples[:] = newest(samples)
+            self.close_alerts(value.shard)
             changed = True
         if changed:
             self.version += 1
@@ -72,9 +72,18 @@ class Board:
         told = {
             "id": value.alert_id, "type": value.type, "severity": value.severity, "shard": value.shard,
             "time_ms": value.time_ms, "message": cut(value.message), "evidence": evidence(value.evidence),
-            "runbook": cut(value.runbook), "delivered": delivered,
+            "runbook": cut(value.runbook), "delivered": delivered, "over": False,
         }  # fmt: skip
+        if value.alert_id in self.alerts:
+            told["over"] = self.alerts[value.alert_id][1]["over"]
         self.put(self.alerts, value.alert_id, told, ALERTS)
+        self.close_alerts(value.shard)
+
+    def close_alerts(self, shard: int) -> None:
+        """Mark the alerts of a shard that are over now; one that is stays so."""
+        mine = [told for told in self.standing_alerts() if told["shard"] == shard]
+        for told in over(mine, self.newest.get(shard)):
+            self.put(self.alerts, told["id"], {**told, "over": True}, ALERTS)
 
     def model(self, key: str, value: Mapping[str, Any] | None) -> None:
         """A record of `<app>.models`; None: the topic holds the key no more."""

@@ -1,4 +1,10 @@
-"""Where notifications go. `send` returns once the other side has said that it has them, else it raises."""
+"""Where notifications go. `send` returns once the other side has said that it has them, else it raises.
+
+Exception
+├── Undeliverable   never, as it is: another try ends the same; it leaves the route's queue
+│     also LOCAL    a fault in making the message or request, which `verdict` turns into it
+└── any other       not now: no connection, a timeout, 5xx, 408, 425, 429; it is tried again
+"""
 
 from __future__ import annotations
 
@@ -7,6 +13,7 @@ import hmac
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -20,14 +27,43 @@ from stream_app.settings.ops import Route
 SIGNATURE, TIMESTAMP, KEY = "X-Stream-App-Signature", "X-Stream-App-Timestamp", "Idempotency-Key"
 STANDS_FOR = timedelta(hours=1)  # an alert is an event: Alertmanager shows it for so long after it was told
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 2.0
+PASSING = frozenset({408, 425, 429})  # the answers 4xx that ask for another try
+ABOUT_THE_CONTENT = frozenset({400, 413, 422})  # fewer alerts at once may be accepted
+SAFE = "!#$&'()*+,-./:;=?@[]^_`{|}~"  # in a header's value; % is not, or two ids could become one
+LONGEST_KEY = 1_024  # servers bound all headers together, most at 8 KiB
+LOCAL = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, httpx.InvalidURL,
+    httpx.UnsupportedProtocol, httpx.LocalProtocolError,
+)  # fmt: skip
 log = structlog.get_logger()
+
+
+class Undeliverable(Exception):
+    """The channel can never deliver this notification as it is. `splits`: parts of it may be accepted."""
+
+    def __init__(self, reason: str, *, splits: bool) -> None:
+        super().__init__(reason)
+        self.splits = splits
+
+
+def verdict(error: Exception) -> Undeliverable | None:
+    """The error as a permanent one, None where another try may end otherwise."""
+    if isinstance(error, Undeliverable):
+        return error
+    # A certificate that cannot be verified is an OSError and a ValueError; the other side can mend it.
+    local = isinstance(error, LOCAL) and not isinstance(error, OSError)
+    return Undeliverable(type(error).__name__, splits=True) if local else None
 
 
 class Channel(Protocol):
     """One way to tell people."""
 
     async def send(self, told: Notification, now_ms: int) -> None:
-        """Raises whatever went wrong; a second time with the same notification is harmless."""
+        """Deliver it; a second time with the same notification is harmless.
+
+        Raises:
+            Exception: it was not delivered; `verdict` says whether it can be later.
+        """
 
     async def close(self) -> None: ...
 
@@ -51,20 +87,67 @@ class Posts:
     def __init__(self, route: Route) -> None:
         self.url, self.attempts = route.url.get_secret_value(), route.attempts
         self.http = httpx.AsyncClient(timeout=route.timeout_s, trust_env=False)
+        if not usable(self.url):
+            raise UsageError(
+                f"route {route.name}: its url is not an address of a web server",
+                "Set url to http://… or https://… with a host",
+            )
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> None:
-        """Raises httpx.HTTPError when the last attempt failed too."""
+        """Send a body.
+
+        Raises:
+            Undeliverable: the answer says that it never will be accepted.
+            httpx.HTTPError: the last attempt failed too.
+        """
+        request = self.http.build_request(
+            "POST", url, content=body, headers={"Content-Type": "application/json", **headers}
+        )
         async for attempt in stamina.retry_context(
-            httpx.HTTPError, self.attempts, None, wait_initial=FIRST_WAIT_S, wait_max=LONGEST_WAIT_S
+            passing, self.attempts, None, wait_initial=FIRST_WAIT_S, wait_max=LONGEST_WAIT_S
         ):
             with attempt:
-                response = await self.http.post(
-                    url, content=body, headers={"Content-Type": "application/json", **headers}
-                )
-                response.raise_for_status()
+                accepted(await self.http.send(request))
 
     async def close(self) -> None:
         await self.http.aclose()
+
+
+def usable(url: str) -> bool:
+    """Whether requests can be made for an address."""
+    try:
+        read = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return read.scheme in ("http", "https") and bool(read.host)
+
+
+def passing(error: Exception) -> bool:
+    """Whether another attempt may end otherwise."""
+    return verdict(error) is None
+
+
+def accepted(response: httpx.Response) -> None:
+    """Return where the answer is a success.
+
+    Raises:
+        Undeliverable: it is a refusal that will be repeated.
+        httpx.HTTPStatusError: it may be another one later.
+    """
+    status = response.status_code
+    if 400 <= status < 500 and status not in PASSING:
+        raise Undeliverable(f"HTTP {status}", splits=status in ABOUT_THE_CONTENT)
+    response.raise_for_status()
+
+
+def key_of(name: str) -> str:
+    """A notification's id as a header takes it: what is not printable ASCII is percent-encoded.
+
+    >>> key_of("shop/0/delivery-failing/équipe/7")
+    'shop/0/delivery-failing/%C3%A9quipe/7'
+    """
+    key = quote(name, safe=SAFE, errors="surrogatepass")
+    return key if len(key) <= LONGEST_KEY else sha256(key.encode()).hexdigest()
 
 
 class Webhook(Posts):
@@ -76,7 +159,7 @@ class Webhook(Posts):
 
     async def send(self, told: Notification, now_ms: int) -> None:
         body = orjson.dumps(told.body())
-        headers = {KEY: told.id}
+        headers = {KEY: key_of(told.id)}
         if self.secret is not None:
             stamp = str(now_ms // 1000)
             signed = hmac.new(self.secret, stamp.encode() + b"." + body, sha256).hexdigest()
@@ -96,7 +179,8 @@ def alertmanager_alert(item: Item, now_ms: int) -> dict[str, Any]:
     """An alert in Alertmanager's words; one that ends another has its labels, and an end."""
     app, alert = item
     ended = alert.evidence.get(ENDED)
-    starts = datetime.fromtimestamp(alert.time_ms / 1000, UTC)
+    # Log time may be ahead, and Alertmanager refuses an end before the start.
+    starts = datetime.fromtimestamp(min(max(alert.time_ms, 0), now_ms) / 1000, UTC)
     told = datetime.fromtimestamp(now_ms / 1000, UTC)
     return {
         "labels": {
@@ -104,7 +188,7 @@ def alertmanager_alert(item: Item, now_ms: int) -> dict[str, Any]:
             "shard": str(alert.shard), "alert_id": ended or alert.alert_id,
         },
         "annotations": {"message": alert.message, "runbook": alert.runbook},
-        "startsAt": min(starts, told).isoformat(),
+        "startsAt": starts.isoformat(),
         "endsAt": (told if ended else told + STANDS_FOR).isoformat(),
     }  # fmt: skip
 
@@ -127,12 +211,26 @@ class Apprise:
             )
 
     async def send(self, told: Notification, now_ms: int) -> None:  # noqa: ARG002
-        sent = await asyncio.to_thread(self.apprise.notify, body=told.text(), title=told.title())
+        title, text = plain(told.title()), plain(told.text())
+        # As text: Apprise itself escapes what a channel reads as HTML, such as mail.
+        sent = await asyncio.to_thread(self.apprise.notify, text, title, body_format="text")
         if not sent:
             raise ConnectionError("Apprise could not deliver it; its log tells why")
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def plain(text: str) -> str:
+    """A text in which no chat finds a mention, a tag or a labelled link: names in alerts are users' words.
+
+    >>> plain("<!channel> [read](http://x)") == "‹!channel› [read]\u200b(http://x)"
+    True
+    >>> plain("@everyone") == "@\u200beveryone"
+    True
+    """
+    text = text.replace("<", "‹").replace(">", "›")
+    return text.replace("@", "@\u200b").replace("](", "]\u200b(")
 
 
 KINDS: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""Carries out one route's plans. An alert counts as told once the channel has it and the table says so."""
+"""Carries out one route's plans. An alert counts as sent once the channel has it and the table says so.
+
+What a channel can never deliver leaves the queue: the table notes it, and another route gets it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ from typing import Protocol
 
 import structlog
 
-from stream_app.ops.channels import Channel
-from stream_app.ops.desk import SENT, SILENCED, SUMMARISED, Desk
+from stream_app.ops.channels import Channel, Undeliverable, verdict
+from stream_app.ops.desk import FAILING, SENT, SILENCED, SUMMARISED, Desk
 from stream_app.ops.notification import Item, Notification
 from stream_app.ops.routing import Way
 
 LONGEST_SLEEP_S = 1.0  # silences and clocks change meanwhile
+AGAIN_MS = 3_600_000  # a route that goes on to refuse is an alert once in this time
 log = structlog.get_logger()
 
 
@@ -23,6 +27,8 @@ class Counts(Protocol):
     def notified(self, channel: str, route: str, outcome: str) -> None: ...
 
     def held_back(self, route: str, n: int) -> None: ...
+
+    def undelivered(self, route: str, n: int) -> None: ...
 
     def outbox(self, route: str, waiting: int, oldest_ms: int | None) -> None: ...
 
@@ -37,6 +43,7 @@ class Delivery:
         self.way, self.channel, self.desks, self.counts = way, channel, desks, counts
         self.now_ms, self.written, self.failing_ms = now_ms, written, round(1000 * failing_s)
         self.active, self.changed = asyncio.Event(), asyncio.Event()
+        self.refused_ms: int | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -65,6 +72,10 @@ class Delivery:
         try:
             await self.channel.send(told, self.now_ms())
         except Exception as error:
+            never = verdict(error)
+            if never is not None:
+                await self.refuse(told, never)
+                return
             self.way.failed(self.now_ms())
             self.counts.notified(route.channel, route.name, "failed")
             # The address may hold a token, and some errors quote it.
@@ -86,20 +97,53 @@ class Delivery:
                 self.desks[item.app].told(item, self.way.route.name, outcome)
             await self.written()
 
+    async def refuse(self, told: Notification, error: Undeliverable) -> None:
+        """Take what the channel never will deliver out of the queue; other routes get it."""
+        route = self.way.route
+        if not self.active.is_set():
+            return  # the table cannot be written now; it is tried again by the owner
+        self.counts.notified(route.channel, route.name, "refused")
+        left = self.way.refused(told, splits=error.splits)
+        log.error(
+            "notification refused", route=route.name, error=str(error), alerts=len(told.items),
+            given_up=len(left),
+        )  # fmt: skip
+        if not left:
+            return
+        self.counts.undelivered(route.name, len(left))
+        now_ms = self.now_ms()
+        for item in left:
+            self.desks[item.app].refused(item, route.name, now_ms)
+        first = next((item for item in left if item.alert.type != FAILING), None)
+        if first is not None and (self.refused_ms is None or now_ms - self.refused_ms >= AGAIN_MS):
+            self.refused_ms = now_ms
+            alerts = "1 alert" if len(left) == 1 else f"{len(left)} alerts"
+            message = f"route {route.name} gave up {alerts} that its channel refuses ({error})"
+            self.raise_alert(first, message, {"alerts": len(left)}, now_ms)
+        await self.written()
+
     def complain(self, error: str) -> None:
-        """An alert about the route itself, by the oldest alert that it does not deliver."""
-        now_ms, since_ms = self.now_ms(), self.way.failing_since_ms
+        """Raise an alert about the route itself, by the oldest alert that it does not deliver."""
+        now_ms, since_ms = self.now_ms(), self.way.turn.failing_ms
         if since_ms is None or now_ms - since_ms < self.failing_ms or not self.active.is_set():
             return
         waiting = self.way.waiting()
-        app, alert = min(waiting, key=lambda item: (item.alert.time_ms, item.alert.alert_id))
-        if alert.type == "delivery-failing":
+        # Of two routes that fail, each would otherwise complain about the other's complaints.
+        others = [item for item in waiting if item.alert.type != FAILING]
+        if not others:
             return
-        route = self.way.route.name
-        message = f"route {route} delivers nothing since {round((now_ms - since_ms) / 1000)} s ({error})"
-        evidence = {"route": route, "waiting": len(waiting), "oldest": alert.alert_id}
+        oldest = min(others, key=lambda item: (item.alert.time_ms, item.alert.alert_id))
+        seconds = round((now_ms - since_ms) / 1000)
+        message = f"route {self.way.route.name} has failed to deliver for {seconds} s ({error})"
+        self.raise_alert(oldest, message, {"waiting": len(waiting)}, now_ms)
+
+    def raise_alert(self, cause: Item, message: str, evidence: dict[str, object], now_ms: int) -> None:
+        """One for each alert that was not delivered and its route, however often it fails."""
+        route, alert = self.way.route.name, cause.alert
+        evidence = {"route": route, "oldest": alert.alert_id, **evidence}
         name = f"{route}/{alert.alert_id}"[-256:]
-        self.desks[app].notice("delivery-failing", "critical", alert.shard, message, evidence, name, now_ms)
+        desk = self.desks[cause.app]
+        desk.notice(FAILING, "critical", alert.shard, message, evidence, name, now_ms)
 
     def tell_outbox(self) -> None:
         waiting = self.way.waiting()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from stream_app.ops.board import Board
-from stream_app.ops.memory import DUE, Memory
+from stream_app.ops.memory import DUE, REFUSED, Memory
 from stream_app.ops.notification import ENDED, Item
 from stream_app.ops.routing import Way, matches
 from topics.reasons import MALFORMED
@@ -17,8 +18,11 @@ from topics.records import Alert, Stats
 HEADER = "__stream_app.errors."
 LONGEST_ALERT_ID = 512  # it is a key of a table
 SENT, SUMMARISED, SILENCED = "sent", "summarised", "silenced"
-SILENT = "learner-silent"
-WORDS = {SENT: "{}", SUMMARISED: "{} (in a summary)", SILENCED: "silenced for {}", DUE: "waiting for {}"}
+SILENT, FAILING = "learner-silent", "delivery-failing"
+WORDS = {
+    SENT: "{}", SUMMARISED: "{} (in a summary)", SILENCED: "silenced for {}", DUE: "waiting for {}",
+    REFUSED: "{} could not deliver it",
+}  # fmt: skip
 
 read_stats = msgspec.json.Decoder(Stats).decode
 read_alert = msgspec.json.Decoder(Alert).decode
@@ -93,7 +97,7 @@ class Desk:
             outcome = routes.get(way.route.name)
             if outcome == DUE:
                 way.add(item, now_ms)
-            elif outcome is not None:
+            elif outcome not in (None, REFUSED):
                 way.kinds.add(item.kind)
         gone = set(routes) - {way.route.name for way in self.ways}
         for name in gone:  # a route that is no more delivers nothing
@@ -168,7 +172,8 @@ class Desk:
             if shard in self.silent or now_ms - heard_ms < 1000 * silent_s:
                 continue
             newest = self.memory.tables.stats[str(shard)]["stats"]
-            message = f"no statistics for {round((now_ms - heard_ms) / 1000)} s: no learner has this shard"
+            silence_s = round((now_ms - heard_ms) / 1000)
+            message = f"no statistics for {silence_s} s: no learner runs, or it is stuck or still recovering"
             evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
             self.notice("learner-silent", "warning", shard, message, evidence, str(newest["time_ms"]), now_ms)
 
@@ -185,6 +190,23 @@ class Desk:
         routes = self.memory.told(item.alert.alert_id, route, outcome)
         if routes is not None:
             self.board.alert(item.alert, words(routes))
+
+    def refused(self, item: Item, route: str, now_ms: int) -> None:
+        """Note that a route cannot deliver an alert, and give it to another one unless one has it.
+
+        Each route is asked once at most, so no alert goes round.
+        """
+        routes = self.memory.routes(item.alert.alert_id)
+        heard = any(state in (DUE, SENT, SUMMARISED) for name, state in routes.items() if name != route)
+        others = [way for way in self.ways if way.route.name not in {route, *routes}]
+        other = next((way for way in others if not heard and fnmatchcase(item.app, way.route.apps)), None)
+        noted = self.memory.refused(item.alert.alert_id, route, other.route.name if other else None)
+        if noted is None:
+            return
+        self.board.alert(item.alert, words(noted))
+        if other is not None:
+            other.add(item, now_ms)
+            self.wake()
 
 
 def words(routes: Mapping[str, str]) -> str:

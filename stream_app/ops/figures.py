@@ -14,7 +14,8 @@ from topics.records import HistogramStats, SlotStats, Stats
 DELAYS = "label_delay_seconds"
 QUANTILES = (0.5, 0.95)
 RANKED = 20
-STANDS_MS = 9_000
+STANDS_MS = 8_000
+WINDOW_MS = 10_000  # over which rates are computed; an idle shard sends statistics as often
 COUNTED = ("predictions", "labels", "labels_learned")
 
 
@@ -42,6 +43,17 @@ def rate(samples: Sequence[Sample], name: str) -> float | None:
     first, last = samples[0], samples[-1]
     span_s, more = (last.time_ms - first.time_ms) / 1000, last.counts[name] - first.counts[name]
     return more / span_s if span_s > 0 and more >= 0 else None
+
+
+def newest(samples: list[Sample]) -> list[Sample]:
+    """The samples of one window; at least two, since an idle shard sends one in ten seconds."""
+    since_ms = samples[-1].time_ms - WINDOW_MS
+    return [sample for sample in samples[:-2] if sample.time_ms > since_ms] + samples[-2:]
+
+
+def idle(samples: Sequence[Sample]) -> bool:
+    """Whether nothing came between the samples."""
+    return all(rate(samples, name) == 0 for name in COUNTED)
 
 
 def shares(samples: Sequence[Sample]) -> dict[str, float]:
@@ -90,6 +102,7 @@ def summary(stats: Stats, samples: Sequence[Sample], score: str) -> dict[str, An
         "lag": sum(stats.lag.values()) if stats.lag else None,
         "lag_s": short(stats.lag_s),
         "paused": stats.paused,
+        "idle": idle(samples),
         "owner": stats.owner,
     }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from stream_app.ops.figures import Sample, rate, serving_slot, view_stands
+from stream_app.ops.figures import Sample, idle, rate, serving_slot, total, view_stands
 from stream_app.ops.history import score_of
 from topics.records import Stats
 
-QUIET_S, SILENT_S = 15, 60  # without statistics; an idle learner writes none
+QUIET_S, SILENT_S = 25, 60  # without statistics; an idle learner sends them every 10 s
 BEHIND_S = 60.0
 FRESH_MS = {"critical": 600_000, "warning": 180_000}  # how long an alert counts
 ENOUGH = 200  # predictions before a score is judged
@@ -41,7 +41,10 @@ class Finding(NamedTuple):
 
 
 def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
-    """`state`: empty, healthy, attention or stopped; a sentence, a remedy, and all findings, worst first."""
+    """`state`: empty, healthy, idle, attention or stopped; a sentence, a remedy, and all findings, worst
+
+    first.
+    """
     if not board.newest and not any(board.standing_alerts()):
         return {
             "state": "empty", "findings": [], "sentence": f"{board.app} has not learned anything yet.",
@@ -50,7 +53,8 @@ def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
     found = [finding for shard in range(board.shards) for finding in of_shard(board, shard, now_ms)]
     found += alarms(board, now_ms)
     if not found:
-        return {"state": "healthy", "sentence": well(board), "remedy": "", "findings": []}
+        state, sentence = well(board)
+        return {"state": state, "sentence": sentence, "remedy": "", "findings": []}
     found.sort(key=lambda finding: ORDER.index(finding.state))
     worst = found[0]
     more = f" {len(found) - 1} more below." if len(found) > 1 else ""
@@ -79,13 +83,14 @@ def of_shard(board: Watched, shard: int, now_ms: int) -> Iterator[Finding]:
     if halt is not None:
         yield Finding("stopped", shard, f"Learning has halted: {halt[0]}", halt[1])
     elif silent_s > SILENT_S:
-        text = f"Nothing has been learned for {duration(silent_s)}."
-        yield Finding(
-            "stopped", shard, text, "Either no event comes, or no learner runs: `stream-app status`."
-        )
+        text = f"No statistics for {duration(silent_s)}: no learner runs, or it is stuck or still recovering."
+        remedy = "`stream-app status` names the learner, if there is one: start one, or read its log."
+        yield Finding("stopped", shard, text, remedy)
     elif silent_s > QUIET_S:
-        text = f"No news for {duration(silent_s)}."
-        yield Finding("attention", shard, text, "A learner that has no events is quiet; check the producer.")
+        text = (
+            f"No statistics for {duration(silent_s)}; a learner sends them every 10 s, also without events."
+        )
+        yield Finding("attention", shard, text, "It may be recovering; read the learner's log.")
     if stats.paused:
         yield Finding(
             "attention", shard, "Learning is paused; it predicts only.", "Resume when the cause is gone."
@@ -110,7 +115,8 @@ def quality(board: Watched, stats: Stats) -> Iterator[Finding]:
         behind = own[0] - base[0] if board.score == "mae" else base[0] - own[0]
         if behind > MARGIN * abs(base[0]):
             text = (
-                f"The serving model ({board.score} {own[0]:.3g}) is worse than the baseline ({base[0]:.3g})."
+                f"The serving model ({board.score} {figure(own[0])}) is worse than the baseline "
+                f"({figure(base[0])})."
             )
             yield Finding("attention", stats.shard, text, "Promote a better challenger, or check the labels.")
     for failed in stats.slots:
@@ -135,21 +141,47 @@ def halted(board: Watched, stats: Stats) -> tuple[str, str] | None:
 def alarms(board: Watched, now_ms: int) -> Iterator[Finding]:
     """Fresh alerts, by event time or by the clock; one for each kind and shard."""
     seen: set[tuple[str, int]] = set()
-    mended = {told["shard"]: told["time_ms"] for told in by_time(board) if told["type"] in MENDING}
     for told in reversed(by_time(board)):
         within_ms = FRESH_MS.get(told["severity"])
         stats = board.newest.get(told["shard"])
         times = [now_ms, *([stats.log_time_ms] if stats else [])]
         kind = told["type"], told["shard"]
-        if within_ms is None or told["type"] == "shard-halted" or kind in seen:
+        if within_ms is None or told["type"] == "shard-halted" or told["over"] or kind in seen:
             continue
-        if told["type"] == "drift" and mended.get(told["shard"], -1) >= told["time_ms"]:
-            continue  # another model has the answer
         if any(0 <= time_ms - told["time_ms"] < within_ms for time_ms in times):
             seen.add(kind)
             yield Finding(
                 "attention", told["shard"], f"{told['type']}: {told['message']}", advice(told["type"])
             )
+
+
+def over(alerts: list[dict[str, Any]], stats: Stats | None) -> list[dict[str, Any]]:
+    """Of a shard's alerts those whose cause has gone since, but for what says so already.
+
+    A halt ends with statistics, a drift with another model, a silence by an alert that ends it, a view that
+    stood still once it has caught up, a failed snapshot with the next one.
+    """
+    ended = {told["evidence"]["ended"] for told in alerts if "ended" in told["evidence"]}
+    mended_ms = max((told["time_ms"] for told in alerts if told["type"] in MENDING), default=-1)
+    found = []
+    for told in alerts:
+        kind, time_ms = told["type"], told["time_ms"]
+        if told["over"]:
+            continue
+        gone = (
+            told["id"] in ended
+            or "ended" in told["evidence"]
+            or (kind == "drift" and time_ms <= mended_ms)
+            or (stats is not None and kind == "shard-halted" and stats.time_ms > time_ms)
+            or (stats is not None and kind == "view-stale" and stats.view.caught_up)
+            or (
+                stats is not None and kind == "snapshot-failed" and stats.snapshot.seq is not None
+                and str(stats.snapshot.seq) != told["evidence"].get("newest_seq")
+            )
+        )  # fmt: skip
+        if gone:
+            found.append(told)
+    return found
 
 
 def by_time(board: Watched) -> list[dict[str, Any]]:
@@ -164,10 +196,31 @@ def advice(kind: str) -> str:
     return "Read the alert below and its runbook."
 
 
-def well(board: Watched) -> str:
-    """The sentence when all is well."""
-    total = sum(rate(board.samples[shard], "predictions") or 0.0 for shard in board.newest)
-    return f"Learning is healthy: {total:,.0f} events a second, every check is green."
+def well(board: Watched) -> tuple[str, str]:
+    """The state and the sentence when all is well."""
+    if all(idle(board.samples[shard]) for shard in board.newest):
+        return "idle", "Learning is idle: its learners run and no events come. Every check is green."
+    found = total([rate(board.samples[shard], "predictions") for shard in board.newest])
+    events = "" if found is None else f" {per_second(found)} events a second,"
+    return "healthy", f"Learning is healthy:{events} every check is green."
+
+
+def figure(value: float) -> str:
+    """A score as the page says it everywhere.
+
+    >>> figure(0.88724), figure(35_828.4)
+    ('0.887', '35,828')
+    """
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+
+
+def per_second(value: float) -> str:
+    """A rate as the page says it everywhere: one decimal below 100.
+
+    >>> per_second(3.24), per_second(0.0), per_second(1234.5)
+    ('3.2', '0', '1,234')
+    """
+    return f"{value:,.0f}" if value >= 100 else f"{round(value, 1):g}"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from topics.records import Stats
 
 NEAR_MS, FAR_MS = 2_000, 60_000
 STEPS_MS = (NEAR_MS, FAR_MS)
-LOOK_BACK = 5  # slots in which a shard may have told nothing before its line has a gap
+LOOK_BACK = 7  # slots: an idle shard sends statistics every ten seconds, and its line has no gap
 LINES = 10  # of one chart
 
 Score = tuple[float, float]  # the value and over how many predictions

@@ -48,7 +48,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 def create_app(
     boards: Mapping[str, Board], guard: Guard, order: Order, metrics: Callable[[], tuple[bytes, str]],
-    lifespan: Lifespan, *, ready: Callable[[], bool] = lambda: True, runbook: str = "",
+    lifespan: Lifespan, *, ready: Callable[[], bool] = lambda: True, runbook: str = "/runbook",
 ) -> FastAPI:  # fmt: skip
     """The application. `lifespan` runs what feeds the boards; `runbook` is where alerts' runbooks are read.
 

@@ -17,7 +17,7 @@ from stream_app.ops.board import VERSIONS, order
 from stream_app.ops.history import FAR_MS, Point, point_of
 from topics.records import Alert, Stats
 
-DUE = "due"
+DUE, REFUSED = "due", "refused"
 TABLES = ("stats", "history", "alerts", "models", "letters")
 
 
@@ -110,7 +110,23 @@ class Memory:
         entry = self.tables.alerts.get(alert_id)
         if entry is None or entry["routes"].get(route) != DUE:
             return None
-        routes = {**entry["routes"], route: outcome}
+        return self.note(alert_id, {route: outcome})
+
+    def refused(self, alert_id: str, route: str, other: str | None) -> Mapping[str, str] | None:
+        """Note that a route can never deliver an alert, and in the same change that another one is to."""
+        if self.routes(alert_id).get(route) != DUE:
+            return None
+        return self.note(alert_id, {route: REFUSED, **({} if other is None else {other: DUE})})
+
+    def routes(self, alert_id: str) -> Mapping[str, str]:
+        """What became of an alert on each route."""
+        entry = self.tables.alerts.get(alert_id)
+        return {} if entry is None else dict(entry["routes"])
+
+    def note(self, alert_id: str, outcomes: Mapping[str, str]) -> Mapping[str, str]:
+        """Change what became of an alert, in one change of the table."""
+        entry = self.tables.alerts[alert_id]
+        routes = {**entry["routes"], **outcomes}
         self.tables.alerts[alert_id] = entry = {**entry, "routes": routes}
         self.bound_alert(alert_id, entry)
         return routes

@@ -1,7 +1,9 @@
 """When a route tells which alerts: groups, rate, silences and back-off. Pure: time is an argument, in ms.
 
-add → waits in its group → due → plan → a Notification → delivered | failed (again after the back-off)
-                               └→ over the rate: held, told by kinds and counts in one summary
+add → waits in its group → due → plan → a Notification → delivered
+                             │                         ├→ failed: again after the back-off, behind the others
+                             │                         └→ refused: in smaller parts, or never
+                             └→ over the rate: held, sent by kinds and counts in one summary
 """
 
 from __future__ import annotations
@@ -33,10 +35,15 @@ def matches(matcher: Matcher, item: Item) -> bool:
 
 @dataclass
 class Group:
-    """Alerts that are told together; `told_ms` is when the last notification left."""
+    """Alerts that are sent together; `told_ms` is when the last notification left.
+
+    `tried_ms` is when the last try failed, 0 if the last one did not; `failing_ms` when failures began.
+    """
 
     due_ms: int = 0
     told_ms: int | None = None
+    tried_ms: int = 0
+    failing_ms: int | None = None
     waiting: dict[str, Item] = field(default_factory=dict)
 
 
@@ -54,12 +61,18 @@ class Way:
     def __init__(self, route: Route, silenced: Callable[[Item, int], bool]) -> None:
         self.route, self.silenced = route, silenced
         self.groups: dict[tuple[str, ...], Group] = {}
-        self.held: dict[str, Item] = {}
+        self.summary = Group()  # what the rate held back
+        self.turn = self.summary  # whose notification was planned last
+        self.most = MOST_AT_ONCE  # fewer after a refusal, until the part that is refused is found
         self.kinds: set[tuple[str, str]] = set()
         self.told_ms: deque[int] = deque()
         self.failures = 0
-        self.failing_since_ms: int | None = None
         self.not_before_ms = 0
+
+    @property
+    def held(self) -> dict[str, Item]:
+        """Alerts that wait for the next summary."""
+        return self.summary.waiting
 
     def add(self, item: Item, now_ms: int) -> None:
         """Take an alert that the route matches; the same one again changes nothing."""
@@ -85,26 +98,29 @@ class Way:
             self.told_ms.popleft()
         if now_ms < self.not_before_ms:
             return Plan(None, silenced, self.not_before_ms)
-        due = sorted(
-            (group.due_ms, name)
-            for name, group in self.groups.items()
-            if group.waiting and group.due_ms <= now_ms
-        )
-        new = [name for _, name in due if self.is_new(self.groups[name])]
-        if new:
-            return Plan(self.tell(self.groups[new[0]].waiting), silenced, None)
-        if len(self.told_ms) < self.route.rate:
-            if self.held:
-                return Plan(self.tell(self.held, summary=True), silenced, None)
-            if due:
-                return Plan(self.tell(self.groups[due[0][1]].waiting), silenced, None)
-        for _, name in due:
-            self.held.update(self.groups[name].waiting)
-            self.groups[name].waiting.clear()
+        due = [group for group in self.groups.values() if group.waiting and group.due_ms <= now_ms]
+        chosen = self.next_of(due)
+        if chosen is not None:
+            return Plan(self.tell(chosen), silenced, None)
+        for group in due:
+            self.held.update(group.waiting)
+            group.waiting.clear()
         times = [group.due_ms for group in self.groups.values() if group.waiting]
         if self.held:
             times.append(self.told_ms[0] + window_ms)
         return Plan(None, silenced, min(times, default=None))
+
+    def next_of(self, due: list[Group]) -> Group | None:
+        """Whose turn it is: groups of a new kind, then the summary, then the oldest; a failed one is last.
+
+        So a group that always fails delays no other: each of them is tried before it is tried again.
+        """
+        turns = [(group.tried_ms, 0, group.due_ms, group) for group in due if self.is_new(group)]
+        if len(self.told_ms) < self.route.rate:
+            turns += [(group.tried_ms, 2, group.due_ms, group) for group in due if not self.is_new(group)]
+            if self.held:
+                turns.append((self.summary.tried_ms, 1, 0, self.summary))
+        return min(turns, key=lambda turn: turn[:3])[3] if turns else None
 
     def is_new(self, group: Group) -> bool:
         """Whether it holds an alert of a kind that this route never told."""
@@ -118,30 +134,49 @@ class Way:
             dropped += [waiting.pop(name) for name in names]
         return dropped
 
-    def tell(self, waiting: dict[str, Item], *, summary: bool = False) -> Notification:
+    def tell(self, group: Group) -> Notification:
         """New kinds come first, so that none is behind the bound."""
-        items = sorted(waiting.values(), key=lambda item: item.kind in self.kinds)
-        return notification(self.route.name, items[:MOST_AT_ONCE], summary=summary)
+        self.turn = group
+        items = sorted(group.waiting.values(), key=lambda item: item.kind in self.kinds)
+        return notification(self.route.name, items[: self.most], summary=group is self.summary)
 
     def delivered(self, told: Notification, now_ms: int) -> None:
         """The channel has it."""
-        self.failures, self.failing_since_ms, self.not_before_ms = 0, None, 0
+        self.failures, self.not_before_ms = 0, 0
+        self.turn.tried_ms, self.turn.failing_ms = 0, None
         self.told_ms.append(now_ms)
         self.forget(told.items)
+        # What is left of a notification that was split has waited already.
+        pause_ms = 0 if self.most < MOST_AT_ONCE else round(1000 * self.route.interval_s)
+        self.most = min(2 * self.most, MOST_AT_ONCE)
         for item in told.items:
             self.kinds.add(item.kind)
             group = self.groups[self.group_of(item)]
             group.told_ms = now_ms
-            group.due_ms = now_ms + round(1000 * self.route.interval_s)
+            group.due_ms = now_ms + pause_ms
         self.drop_idle(now_ms)
 
     def failed(self, now_ms: int) -> None:
-        """The channel does not have it: again, later and later."""
+        """The channel does not have what was planned last: again, later and later."""
         first, most = BACK_OFF_MS
         self.not_before_ms = now_ms + min(most, first << min(self.failures, 10))
         self.failures += 1
-        if self.failing_since_ms is None:
-            self.failing_since_ms = now_ms
+        # 0 stands for "did not fail".
+        self.turn.tried_ms = max(now_ms, 1)
+        if self.turn.failing_ms is None:
+            self.turn.failing_ms = now_ms
+
+    def refused(self, told: Notification, *, splits: bool) -> list[Item]:
+        """The channel never takes it as it is. Gives the alerts that leave the queue; the others are sent
+
+        in smaller parts, so that one alert that cannot be delivered takes no other with it.
+        """
+        if splits and len(told.items) > 1:
+            self.most = len(told.items) // 2
+            return []
+        self.turn.tried_ms, self.turn.failing_ms = 0, None
+        self.forget(told.items)
+        return told.items
 
     def forget(self, items: Iterable[Item]) -> None:
         """These wait no more."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 from cachetools import LRUCache
 
 from stream_app.errors import Unreachable
@@ -19,6 +20,8 @@ from stream_app.ports import ServingTelemetry, ServingView
 from topics.placement import partition_for
 
 RETRY_S = 0.25
+REDIS_AWAY = "Start Redis, or correct STREAM_APP_REDIS__URL"
+log = structlog.get_logger()
 Entity = list[Any]  # as `stream_app.state.entities` has it, and the layout of its features
 
 
@@ -52,7 +55,7 @@ class EntityCache:
         self.view, self.shards, self.telemetry, self.layout = view, shards, telemetry, layout
         self.copies: LRUCache[str, Copy] = LRUCache(size)
         self.hearing = self.connections = 0
-        self.up = True
+        self.up = self.logged = True
         self.reading: dict[str, int] = {}  # keys on their way → requests that wait for them
         self.dirty: set[str] = set()  # of those, what changed meanwhile
 
@@ -144,6 +147,12 @@ class EntityCache:
     def reachable(self, up: bool) -> None:
         """Whether Redis answers: while it does not, no request waits for it, and no copy is current."""
         self.up = up
+        if up != self.logged:
+            self.logged = up
+            if up:
+                log.info("Redis answers again")
+            else:
+                log.warning("Redis does not answer: no new model or feature is read", fix=REDIS_AWAY)
 
 
 async def hear(view: ServingView, cache: EntityCache) -> None:

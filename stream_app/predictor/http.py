@@ -35,6 +35,7 @@ from stream_app.web.guard import BodyLimit, Guard
 from stream_app.web.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
 from stream_app.web.routes import allow, watched
 from topics.codec import JSON_OPTIONS, Rejected
+from topics.reasons import REASONS
 
 AGAIN_S = 1.0
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -164,7 +165,8 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
         """Write a label to Kafka, placed as its event was; 200 once Kafka has confirmed it."""
         fault = label_type_fault(predictor.app, asked.label)
         if fault is not None:
-            raise ProblemError(422, "malformed", fault.message, reason=fault.reason)
+            fix = REASONS[fault.reason].remedy if fault.reason in REASONS else ""
+            raise ProblemError(422, "malformed", fault.message, fix, reason=fault.reason)
         try:
             await predictor.feedback.label(asked.key, asked.event_id, asked.label, asked.weight, asked.time)
         except Unreachable as error:
@@ -208,7 +210,9 @@ async def answers(predictor: Predictor, rows: list[Asked]) -> list[dict[str, Any
 def problem_of(refusal: Rejected | Stale) -> ProblemError:
     """Why one row has no answer."""
     if isinstance(refusal, Rejected):
-        return ProblemError(422, "bad-row", refusal.message, reason=refusal.reason)
+        known = REASONS.get(refusal.reason)
+        fix = known.remedy if known else ""
+        return ProblemError(422, "bad-row", refusal.message, fix, reason=refusal.reason)
     found = refusal.found
     return ProblemError(
         409, "stale", f"the answer breaks {', '.join(found.violated)}", stale_fix(found),

@@ -29,6 +29,14 @@ TITLES = {
     "not-allowed": "The route does not take this method",
     "internal": "This server failed",
 }
+FIXES = {  # where nothing better is known
+    "malformed": "Correct the request",
+    "bad-row": "Correct the row",
+    "too-large": "Send fewer rows at once",
+    "not-found": "Check the path: /docs lists the routes of `serve`, docs/operations.md those of `ops`",
+    "not-allowed": "Use the route's own method: /docs and docs/operations.md list them",
+    "internal": "Read this server's log",
+}
 Told = Callable[[int], None]  # hears the status of each problem
 log = structlog.get_logger()
 
@@ -48,7 +56,7 @@ class ProblemError(Exception):
     def document(self) -> dict[str, Any]:
         """Its members."""
         named = {"type": f"urn:stream-app:{self.kind}", "title": TITLES[self.kind], "status": self.status}
-        return {**named, "detail": self.detail, "fix": self.fix, **self.more}
+        return {**named, "detail": self.detail, "fix": self.fix or FIXES.get(self.kind, ""), **self.more}
 
 
 def response(error: ProblemError) -> Response:

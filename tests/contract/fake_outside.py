@@ -13,7 +13,7 @@ from stream_app.adapters.signing import seal
 from stream_app.adapters.snapshot_store import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
-from stream_app.errors import ShardFailed, StaleGroup
+from stream_app.errors import Refused, ShardFailed, StaleGroup
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
@@ -83,12 +83,18 @@ class World:
         self.shown: list[tuple[str, int, bytes]] = []  # what was published, newest last
         self.touched: list[tuple[str, int]] = []
         self.down = False
+        self.topics_fault: Refused | None = None
         self.journal_reads = 0
         self.clock = Clock()
         self.outside = Outside(
             app, TOPICS, Log(self), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
-            lambda _: Store(self), lambda _: Shelf(self), self.clock, Silent(), Inline(), Tuning(batch_ms=0),
+            lambda _: Store(self), lambda _: Shelf(self), self.inspected, self.clock, Silent(), Inline(),
+            Tuning(batch_ms=0),
         )  # fmt: skip
+
+    def inspected(self) -> Refused | None:
+        """What an inspection of the topics finds."""
+        return self.topics_fault
 
     def alerts(self, kind: str) -> list[dict[str, Any]]:
         """The committed alerts of one type."""

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
+from stream_app.ops.assets import runbook
 from stream_app.ops.board import Board
 from stream_app.ops.feed import Feed
 from stream_app.ops.http import create_app
@@ -89,11 +90,20 @@ def test_reading_needs_a_token_where_any_is_set(path: str) -> None:
 def test_the_page_and_the_watchers_need_none() -> None:
     """The page's files hold nothing of anybody's, and whoever keeps it running has no token."""
     server = Server(TOKENS)
-    for path in ("/", "/assets/app.js", "/assets/uplot.js", "/livez", "/readyz", "/metrics"):
+    for path in ("/", "/runbook", "/assets/app.js", "/assets/uplot.js", "/livez", "/readyz", "/metrics"):
         answer = server.request("GET", path)
         assert answer.status_code == 200, path
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_every_alert_of_the_runbook_has_its_anchor() -> None:
+    """A link of an alert leads to its section; the text is text, whatever it holds."""
+    text = Server(TOKENS).request("GET", "/runbook").text
+    for kind in ("drift", "learner-silent", "delivery-failing", "shard-halted"):
+        assert f'<h2 id="{kind}">' in text
+    assert "<script" not in text
+    assert b"&lt;b&gt;" in runbook("<b>")
 
 
 @pytest.mark.parametrize(

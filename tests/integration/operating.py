@@ -32,7 +32,10 @@ def until(claim: Callable[[], Any], what: str) -> Any:
 
 
 class Webhook:
-    """An HTTP server on the loopback that keeps what was posted; `status` is what it answers."""
+    """An HTTP server on the loopback that keeps what was posted; `status` is what it answers, and 400
+
+    to a body that holds `refuses`.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -40,18 +43,21 @@ class Webhook:
         self.raw: list[bytes] = []
         self.refused = 0
         self.status = 200
+        self.refuses: bytes | None = None
         kept = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if kept.status == 200:
+                refused = kept.refuses is not None and kept.refuses in body
+                status = 400 if refused else kept.status
+                if status == 200:
                     kept.bodies.append(json.loads(body))
                     kept.headers.append(dict(self.headers))
                     kept.raw.append(body)
                 else:
                     kept.refused += 1
-                self.send_response(kept.status)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine, Done
 from tests.integration.learners import Learners
+from tests.integration.serving import until
 
 WITHIN_S = 120
 UNSEEDED = """
@@ -121,3 +124,92 @@ def test_a_halt_is_an_alert_and_stands_in_status_until_the_shard_goes_on(
     assert learn(app.target, *flags).code == 0
     (shard,) = learners.call("status", app.target, "--json").lines()
     assert shard["halted"] is None
+
+
+QUICK = ("--no-admission", "--exit-when-idle", "0.3")
+
+
+def test_two_learners_with_one_instance_id_end_the_older_one_with_its_remedy(
+    learners: Learners, learn: Learn
+) -> None:
+    """Under its supervisor: 3, one sentence, no stack and no other life; the younger one goes on."""
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    command = ("learn", app.target, "--no-admission", "--instance-id", "a")
+    with learners.spawn("stream_app", *command, stderr=subprocess.PIPE) as older:
+        try:
+            until(lambda: learners.committed(app, "stats"), "the older one is live")
+            younger = learn(app.target, *QUICK, "--instance-id", "a")
+            _, err = older.communicate(timeout=WITHIN_S)
+        finally:
+            older.kill()
+    assert older.returncode == 3, err.decode()
+    assert younger.code == 0, younger.err
+    last = err.decode().splitlines()[-1]
+    assert last == (
+        "error: another learner runs with --instance-id a; fix: Give each learner an --instance-id of its own"
+    )
+    assert b"Traceback" not in err
+    assert b"restarting" not in err
+
+
+def test_a_metrics_port_that_is_taken_is_refused_with_its_remedy(learners: Learners, learn: Learn) -> None:
+    """Under its supervisor: 3, one sentence, no other life."""
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        learners.call.environment["STREAM_APP_LEARNER__METRICS_PORT"] = str(port)
+        done = learn(app.target, *QUICK)
+    assert done.code == 3, done.err
+    assert f"127.0.0.1:{port} cannot be bound for metrics" in done.err
+    assert "fix: Set STREAM_APP_LEARNER__METRICS_PORT" in done.err
+    assert "Traceback" not in done.err
+    assert "restarting" not in done.err
+
+
+def test_a_place_where_snapshots_cannot_be_written_is_refused_at_the_start(
+    learners: Learners, learn: Learn
+) -> None:
+    """Below a file nothing can be made: 3 before the first event is learned. A restart would go on."""
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    learners.produce(app, [({"x": 1}, True)], "row", "--label", "label")
+    file = learners.directory / "a-file"
+    file.write_text("")
+    learners.call.environment["STREAM_APP_SNAPSHOTS__URL"] = str(file / "snapshots")
+    done = learn(app.target, *QUICK)
+    assert (done.code, learners.committed(app, "predictions")) == (3, []), done.err
+    assert "snapshots cannot be written to" in done.err
+    assert "fix: Set STREAM_APP_SNAPSHOTS__URL" in done.err
+    again = ("learn", app.target, *QUICK, "--life", "2")
+    # Its stdin stays open, as a supervisor's pipe does.
+    with learners.spawn("stream_app", *again, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as restarted:
+        assert restarted.wait(WITHIN_S) == 0
+    assert len(learners.committed(app, "predictions")) == 1
+    assert [alert["type"] for alert in learners.committed(app, "alerts")] == ["snapshot-failed"]
+
+
+@pytest.mark.parametrize("topic", ["events", "labels"])
+def test_a_topic_that_is_deleted_while_a_learner_runs_halts_it(learners: Learners, topic: str) -> None:
+    """The sentence is an alert and the learner's last line, and `status` says it too."""
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    learners.produce(app, [({"x": 1}, True)], "row", "--label", "label")
+    command = ("learn", app.target, "--no-admission")
+    with learners.spawn("stream_app", *command, stderr=subprocess.PIPE) as learner:
+        try:
+            until(lambda: learners.committed(app, "predictions"), "it is live")
+            admin = KafkaAdminClient(bootstrap_servers=learners.servers)
+            admin.delete_topics([f"{app.name}.{topic}"])
+            admin.close()
+            _, err = learner.communicate(timeout=WITHIN_S)
+        finally:
+            learner.kill()
+    assert learner.returncode == 3, err.decode()[-3_000:]
+    sentence = f"topic {app.name}.{topic} was deleted while the learner ran"
+    assert err.decode().splitlines()[-1].startswith(f"error: {sentence}; fix: Stop every learner")
+    alerts = [alert for alert in learners.committed(app, "alerts") if alert["type"] == "shard-halted"]
+    assert [alert["evidence"]["reason"] for alert in alerts] == [sentence]
+    status = learners.call("status", app.target)
+    assert status.code == 3
+    assert (
+        "though its application has a journal; fix: Stop every learner and find out who deleted it"
+        in status.err
+    )

@@ -139,6 +139,38 @@ def test_the_webhook_gets_a_signature_and_a_key_to_tell_repeats_by(
     assert headers["X-Stream-App-Signature"] == f"sha256={signed}"
 
 
+def test_an_alert_that_a_receiver_refuses_goes_to_another_and_delays_none(
+    learners: Learners, app: Defined, hook: Webhook
+) -> None:
+    """Its id is no header and its body is refused with 400: others come, and the other route has it."""
+    hook.refuses = b"poison"
+    with webhook() as other:
+        routes = [route(hook, types="[!d]*"), route(other, name="équipe", types="delivery-*")]
+        with operating(learners, app.target, routes=routes, silent_s=1_000) as ops:
+            alerts: list[bytes | None] = [alert("poison", "swap"), alert("équipe", "swap")]
+            alerts.append(alert("news", "shard-halted"))
+            write(learners.servers, f"{app.name}.alerts", alerts)
+            until(lambda: {"équipe", "news"} <= set(hook.ids()), "the others come")
+            until(lambda: "poison" in other.ids(), "the other route has it")
+            metrics = ops.get("/metrics").text
+            assert 'ops_undelivered_alerts_total{route="hook"} 1.0' in metrics
+            assert 'outcome="refused",route="hook"' in metrics
+            until(
+                lambda: "hook could not deliver it, équipe" in shown(ops.board(app.name)).values(),
+                "it is shown",
+            )
+            assert ops.end() == 0
+    kept = table(learners.servers, f"{app.name}.ops", f"{app.name}-alerts")
+    assert kept["poison"]["routes"] == {"hook": "refused", "équipe": "sent"}
+    (about,) = [told for told in other.bodies if told["alerts"][0]["type"] == "delivery-failing"]
+    assert "gave up 1 alert" in about["title"]
+
+
+def shown(board: dict[str, Any]) -> dict[str, str]:
+    """What became of each alert, as the page says it."""
+    return {told["id"]: told["delivered"] for told in board["alerts"]}
+
+
 def test_a_silence_by_order_holds_for_its_alerts_and_outlives_the_process(
     learners: Learners, app: Defined, hook: Webhook
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ WITHIN_S = 60.0
 FIELDS = {
     *("shard", "owner", "last_owner", "epoch", "seq", "lag", "lag_s", "inputs", "pending", "champion"),
     *("learned", "paused", "dead_letters", "snapshot_seq", "snapshot_age_s", "view_stamp", "view_caught_up"),
-    *("stats_age_s", "stats_fresh", "halted"),
+    *("stats_age_s", "stats_fresh", "halted", "idle", "definition", "definition_differs"),
 }
 Shards = list[dict[str, Any]]
 
@@ -38,6 +39,13 @@ class Seen:
             try:
                 self.beside = until(self.status, self.settled)
                 self.table = learners.call("status", app.target).out
+                self.idle = until(self.status, lambda shards: all(shard["idle"] for shard in shards))
+                changed = Path(app.target.rpartition(":")[0]).with_name("changed.py")
+                changed.write_text(
+                    Path(app.target.rpartition(":")[0]).read_text().replace("bayes", "logistic")
+                )
+                self.changed = [learners.call(name, f"{changed}:app0") for name in ("status", "doctor")]
+                self.unchanged = [learners.call(name, app.target) for name in ("status", "doctor")]
                 self.pid = learner.pid
             finally:
                 learner.terminate()
@@ -86,9 +94,10 @@ def test_without_any_learner_all_is_lag(seen: Seen) -> None:
             "lag_s": 0.0,
             "lost": 0,
         }
-        unknown = FIELDS - {"shard", "lag", "lag_s", "inputs", "stats_fresh", "view_caught_up"}
+        false = {"stats_fresh", "view_caught_up", "idle", "definition_differs"}
+        unknown = FIELDS - {"shard", "lag", "lag_s", "inputs", *false}
         assert all(shard[name] is None for name in unknown)
-        assert (shard["stats_fresh"], shard["view_caught_up"]) == (False, False)
+        assert not any(shard[name] for name in false)
 
 
 def test_a_live_learner_is_told_with_what_it_has_learned(seen: Seen) -> None:
@@ -105,6 +114,23 @@ def test_a_live_learner_is_told_with_what_it_has_learned(seen: Seen) -> None:
         assert shard["view_caught_up"] is True
         assert shard["view_stamp"] == f"{shard['epoch']}:{shard['seq']}"
         assert shard["halted"] is None
+
+
+def test_a_learner_without_events_is_idle(seen: Seen) -> None:
+    """Ten seconds after its last batch, by the statistics that it goes on to send; one that ended is not."""
+    assert not any(shard["idle"] for shard in seen.before)
+    assert all(shard["idle"] for shard in seen.idle)
+    assert not any(shard["idle"] for shard in seen.after)
+
+
+def test_a_definition_on_disk_that_is_not_what_runs_is_named(seen: Seen) -> None:
+    """By `status` and by `doctor`, with what to do; the same definition is not."""
+    status, doctor = seen.changed
+    assert "on disk differs from what the learner runs; fix: Go back to what it was" in status.err
+    assert "the file on disk differs from what the newest statistics are of" in doctor.out
+    status, doctor = seen.unchanged
+    assert "differs" not in status.err + doctor.out
+    assert "the definition on disk is the one that ran last" in doctor.out
 
 
 def test_people_see_the_same_as_a_table(seen: Seen) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_app.cli.condition import halted
+from stream_app.cli.condition import halted, idles
 
 HALT = {
     "v": 1, "alert_id": "a/0/shard-halted/1", "type": "shard-halted", "severity": "critical", "shard": 0,
@@ -38,3 +38,17 @@ def test_what_is_no_halt_is_none(value: bytes | None) -> None:
     """Another alert was raised since, or somebody wrote what is none; no alert at all."""
     assert halted(record(10, value), record(1), record(1)) is None
     assert halted(None, record(1), record(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("held", "stats_age_s", "lag", "batch_age_s", "idle"),
+    [
+        (True, 9.0, 0, 600.0, True), (False, 9.0, 0, 600.0, False), (True, 90.0, 0, 600.0, False),
+        (True, None, 0, 600.0, False), (True, 9.0, 1, 600.0, False), (True, 1.0, 0, 2.0, False),
+    ],
+)  # fmt: skip
+def test_idle_is_a_learner_that_runs_and_has_nothing_to_do(
+    held: bool, stats_age_s: float | None, lag: int, batch_age_s: float, idle: bool
+) -> None:
+    """Neither one that is gone or silent, nor one with records to read, nor one that just worked."""
+    assert idles(held, stats_age_s, lag, batch_age_s) == idle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -237,8 +238,8 @@ def test_one_shard_alone_is_told_alone() -> None:
 
 HEALTH: list[tuple[dict[str, Any], int, str, str]] = [
     ({}, 0, "healthy", "100 events a second"),
-    ({}, 30, "attention", "No news for 30 s"),
-    ({}, 90, "stopped", "Nothing has been learned for 90 s"),
+    ({}, 30, "attention", "No statistics for 30 s"),
+    ({}, 90, "stopped", "No statistics for 90 s: no learner runs, or it is stuck"),
     ({"paused": True}, 0, "attention", "paused"),
     ({"lag_s": 125.0}, 0, "attention", "2 min behind"),
     ({"accuracy": 0.5}, 0, "attention", "worse than the baseline"),
@@ -256,6 +257,37 @@ def test_health_in_a_sentence(other: dict[str, Any], later_s: int, state: str, w
     assert health["state"] == state
     assert words in health["sentence"]
     assert bool(health["remedy"]) == (state != "healthy")
+
+
+def test_an_idle_shard_is_idle_and_its_rate_is_0_everywhere() -> None:
+    """After the last event: statistics in ten seconds without a change. None of them asks for anything."""
+    found = board()
+    for second in range(1, 12):
+        found.stats(stats(second))
+    counts = stats(11).counts
+    for second in range(21, 140, 10):
+        found.stats(stats(second, seq=11, counts=counts))
+        shown = found.snapshot(T_MS + 1_000 * (second + 9))
+        assert shown["health"]["state"] == "idle"
+        assert (shown["health"]["findings"], shown["health"]["remedy"]) == ([], "")
+        assert shown["detail"]["rates"]["predictions"] == shown["summary"][0]["rate"] == 0
+        assert shown["summary"][0]["idle"]
+    found.stats(stats(141, counts={name: n + 50 for name, n in counts.items()}))
+    assert found.snapshot()["health"]["state"] == "healthy"
+    assert found.snapshot()["detail"]["rates"]["predictions"] == 5.0
+    assert "5 events a second" in found.snapshot()["health"]["sentence"]
+
+
+def test_one_shard_without_keys_beside_a_busy_one_is_idle() -> None:
+    """The application is healthy; the line of the idle shard says idle."""
+    found = board(2)
+    for second in range(1, 22):
+        found.stats(stats(second))
+        if second % 10 == 1:
+            found.stats(stats(second, shard=1, seq=0, counts={"predictions": 0}))
+    shown = found.snapshot()
+    assert shown["health"]["state"] == "healthy"
+    assert [line["idle"] for line in shown["summary"]] == [False, True]
 
 
 def test_a_view_that_is_a_batch_behind_is_no_fault() -> None:
@@ -312,6 +344,63 @@ def test_a_drift_is_over_once_another_model_serves(swap_s: int | None, state: st
     if swap_s is not None:
         found.alert(alert(2, "info", "swap", T_MS + 1_000 * swap_s))
     assert found.snapshot(T_MS + 1_000_000)["health"]["state"] == state
+
+
+OVER: list[tuple[Alert, Callable[[Board], None], bool]] = [
+    (alert(1, "warning"), lambda found: found.alert(alert(2, "info", "swap", T_MS + 9_000)), True),
+    (alert(1, "warning"), lambda found: found.alert(alert(2, "info", "swap", T_MS - 9_000)), False),
+    (alert(1, "critical", "shard-halted"), lambda found: found.stats(stats(9)), True),
+    (
+        alert(1, "warning", "learner-silent"),
+        lambda found: found.alert(alert(2, "warning", "learner-silent", ended="a/000001")), True,
+    ),
+    (
+        alert(1, "critical", "view-stale"),
+        lambda found: found.stats(stats(9, view=ViewStats("0:1", False))), False,
+    ),
+    (alert(1, "critical", "view-stale"), lambda found: found.stats(stats(9)), True),
+    (alert(1, "warning", "snapshot-failed", newest_seq=1), lambda found: found.stats(stats(9)), False),
+    (alert(1, "warning", "snapshot-failed", newest_seq=0), lambda found: found.stats(stats(9)), True),
+    (alert(1, "critical", "poison-rate"), lambda found: found.stats(stats(9)), False),
+    (alert(1, "critical", "shard-halted", shard=1), lambda found: found.stats(stats(9)), False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("about", "then", "over"), OVER)
+def test_an_alert_whose_cause_has_gone_is_over(
+    about: Alert, then: Callable[[Board], None], over: bool
+) -> None:
+    """It is marked so once, stays so when its delivery is noted, and the change is sent to the page."""
+    found = board(2)
+    found.alert(about)
+    before = found.version
+    then(found)
+    shown = {told["id"]: told for told in found.snapshot()["alerts"]}
+    assert shown["a/000001"]["over"] is over
+    sent = [told["id"] for told in found.changes(before)["alerts"]]
+    assert ("a/000001" in sent) is over
+    found.alert(about, "log")
+    assert next(t for t in found.snapshot()["alerts"] if t["id"] == "a/000001")["over"] is over
+
+
+def test_an_alert_that_is_over_stays_over() -> None:
+    """What comes again is another alert; the old one is not opened by a note about its delivery."""
+    found = board()
+    about = alert(1, "critical", "view-stale")
+    found.alert(about)
+    found.stats(stats(9))
+    found.stats(stats(10, view=ViewStats("0:1", False)))
+    found.alert(about, "log")
+    assert [told["over"] for told in found.snapshot()["alerts"]] == [True]
+
+
+def test_numbers_in_a_sentence_are_as_people_read_them() -> None:
+    """No exponents."""
+    found = Board("app", 1, "regression")
+    scores = {"rolling": {"n": 1_000, "mae": 35_828.4}}
+    slots = [SlotStats("champion", 1, 50, None, scores)]
+    found.stats(stats(1, slots=slots, baseline={"rolling": {"n": 1_000, "mae": 225.1}}))
+    assert "(mae 35,828) is worse than the baseline (225)" in found.snapshot()["health"]["sentence"]
 
 
 def test_an_alerts_delivery_is_told_later() -> None:

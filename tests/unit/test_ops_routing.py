@@ -141,6 +141,77 @@ def test_a_channel_that_fails_is_asked_later_and_later_and_nothing_is_forgotten(
     assert ids(queue.plan(now_ms).notification) == ["1", "2"]
 
 
+def test_a_group_that_always_fails_delays_no_other() -> None:
+    """Critical news is delivered while an older notification fails again and again."""
+    queue = way(wait_s=0)
+    queue.add(item("bad", "drift"), 0)
+    told, now_ms = [], 0
+    for turn in range(20):
+        now_ms += 70_000
+        if turn == 3:
+            queue.add(item("news", "shard-halted", "critical"), now_ms)
+        plan = queue.plan(now_ms)
+        if ids(plan.notification) == ["bad"]:
+            queue.failed(now_ms)
+        elif plan.notification is not None:
+            told += ids(plan.notification)
+            queue.delivered(plan.notification, now_ms)
+    assert told == ["news"]
+    assert ids_of(queue.waiting()) == ["bad"]
+
+
+def test_groups_and_the_summary_take_turns_while_they_fail() -> None:
+    """New kinds, the summary and known kinds: each is tried before one of them is tried again."""
+    queue = way(wait_s=0, rate=1, interval_s=0)
+    queue.kinds = {("a", "known"), ("a", "held")}
+    queue.add(item("0", "known"), 0)
+    run(queue, 0)
+    queue.add(item("held", "held"), 1_000)
+    assert queue.plan(1_000).notification is None
+    for name in "new-1", "new-2", "known":
+        queue.add(item(name, name.rpartition("-")[0] or name), 200_000)
+    queue.add(item("other", "other"), 200_000)
+    tried, now_ms = [], 200_000
+    for _ in range(8):
+        tried.append(ids(queue.plan(now_ms).notification))
+        queue.failed(now_ms)
+        now_ms += 70_000
+    assert sorted(tried[:4]) == [["held"], ["known"], ["new-1", "new-2"], ["other"]]
+    assert tried[:4] == tried[4:]
+
+
+def test_one_alert_that_is_refused_takes_no_other_with_it() -> None:
+    """A notification of many is split until the one alert is alone; it leaves, and the others are sent."""
+    queue = way(wait_s=0, rate=1_000)
+    for n in range(50):
+        queue.add(item(str(n)), 0)
+    told: list[str] = []
+    left: list[str] = []
+    for _ in range(60):
+        plan = queue.plan(1).notification
+        if plan is None:
+            break
+        if "7" in ids(plan):
+            left += ids_of(queue.refused(plan, splits=True))
+        else:
+            told += ids(plan)
+            queue.delivered(plan, 1)
+    assert left == ["7"]
+    assert sorted([*told, "7"], key=int) == [str(n) for n in range(50)]
+    assert not queue.waiting()
+
+
+def test_a_refusal_that_is_about_the_route_takes_the_whole_notification() -> None:
+    """A wrong token refuses every part alike: nothing is asked twice."""
+    queue = way(wait_s=0)
+    for n in range(50):
+        queue.add(item(str(n)), 0)
+    plan = queue.plan(0).notification
+    assert plan is not None
+    assert len(queue.refused(plan, splits=False)) == 50
+    assert queue.plan(0) == (None, [], None)
+
+
 def test_a_notification_is_bounded_and_the_rest_comes_in_the_next() -> None:
     """A storm of one kind; an alert of another kind in the same group is in the first one."""
     queue = way(group_by=["app"], rate=10)

@@ -5,7 +5,7 @@ import { askToken, order } from "./orders.js";
 import * as draw from "./sections.js";
 import { Stream, headers, token } from "./stream.js";
 import * as trends from "./trends.js";
-import { seconds } from "./words.js";
+import { seconds, zone } from "./words.js";
 
 const KEEP = 200;
 const page = { apps: [], app: "", shard: null, board: null, stream: null, link: "wait", why: "", lastMs: 0, said: "", span: "near", dirty: new Set(), seen: new Set(), turn: 0, runbook: "", orders: "" };
@@ -140,6 +140,7 @@ function show() {
   announce(board.health.state, `${board.health.state}: ${board.health.sentence}`);
   const empty = !board.detail;
   $("empty").hidden = !empty;
+  $("clock").textContent = empty ? "" : `Times are in ${zone()}. What is marked "event time", and since when a model serves, is as the records carry it; all else is by the clock.`;
   $("board").hidden = empty;
   if (empty) return draw.empty(board.app);
   for (const name of Object.keys(PARTS)) if (page.dirty.has(name) || page.seen.has(name)) PARTS[name](board);
@@ -152,6 +153,7 @@ function show() {
 const PARTS = {
   ...Object.fromEntries(["serving", "figures", "models", "labels", "drift", "costs", "shards", "letters"].map((name) => [name, draw[name]])),
   scores: (board) => trends.scores(board, page.span), flow: (board) => trends.flow(board, page.span),
+  figures: (board) => draw.figures(board, page.orders), models: (board) => draw.models(board, page.orders),
   alerts: (board) => page.dirty.has("alerts") && draw.alerts(board, page.runbook),
   lineage: (board) => page.dirty.has("lineage") && draw.lineage(board),
 };

@@ -2,13 +2,16 @@
 import { $, children, fill, h, table } from "./dom.js";
 import { UNKNOWN, ago, bytes, count, moment, perSecond, score, seconds } from "./words.js";
 
-const STATES = { healthy: ["✓", "Healthy"], attention: ["!", "Attention"], stopped: ["✕", "Stopped"], empty: ["…", "Waiting"],
+const STATES = { healthy: ["✓", "Healthy"], idle: ["✓", "Idle"], attention: ["!", "Attention"], stopped: ["✕", "Stopped"], empty: ["…", "Waiting"],
   lost: ["⚡", "Disconnected"], denied: ["🔒", "No access"], wait: ["…", "Connecting"] };
+const CLOCK = new Set(["shard-halted", "learner-silent", "delivery-failing", "publication-refused"]); // raised by the clock, not by a record
+const NO_ORDERS = "Orders are off, because no token is set";
 const time = (ms) => h("time", ms > 0 ? { datetime: new Date(ms).toISOString() } : null, moment(ms));
 const tag = (text, kind) => h("span", { class: "tag", "data-kind": kind || text }, text);
 const pairs = (rows) => h("dl", { class: "pairs" }, rows.map(([name, value, note]) =>
   h("div", null, h("dt", null, name), h("dd", null, value, note && h("small", null, ` ${note}`)))));
-const button = (text, action, data, label) => h("button", { type: "button", "data-action": action, "aria-label": label || null,
+// One that cannot act looks so, and still says why when it is pressed.
+const button = (text, action, data, label, off) => h("button", { type: "button", "data-action": action, "aria-label": label || null, "data-off": off || null, title: off || null,
   ...Object.fromEntries(Object.entries(data || {}).map(([name, value]) => [`data-${name}`, value])) }, text);
 const bar = (share, label) => h("svg:svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true", "data-for": label },
   h("svg:rect", { class: "rest", width: 100, height: 8, rx: 2 }), h("svg:rect", { class: "part", width: Math.max(0, Math.min(100, share * 100)).toFixed(1), height: 8, rx: 2 }));
@@ -60,27 +63,30 @@ export function serving(board) {
       : h("p", { class: "dim" }, "No receipt of it has been read yet."));
 }
 
-export function figures(board) {
+export function figures(board, orders) {
+  const off = orders === "allowed" ? "" : NO_ORDERS, mine = board.models.filter((model) => model.status === "serving");
+  const first = mine.length > 0 && mine.every((model) => model.parent === null); // nothing served before
   const { detail } = board, dead = Object.values(detail.dead_letters).reduce((a, b) => a + b, 0);
   const tile = (name, value, note) => h("div", { class: "tile" }, h("dt", null, name), h("dd", null, h("b", null, value), note && h("span", null, note)));
   fill("figures", "Now",
     h("dl", { class: "tiles" }, tile("Events", perSecond(detail.rates.predictions), "a second"), tile("Learned", perSecond(detail.rates.labels_learned), "labels a second"),
       tile("Behind", detail.lag ? count(Object.values(detail.lag).reduce((a, b) => a + b, 0)) : UNKNOWN, detail.lag ? `records, ${seconds(detail.lag_s)}` : ""),
       tile("Waiting", count(detail.labels.waiting), "for their label"), tile("Predicted", count(detail.counts.predictions), "in all"), tile("Refused", count(dead), "dead letters")),
-    h("p", { class: "actions" }, detail.paused ? button("Resume learning", "resume") : button("Pause learning", "pause"), button("Roll back", "rollback")),
+    h("p", { class: "actions" }, detail.paused ? button("Resume learning", "resume", {}, null, off) : button("Pause learning", "pause", {}, null, off), button("Roll back", "rollback", {}, null, off || (first && "No other model has served before this one"))),
     h("p", { class: "dim" }, detail.paused ? `Learning is paused on ${detail.paused} of ${board.scope === null ? board.shards : 1} shards.` : `${many(detail.counts.swaps, "swap")} and ${many(detail.counts.drifts, "drift")} so far.`));
 }
 
-export function models(board) {
+export function models(board, orders) {
+  const off = orders === "allowed" ? "" : NO_ORDERS;
   const several = board.scope === null && board.shards > 1;
-  const status = (slot) => (board.models.find((model) => !several && model.version === slot.version) || {}).status || "challenger";
+  const status = (slot) => (board.models.find((model) => model.slot === slot.name && model.version === slot.version && model.status !== "serving" && model.status !== "retired") || {}).status || "challenger";
   const rows = board.detail.slots.map((slot) => {
     const name = `${slot.name} v${slot.version}`, to = several ? { slot: slot.name } : { version: slot.version };
     const role = slot.failed ? tag("failed") : slot.serves ? tag(several && slot.serves < slot.shards ? `serves ${slot.serves} of ${slot.shards}` : "serving", "serving") : tag(status(slot));
     const others = Object.entries(slot.scores).filter(([what, value]) => what !== "n" && what !== board.score && known(value)).map(([what, value]) => `${what.replace("_", " ")} ${score(value)}`);
     return h("tr", { "data-key": name }, h("th", { scope: "row" }, name), h("td", null, role), h("td", { class: "number" }, score(slot.scores[board.score])),
       h("td", { class: "dim" }, others.join(" · ") || "–"), h("td", { class: "number" }, count(slot.learned)), h("td", { class: "number" }, bytes(slot.memory_bytes)),
-      h("td", { class: "actions" }, !slot.serves && !slot.failed && button("Promote", "promote", { ...to, name }, `Promote ${name}`), !slot.serves && button("Drop", "drop", { ...to, name }, `Drop ${name}`)));
+      h("td", { class: "actions" }, !slot.serves && !slot.failed && button("Promote", "promote", { ...to, name }, `Promote ${name}`, off), !slot.serves && button("Drop", "drop", { ...to, name }, `Drop ${name}`, off)));
   });
   fill("models", "Models", table("Models", ["Model", "Role", board.score === "mae" ? "MAE" : "Accuracy", "Other rolling scores", "Learned", "Memory", "Orders"], rows));
 }
@@ -94,7 +100,7 @@ export function labels(board) {
   fill("labels", "Labels", pairs([["Came", count(found.came)], ["Matched and learned", count(found.learned)], ["Events waiting", count(found.waiting)],
     ["Early, parked", count(found.early)], ["Expired", count(found.expired), "no label within the horizon"], ["Late", count(found.late), "after the horizon"],
     ["Orphan", count(found.orphan), "no such event"], ["Repeated", count(found.repeated)], ["Skipped", count(found.skipped), "while paused"], ["Refused in all", count(found.refused)],
-    ["Delay, median", delay ? `under ${seconds(delay[0])}` : UNKNOWN], ["Delay, 95 of 100", delay ? `under ${seconds(delay[1])}` : UNKNOWN]]));
+    ["Delay, median", delay ? `under ${seconds(delay[0])}` : UNKNOWN], ["Delay, 95th percentile", delay ? `under ${seconds(delay[1])}` : UNKNOWN]]));
 }
 
 export function drift(board) {
@@ -102,9 +108,9 @@ export function drift(board) {
   fill("drift", "Drift", h("h3", null, "Features that moved most"),
     moved.length ? h("ol", { class: "bars" }, moved.map(([name, by]) => h("li", { "data-key": `f ${name}` }, h("span", { class: "name" }, name), bar(by / top, name), h("b", null, score(by))))) : h("p", { class: "none" }, UNKNOWN),
     moved.length > 0 && h("p", { class: "dim" }, "In standard deviations; for categories as population stability index."),
-    h("h3", null, "Detectors"), signals.length ? table("Detectors", ["Signal", "Detector", "Level", "Before → after", "At"], signals.map((one) => h("tr", null,
+    h("h3", null, "Detectors"), signals.length ? table("Detectors", ["Signal", "Detector", "Level", "Before → after", "At (event time)"], signals.map((one) => h("tr", null,
       h("th", { scope: "row" }, `${one.signal}${one.name ? ` of ${one.name}` : ""}${board.shards > 1 ? ` (shard ${one.shard})` : ""}`), h("td", null, one.detector), h("td", null, tag(one.level)),
-      h("td", { class: "number" }, `${score(one.before)} → ${score(one.after)}`), h("td", null, time(one.at_ms))))) : h("p", { class: "none" }, UNKNOWN));
+      h("td", { class: "number" }, one.signal === "label_delay" ? `${seconds(one.before / 1000)} → ${seconds(one.after / 1000)}` : `${score(one.before)} → ${score(one.after)}`), h("td", null, time(one.at_ms))))) : h("p", { class: "none" }, UNKNOWN));
 }
 
 export function alerts(board, runbook) {
@@ -112,9 +118,9 @@ export function alerts(board, runbook) {
     const address = /^https?:\/\//.test(one.runbook) ? one.runbook : runbook ? `${runbook}#${one.runbook.split("#")[1] || one.type}` : "";
     return address ? h("a", { href: address, rel: "noreferrer", target: "_blank" }, "Runbook") : h("code", null, one.runbook);
   };
-  const told = board.alerts.map((one) => h("li", { "data-key": one.id, "data-severity": one.severity },
-    h("p", { class: "line" }, tag(one.severity), h("b", null, one.type), h("span", { class: "dim" }, board.shards > 1 ? `shard ${one.shard}, ` : "", time(one.time_ms))),
-    h("p", null, one.message), h("p", { class: "dim" }, one.delivered ? `told: ${one.delivered}` : "not told anywhere yet", one.runbook ? [" · ", link(one)] : ""),
+  const told = board.alerts.map((one) => h("li", { "data-key": one.id, "data-severity": one.over ? null : one.severity },
+    h("p", { class: "line" }, tag(one.severity), h("b", null, one.type), one.over && tag("over", "serving"), h("span", { class: "dim" }, board.shards > 1 ? `shard ${one.shard}, ` : "", time(one.time_ms), CLOCK.has(one.type) ? "" : " (event time)")),
+    h("p", null, one.message), h("p", { class: "dim" }, one.delivered ? `sent to: ${one.delivered}` : "not sent anywhere yet", one.runbook ? [" · ", link(one)] : ""),
     Object.keys(one.evidence).length > 0 && h("details", null, h("summary", null, "Evidence"), pairs(Object.entries(one.evidence)))));
   fill("alerts", "Alerts", told.length ? h("ol", { class: "timeline scroll tall", tabindex: "0", "aria-label": "Alerts, newest first" }, told) : h("p", { class: "none" }, "No alert has been raised."));
 }
@@ -153,6 +159,6 @@ export function shards(board) {
   $("shards").hidden = board.shards < 2;
   if (board.shards < 2) return;
   const rows = board.summary.map((one) => h("tr", { "data-key": `s${one.shard}` }, h("th", { scope: "row" }, button(`Shard ${one.shard}`, "shard", { shard: one.shard })), h("td", null, one.serving), h("td", { class: "number" }, score(one.score)), h("td", { class: "number" }, score(one.baseline)),
-    h("td", { class: "number" }, perSecond(one.rate)), h("td", { class: "number" }, one.lag === null ? UNKNOWN : `${count(one.lag)}, ${seconds(one.lag_s)}`), h("td", null, one.paused ? tag("paused") : board.now_ms - one.time_ms > 15000 ? tag("quiet", "warning") : tag("live", "serving")), h("td", { class: "dim" }, one.owner)));
+    h("td", { class: "number" }, perSecond(one.rate)), h("td", { class: "number" }, one.lag === null ? UNKNOWN : `${count(one.lag)}, ${seconds(one.lag_s)}`), h("td", null, one.paused ? tag("paused") : board.now_ms - one.time_ms > 25000 ? tag("silent", "warning") : one.idle ? tag("idle", "idle") : tag("live", "serving")), h("td", { class: "dim" }, one.owner)));
   fill("shards", "Shards", table("Shards", ["Shard", "Serving", board.score, "Baseline", "Events/s", "Behind", "State", "Learner"], rows, true));
 }

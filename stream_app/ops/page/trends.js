@@ -52,7 +52,8 @@ export function flow(board, span) {
   const found = place("flow", "Throughput and lag", chart, null);
   chart.draw(series.t, [{ label: "events a second", color: "--c1", width: 2, values: series.rate, scale: "rate", text: perSecond },
     { label: "seconds behind", color: "--c3", dash: [2, 3], values: series.lag_s, scale: "lag", text: (value) => (value === null || value === undefined ? UNKNOWN : seconds(value)) }], []);
-  const words = `${perSecond(last(series.rate))} events a second now; ${last(series.lag_s) === null || last(series.lag_s) === undefined ? "the lag is not known" : `${seconds(last(series.lag_s))} behind`}.`;
+  const { rates, lag_s: lag } = board.detail; // of the same window as everywhere on the page
+  const words = `${perSecond(rates.predictions)} events a second now; ${lag === null || lag === undefined ? "the lag is not known" : `${seconds(lag)} behind`}.`;
   found.caption.textContent = words;
   children(found.below, [numbers(found.below, "Throughput and lag", ["Time", "Events a second", "Seconds behind", "Waiting for labels"], () => every(series, (at) => [moment(series.t[at]), perSecond(series.rate[at]), series.lag_s[at] === null ? UNKNOWN : seconds(series.lag_s[at]), count(series.waiting[at])], 30))]);
 }

@@ -33,6 +33,14 @@ export function seconds(value) {
   return value < 172800 ? `${Math.round(value / 3600)} h` : `${Math.round(value / 86400)} days`;
 }
 
+// The one clock of the page: the browser's, named.
+export function zone() {
+  const offset = -new Date().getTimezoneOffset(), hours = Math.floor(Math.abs(offset) / 60), minutes = Math.abs(offset) % 60;
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  if (name === "UTC") return name;
+  return `${name ? `${name}, ` : ""}UTC${offset < 0 ? "−" : "+"}${pad(hours)}:${pad(minutes)}`;
+}
+
 const pad = (n) => String(n).padStart(2, "0");
 
 // 14:03:05, with the date where it is not today's.
