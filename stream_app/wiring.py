@@ -26,7 +26,7 @@ from stream_app.errors import Refused
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
-from stream_app.learner.upgrade import Plan, open_epoch, prepare
+from stream_app.learner.upgrade import Plan, upgrade_shard
 from stream_app.learner.verify import drain
 from stream_app.settings import Settings
 from stream_app.wiring_topics import catalog_for
@@ -96,8 +96,9 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
     """Opens a shard's journal and inputs for a replay."""
     topics = catalog_for(app, settings)
     return lambda shard: KafkaReplay(
-        settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics)
-    )
+        settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics),
+        topics.predictions.name,
+    )  # fmt: skip
 
 
 def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
@@ -126,11 +127,14 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
     return fingerprint(app, {name: ids[name] for name in input_topics(topics)})
 
 
-def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[Plan]:
-    """Take every shard into a new epoch, or say what that would do.
+def upgrade(
+    app: Application, settings: Settings, agreed: Callable[[Plan], None], *, dry_run: bool
+) -> Iterator[Plan]:
+    """Take every shard into a new epoch, or say what that would do; `agreed` as in `upgrade_shard`.
 
     Raises:
         Refused: a learner runs, or a shard cannot be upgraded as it is.
+        ShardFailed: a learner started meanwhile, or Kafka does not answer: run it again.
     """
     topics = catalog_for(app, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
@@ -139,20 +143,17 @@ def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[
     current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
     for shard in range(app.shards):
         store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
+        writer = None
+        if not dry_run:
+            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
         try:
-            prepared = drain(prepare(app, shard, current, source, store))
+            plan = drain(upgrade_shard(app, shard, current, inputs, writer, source, store, agreed))
         finally:
             source.close()
-        if prepared is None:
-            continue
-        if prepared.plan.changed and not dry_run:
-            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
-            try:
-                writer.fence()
-                open_epoch(app, prepared, current, inputs, writer, store)
-            finally:
+            if writer is not None:
                 writer.close()
-        yield prepared.plan
+        if plan is not None:
+            yield plan
 
 
 def learner(

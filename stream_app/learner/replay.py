@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from stream_app.errors import Halted
 from stream_app.learner import journal
+from stream_app.learner.guards import check_continued
 from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run, unpack_order
@@ -85,6 +86,7 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
 def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int) -> BatchRecord:
     """The record, if it continues the one before: same epoch, next seq, inputs from where the last ended."""
     if isinstance(record, EpochRecord):
+        check_continued(machine.seq, machine.digest, machine.positions, record, offset)
         raise Halted(
             f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
             "Run `stream-app upgrade MODULE:APP` again if it was cut off, or restore the snapshots",

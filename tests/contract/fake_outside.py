@@ -11,7 +11,7 @@ import orjson
 
 from stream_app.adapters.snapshot_store import dump, seal, unpickle
 from stream_app.application import Application
-from stream_app.errors import ShardFailed, StaleGroup
+from stream_app.errors import Fenced, ShardFailed, StaleGroup
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
@@ -20,6 +20,7 @@ from tests.contract.shard_driver import TOPICS
 from topics.envelope import RANKS, Record
 
 GROUP = b"generation 1"
+NO_MEMBER = b"no generation"
 FINGERPRINT: dict[str, Any] = {
     "definition": {"slots": {"champion": "0" * 32}},
     "topics": dict.fromkeys(TOPICS, "id"),
@@ -68,6 +69,8 @@ class World:
         self.journal: list[bytes] = []
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
+        self.committed: list[int | None] = [None] * len(RANKS)  # the group's offsets
+        self.owner: Writer | None = None  # whose fence was the last
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
         self.view_answer = "ok"
         self.view_stamp: str | None = None
@@ -203,11 +206,17 @@ class Writer:
     def fence(self) -> None:
         if self.world.down:
             raise ShardFailed("the broker is down")
+        self.world.owner = self
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        self.fence()
-        if group not in (None, self.world.generation):
+        if self.world.down:
+            raise ShardFailed("the broker is down")
+        if self.world.owner is not self:
+            raise Fenced("another owner took over")
+        if group not in (None, NO_MEMBER, self.world.generation):
             raise StaleGroup("the group has another generation")
+        if group is not None:
+            self.world.committed = list(commit.positions)
         self.world.written += commit.others
         self.world.predictions += [value for value, _, _ in commit.predictions]
         if commit.journal is None:
@@ -242,7 +251,13 @@ class Source:
         return [0] * len(RANKS)
 
     def committed(self) -> list[int | None]:
-        return [None] * len(RANKS)
+        return list(self.world.committed)
+
+    def predicted(self) -> int | None:
+        return orjson.loads(self.world.predictions[-1])["offset"] if self.world.predictions else None
+
+    def group(self) -> bytes:
+        return NO_MEMBER
 
     def close(self) -> None:
         """Nothing is held."""
