@@ -26,6 +26,7 @@ from stream_app.errors import Refused
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
+from stream_app.learner.starts import Wish
 from stream_app.learner.upgrade import Plan, upgrade_shard
 from stream_app.learner.verify import drain
 from stream_app.settings import Settings
@@ -128,9 +129,10 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
 
 
 def upgrade(
-    app: Application, settings: Settings, agreed: Callable[[Plan], None], *, dry_run: bool
-) -> Iterator[Plan]:
-    """Take every shard into a new epoch, or say what that would do; `agreed` as in `upgrade_shard`.
+    app: Application, settings: Settings, agreed: Callable[[Plan], None], wish: Wish, *, dry_run: bool,
+    only: int | None = None,
+) -> Iterator[Plan]:  # fmt: skip
+    """Take every shard, or `only` one, into a new epoch, or say what that would do; see `upgrade_shard`.
 
     Raises:
         Refused: a learner runs, or a shard cannot be upgraded as it is.
@@ -141,13 +143,16 @@ def upgrade(
         if not dry_run and admin.group(app.name).members:
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
     current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
-    for shard in range(app.shards):
+    for shard in range(app.shards) if only is None else (only,):
         store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
         writer = None
         if not dry_run:
             writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
         try:
-            plan = drain(upgrade_shard(app, shard, current, inputs, writer, source, store, agreed))
+            steps = upgrade_shard(
+                app, shard, current, inputs, writer, source, store, SystemClock(), agreed, wish
+            )
+            plan = drain(steps)
         finally:
             source.close()
             if writer is not None:

@@ -17,6 +17,20 @@ MORE, WAITING = True, False
 SLICE_S = 0.2  # live shards of the process wait at most this long between their turns
 
 
+class Diverged(Halted):
+    """A batch whose digest a replay does not come to; `record` is the journal's, at `offset`."""
+
+    def __init__(self, machine: Machine, record: BatchRecord, offset: int) -> None:
+        super().__init__(
+            f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
+            f"digest {machine.digest} instead of {record.digest}",
+            "Run the image and definition that wrote it on another machine: `stream-app verify` must say "
+            f"equal there. Or `stream-app upgrade MODULE:APP --accept-divergence {record.seq}`: it goes on "
+            "with the models of the replay and gives up the proof of what was answered since",
+        )
+        self.record, self.offset = record, offset
+
+
 def replay(
     machine: Machine,
     source: ReplaySource,
@@ -55,12 +69,7 @@ def replay(
         machine.positions[:] = [end for _, end, _ in record.inputs.values()]
         closed = machine.seal()
         if machine.digest != record.digest:
-            raise Halted(
-                f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
-                f"digest {machine.digest} instead of {record.digest}",
-                "Run the image and definition that wrote it on another machine: `stream-app verify` must say "
-                "equal there. Keep the snapshots; no upgrade leads past batches that cannot be replayed",
-            )
+            raise Diverged(machine, record, entry.offset)
         on_batch(closed, entry.offset)
         if machine.seq == until_seq:
             return

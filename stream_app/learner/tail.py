@@ -18,9 +18,10 @@ from stream_app.ports import Positions, ReplaySource
 class Tail(msgspec.Struct):
     """The end of a journal: `seq`, `digest`, `positions` are of its newest batch, `epoch` is its highest.
 
-    `batches` counts those after the start. The first `lost` of them cannot be replayed: the journal has a gap
-    behind them, or their inputs are no longer retained. The others begin at journal offset `whole_from` and
-    input positions `whole_at`. `version` is the highest version of a model that they name.
+    `batches` counts those after the start, `first` is the seq of the first. Those before seq `whole` cannot
+    be replayed: the journal has a gap behind them, or their inputs are no longer retained. Seq `whole` stands
+    at journal offset `whole_from` (−1: there is none) and begins at input positions `whole_at`. `version` is
+    the highest version of a model that they name.
     """
 
     offset: int
@@ -30,7 +31,8 @@ class Tail(msgspec.Struct):
     positions: Positions
     fingerprint: dict[str, Any]
     batches: int = 0
-    lost: int = 0
+    first: int = 0
+    whole: int = 0
     whole_from: int = -1
     whole_at: Positions = []
     version: int = 0
@@ -56,10 +58,12 @@ class Tail(msgspec.Struct):
         kept = all(
             not n or start >= low for (start, _, n), low in zip(record.inputs.values(), retained, strict=True)
         )
+        if not self.batches:
+            self.first = record.seq
         if not whole or not kept:
-            self.lost, self.whole_from = self.batches + (not kept), -1
+            self.whole, self.whole_from = record.seq + 1, -1
         if kept and self.whole_from < 0:
-            self.whole_from = offset
+            self.whole, self.whole_from = record.seq, offset
             self.whole_at = [max(pair) for pair in zip(starts, retained, strict=True)]
         self.batches += 1
         self.epoch = max(self.epoch, record.epoch)

@@ -16,23 +16,25 @@ from stream_app.application import Application
 from stream_app.errors import Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
-from stream_app.learner.carry import SETTLE, Started, carry
-from stream_app.learner.fingerprint import changes
-from stream_app.learner.guards import Forked
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import confirmed, first_entry, refuse_lost_journal
+from stream_app.learner.recovery import first_entry, refuse_lost_journal
+from stream_app.learner.relearn import relearn
 from stream_app.learner.snapshots import header, parts
-from stream_app.learner.tail import Tail, check_unmoved, read_tail
-from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
+from stream_app.learner.starts import Wish, diverged, log_start, snapshot_start
+from stream_app.learner.tail import Tail, check_unmoved
+from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 from topics.envelope import EVENT, RANK_NAMES, RANKS
+
+NOTHING = Wish()
 
 
 class Plan(msgspec.Struct):
     """One shard's way into epoch `epoch` at `seq`; nothing to do where `changed` is empty.
 
-    `given_up` says in words what the shard loses on the way.
+    `given_up` says in words what the shard loses on the way. Where only the group's offsets are set, `epoch`
+    is the one that runs.
     """
 
     shard: int
@@ -45,17 +47,19 @@ class Plan(msgspec.Struct):
 
 
 class Prepared(msgspec.Struct):
-    """A plan, the state that it leads to, where its inputs go on, and the journal's end that it continues."""
+    """A plan, the state that it begins with, where its inputs go on, and the journal that it continues."""
 
     plan: Plan
     state: ShardState
     positions: list[int]
     tail: Tail
+    restart: list[str]
 
 
 def upgrade_shard(
     app: Application, shard: int, fingerprint: dict[str, Any], input_topics: tuple[str, ...],
-    writer: ShardWriter | None, source: ReplaySource, store: SnapshotStore, agreed: Callable[[Plan], None],
+    writer: ShardWriter | None, source: ReplaySource, store: SnapshotStore, clock: Clock,
+    agreed: Callable[[Plan], None], wish: Wish = NOTHING,
 ) -> Generator[bool, None, Plan | None]:  # fmt: skip
     """Take one shard into its next epoch; without a `writer` only say what that would do.
 
@@ -67,7 +71,7 @@ def upgrade_shard(
     """
     if writer is not None:
         writer.fence()
-    prepared = yield from prepare(app, shard, fingerprint, source, store)
+    prepared = yield from prepare(app, shard, fingerprint, source, store, clock, input_topics, wish)
     if prepared is None:
         return None
     if prepared.plan.changed and writer is not None:
@@ -77,55 +81,57 @@ def upgrade_shard(
 
 
 def prepare(
-    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore
-) -> Generator[bool, None, Prepared | None]:
+    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
+    clock: Clock, input_topics: tuple[str, ...], wish: Wish = NOTHING,
+) -> Generator[bool, None, Prepared | None]:  # fmt: skip
     """What an upgrade of the shard would do; None for a shard that has no history yet.
 
     Raises:
-        Refused: the newest snapshot is not the journal's end, or cannot be read, or the task is another.
+        Refused: no start can be used, or the task or an input topic is another.
     """
     committed, predicted = source.committed(), source.predicted()
     first = yield from first_entry(source, -1)
     if first is None:
         refuse_lost_journal(shard, committed, predicted)
         return None
-    for head, load in store.load():
-        try:
-            if not (yield from confirmed(source, head)):
-                continue
-        except Forked:
-            continue
-        was, start = head["fingerprint"], head["epoch"]
-        tail = Tail(head["journal_offset"], start, head["seq"], head["digest"], head["positions"], was)
-        tail = yield from read_tail(source, tail)
-        refuse_unsaved(shard, tail)
-        state = carry(app, shard, was, fingerprint, load, started := Started())
-        break
+    every = (CHAMPION, *app.challengers)
+    restart = [name for name in every if name in wish.restart or "all" in wish.restart]
+    if wish.accept_divergence is not None:
+        start = yield from diverged(
+            app, shard, fingerprint, source, store, clock, input_topics, first, wish.accept_divergence
+        )
+    elif wish.from_log:
+        start = yield from log_start(app, shard, fingerprint, source, first[0])
     else:
-        if not isinstance(first[1], EpochRecord) or first[1].epoch:
-            raise Refused(f"shard {shard} has a journal and no valid snapshot", SETTLE)
-        tail = Tail(first[0], 0, first[1].seq, first[1].digest, [], first[1].fingerprint)
-        tail.end_at(first[1])
-        tail = yield from read_tail(source, tail)
-        refuse_unsaved(shard, tail)
-        state, was = ShardState(app, shard), first[1].fingerprint
-        started = Started([], [CHAMPION, *app.challengers])
-    changed = list(changes(was, fingerprint))
-    if tail.entered:
-        changed.append("an upgrade that was cut off")
-    plan = Plan(shard, tail.epoch + 1, tail.seq, changed, started.carried, started.fresh)
-    return Prepared(plan, state, next_positions(tail, committed, predicted, source.earliest(), plan), tail)
+        start = yield from snapshot_start(app, shard, fingerprint, source, store, first, restart)
+    tail, changed, given_up = start.tail, start.changed, start.given_up
+    changed += [f"restart of {name}" for name in restart]
+    given_up += [f"what {name} has learned" for name in restart]
+    if tail.entered and not wish.from_log:
+        changed.append("an upgrade that was cut off, or whose snapshots are lost")
+    if tail.whole > tail.first:
+        changed.append("batches that cannot be replayed")
+        given_up.append(
+            f"what batches {tail.first} to {tail.whole - 1} brought (lessons, waiting rows, ids): "
+            "their inputs or the journal are cut"
+        )
+    carried, fresh = start.started.carried, start.started.fresh
+    plan = Plan(shard, tail.epoch + 1, tail.seq, changed, carried, fresh, given_up)
+    positions = next_positions(tail, predicted, source.earliest(), plan)
+    if plan.changed and tail.whole_from >= 0 and wish.accept_divergence is None:
+        plan.given_up.append(
+            f"the proof of batches {tail.whole} to {tail.seq}: they are replayed under this definition, "
+            "and no digest is compared"
+        )
+    reset = [f"the group's offsets {committed} → {positions}"]
+    if any(stored not in (None, goal) for stored, goal in zip(committed, positions, strict=True)):
+        if not plan.changed:
+            plan.epoch, plan.carried, plan.fresh = tail.epoch, [], []
+        plan.changed += reset
+    return Prepared(plan, start.state, positions, tail, restart)
 
 
-def refuse_unsaved(shard: int, tail: Tail) -> None:
-    """Batches after the snapshot would be lost."""
-    if tail.batches:
-        raise Refused(f"shard {shard} has committed batches after its newest snapshot", SETTLE)
-
-
-def next_positions(
-    tail: Tail, committed: list[int | None], predicted: int | None, retained: list[int], plan: Plan
-) -> list[int]:
+def next_positions(tail: Tail, predicted: int | None, retained: list[int], plan: Plan) -> list[int]:
     """Where the inputs go on: at the journal's end, but never at an event that was answered already.
 
     What that changes and gives up is added to the plan.
@@ -145,8 +151,6 @@ def next_positions(
                 f"{RANK_NAMES[rank]} {positions[rank]} to {retained[rank] - 1}: they were deleted unread"
             )
             positions[rank] = retained[rank]
-    if any(stored not in (None, goal) for stored, goal in zip(committed, positions, strict=True)):
-        plan.changed.append(f"the group's offsets {committed} → {positions}")
     return positions
 
 
@@ -161,22 +165,37 @@ def open_epoch(
         ShardFailed: Kafka did not take it; run the upgrade again.
     """
     plan, state, tail = prepared.plan, prepared.state, prepared.tail
+    if plan.epoch == tail.epoch:
+        yield from refuse_moved(source, plan, tail)
+        writer.commit(Commit([], [], None, prepared.positions), source.group())
+        return
     machine = Machine(
         Core(app, state, store.round_trip), input_topics,
         epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
     )  # fmt: skip
+    if tail.batches or prepared.restart:
+        yield from relearn(machine, source, tail, prepared.restart)
+        machine = Machine(
+            Core(app, state, store.round_trip), input_topics,
+            epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
+        )  # fmt: skip
     payload = store.dump(parts(app, state))  # what cannot be saved must not be entered
     record = EpochRecord(
         plan.epoch, plan.seq, fingerprint, journal.by_name(prepared.positions), tail.digest, plan.carried,
         plan.given_up,
     )  # fmt: skip
-    if not (yield from check_unmoved(source, tail.offset)):
-        raise Refused(
-            f"shard {plan.shard}: a learner committed while the upgrade was prepared",
-            "Stop every learner (SIGTERM), then run the upgrade again",
-        )
+    yield from refuse_moved(source, plan, tail)
     commit = Commit([], [], journal.encode(record), prepared.positions)
     offset = writer.commit(commit, source.group())
     if offset is None:
         raise ShardFailed(f"shard {plan.shard}: the epoch record was committed without a report")
     store.save({**header(app, plan.shard, machine, fingerprint), "journal_offset": offset}, payload)
+
+
+def refuse_moved(source: ReplaySource, plan: Plan, tail: Tail) -> Generator[bool, None, None]:
+    """Read the journal's end again, right before something is written behind it."""
+    if not (yield from check_unmoved(source, tail.offset)):
+        raise Refused(
+            f"shard {plan.shard}: a learner committed while the upgrade was prepared",
+            "Stop every learner (SIGTERM), then run the upgrade again",
+        )

@@ -11,7 +11,7 @@ import orjson
 
 from stream_app.adapters.snapshot_store import dump, seal, unpickle
 from stream_app.application import Application
-from stream_app.errors import Fenced, ShardFailed, StaleGroup
+from stream_app.errors import Fenced, Halted, ShardFailed, StaleGroup
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
@@ -69,6 +69,7 @@ class World:
         self.journal: list[bytes] = []
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
+        self.retained: Positions = [0] * len(RANKS)  # what lies before these offsets was deleted
         self.committed: list[int | None] = [None] * len(RANKS)  # the group's offsets
         self.owner: Writer | None = None  # whose fence was the last
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
@@ -241,14 +242,19 @@ class Source:
             yield JournalEntry(offset, self.world.journal[offset])
 
     def inputs(self, positions: Positions) -> None:
+        if any(position < low for position, low in zip(positions, self.world.retained, strict=True)):
+            raise Halted("an input no longer retains what the journal needs", "Restore it")
         self.heads = list(positions)
 
     def take(self, rank: int, n: int, end: int) -> list[Record] | None:
         start, self.heads[rank] = self.heads[rank], end
-        return self.world.inputs[rank][start:end]
+        taken = self.world.inputs[rank][start:end]
+        if len(taken) != n:
+            raise Halted(f"{len(taken)} records below {end}, the journal read {n}", "Restore it")
+        return taken
 
     def earliest(self) -> Positions:
-        return [0] * len(RANKS)
+        return list(self.world.retained)
 
     def committed(self) -> list[int | None]:
         return list(self.world.committed)

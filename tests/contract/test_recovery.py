@@ -89,7 +89,7 @@ def test_a_start_that_fits_reads_the_journal_no_more_than_it_must() -> None:
 
 
 def test_a_diverged_replay_names_what_helps() -> None:
-    """`upgrade` refuses while batches follow the newest snapshot, so it is no way out of a divergence."""
+    """Another machine first; else an upgrade that accepts the batch, by its seq."""
     world = lived()
     newest = journal.read(world.journal[-1], 0)
     world.journal[-1] = journal.encode(msgspec.structs.replace(newest, digest="0" * 32))
@@ -97,4 +97,4 @@ def test_a_diverged_replay_names_what_helps() -> None:
     assert "diverged from its journal at seq 3" in found.message
     assert "start a new epoch" not in found.remedy
     assert "on another machine" in found.remedy
-    assert "no upgrade leads past" in found.remedy
+    assert "--accept-divergence 3" in found.remedy

@@ -11,11 +11,13 @@ import orjson
 import pytest
 
 from stream_app.adapters.definition_hash import definition_hashes
+from stream_app.application import Application
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner import journal
 from stream_app.learner.guards import Forked
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.shard import Phase, Shard
+from stream_app.learner.starts import Wish
 from stream_app.learner.upgrade import Plan, open_epoch, prepare, upgrade_shard
 from stream_app.learner.verify import drain, verify_shard
 from tests.contract.fake_outside import Source, Store, World, Writer
@@ -51,11 +53,13 @@ def lived(*, save: bool = True) -> World:
 
 
 def upgrade(
-    world: World, prints: dict[str, Any] = CHANGED, agree: Callable[[Plan], None] = agreed
-) -> Plan | None:
+    world: World, prints: dict[str, Any] = CHANGED, agree: Callable[[Plan], None] = agreed, *,
+    app: Application = APP, **wish: Any,
+) -> Plan | None:  # fmt: skip
     """As the command does it."""
+    writer, source, store = Writer(world), Source(world), Store(world)
     return drain(
-        upgrade_shard(world.app, 0, prints, TOPICS, Writer(world), Source(world), Store(world), agree)
+        upgrade_shard(app, 0, prints, TOPICS, writer, source, store, world.clock, agree, Wish(**wish))
     )
 
 
@@ -148,7 +152,7 @@ def test_a_learner_that_ran_before_the_fence_is_fenced() -> None:
 def test_an_epoch_is_not_written_behind_batches_that_its_plan_does_not_know() -> None:
     """The journal's end is read again right before, whoever fenced whom."""
     world = lived()
-    prepared = drain(prepare(APP, 0, CHANGED, Source(world), Store(world)))
+    prepared = drain(prepare(APP, 0, CHANGED, Source(world), Store(world), world.clock, TOPICS))
     assert prepared is not None
     shard = world.shard(PRINTS)
     send(world, shard, 3)
