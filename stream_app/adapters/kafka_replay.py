@@ -93,7 +93,8 @@ class KafkaReplay:
         if error.code() in CUT:
             return Halted(
                 f"{topic}[{self.shard}] no longer retains what the journal needs ({error})",
-                "Restore the topic from a backup and raise its retention",
+                "Restore the topic from a backup and raise its retention, or run `stream-app upgrade "
+                "MODULE:APP`: it names the batches that are lost and goes on",
             )
         return ShardFailed(f"{topic}[{self.shard}]: {error}")
 
@@ -119,7 +120,8 @@ class KafkaReplay:
         if inside != n and (complete or inside > n):
             raise Halted(
                 f"{self.topics[rank]}[{self.shard}] has {inside} records below {end}, the journal read {n}",
-                "The input was cut or changed: restore the topic from a backup",
+                "The input was cut or changed: restore the topic from a backup, or run `stream-app upgrade "
+                "MODULE:APP --from-log`: it names the batches that are lost and goes on",
             )
         if inside < n:
             return None

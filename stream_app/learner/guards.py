@@ -43,14 +43,18 @@ def check_continued(seq: int, digest: str, ended: Positions, epoch: EpochRecord,
 
 
 def check_entered(source: ReplaySource, epoch: EpochRecord, offset: int) -> Generator[bool, None, None]:
-    """Check an epoch record at `offset` against the record before it, where that is still retained.
+    """Check an epoch record at `offset` against the newest batch before it, where that is still retained.
+
+    Epochs in between are upgrades that were cut off; one of them that continues the journal may have skipped
+    what is lost.
 
     Raises:
         Forked: the epoch does not continue the journal.
     """
     reach = FIRST_LOOK_BACK
     while True:
-        start, before = max(0, offset - reach), None
+        start = max(0, offset - reach)
+        since: list[BatchRecord | EpochRecord] = []
         try:
             for entry in source.journal(start):
                 if entry is None:
@@ -58,16 +62,29 @@ def check_entered(source: ReplaySource, epoch: EpochRecord, offset: int) -> Gene
                     continue
                 if entry.offset >= offset:
                     break
-                before = entry
-        except Halted:  # the journal is no longer retained so far back
+                record = journal.read(entry.value, entry.offset)
+                since = [record] if isinstance(record, BatchRecord) else [*since, record]
+        except Halted:  # the journal is no longer retained so far back, or a record is damaged
             return
-        if before is not None:
-            record = journal.read(before.value, before.offset)
-            check_continued(record.seq, record.digest, positions_after(record), epoch, offset)
-            return
+        if since and (start == 0 or isinstance(since[0], BatchRecord)):
+            break
         if start == 0:
             return
         reach *= 8
+    before = since[0]
+    for record in since[1:]:
+        if isinstance(record, EpochRecord) and continues(before, record, offset):
+            before = record
+    check_continued(before.seq, before.digest, positions_after(before), epoch, offset)
+
+
+def continues(before: BatchRecord | EpochRecord, epoch: EpochRecord, offset: int) -> bool:
+    """Whether an epoch begins where the record before it ended."""
+    try:
+        check_continued(before.seq, before.digest, positions_after(before), epoch, offset)
+    except Forked:
+        return False
+    return True
 
 
 def check_predicted(shard: int, predicted: int | None, positions: Positions) -> None:

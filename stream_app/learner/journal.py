@@ -57,7 +57,8 @@ def read(value: bytes, offset: int) -> BatchRecord | EpochRecord:
     except msgspec.MsgspecError as error:
         raise Halted(
             f"the journal record at offset {offset} cannot be read ({error})",
-            "Restore the journal topic from a backup, or start the application under a new name",
+            "Restore the journal topic from a backup, or run `stream-app upgrade MODULE:APP --from-log`: "
+            "it goes on behind the record",
         ) from error
 
 

@@ -120,14 +120,26 @@ def replayed(
 def first_entry(
     source: ReplaySource, offset: int
 ) -> Generator[bool, None, tuple[int, journal.BatchRecord | EpochRecord] | None]:
-    """The journal's (offset, record) at `offset` (−1: the earliest retained), or None where it has none."""
+    """The journal's (offset, record) at `offset` (−1: the earliest readable), or None where it has none.
+
+    Raises:
+        Halted: the record at `offset`, or every one, is damaged.
+    """
+    damaged: Halted | None = None
     for entry in source.journal(offset):
         if entry is None:
             yield WAITING
             continue
         if offset >= 0 and entry.offset != offset:
             return None
-        return entry.offset, journal.read(entry.value, entry.offset)
+        try:
+            return entry.offset, journal.read(entry.value, entry.offset)
+        except Halted as error:  # a snapshot may lead past it
+            damaged = error
+        if offset >= 0:
+            break
+    if damaged is not None:
+        raise damaged
     return None
 
 
@@ -169,7 +181,8 @@ def newest_start(
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
             f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
-            "Restore the snapshot directory or the journal topic",
+            "Restore the snapshot directory or the journal topic, or start from the retained inputs: "
+            "`stream-app upgrade MODULE:APP --from-log`",
         )
     yield from check_start(source, shard, first.fingerprint, fingerprint, offset)
     return fresh(outside.app, shard, first, outside.input_topics, store.round_trip), offset, None
@@ -223,9 +236,11 @@ def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generato
             yield MORE
     if not epoch:
         return
-    remedy = "Restore the snapshot directory; `snapshot passed over` in the log tells of unusable ones"
-    if not batches:
-        remedy += ". If an upgrade was cut off, run `stream-app upgrade` again"
+    remedy = (
+        "Restore the snapshot directory; `snapshot passed over` in the log names unusable ones. Or run "
+        "`stream-app upgrade MODULE:APP`: "
+    )
+    remedy += "it names what is lost" if batches else "an upgrade was cut off, and nothing is lost"
     raise Halted(
         f"shard {shard}: the snapshots of epoch {epoch} are missing, and nothing else leads into it", remedy
     )

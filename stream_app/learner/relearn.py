@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from stream_app.errors import Halted
 from stream_app.learner import journal
 from stream_app.learner.journal import BatchRecord
 from stream_app.learner.machine import Machine
@@ -34,13 +35,11 @@ class Silent:
 
 def relearn(
     machine: Machine, source: ReplaySource, tail: Tail, restarted: list[str]
-) -> Generator[bool, None, None]:
+) -> Generator[bool, None, list[str]]:
     """Apply the batches that `tail` found whole; slots of the origins `restarted` take no part.
 
     What is written of it is forgotten, so the receipts of models that came to be are kept for the new epoch.
-
-    Raises:
-        Halted: an input was cut while it was read.
+    Gives what could not be replayed, in words: batches whose inputs are not those that the journal read.
     """
     state = machine.core.state
     known, serving, untold = {slot.version for slot in state.slots}, state.champion_version, state.untold
@@ -48,8 +47,9 @@ def relearn(
     for slot, _ in silenced:
         slot.model = Silent()
     machine.core.rebind()
+    lost: list[str] = []
     if tail.whole_from >= 0:
-        yield from batches(machine, source, tail)
+        yield from batches(machine, source, tail, lost)
     for slot, model in silenced:
         slot.model, slot.learned, slot.failed = model, 0, None
     born = {slot.version for slot in state.slots} - known
@@ -57,9 +57,12 @@ def relearn(
         born.add(state.champion_version)
     state.untold = {version: why for version, why in untold.items() if state.slot_of(version) is not None}
     state.untold |= dict.fromkeys(sorted(born - set(untold)), "upgrade: it came of the replayed batches")
+    return lost
 
 
-def batches(machine: Machine, source: ReplaySource, tail: Tail) -> Generator[bool, None, None]:
+def batches(
+    machine: Machine, source: ReplaySource, tail: Tail, lost: list[str]
+) -> Generator[bool, None, None]:
     """Apply the batches one by one; where their positions jump, the inputs are read from there."""
     at = list(tail.whole_at)
     source.inputs(at)
@@ -76,15 +79,29 @@ def batches(machine: Machine, source: ReplaySource, tail: Tail) -> Generator[boo
         starts = [start for start, _, _ in spans]
         if entry.offset != tail.whole_from and starts != at:
             source.inputs(starts)
-        inputs: list[list[Record]] = []
-        for rank in RANKS:
-            _, end, n = spans[rank]
-            while (taken := source.take(rank, n, end)) is None:
-                yield WAITING
-            inputs.append(taken)
-        machine.apply(in_order(inputs, record))
         at = machine.positions[:] = [end for _, end, _ in spans]
+        try:
+            runs = in_order((yield from taken(source, spans)), record)
+        except Halted as error:
+            lost.append(f"what batch {record.seq} brought: {error.message}")
+            source.inputs(at)
+            continue
+        machine.apply(runs)
+        machine.positions[:] = at
         machine.seal()
+
+
+def taken(
+    source: ReplaySource, spans: list[tuple[int, int, int]]
+) -> Generator[bool, None, list[list[Record]]]:
+    """The records of one batch, by rank."""
+    inputs: list[list[Record]] = []
+    for rank in RANKS:
+        _, end, n = spans[rank]
+        while (found := source.take(rank, n, end)) is None:
+            yield WAITING
+        inputs.append(found)
+    return inputs
 
 
 def renumber(state: ShardState, above: int) -> None:

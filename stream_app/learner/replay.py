@@ -87,7 +87,9 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
         taken[rank] += n
     if taken != [len(records) for records in inputs]:
         raise Halted(
-            f"the journal's order at seq {record.seq} does not fit its inputs", "Restore the journal topic"
+            f"the journal's order at seq {record.seq} does not fit its inputs",
+            "Restore the journal topic, or run `stream-app upgrade MODULE:APP --from-log`: it leaves the "
+            "batch out",
         )
     return runs
 
@@ -105,6 +107,7 @@ def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int
         raise Halted(
             f"the journal has a gap: after {machine.stamp} at {machine.positions} comes "
             f"{record.epoch}:{record.seq} at {starts}",
-            "Restore the journal topic from a backup",
+            "Restore the journal topic from a backup, or run `stream-app upgrade MODULE:APP`: it names the "
+            "batches that are lost and goes on behind the gap",
         )
     return record

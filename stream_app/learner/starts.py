@@ -21,6 +21,8 @@ from stream_app.learner.tail import Tail, read_tail
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 
+BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest record
+
 
 class Wish(msgspec.Struct, frozen=True):
     """What an operator gives up: the proof from a batch on, what slots have learned, what no log holds."""
@@ -80,10 +82,15 @@ def snapshot_start(
 
 
 def log_start(
-    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, first: int
-) -> Generator[bool, None, Start]:
-    """Nothing but what the journal and the inputs retain, from the oldest batch that can be replayed on."""
-    tail = yield from read_tail(source, Tail(first - 1, 0, -1, FIRST_DIGEST, [], {}))
+    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource
+) -> Generator[bool, None, Start | None]:
+    """Nothing but what the journal and the inputs retain, from the oldest batch that can be replayed on.
+
+    None: the journal is empty.
+    """
+    tail = yield from read_tail(source, Tail(BEFORE_ALL, 0, -1, FIRST_DIGEST, [], {}))
+    if tail.seq < 0:
+        return None
     check_topics(tail.fingerprint, fingerprint)
     state = ShardState(app, shard)
     if tail.version:

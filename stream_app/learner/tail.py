@@ -103,7 +103,10 @@ def read_tail(source: ReplaySource, tail: Tail) -> Generator[bool, None, Tail]:
         else:
             tail.follow(record, entry.offset, retained)
     if damaged is not None:
-        raise damaged
+        raise Halted(
+            f"the newest record of the journal cannot say where it ends: {damaged.message}",
+            "Restore the journal topic from a backup, or start the application under a new name",
+        )
     return tail
 
 

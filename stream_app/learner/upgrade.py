@@ -76,7 +76,7 @@ def upgrade_shard(
         return None
     if prepared.plan.changed and writer is not None:
         agreed(prepared.plan)
-        yield from open_epoch(app, prepared, fingerprint, input_topics, writer, source, store)
+        yield from open_epoch(app, prepared, fingerprint, input_topics, writer, source, store, agreed)
     return prepared.plan
 
 
@@ -90,20 +90,22 @@ def prepare(
         Refused: no start can be used, or the task or an input topic is another.
     """
     committed, predicted = source.committed(), source.predicted()
-    first = yield from first_entry(source, -1)
-    if first is None:
-        refuse_lost_journal(shard, committed, predicted)
-        return None
     every = (CHAMPION, *app.challengers)
     restart = [name for name in every if name in wish.restart or "all" in wish.restart]
-    if wish.accept_divergence is not None:
+    first = None if wish.from_log else (yield from first_entry(source, -1))
+    if wish.from_log:
+        start = yield from log_start(app, shard, fingerprint, source)
+    elif first is None:
+        start = None
+    elif wish.accept_divergence is not None:
         start = yield from diverged(
             app, shard, fingerprint, source, store, clock, input_topics, first, wish.accept_divergence
         )
-    elif wish.from_log:
-        start = yield from log_start(app, shard, fingerprint, source, first[0])
     else:
         start = yield from snapshot_start(app, shard, fingerprint, source, store, first, restart)
+    if start is None:
+        refuse_lost_journal(shard, committed, predicted)
+        return None
     tail, changed, given_up = start.tail, start.changed, start.given_up
     changed += [f"restart of {name}" for name in restart]
     given_up += [f"what {name} has learned" for name in restart]
@@ -156,7 +158,7 @@ def next_positions(tail: Tail, predicted: int | None, retained: list[int], plan:
 
 def open_epoch(
     app: Application, prepared: Prepared, fingerprint: dict[str, Any], input_topics: tuple[str, ...],
-    writer: ShardWriter, source: ReplaySource, store: SnapshotStore,
+    writer: ShardWriter, source: ReplaySource, store: SnapshotStore, agreed: Callable[[Plan], None],
 ) -> Generator[bool, None, None]:  # fmt: skip
     """Journal the epoch, set the group's offsets with it, and save the snapshot through which it is entered.
 
@@ -174,7 +176,9 @@ def open_epoch(
         epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
     )  # fmt: skip
     if tail.batches or prepared.restart:
-        yield from relearn(machine, source, tail, prepared.restart)
+        if lost := (yield from relearn(machine, source, tail, prepared.restart)):
+            plan.given_up += lost
+            agreed(plan)
         machine = Machine(
             Core(app, state, store.round_trip), input_topics,
             epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,

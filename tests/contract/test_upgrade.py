@@ -159,12 +159,12 @@ def test_an_epoch_is_not_written_behind_batches_that_its_plan_does_not_know() ->
     writer = Writer(world)
     writer.fence()
     with pytest.raises(Refused, match="committed while the upgrade was prepared"):
-        drain(open_epoch(APP, prepared, CHANGED, TOPICS, writer, Source(world), Store(world)))
+        drain(open_epoch(APP, prepared, CHANGED, TOPICS, writer, Source(world), Store(world), agreed))
     assert len(world.journal) == 1 + 4
 
 
 def test_an_epoch_that_does_not_continue_the_journal_halts_and_is_named() -> None:
-    """Entered by its snapshot, or met by a replay of the epoch before; the next upgrade leads out."""
+    """Entered by its snapshot, or met by a replay of the epoch before."""
     world = lived()
     fork(world)
     named = "epoch 1 at journal offset 5 begins at seq 3 .* does not continue the record before it, seq 4"
@@ -180,6 +180,19 @@ def test_an_epoch_that_does_not_continue_the_journal_halts_and_is_named() -> Non
     del world.snapshots[0]
     with pytest.raises(Forked, match=named):
         raise refusal(world, PRINTS)
+
+
+def test_the_next_upgrade_leads_past_an_epoch_that_does_not_continue_the_journal() -> None:
+    """It goes on behind the newest batch, so no event is answered twice."""
+    world = lived()
+    fork(world)
+    plan = upgrade(world)
+    assert plan is not None
+    assert (plan.epoch, plan.seq) == (2, 4)
+    shard = read_on(world, CHANGED)
+    send(world, shard, 4)
+    assert answered(world) == [1] * 5
+    equal_again(world, CHANGED)
 
 
 @pytest.mark.parametrize("told", [[0, 1, 0], [0, 9, 0]], ids=["back", "forward"])

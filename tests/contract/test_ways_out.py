@@ -232,7 +232,7 @@ def test_from_the_log_models_learn_again_what_it_retains() -> None:
     goes_on(world, changed)
 
 
-@pytest.mark.parametrize("cut", ["inputs", "journal", "a damaged record", "a gap"])
+@pytest.mark.parametrize("cut", ["inputs", "journal", "a damaged record", "the first record", "a gap"])
 def test_from_the_log_begins_behind_what_is_lost(cut: str) -> None:
     """The learner halts or has no start; the upgrade names the batches that are lost."""
     app = define()
@@ -241,14 +241,14 @@ def test_from_the_log_begins_behind_what_is_lost(cut: str) -> None:
         world.retained = [0, 3, 1]
     elif cut == "journal":
         del world.journal[:5]
-    elif cut == "a damaged record":
-        world.journal[4] = b"{"
+    elif cut in ("a damaged record", "the first record"):
+        world.journal[4 if cut == "a damaged record" else 0] = b"{"
     else:
         del world.journal[4]
     assert isinstance(refusal(world, app), Halted)
     plan = upgrade(world, app, from_log=True)
     lost = [what for what in plan.given_up if what.startswith(("what batches", "all that came before"))]
-    assert len(lost) == 1, lost
+    assert len(lost) == (0 if cut == "the first record" else 1), lost
     assert state_of(world.shard(prints(app))).champion.learned > 0
     goes_on(world, app)
 
@@ -364,3 +364,26 @@ def test_a_replay_follows_an_epoch_that_skipped_events() -> None:
     state = state_of(world.shard(prints(app)))
     assert "kept" in state.pending.items
     assert "lost" not in state.pending.items
+
+
+def test_a_batch_whose_inputs_are_others_is_left_out() -> None:
+    """A record fewer than the journal read, within what is retained; the loss is named and agreed to."""
+    app = define()
+    world = lived(app)
+    newest = journal.read(world.journal[6], 0)
+    assert isinstance(newest, journal.BatchRecord)
+    inputs = {name: (start, end, 7) for name, (start, end, _) in newest.inputs.items()}
+    world.journal[6] = journal.encode(msgspec.structs.replace(newest, inputs=inputs))
+    assert "the journal read 7" in refusal(world, app).message
+    plan = upgrade(world, app, from_log=True)
+    assert any(what.startswith(f"what batch {newest.seq} brought") for what in plan.given_up)
+    goes_on(world, app)
+
+
+def test_a_damaged_newest_record_leaves_no_start() -> None:
+    """It alone says where the journal ends: a backup or another name."""
+    app = define()
+    world = lived(app, 3)
+    world.journal[-1] = b"{"
+    with pytest.raises(Halted, match="cannot say where it ends"):
+        steps(world, app, Writer(world), never, Wish(from_log=True))
