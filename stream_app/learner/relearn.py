@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from stream_app.errors import Halted
+from stream_app.errors import Halted, Refused
 from stream_app.learner import journal
 from stream_app.learner.journal import BatchRecord
 from stream_app.learner.machine import Machine
@@ -86,7 +86,13 @@ def batches(
             lost.append(f"what batch {record.seq} brought: {error.message}")
             source.inputs(at)
             continue
-        machine.apply(runs)
+        try:
+            machine.apply(runs)
+        except Exception as error:  # of a model or a detector: what it left behind is of no use
+            raise Refused(
+                f"batch {record.seq} cannot be replayed ({type(error).__name__}: {error})",
+                "Mend the definition, or leave out the slot that raises: --restart SLOT",
+            ) from error
         machine.positions[:] = at
         machine.seal()
 

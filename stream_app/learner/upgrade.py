@@ -183,7 +183,13 @@ def open_epoch(
             Core(app, state, store.round_trip), input_topics,
             epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
         )  # fmt: skip
-    payload = store.dump(parts(app, state))  # what cannot be saved must not be entered
+    try:
+        payload = store.dump(parts(app, state))
+    except Exception as error:  # a model may raise anything; what cannot be saved must not be entered
+        raise Refused(
+            f"shard {plan.shard}: the new state cannot be saved ({type(error).__name__}: {error})",
+            "Mend the definition, or leave out the slot that holds it: --restart SLOT",
+        ) from error
     record = EpochRecord(
         plan.epoch, plan.seq, fingerprint, journal.by_name(prepared.positions), tail.digest, plan.carried,
         plan.given_up,

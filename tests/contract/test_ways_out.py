@@ -387,3 +387,32 @@ def test_a_damaged_newest_record_leaves_no_start() -> None:
     world.journal[-1] = b"{"
     with pytest.raises(Halted, match="cannot say where it ends"):
         steps(world, app, Writer(world), never, Wish(from_log=True))
+
+
+def test_what_cannot_be_saved_or_replayed_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the slot's restart as the way out, which works."""
+    app, changed = define(challengers={"bayes": shifted}), define(challengers={"bayes": shifted}, ttl="1d")
+    world = lived(app, 3)
+    before = len(world.journal)
+
+    def breaks(*_: Any) -> None:
+        raise RuntimeError("it breaks the machine")
+
+    def agree(_plan: Plan) -> None:
+        """Whatever is given up."""
+
+    world.store_error = RuntimeError("a set of 3025 members")
+    with pytest.raises(Refused, match="cannot be saved") as caught:
+        steps(world, changed, Writer(world), agree, Wish())
+    assert "--restart SLOT" in caught.value.remedy
+    world.store_error = None
+    monkeypatch.setattr("stream_app.flow.learn.count", breaks)
+    with pytest.raises(Refused, match="batch 8 cannot be replayed") as caught:
+        steps(world, changed, Writer(world), agree, Wish())
+    assert "--restart SLOT" in caught.value.remedy
+    monkeypatch.undo()
+    assert len(world.journal) == before
+    upgrade(world, changed, restart=("bayes",))
+    goes_on(world, changed)
