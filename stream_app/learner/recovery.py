@@ -277,7 +277,7 @@ def resumed(
 
 
 def refuse_lost_journal(shard: int, committed: list[int | None], predicted: int | None) -> None:
-    """Committed offsets or predictions without a journal: its topic was emptied or created anew."""
+    """Committed offsets or predictions without a journal: its topic was emptied or created again."""
     if predicted is not None or any(position is not None and position > 0 for position in committed):
         answered = "" if predicted is None else f" and predictions up to event {predicted}"
         raise Halted(

@@ -91,7 +91,7 @@ def batches(
         except Exception as error:  # of a model or a detector: what it left behind is of no use
             raise Refused(
                 f"batch {record.seq} cannot be replayed ({type(error).__name__}: {error})",
-                "Mend the definition, or leave out the slot that raises: --restart SLOT",
+                "Correct the definition, or leave out the slot that raises: --restart SLOT",
             ) from error
         machine.positions[:] = at
         machine.seal()

@@ -63,7 +63,7 @@ def upgrade_shard(
 ) -> Generator[bool, None, Plan | None]:  # fmt: skip
     """Take one shard into its next epoch; without a `writer` only say what that would do.
 
-    `agreed` raises where a plan gives something up that nobody agreed to. None: the shard has no history.
+    `agreed` raises unless an operator agreed to what a plan gives up. None: the shard has no history.
 
     Raises:
         Refused: a learner runs, or the shard cannot be upgraded as it is.
@@ -188,7 +188,7 @@ def open_epoch(
     except Exception as error:  # a model may raise anything; what cannot be saved must not be entered
         raise Refused(
             f"shard {plan.shard}: the new state cannot be saved ({type(error).__name__}: {error})",
-            "Mend the definition, or leave out the slot that holds it: --restart SLOT",
+            "Correct the definition, or leave out the slot that holds it: --restart SLOT",
         ) from error
     record = EpochRecord(
         plan.epoch, plan.seq, fingerprint, journal.by_name(prepared.positions), tail.digest, plan.carried,

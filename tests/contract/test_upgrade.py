@@ -150,7 +150,7 @@ def test_a_learner_that_ran_before_the_fence_is_fenced() -> None:
 
 
 def test_an_epoch_is_not_written_behind_batches_that_its_plan_does_not_know() -> None:
-    """The journal's end is read again right before, whoever fenced whom."""
+    """The journal's end is read again right before, whatever was fenced."""
     world = lived()
     prepared = drain(prepare(APP, 0, CHANGED, Source(world), Store(world), world.clock, TOPICS))
     assert prepared is not None

@@ -105,7 +105,7 @@ def refusal(world: World, app: Application) -> Refused:
 
 
 def never(plan: Plan) -> None:
-    """Nobody agrees to give anything up."""
+    """No operator agrees to give anything up."""
     if plan.given_up:
         raise Refused("; ".join(plan.given_up), "")
 

@@ -183,7 +183,7 @@ def test_statistics_name_the_serving_model_when_no_receipt_did() -> None:
 
 
 def test_alarms_that_led_to_no_swap_are_named() -> None:
-    """For the model that serves: the newest alarm of its losses, and the hunts that nobody has won."""
+    """For the model that serves: the newest alarm of its losses, and the hunts that no candidate has won."""
     lost = [
         receipt(n, "retired", f"lost hunt {hunt}", parent=1, kind="fresh")
         for n, hunt in ((3, 1), (4, 1), (5, 2))
