@@ -47,7 +47,7 @@ class ShardWriter(Protocol):
         """Fence the previous owner and resolve its open transaction; blocks up to some seconds."""
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        """Write one transaction, give the journal record's offset; `group` None: no offsets (an epoch).
+        """Write one transaction, give the journal record's offset; `group` None: no offsets.
 
         Raises:
             StaleGroup: the captured generation is old and the transaction aborted; capture again and resend.
@@ -107,6 +107,12 @@ class ReplaySource(Protocol):
     def earliest(self) -> Positions: ...
     def committed(self) -> list[int | None]:
         """The group's stable committed offsets by rank; None where the broker has none."""
+
+    def predicted(self) -> int | None:
+        """The event offset of the newest committed prediction; None where the topic holds none."""
+
+    def group(self) -> bytes:
+        """Group metadata of a client that is not a member, for commits while no learner runs."""
 
     def close(self) -> None: ...
 

@@ -27,7 +27,8 @@ from stream_app.errors import Halted, Refused
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
-from stream_app.learner.upgrade import Plan, open_epoch, prepare
+from stream_app.learner.starts import Wish
+from stream_app.learner.upgrade import Plan, upgrade_shard
 from stream_app.learner.verify import drain
 from stream_app.settings import Settings
 from stream_app.wiring_topics import catalog_for
@@ -129,8 +130,9 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
     """Opens a shard's journal and inputs for a replay."""
     topics = catalog_for(app, settings)
     return lambda shard: KafkaReplay(
-        settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics)
-    )
+        settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics),
+        topics.predictions.name,
+    )  # fmt: skip
 
 
 def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
@@ -176,11 +178,15 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
     return fingerprint(app, {name: ids[name] for name in input_topics(topics)})
 
 
-def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[Plan]:
-    """Take every shard into a new epoch, or say what that would do.
+def upgrade(
+    app: Application, settings: Settings, agreed: Callable[[Plan], None], wish: Wish, *, dry_run: bool,
+    only: int | None = None,
+) -> Iterator[Plan]:  # fmt: skip
+    """Take every shard, or `only` one, into a new epoch, or say what that would do; see `upgrade_shard`.
 
     Raises:
         Refused: a learner runs, or a shard cannot be upgraded as it is.
+        ShardFailed: a learner started meanwhile, or Kafka does not answer: run it again.
     """
     topics = catalog_for(app, settings)
     if not dry_run:
@@ -189,22 +195,22 @@ def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[
         if not dry_run and admin.group(app.name).members:
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
     current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
-    for shard in range(app.shards):
+    for shard in range(app.shards) if only is None else (only,):
         store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
+        writer = None
+        if not dry_run:
+            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
         try:
-            prepared = drain(prepare(app, shard, current, source, store))
+            steps = upgrade_shard(
+                app, shard, current, inputs, writer, source, store, SystemClock(), agreed, wish
+            )
+            plan = drain(steps)
         finally:
             source.close()
-        if prepared is None:
-            continue
-        if prepared.plan.changed and not dry_run:
-            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
-            try:
-                writer.fence()
-                open_epoch(app, prepared, current, inputs, writer, store)
-            finally:
+            if writer is not None:
                 writer.close()
-        yield prepared.plan
+        if plan is not None:
+            yield plan
 
 
 def learner(

@@ -237,7 +237,10 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
 
 
 class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
-    """The start of an epoch: who may append to the journal. Digests are compared within one epoch only."""
+    """The start of an epoch: who may append to the journal. Digests are compared within one epoch only.
+
+    `given_up` says in words what an operator gave up to open it.
+    """
 
     epoch: int
     seq: int
@@ -245,4 +248,5 @@ class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
     positions: dict[str, int]
     digest: str
     carried: list[str]
+    given_up: list[str] = []
     v: Version = 1

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_app.adapters.kafka_record import CUT, sort
 from stream_app.errors import Halted, ShardFailed
@@ -18,6 +19,16 @@ BUFFER_HIGH = 20_000
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
 COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
+FIRST_LOOK_BACK = 64  # offsets before the end, eight times as many at each further look
+
+
+class Predicted(msgspec.Struct):
+    """Of a prediction: which event of its shard it answers."""
+
+    offset: int
+
+
+read_predicted = msgspec.json.Decoder(Predicted).decode
 
 
 class KafkaReplay:
@@ -30,8 +41,10 @@ class KafkaReplay:
         shard: int,
         journal_topic: str,
         input_topics: tuple[str, ...],
+        predictions_topic: str,
     ) -> None:
         self.shard = shard
+        self.predictions_topic = predictions_topic
         self.journal_topic = journal_topic
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
@@ -80,7 +93,8 @@ class KafkaReplay:
         if error.code() in CUT:
             return Halted(
                 f"{topic}[{self.shard}] no longer retains what the journal needs ({error})",
-                "Restore the topic from a backup and raise its retention",
+                "Restore the topic from a backup and raise its retention, or run `stream-app upgrade "
+                "MODULE:APP`: it names the batches that are lost and goes on",
             )
         return ShardFailed(f"{topic}[{self.shard}]: {error}")
 
@@ -106,7 +120,8 @@ class KafkaReplay:
         if inside != n and (complete or inside > n):
             raise Halted(
                 f"{self.topics[rank]}[{self.shard}] has {inside} records below {end}, the journal read {n}",
-                "The input was cut or changed: restore the topic from a backup",
+                "The input was cut or changed: restore the topic from a backup, or run `stream-app upgrade "
+                "MODULE:APP --from-log`: it names the batches that are lost and goes on",
             )
         if inside < n:
             return None
@@ -146,6 +161,14 @@ class KafkaReplay:
         Raises:
             ShardFailed: the broker does not answer; recover again.
         """
+        return self.watermarks(topic)[0]
+
+    def watermarks(self, topic: str) -> tuple[int, int]:
+        """The earliest retained offset of a topic's partition, and the one after its last record.
+
+        Raises:
+            ShardFailed: the broker does not answer; recover again.
+        """
         here = TopicPartition(topic, self.shard)
         try:
             found: tuple[int, int] = self.input_consumer.get_watermark_offsets(here, LOOKUP_TIMEOUT_S)
@@ -153,7 +176,7 @@ class KafkaReplay:
             raise ShardFailed(
                 f"{topic}[{self.shard}]: its earliest offset cannot be read ({error})"
             ) from error
-        return found[0]
+        return found
 
     def committed(self) -> list[int | None]:
         """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.
@@ -167,6 +190,47 @@ class KafkaReplay:
         except KafkaException as error:
             raise ShardFailed(f"shard {self.shard}: committed offsets cannot be read ({error})") from error
         return [p.offset if p.offset >= 0 else None for p in found]
+
+    def predicted(self) -> int | None:
+        """Look back from the end of the predictions, past control records and aborted ones.
+
+        Raises:
+            ShardFailed: the broker does not answer; recover again.
+        """
+        topic = self.predictions_topic
+        low, end = self.watermarks(topic)
+        start, reach = end, FIRST_LOOK_BACK
+        while start > low:
+            start, reach = max(low, end - reach), reach * 8
+            newest = None
+            self.journal_consumer.assign([TopicPartition(topic, self.shard, start)])
+            for message in self.until_end(topic):
+                try:
+                    newest = read_predicted(message.value() or b"").offset
+                except msgspec.MsgspecError:
+                    continue  # another program writes here
+            if newest is not None:
+                return newest
+        return None
+
+    def until_end(self, topic: str) -> Iterator[Message]:
+        """What the journal's consumer reads of its assignment up to the end."""
+        while True:
+            message = self.journal_consumer.poll(LOOKUP_TIMEOUT_S)
+            if message is None:
+                raise ShardFailed(f"{topic}[{self.shard}]: no answer within {LOOKUP_TIMEOUT_S:.0f} s")
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            else:
+                raise ShardFailed(f"{topic}[{self.shard}]: {error}")
+
+    def group(self) -> bytes:
+        """This client subscribes to nothing: the broker takes its commits only while the group is empty."""
+        group: bytes = self.input_consumer.consumer_group_metadata()
+        return group
 
     def close(self) -> None:
         self.journal_consumer.close()

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.orders import check_shard
+from stream_app.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from stream_app.application import Application
+    from stream_app.learner.starts import Wish
+    from stream_app.learner.upgrade import Plan
 
 app = typer.Typer()
 
@@ -16,25 +25,46 @@ app = typer.Typer()
 def upgrade(
     target: str = typer.Argument(..., metavar="MODULE:APP", help="The changed definition, or path.py:attr."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be kept and what starts anew."),
+    restart: list[str] = typer.Option(
+        [], metavar="SLOT", help="Start this slot fresh, or `all`, whatever it has learned; repeatable."
+    ),
+    from_log: bool = typer.Option(
+        False, "--from-log", help="Use no snapshot: learn again what the inputs retain."
+    ),
+    accept_divergence: int | None = typer.Option(
+        None, metavar="SEQ", help="Go on though the replay of this batch comes to another digest."
+    ),
+    shard: int | None = typer.Option(None, min=0, help="Only this shard."),
+    yes: bool = typer.Option(False, "--yes", help="Give up what a plan names, without asking."),
     json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
     admission: bool = typer.Option(True, help="Check first that the definition can be replayed."),
 ) -> None:
-    """Open a new epoch: unchanged slots are carried over, changed ones start fresh. No learner may run."""
+    """Open a new epoch: unchanged slots are carried over, changed ones start fresh. No learner may run.
+
+    Batches after the newest snapshot are replayed under the definition as it is now. What that gives up is
+    said first (`--dry-run`), asked for, and journaled.
+    """
     pin()
     from stream_app import wiring
     from stream_app.learner.logs import configure_logs
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
+    check_shard(definition, shard)
+    wish = wished(definition, accept_divergence, restart, from_log=from_log)
     if admission:
         from stream_app.adapters.admission import admit
 
         admit(target)
-    for plan in wiring.upgrade(definition, settings, dry_run=dry_run):
+    plans = wiring.upgrade(definition, settings, partial(agreed, yes=yes), wish, dry_run=dry_run, only=shard)
+    for plan in plans:
         if json:
             print_json({**msgspec.structs.asdict(plan), "done": bool(plan.changed) and not dry_run})
         elif not plan.changed:
             sys.stdout.write(f"shard {plan.shard}: nothing changed\n")
+        elif not plan.carried and not plan.fresh:
+            verb = "would set" if dry_run else "set"
+            sys.stdout.write(f"shard {plan.shard}: {verb} {', '.join(plan.changed)}\n")
         else:
             verb = "would enter" if dry_run else "entered"
             sys.stdout.write(
@@ -42,4 +72,46 @@ def upgrade(
                 f"  changed: {', '.join(plan.changed)}\n"
                 f"  carried over: {', '.join(plan.carried) or 'nothing'}\n"
                 f"  starts fresh: {', '.join(plan.fresh) or 'nothing'}\n"
+                + "".join(f"  given up: {what}\n" for what in plan.given_up)
             )
+
+
+def wished(
+    definition: Application, accept_divergence: int | None, restart: list[str], *, from_log: bool
+) -> Wish:
+    """What the options ask for.
+
+    Raises:
+        UsageError: a slot that is not in the definition, or options that exclude each other.
+    """
+    from stream_app.learner.starts import Wish
+
+    known = ["champion", *definition.challengers]
+    for name in restart:
+        if name not in (*known, "all"):
+            raise UsageError(
+                f"--restart {name}: there is no such slot", f"Choose from all, {', '.join(known)}"
+            )
+    if accept_divergence is not None and (from_log or restart):
+        raise UsageError(
+            "--accept-divergence goes with neither --from-log nor --restart",
+            "Those compare no digests, so no batch needs to be accepted",
+        )
+    return Wish(accept_divergence, tuple(restart), from_log)
+
+
+def agreed(plan: Plan, *, yes: bool) -> None:
+    """Ask a person at a terminal before anything is given up; elsewhere `--yes` must say so.
+
+    Raises:
+        Refused: it was not agreed to; nothing was written.
+    """
+    if not plan.given_up or yes:
+        return
+    listed = "; ".join(plan.given_up)
+    if sys.stdin.isatty() and typer.confirm(f"shard {plan.shard} gives up: {listed}. Go on?", err=True):
+        return
+    raise Refused(
+        f"shard {plan.shard} would give up: {listed}",
+        "Add --yes if that is what you want; --dry-run shows all",
+    )

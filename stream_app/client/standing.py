@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from topics.records import ModelReceipt, Stats
+from topics.records import DriftStats, ModelReceipt, Stats
 
 ORDER = ("serving", "challenger", "candidate", "retired")
 LEFT_BEHIND = "it is not there any more: an upgrade left it behind"
@@ -46,12 +46,16 @@ class Standing(msgspec.Struct):
 
 
 class Shard(msgspec.Struct):
-    """One shard's models in the order of `ORDER`; `ran`: some learner has told statistics of it."""
+    """One shard's models in the order of `ORDER`; `ran`: some learner has told statistics of it.
+
+    `alarms` are the newest of each slot's losses, as the newest statistics hold them.
+    """
 
     shard: int
     ran: bool
     models: list[Standing]
     receipts: dict[int, ModelReceipt]
+    alarms: list[DriftStats] = []
 
     def serving(self) -> Standing | None:
         """The model that answers."""
@@ -71,7 +75,8 @@ def shard_of(receipts: ShardReceipts, stats: Stats | None) -> Shard:
     serving = serving_version(receipts, stats)
     models = [standing(receipts, stats, version, serving) for version in sorted(receipts.versions)]
     models.sort(key=lambda model: ORDER.index(model.status))
-    return Shard(receipts.shard, stats is not None, models, receipts.versions)
+    alarms = [one for one in stats.drift if one.signal == "loss"] if stats is not None else []
+    return Shard(receipts.shard, stats is not None, models, receipts.versions, alarms)
 
 
 def serving_version(receipts: ShardReceipts, stats: Stats | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ LOSSES = {
     "zero_one": "the share of wrong answers",
     "log": "log loss, where 0 is sure and right and 1 is sure and wrong",
     "brier": "Brier score, where 0 is sure and right and 1 is sure and wrong",
-    "absolute": "the absolute error, where 1 is four times the champion's mean error or worse",
+    "absolute": "the absolute error, where 1 is six typical errors of the better answers, or worse",
 }
 TOOK_OVER = "took over"  # how it ends the why of a champion that was replaced
 BACK = ("rollback:", "rolled back by")  # how `stream_app.flow.swap` begins the why of one
@@ -25,6 +26,8 @@ KINDS = {
     "fresh": "a candidate that began with nothing learned",
     "warm": "a candidate that had learned the newest examples before it began",
 }
+UNITS = {"absolute": ", as a mean error", "": ", as a share of wrong answers"}
+HUNT = re.compile(r"\bhunt (\d+)")  # in what the receipts of its candidates say
 SURE = 1e6  # beyond, digits tell a reader nothing
 T = TypeVar("T")
 
@@ -124,7 +127,8 @@ def reasons(shard: Shard, model: Standing, receipt: ModelReceipt, loss: str | No
         yield from alarmed(alarm, loss)
         return
     if receipt.parent is None:
-        yield f"It replaced no other model ({receipt.why}), so there is no alarm and no evidence."
+        yield f"It replaced no other model ({receipt.why}), so no evidence was asked for."
+        yield from alarmed_since(shard, model, loss)
         return
     yield f"It came back in place of {other}." if back else f"It replaced {other}."
     if order is not None:
@@ -136,6 +140,30 @@ def reasons(shard: Shard, model: Standing, receipt: ModelReceipt, loss: str | No
         yield from compared(model, receipt, test, loss)
     else:
         yield f"No evidence was asked for: {receipt.why}."
+    yield from alarmed_since(shard, model, loss)
+
+
+def alarmed_since(shard: Shard, model: Standing, loss: str | None) -> Iterator[str]:
+    """Alarms of the losses of the model that serves, and what became of the hunts that they opened."""
+    if model.status != "serving":
+        return
+    newest = next((one for one in shard.alarms if one.name == model.slot), None)
+    if newest is None and model.parent is None:
+        yield "No alarm of its losses is known."
+    elif newest is not None:
+        unit = UNITS["absolute" if loss == "absolute" else ""]
+        yield (
+            f"The newest alarm of its losses came at {moment(newest.at_ms)}: {newest.detector} saw "
+            f"{number(newest.before)} before, {number(newest.after)} after{unit}."
+        )
+    rivals = [receipt for receipt in shard.receipts.values() if receipt.parent == model.version]
+    hunts = {hunt for receipt in rivals for hunt in HUNT.findall(receipt.why)}
+    if hunts:
+        times = f"{len(hunts)} hunts" if len(hunts) > 1 else "a hunt"
+        yield (
+            f"Alarms have opened {times} for a better model since it serves. No candidate has proved to lose "
+            "less so far."
+        )
 
 
 def alarmed(alarm: Alarm | None, loss: str | None, *, standing: bool = False) -> Iterator[str]:
@@ -150,7 +178,7 @@ def alarmed(alarm: Alarm | None, loss: str | None, *, standing: bool = False) ->
     about, unit = f"the signal {alarm.signal}", ""
     if alarm.signal == "loss":
         about = "the losses of the model that served"
-        unit = ", as a mean error" if loss == "absolute" else ", as a share of wrong answers"
+        unit = UNITS["absolute" if loss == "absolute" else ""]
     began = "The newest alarm before that" if standing else "The hunt began with an alarm"
     yield (
         f"{began}: the detector {alarm.detector} saw a change in {about}: {number(alarm.before)} before, "

@@ -25,6 +25,8 @@ DROUGHT_MS = 60_000
 DROUGHT_HORIZON = 0.9  # of the horizon at most: a row that waits longer is gone before it is looked at
 POISON_BLOCK = 1_000  # records
 POISON_SHARE = 0.05
+BASELINE_EVERY: Final = 1_000  # events between two comparisons with the baseline, and labels that both need
+BASELINE_NOISE: Final = 0.02  # of the baseline's score: to be worse by less says nothing
 PLACEMENT_ALWAYS: Final = 1_000  # records of a shard are all checked; murmur2 in Python costs 10 µs
 PLACEMENT_SAMPLE: Final = 16  # after that, one offset in this many
 SMOOTH: Final = 0.01  # weight of a new label's delay in the running mean
@@ -39,6 +41,29 @@ def on_event(
         watch(core, record, row, served.get(state.champion_version), out)
     if state.counters.events % LOOK_EVERY == 0:
         look(core, record, out)
+    if core.has_labels and state.counters.events % BASELINE_EVERY == 0:
+        check_baseline(core, record, out)
+
+
+def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
+    """Alert when what was served is worse than repeating the newest label, over the newest 1,000 labels."""
+    state = core.state
+    name = "accuracy" if state.classify else "mae"
+    champion = state.champion
+    own, base = champion.scores.report()["rolling"], state.baseline.report()["rolling"]
+    if min(own["n"], base["n"]) < BASELINE_EVERY:
+        return
+    behind = (base[name] - own[name]) * (1 if state.classify else -1)
+    if behind <= BASELINE_NOISE * abs(base[name]):
+        return
+    text = (
+        f"{champion.name} v{champion.version} is worse than repeating the newest label: {name} "
+        f"{own[name]:.3g} against {base[name]:.3g} over the newest {own['n']:,.0f} labels"
+    )
+    core.alert(
+        out, record.offset, "worse-than-baseline", "warning", text, metric=name, score=own[name],
+        baseline=base[name], slots={s.name: s.scores.report()["rolling"].get(name) for s in state.slots},
+    )  # fmt: skip
 
 
 def watch(

@@ -38,7 +38,7 @@ def compare(core: Core, row: PendingRow, label: Any) -> float | None:
             policy.races[slot.version].update(loss.of(label, *champion), loss.of(label, *answer))
     if champion is None:
         return None
-    loss.saw(label, champion[0])
+    loss.row_over()
     return float(champion[0] != label) if state.classify else abs(label - champion[0])
 
 
@@ -56,8 +56,8 @@ def stand(core: Core, row: PendingRow, label: Any) -> None:
             continue
         if slot.version not in state.policy.races:
             state.policy.stand(slot.version, mine, loss.of(label, *answer))
-    if not state.policy.open:
-        loss.saw(label, champion[0])
+    if not state.policy.open:  # else the row is over once the races have their pairs
+        loss.row_over()
 
 
 def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:

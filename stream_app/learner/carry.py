@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,11 @@ from stream_app.learner.snapshots import said
 from stream_app.models.calls import bind, reply
 from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
 
-SETTLE = "Run the definition that it was recorded with once more (`stream-app learn … --exit-when-idle 1`)"
+SETTLE = (
+    "Run the definition and libraries that it was recorded with once more "
+    "(`stream-app learn … --exit-when-idle 1`)"
+)
+FROM_LOG = "from the retained inputs: `stream-app upgrade MODULE:APP --from-log`"
 # Everything but slots, bounded stores and what belongs to a definition's part.
 ALWAYS = (
     "log_time_ms", "paused", "dead_by_reason", "next_version", "class_counts",
@@ -23,6 +27,10 @@ ALWAYS = (
     "champion_before",
 )  # fmt: skip
 log = structlog.get_logger()
+
+
+class Unreadable(Refused):
+    """A snapshot that cannot be loaded: an older one may be."""
 
 
 class Started(msgspec.Struct):
@@ -34,9 +42,11 @@ class Started(msgspec.Struct):
 
 def carry(
     app: Application, shard: int, head: Mapping[str, Any], now: Mapping[str, Any], load: Callable[[], Any],
-    started: Started,
+    started: Started, restart: Collection[str] = (), version: int = 0,
 ) -> ShardState:  # fmt: skip
     """The new definition's state with what the old one's still fits.
+
+    Slots of the origins `restart` start fresh and are not called. Fresh slots get versions above `version`.
 
     Raises:
         Refused: another task, or a snapshot that cannot be read.
@@ -49,10 +59,11 @@ def carry(
     try:
         loaded, trial = load(), load()
     except Exception as error:
-        raise Refused(
-            f"shard {shard}: the snapshot cannot be read ({error})", f"{SETTLE} and libraries"
+        raise Unreadable(
+            f"shard {shard}: the snapshot cannot be read ({error})", f"{SETTLE}, or start {FROM_LOG}"
         ) from error
     old: ShardState = loaded["state"]
+    old.next_version = max(old.next_version, version + 1)
     new = ShardState(app, shard)
     fresh = {slot.name: slot for slot in new.slots}
     same = {part: before.get(part) == after[part] for part in ("features", "drift", "swap")}
@@ -61,7 +72,8 @@ def carry(
     living = [
         slot
         for slot in old.slots
-        if before["slots"].get(slot.origin, 0) == after["slots"].get(slot.origin)
+        if slot.origin not in restart
+        and before["slots"].get(slot.origin, 0) == after["slots"].get(slot.origin)
         and survives(app, slot.name, head.get("answers", {}), trial["state"])
     ]
     same["swap"] = same["swap"] and len(living) == len(old.slots)
@@ -74,6 +86,7 @@ def carry(
         if any(slot.origin == name for slot in living):
             continue
         why = "upgrade: its definition changed" if name in known else "upgrade: new in the definition"
+        why = "upgrade: restarted by an operator" if name in restart else why
         renew(new, fresh[name], why)
         started.fresh.append(name)
     serve(old, new)
@@ -134,7 +147,7 @@ def adopt(
         new.monitors = old.monitors
     if new.sources is not None:
         new.sources = getattr(old, "sources", None) or new.sources  # older snapshots have none
-    if old.race_loss.name == new.race_loss.name:
+    if old.race_loss.name == new.race_loss.name and hasattr(old.race_loss, "ordered"):  # older ones lack it
         new.race_loss = old.race_loss
 
 

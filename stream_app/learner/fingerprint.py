@@ -51,6 +51,19 @@ def changes(recorded: Mapping[str, Any], current: Mapping[str, Any], path: str =
             yield f"{path}{name} {was} → {now}"
 
 
+def check_topics(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Whether the inputs are those that the epoch was recorded with.
+
+    Raises:
+        Halted: an input topic is another one.
+    """
+    if recorded.get("topics", current["topics"]) != current["topics"]:
+        raise Halted(
+            "an input topic was deleted and created again, so the journal's offsets no longer mean anything",
+            "Restore the topic, or start the application under a new name",
+        )
+
+
 def check_fingerprint(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:
     """Whether this process may append to the epoch that was recorded.
 
@@ -58,11 +71,7 @@ def check_fingerprint(recorded: Mapping[str, Any], current: Mapping[str, Any]) -
         Halted: an input topic is another one.
         Refused: another definition, library or platform: upgrade.
     """
-    if recorded.get("topics") != current["topics"]:
-        raise Halted(
-            "an input topic was deleted and created again, so the journal's offsets no longer mean anything",
-            "Restore the topic, or start the application under a new name",
-        )
+    check_topics(recorded, current)
     if recorded != current:
         raise Refused(
             f"the running epoch was recorded with something else: {', '.join(changes(recorded, current))}",

@@ -26,7 +26,11 @@ class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
 
 
 class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
-    """The start of an epoch: who may append to it. Digests are compared within one epoch only."""
+    """The start of an epoch: who may append to it. Digests are compared within one epoch only.
+
+    It continues the record before it: the same seq, digest and positions. `given_up` says in words what an
+    operator gave up to open it; only then its positions may be further.
+    """
 
     epoch: int
     seq: int
@@ -34,6 +38,7 @@ class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
     positions: dict[str, int]
     digest: str
     carried: list[str]
+    given_up: list[str] = []
     v: Literal[1] = 1
 
 
@@ -52,7 +57,8 @@ def read(value: bytes, offset: int) -> BatchRecord | EpochRecord:
     except msgspec.MsgspecError as error:
         raise Halted(
             f"the journal record at offset {offset} cannot be read ({error})",
-            "Restore the journal topic from a backup, or start the application under a new name",
+            "Restore the journal topic from a backup, or run `stream-app upgrade MODULE:APP --from-log`: "
+            "it goes on behind the record",
         ) from error
 
 

@@ -136,7 +136,8 @@ class Learner:
                 shard.halt(
                     Halted(
                         f"shard {number}: its {RANK_NAMES[rank]} were deleted before they were read ({why})",
-                        "Restore the topic from a backup and raise its retention, or take another name=",
+                        "Restore the topic from a backup and raise its retention, or run `stream-app upgrade "
+                        "MODULE:APP`: it goes on behind what was deleted",
                     )
                 )
 

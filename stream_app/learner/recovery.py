@@ -19,6 +19,7 @@ from stream_app.flow.core import Core, RoundTrip
 from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import check_fingerprint
+from stream_app.learner.guards import check_entered, check_predicted
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
@@ -94,9 +95,10 @@ def replayed(
     """The steps of a recovery in their order."""
     yield from helper.call(writer.fence)
     committed = yield from helper.call(source.committed)
+    predicted = yield from helper.call(source.predicted)
     first = yield from first_entry(source, -1)
     if first is None:
-        refuse_lost_journal(shard, committed)
+        refuse_lost_journal(shard, committed, predicted)
         machine, newest, seq = yield from helper.call(
             first_epoch, outside, shard, fingerprint, source, writer
         )
@@ -110,6 +112,7 @@ def replayed(
         batches += 1
 
     yield from replay(machine, source, newest + 1, outside.clock, count)
+    check_predicted(shard, predicted, machine.positions)
     compare(shard, committed, machine.positions)
     return Recovered(machine, writer, newest, batches, seq)
 
@@ -117,14 +120,26 @@ def replayed(
 def first_entry(
     source: ReplaySource, offset: int
 ) -> Generator[bool, None, tuple[int, journal.BatchRecord | EpochRecord] | None]:
-    """The journal's (offset, record) at `offset` (−1: the earliest retained), or None where it has none."""
+    """The journal's (offset, record) at `offset` (−1: the earliest readable), or None where it has none.
+
+    Raises:
+        Halted: the record at `offset`, or every one, is damaged.
+    """
+    damaged: Halted | None = None
     for entry in source.journal(offset):
         if entry is None:
             yield WAITING
             continue
         if offset >= 0 and entry.offset != offset:
             return None
-        return entry.offset, journal.read(entry.value, entry.offset)
+        try:
+            return entry.offset, journal.read(entry.value, entry.offset)
+        except Halted as error:  # a snapshot may lead past it
+            damaged = error
+        if offset >= 0:
+            break
+    if damaged is not None:
+        raise damaged
     return None
 
 
@@ -166,7 +181,8 @@ def newest_start(
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
             f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
-            "Restore the snapshot directory or the journal topic",
+            "Restore the snapshot directory or the journal topic, or start from the retained inputs: "
+            "`stream-app upgrade MODULE:APP --from-log`",
         )
     yield from check_start(source, shard, first.fingerprint, fingerprint, offset)
     return fresh(outside.app, shard, first, outside.input_topics, store.round_trip), offset, None
@@ -220,22 +236,33 @@ def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generato
             yield MORE
     if not epoch:
         return
-    remedy = "Restore the snapshot directory; `snapshot passed over` in the log tells of unusable ones"
-    if not batches:
-        remedy += ". If an upgrade was cut off, run `stream-app upgrade` again"
+    remedy = (
+        "Restore the snapshot directory; `snapshot passed over` in the log names unusable ones. Or run "
+        "`stream-app upgrade MODULE:APP`: "
+    )
+    remedy += "it names what is lost" if batches else "an upgrade was cut off, and nothing is lost"
     raise Halted(
         f"shard {shard}: the snapshots of epoch {epoch} are missing, and nothing else leads into it", remedy
     )
 
 
 def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, None, bool]:
-    """Whether the journal says of itself, where the snapshot was taken, what the snapshot says."""
+    """Whether the journal says of itself, where the snapshot was taken, what the snapshot says.
+
+    Raises:
+        Forked: the snapshot leads into an epoch that does not continue the journal.
+    """
+    offset = header["journal_offset"]
     try:
-        entry = yield from first_entry(source, header["journal_offset"])
+        entry = yield from first_entry(source, offset)
     except Halted:  # the journal no longer reaches back to this snapshot
         return False
     wanted = (header["epoch"], header["seq"], header["digest"])
-    return entry is not None and (entry[1].epoch, entry[1].seq, entry[1].digest) == wanted
+    if entry is None or (entry[1].epoch, entry[1].seq, entry[1].digest) != wanted:
+        return False
+    if isinstance(entry[1], EpochRecord) and entry[1].epoch > 0:
+        yield from check_entered(source, entry[1], offset)
+    return True
 
 
 def resumed(
@@ -249,11 +276,12 @@ def resumed(
     )  # fmt: skip
 
 
-def refuse_lost_journal(shard: int, committed: list[int | None]) -> None:
-    """Committed offsets without a journal: its topic was emptied or created anew."""
-    if any(position is not None and position > 0 for position in committed):
+def refuse_lost_journal(shard: int, committed: list[int | None], predicted: int | None) -> None:
+    """Committed offsets or predictions without a journal: its topic was emptied or created again."""
+    if predicted is not None or any(position is not None and position > 0 for position in committed):
+        answered = "" if predicted is None else f" and predictions up to event {predicted}"
         raise Halted(
-            f"shard {shard} has committed offsets {committed} but its journal is empty",
+            f"shard {shard} has committed offsets {committed}{answered} but its journal is empty",
             "Restore the journal topic, or start the application under a new name",
         )
 
@@ -263,6 +291,7 @@ def compare(shard: int, committed: list[int | None], positions: list[int]) -> No
     for stored, expected in zip(committed, positions, strict=True):
         if stored is not None and stored != expected:
             raise Halted(
-                f"shard {shard}: committed offsets {committed} are not the journal's {positions}",
-                "Somebody reset the group's offsets: set them to the journal's with kafka-consumer-groups",
+                f"shard {shard}: committed offsets {committed} are not the journal's {positions}: the "
+                "group's offsets were reset",
+                "Stop every learner and run `stream-app upgrade MODULE:APP`: it sets them to the journal's",
             )

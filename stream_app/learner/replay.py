@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from stream_app.errors import Halted
 from stream_app.learner import journal
+from stream_app.learner.guards import check_continued
 from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run, unpack_order
@@ -14,6 +15,20 @@ from topics.envelope import RANKS, Record
 
 MORE, WAITING = True, False
 SLICE_S = 0.2  # live shards of the process wait at most this long between their turns
+
+
+class Diverged(Halted):
+    """A batch whose digest a replay does not come to; `record` is the journal's, at `offset`."""
+
+    def __init__(self, machine: Machine, record: BatchRecord, offset: int) -> None:
+        super().__init__(
+            f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
+            f"digest {machine.digest} instead of {record.digest}",
+            "Run the image and definition that wrote it on another machine: `stream-app verify` must say "
+            f"equal there. Or `stream-app upgrade MODULE:APP --accept-divergence {record.seq}`: it goes on "
+            "with the models of the replay and gives up the proof of what was answered since",
+        )
+        self.record, self.offset = record, offset
 
 
 def replay(
@@ -54,12 +69,7 @@ def replay(
         machine.positions[:] = [end for _, end, _ in record.inputs.values()]
         closed = machine.seal()
         if machine.digest != record.digest:
-            raise Halted(
-                f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
-                f"digest {machine.digest} instead of {record.digest}",
-                "Run the image and definition that wrote it on another machine: `stream-app verify` must say "
-                "equal there. Keep the snapshots; no upgrade leads past batches that cannot be replayed",
-            )
+            raise Diverged(machine, record, entry.offset)
         on_batch(closed, entry.offset)
         if machine.seq == until_seq:
             return
@@ -77,7 +87,9 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
         taken[rank] += n
     if taken != [len(records) for records in inputs]:
         raise Halted(
-            f"the journal's order at seq {record.seq} does not fit its inputs", "Restore the journal topic"
+            f"the journal's order at seq {record.seq} does not fit its inputs",
+            "Restore the journal topic, or run `stream-app upgrade MODULE:APP --from-log`: it leaves the "
+            "batch out",
         )
     return runs
 
@@ -85,6 +97,7 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
 def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int) -> BatchRecord:
     """The record, if it continues the one before: same epoch, next seq, inputs from where the last ended."""
     if isinstance(record, EpochRecord):
+        check_continued(machine.seq, machine.digest, machine.positions, record, offset)
         raise Halted(
             f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
             "Run `stream-app upgrade MODULE:APP` again if it was cut off, or restore the snapshots",
@@ -94,6 +107,7 @@ def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int
         raise Halted(
             f"the journal has a gap: after {machine.stamp} at {machine.positions} comes "
             f"{record.epoch}:{record.seq} at {starts}",
-            "Restore the journal topic from a backup",
+            "Restore the journal topic from a backup, or run `stream-app upgrade MODULE:APP`: it names the "
+            "batches that are lost and goes on behind the gap",
         )
     return record

@@ -75,10 +75,10 @@ def find_starts(
     """The earliest start of the newest epoch, and its newest snapshot where there is one."""
     snapshots: list[tuple[str, Machine, int]] = []
     for header, load in store.load():
-        if not drain(confirmed(source, header)):
-            continue
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
+        if not drain(confirmed(source, header)):
+            continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
         machine = resumed(app, header, restore(app, header, load), input_topics, store.round_trip)
         snapshots.append(("snapshot", machine, header["journal_offset"]))
@@ -91,7 +91,7 @@ def find_starts(
     if not snapshots:
         raise Refused(
             f"shard {shard} has neither a journal from its beginning nor a valid snapshot",
-            "Run a learner first, or restore the snapshot directory",
+            "Run a learner first, restore the snapshot directory, or `stream-app upgrade … --from-log`",
         )
     oldest = snapshots[-1]
     return [("earliest", *oldest[1:]), *snapshots[: 1 if len(snapshots) > 1 else 0]]

@@ -66,6 +66,33 @@ def test_every_alert_has_a_section_in_the_runbook() -> None:
     assert raised() <= anchors(ROOT / "docs" / "runbooks.md")
 
 
+def halts() -> set[str]:
+    """Of each message of a halt in the code, the longest part that is the same in each of them."""
+    found = set()
+    for path in (ROOT / "stream_app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and "Halted" in map(ast.unparse, node.bases):
+                calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+                found |= {said(one) for one in calls if ast.unparse(one.func) == "super().__init__"}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("Halted", "Forked"):
+                found.add(said(node))
+    return found
+
+
+def said(call: ast.Call) -> str:
+    """The longest constant part of a call's first argument."""
+    parts = [one.value for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant)]
+    return max((str(part) for part in parts), key=len).strip(" ():,]")
+
+
+def test_the_runbook_has_a_way_out_of_every_halt() -> None:
+    """Each message that stops a shard for good stands in its table."""
+    section = (ROOT / "docs" / "runbooks.md").read_text().split("## A shard halted", 1)[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert len(halts()) > 12
+    assert [message for message in halts() if not any(message in row for row in rows)] == []
+
+
 def test_the_runbook_names_every_reason_of_dead_letters() -> None:
     """Nobody has to look for one in the code."""
     text = (ROOT / "docs" / "runbooks.md").read_text()

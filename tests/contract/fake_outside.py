@@ -13,7 +13,7 @@ from stream_app.adapters.signing import seal
 from stream_app.adapters.snapshot_store import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
-from stream_app.errors import Refused, ShardFailed, StaleGroup
+from stream_app.errors import Fenced, Halted, Refused, ShardFailed, StaleGroup
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
@@ -23,6 +23,7 @@ from topics.envelope import RANKS, Record
 
 GROUP = b"generation 1"
 PRIVATE = b"k" * 32
+NO_MEMBER = b"no generation"
 FINGERPRINT: dict[str, Any] = {
     "definition": {"slots": {"champion": "0" * 32}},
     "topics": dict.fromkeys(TOPICS, "id"),
@@ -71,6 +72,9 @@ class World:
         self.journal: list[bytes] = []
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
+        self.retained: Positions = [0] * len(RANKS)  # what lies before these offsets was deleted
+        self.committed: list[int | None] = [None] * len(RANKS)  # the group's offsets
+        self.owner: Writer | None = None  # whose fence was the last
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
         self.view_answer = "ok"
         self.view_stamp: str | None = None
@@ -225,11 +229,17 @@ class Writer:
     def fence(self) -> None:
         if self.world.down:
             raise ShardFailed("the broker is down")
+        self.world.owner = self
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        self.fence()
-        if group not in (None, self.world.generation):
+        if self.world.down:
+            raise ShardFailed("the broker is down")
+        if self.world.owner is not self:
+            raise Fenced("another owner took over")
+        if group not in (None, NO_MEMBER, self.world.generation):
             raise StaleGroup("the group has another generation")
+        if group is not None:
+            self.world.committed = list(commit.positions)
         self.world.written += commit.others
         self.world.predictions += [value for value, _, _ in commit.predictions]
         if commit.journal is None:
@@ -254,17 +264,28 @@ class Source:
             yield JournalEntry(offset, self.world.journal[offset])
 
     def inputs(self, positions: Positions) -> None:
+        if any(position < low for position, low in zip(positions, self.world.retained, strict=True)):
+            raise Halted("an input no longer retains what the journal needs", "Restore it")
         self.heads = list(positions)
 
     def take(self, rank: int, n: int, end: int) -> list[Record] | None:
         start, self.heads[rank] = self.heads[rank], end
-        return self.world.inputs[rank][start:end]
+        taken = self.world.inputs[rank][start:end]
+        if len(taken) != n:
+            raise Halted(f"{len(taken)} records below {end}, the journal read {n}", "Restore it")
+        return taken
 
     def earliest(self) -> Positions:
-        return [0] * len(RANKS)
+        return list(self.world.retained)
 
     def committed(self) -> list[int | None]:
-        return [None] * len(RANKS)
+        return list(self.world.committed)
+
+    def predicted(self) -> int | None:
+        return orjson.loads(self.world.predictions[-1])["offset"] if self.world.predictions else None
+
+    def group(self) -> bytes:
+        return NO_MEMBER
 
     def close(self) -> None:
         """Nothing is held."""

@@ -8,7 +8,7 @@ import msgspec
 
 from stream_app.client.standing import LEFT_BEHIND, Shard, ShardReceipts, shard_of
 from stream_app.client.words import why
-from topics.records import ModelReceipt, SlotStats, SnapshotStats, Stats, ViewStats
+from topics.records import DriftStats, ModelReceipt, SlotStats, SnapshotStats, Stats, ViewStats
 
 T_MS = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
 ALARM = {
@@ -95,7 +95,7 @@ def test_the_model_of_before_is_a_challenger_until_it_is_retired() -> None:
     assert [(model.version, model.status) for model in found.models] == [(3, "serving"), (1, "challenger")]
     text = told(found, 1)
     assert "champion v1 served from the first record until 2023-11-14 22:13:20 UTC." in text
-    assert "It replaced no other model (the definition's champion), so there is no alarm" in text
+    assert "It replaced no other model (the definition's champion), so no evidence was asked for" in text
 
 
 def test_an_operators_order_is_told_with_its_reason_and_cannot_steer_the_terminal() -> None:
@@ -151,7 +151,7 @@ def test_losses_of_values_are_no_shares_of_wrong_answers() -> None:
     """The definition's loss names the unit."""
     text = told(swapped(), 3, loss="absolute")
     assert "0.31 after, as a mean error." in text
-    assert "(the absolute error, where 1 is four times" in text
+    assert "(the absolute error, where 1 is six typical errors" in text
 
 
 def test_evidence_of_another_shape_is_left_out() -> None:
@@ -180,3 +180,29 @@ def test_statistics_name_the_serving_model_when_no_receipt_did() -> None:
     assert serving is not None
     assert (serving.version, serving.learned) == (1, 70)
     assert msgspec.to_builtins(serving)["status"] == "serving"
+
+
+def test_alarms_that_led_to_no_swap_are_named() -> None:
+    """For the model that serves: the newest alarm of its losses, and the hunts that no candidate has won."""
+    lost = [
+        receipt(n, "retired", f"lost hunt {hunt}", parent=1, kind="fresh")
+        for n, hunt in ((3, 1), (4, 1), (5, 2))
+    ]
+    stats = statistics(9, "champion", ("champion", 1))
+    stats.drift = [
+        DriftStats("loss", "champion", "adwin", "drift", 225.0, 35_828.0, T_MS),
+        DriftStats("loss", "tree", "adwin", "drift", 1.0, 2.0, T_MS),
+        DriftStats("feature", "champion", "psi", "drift", 3.0, 4.0, T_MS),
+    ]
+    text = told(shard(FIRST, *lost, stats=stats), 1, loss="absolute")
+    assert "so no evidence was asked for." in text
+    assert "came at 2023-11-14 22:13:20 UTC: adwin saw 225 before, 35,828 after, as a mean error." in text
+    assert "Alarms have opened 2 hunts for a better model since it serves. No candidate has proved" in text
+    assert "No alarm" not in text
+
+
+def test_where_there_was_no_alarm_it_says_so() -> None:
+    """And speaks of no hunt."""
+    text = told(shard(FIRST), 1)
+    assert "No alarm of its losses is known." in text
+    assert "hunt" not in text

@@ -56,7 +56,7 @@ export function serving(board) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "How good it is" }, h("table", { class: "versus" }, h("caption", null, `Rolling ${board.score} of served predictions, ${count(slot && slot.scores.n)} of them${board.score === "mae" ? "; lower is better" : ""}`),
       h("tbody", null, slot && row("Serving", `${slot.name} v${slot.version}`, slot.scores[board.score], "serving"),
         row("Best challenger", rival ? `${rival.name} v${rival.version}` : "none", rival && rival.scores[board.score], "rival"),
-        row("Baseline", board.score === "mae" ? "the mean so far" : "the last class", detail.baseline[board.score], "baseline")))),
+        row("Baseline", "the last label", detail.baseline[board.score], "baseline")))),
     h("h3", null, "Why this one"),
     newest ? h("div", { class: "why" }, newest.words.slice(0, 3).map((text) => h("p", null, text)),
       newest.words.length > 3 && h("details", null, h("summary", null, "The whole receipt"), newest.words.slice(3).map((text) => h("p", null, text))))

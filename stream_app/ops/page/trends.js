@@ -35,7 +35,7 @@ export function scores(board, span) {
   const single = board.scope !== null;
   if (single) Object.keys(series.slots).sort().forEach((name, at) => lines.push({ label: name, color: COLORS[at % COLORS.length], values: series.slots[name], scale: "score", text }));
   else lines.push({ label: "best challenger", color: "--c2", values: series.rival, scale: "score", text });
-  lines.push({ label: board.score === "mae" ? "mean so far" : "last-class baseline", color: "--dim", dash: [6, 5], values: series.baseline, scale: "score", text });
+  lines.push({ label: "last-label baseline", color: "--dim", dash: [6, 5], values: series.baseline, scale: "score", text });
   lines.push({ label: "serving", color: "--c1", width: 3, values: series.serving, scale: "score", text });
   const what = board.score === "mae" ? "mean absolute error, lower is better" : "accuracy, higher is better";
   const found = place("scores", `Rolling ${what}`, chart, range(span));

@@ -1,0 +1,142 @@
+"""Where an upgrade can begin: at a snapshot, at the oldest retained input, or after a diverged batch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+
+from stream_app.application import Application
+from stream_app.errors import Refused
+from stream_app.learner.carry import FROM_LOG, SETTLE, Started, Unreadable, carry
+from stream_app.learner.emit import FIRST_DIGEST
+from stream_app.learner.fingerprint import changes, check_topics
+from stream_app.learner.guards import Forked, positions_after
+from stream_app.learner.journal import BatchRecord, EpochRecord
+from stream_app.learner.recovery import check_start, confirmed, fresh, newest_snapshot, resumed
+from stream_app.learner.relearn import renumber
+from stream_app.learner.replay import Diverged, replay
+from stream_app.learner.tail import Tail, read_tail
+from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.state.shard import CHAMPION, ShardState
+
+BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest record
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What an operator gives up: the proof from a batch on, what slots have learned, what no log holds."""
+
+    accept_divergence: int | None = None
+    restart: tuple[str, ...] = ()
+    from_log: bool = False
+
+
+class Start(msgspec.Struct):
+    """The state that an upgrade begins with, the journal's end as seen from it, and what its plan says."""
+
+    state: ShardState
+    tail: Tail
+    changed: list[str]
+    started: Started
+    given_up: list[str]
+
+
+def snapshot_start(
+    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
+    first: tuple[int, BatchRecord | EpochRecord], restart: list[str],
+) -> Generator[bool, None, Start]:  # fmt: skip
+    """The newest snapshot that the journal confirms and that can be read, else a journal that only began."""
+    unread: Refused | None = None
+    for head, load in store.load():
+        try:
+            if not (yield from confirmed(source, head)):
+                continue
+        except Forked:
+            continue
+        was = head["fingerprint"]
+        tail = Tail(
+            head["journal_offset"], head["epoch"], head["seq"], head["digest"], head["positions"], was
+        )
+        tail = yield from read_tail(source, tail)
+        check_topics(tail.fingerprint, fingerprint)
+        changed = list(changes(tail.fingerprint, fingerprint))
+        try:
+            state = carry(
+                app, shard, head, fingerprint, load, started := Started([], []), restart, tail.version
+            )
+        except Unreadable as error:
+            unread = unread or error
+            continue
+        return Start(state, tail, changed, started, [])
+    if unread is not None:
+        raise unread
+    record = first[1]
+    tail = Tail(first[0], record.epoch, record.seq, record.digest, positions_after(record), {})
+    tail = yield from read_tail(source, tail)
+    if not isinstance(record, EpochRecord) or record.epoch or tail.batches:
+        raise Refused(f"shard {shard} has a journal and no valid snapshot", f"{SETTLE}, or start {FROM_LOG}")
+    check_topics(record.fingerprint, fingerprint)
+    changed = list(changes(record.fingerprint, fingerprint))
+    return Start(ShardState(app, shard), tail, changed, Started([], [CHAMPION, *app.challengers]), [])
+
+
+def log_start(
+    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource
+) -> Generator[bool, None, Start | None]:
+    """Nothing but what the journal and the inputs retain, from the oldest batch that can be replayed on.
+
+    None: the journal is empty.
+    """
+    tail = yield from read_tail(source, Tail(BEFORE_ALL, 0, -1, FIRST_DIGEST, [], {}))
+    if tail.seq < 0:
+        return None
+    check_topics(tail.fingerprint, fingerprint)
+    state = ShardState(app, shard)
+    if tail.version:
+        renumber(state, tail.version)
+    given_up = ["what all models have learned, but for what they learn again from the replayed batches"]
+    if tail.first > 1:
+        given_up.append(f"all that came before batch {tail.first}, which the journal no longer retains")
+    return Start(state, tail, ["start from the log"], Started([], [CHAMPION, *app.challengers]), given_up)
+
+
+def diverged(
+    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
+    clock: Clock, input_topics: tuple[str, ...], first: tuple[int, BatchRecord | EpochRecord], seq: int,
+) -> Generator[bool, None, Start]:  # fmt: skip
+    """The state of the replay that a recovery does, after the batch `seq` at which it diverges.
+
+    Raises:
+        Refused: it diverges at another batch than the operator names, or the definition changed as well.
+    """
+    loaded = yield from newest_snapshot(store, source, app, shard, fingerprint)
+    record = first[1]
+    if loaded is not None:
+        head, state = loaded
+        machine, offset = resumed(app, head, state, input_topics, store.round_trip), head["journal_offset"]
+    elif isinstance(record, EpochRecord) and record.epoch == 0:
+        yield from check_start(source, shard, record.fingerprint, fingerprint, first[0])
+        machine, offset = fresh(app, shard, record, input_topics, store.round_trip), first[0]
+    else:
+        raise Refused(f"shard {shard} has no start that can be replayed", f"Start {FROM_LOG}")
+    core = machine.core
+    try:
+        yield from replay(machine, source, offset + 1, clock)
+    except Diverged as found:
+        at, batch, changed = found.offset, found.record, [f"divergence at seq {found.record.seq}"]
+    else:
+        tail = Tail(offset, machine.epoch, machine.seq, machine.digest, list(machine.positions), fingerprint)
+        return Start(core.state, tail, [], Started([slot.name for slot in core.state.slots], []), [])
+    if batch.seq != seq:
+        raise Refused(
+            f"shard {shard} diverges at seq {batch.seq}, not at {seq}",
+            f"Look at that batch; if you accept it, give --accept-divergence {batch.seq}",
+        )
+    tail = Tail(at, batch.epoch, batch.seq, batch.digest, positions_after(batch), fingerprint)
+    tail = yield from read_tail(source, tail)
+    lost = (
+        f"the proof of batches {batch.seq} to {tail.seq}: what was answered since cannot be computed again, "
+        "and the models are those of the replay"
+    )
+    return Start(core.state, tail, changed, Started([slot.name for slot in core.state.slots], []), [lost])
