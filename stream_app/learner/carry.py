@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from stream_app.application import Application
-from stream_app.errors import Refused
+from stream_app.errors import MACHINE, Refused
 from stream_app.learner.snapshots import reply
 from stream_app.models.calls import bind
 from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
@@ -143,6 +143,8 @@ def survives(app: Application, name: str, loaded: Mapping[str, Any], trial: Shar
             for row in trial.sample_rows:
                 calls.learn(row, trial.last_label, 1.0)
                 calls.predict(row)
+    except MACHINE:
+        raise
     except Exception as error:
         log.warning("a model does not survive the upgrade", slot=name, why=str(error))
         return False

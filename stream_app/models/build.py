@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stream_app.errors import UsageError
+from stream_app.errors import MACHINE, UsageError
 
 Factory = Callable[[int], Any]
 
@@ -18,6 +18,8 @@ def build(factory: Factory, seed: int) -> Any:
     """
     try:
         model = factory(seed)
+    except MACHINE:
+        raise
     except Exception as error:
         raise UsageError(
             f"the model factory raised {type(error).__name__}: {error}",

@@ -8,6 +8,8 @@ from typing import Any
 
 from river import base, compose
 
+from stream_app.errors import MACHINE
+
 Answer = tuple[Any, dict[Any, float] | None]
 COLD: Answer = (None, None)
 
@@ -42,6 +44,8 @@ class Calls:
                 self.learn_one(row, label)
             else:
                 self.learn_one(row, label, w=weight)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
 
@@ -106,6 +110,8 @@ def by_argmax(
     def predict(row: dict[str, Any]) -> Answer:
         try:
             probabilities = predict_proba(row)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
         if not probabilities:
@@ -156,6 +162,8 @@ def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
     def predict(row: dict[str, Any]) -> Answer:
         try:
             return predict_one(row), None
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
 
@@ -171,6 +179,8 @@ def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
             if value is None:
                 return COLD
             value = float(value)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
         if not isfinite(value):
