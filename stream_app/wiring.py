@@ -114,7 +114,7 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
     return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, app.modules)
 
 
-def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
+def fingerprint_for(app: Application, settings: Settings, sample_run: str | None) -> dict[str, Any]:
     """Who may append to the application's journal.
 
     Raises:
@@ -123,10 +123,10 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
     topics = catalog_for(app, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         ids = admin.require(topics)
-    return fingerprint(app, {name: ids[name] for name in input_topics(topics)})
+    return fingerprint(app, {name: ids[name] for name in input_topics(topics)}, sample_run)
 
 
-def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[Plan]:
+def upgrade(app: Application, settings: Settings, sample_run: str | None, *, dry_run: bool) -> Iterator[Plan]:
     """Take every shard into a new epoch, or say what that would do.
 
     Raises:
@@ -136,7 +136,8 @@ def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         if not dry_run and admin.group(app.name).members:
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
-    current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
+    current = fingerprint_for(app, settings, sample_run)
+    inputs, kafka = input_topics(topics), settings.kafka.confluent()
     for shard in range(app.shards):
         store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
         try:
@@ -158,12 +159,14 @@ def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[
 def learner(
     app: Application,
     settings: Settings,
+    sample_run: Callable[[], str | None],
     *,
     exit_when_idle_s: float | None = None,
     instance_id: str | None = None,
 ) -> Learner:
-    """A learner process's loop, ready to run."""
+    """A learner process's loop, ready to run; `sample_run` is asked last, since it may have to wait."""
     structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
-    prints = fingerprint_for(app, settings)
-    return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
+    prints = fingerprint_for(app, settings, None)
+    outside = outside_for(app, settings, instance_id)
+    return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

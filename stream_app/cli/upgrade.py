@@ -26,11 +26,12 @@ def upgrade(
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
+    sample_run = None
     if admission:
         from stream_app.adapters.admission import admit
 
-        admit(target)
-    for plan in wiring.upgrade(definition, settings, dry_run=dry_run):
+        sample_run = admit(target)
+    for plan in wiring.upgrade(definition, settings, sample_run, dry_run=dry_run):
         if json:
             print_json({**msgspec.structs.asdict(plan), "done": bool(plan.changed) and not dry_run})
         elif not plan.changed:
@@ -39,7 +40,7 @@ def upgrade(
             verb = "would enter" if dry_run else "entered"
             sys.stdout.write(
                 f"shard {plan.shard}: {verb} epoch {plan.epoch} at seq {plan.seq}\n"
-                f"  changed: {', '.join(plan.changed)}\n"
+                f"  differs: {', '.join(plan.changed)}\n"
                 f"  carried over: {', '.join(plan.carried) or 'nothing'}\n"
                 f"  starts fresh: {', '.join(plan.fresh) or 'nothing'}\n"
             )

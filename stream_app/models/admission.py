@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from math import sin
 from typing import Any
 
@@ -59,6 +60,16 @@ def exercise(factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTr
         refusals += found
         traces += trace
     return Admission(structural_digest(traces), refusals)
+
+
+def sample_digest(factories: Mapping[str, Factory], terms: Terms) -> str:
+    """The digest that `exercise` gives for what it admits, by one run of each model."""
+    traces: list[str] = []
+    for factory in factories.values():
+        for rows in samples(terms):
+            with suppress(ModelFault):
+                traces.append(run(build(factory, SEED), rows, terms))
+    return structural_digest(traces)
 
 
 def judge(
