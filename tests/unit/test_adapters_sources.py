@@ -159,7 +159,6 @@ REACHING: dict[str, tuple[str, str]] = {
     "star import": (NAMED, "from helpers import *"),
     "module as such": (NAMED, "import helpers as h\nRATE, halved = h.RATE, h.halved"),
     "one of two": (NAMED, f"try:\n    {NAMED}\nexcept ImportError:\n    RATE, halved = 1, None"),
-    "names that are looked up": ("self.w = FLOOR", 'self.w = globals()["FLOOR"]'),
 }
 
 
@@ -172,6 +171,14 @@ def test_a_helper_is_reached_whatever_way_it_is_imported(way: str, written: Writ
     after = written.hashes().definition["slots"]
     assert before["champion"] != after["champion"]
     assert before["river"] == after["river"]
+
+
+def test_where_names_are_computed_every_own_statement_counts(written: Written) -> None:
+    """The text does not show what `globals()[…]` reads; a slot without own code is untouched all the same."""
+    written.edit("mine.py", "self.w = FLOOR", 'self.w = globals()["FLOOR"]')
+    before = written.hashes().definition["slots"]
+    written.edit("mine.py", "FLOOR = 0.5", "FLOOR = 0.25")
+    assert differing(before, written.hashes().definition["slots"]) == {"champion"}
 
 
 @pytest.mark.parametrize("target", ["mine.py:app", "mine:app"])
