@@ -175,9 +175,9 @@ def test_a_helper_is_reached_whatever_way_it_is_imported(way: str, written: Writ
 
 def test_where_names_are_computed_every_own_statement_counts(written: Written) -> None:
     """The text does not show what `globals()[…]` reads; a slot without own code is untouched all the same."""
-    written.edit("mine.py", "self.w = FLOOR", 'self.w = globals()["FLOOR"]')
+    written.edit("mine.py", "self.w += RATE", 'self.w += globals()["UNUSED"]')
     before = written.hashes().definition["slots"]
-    written.edit("mine.py", "FLOOR = 0.5", "FLOOR = 0.25")
+    written.edit("mine.py", "UNUSED = 1", "UNUSED = 2")
     assert differing(before, written.hashes().definition["slots"]) == {"champion"}
 
 
