@@ -31,7 +31,7 @@ def main(model: str, start: str) -> None:
     app: Application = getattr(definitions, model)
     settings = settings_for()
     topics = wiring.input_topics(catalog_for(app, settings))
-    prints = wiring.fingerprint_for(app, settings)
+    prints = wiring.fingerprint_for(app, settings, None)
     store = wiring.store_opener(app, settings)(0)
     source = wiring.source_opener(app, settings)(0)
     gc.disable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from drift.detectors import Detect
 from drift.losses import LOSSES
@@ -123,6 +123,7 @@ class Application:
     serving: Serving = field(default_factory=Serving)
     ttl: str = "30d"
     seed: int = 42
+    home: ClassVar[str] = ""  # the module that it was loaded from, set with it; not a part that a user names
 
     def __post_init__(self) -> None:
         parse_duration(self.dedupe), parse_duration(self.ttl)

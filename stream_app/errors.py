@@ -14,6 +14,10 @@ Source: the tree drawn in httpx `_exceptions.py`; exit codes as in docs/cli.md.
 
 from __future__ import annotations
 
+# Raised by the machine, not by a record: a replay need not meet them, so no verdict on a record or a model
+# may rest on one. They pass through every `except Exception` around a model, and the shard recovers.
+MACHINE = (MemoryError, RecursionError, OSError)
+
 
 class StreamAppError(Exception):
     """Base of all; `remedy` is one sentence that tells a person what to do next."""

@@ -166,7 +166,7 @@ def signing_key(settings: Settings) -> bytes:
     return keys[0]
 
 
-def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
+def fingerprint_for(app: Application, settings: Settings, sample_run: str | None) -> dict[str, Any]:
     """Who may append to the application's journal.
 
     Raises:
@@ -175,12 +175,12 @@ def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
     topics = catalog_for(app, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         ids = admin.require(topics)
-    return fingerprint(app, {name: ids[name] for name in input_topics(topics)})
+    return fingerprint(app, {name: ids[name] for name in input_topics(topics)}, sample_run)
 
 
 def upgrade(
-    app: Application, settings: Settings, agreed: Callable[[Plan], None], wish: Wish, *, dry_run: bool,
-    only: int | None = None,
+    app: Application, settings: Settings, agreed: Callable[[Plan], None], wish: Wish,
+    sample_run: str | None, *, dry_run: bool, only: int | None = None,
 ) -> Iterator[Plan]:  # fmt: skip
     """Take every shard, or `only` one, into a new epoch, or say what that would do; see `upgrade_shard`.
 
@@ -194,7 +194,8 @@ def upgrade(
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         if not dry_run and admin.group(app.name).members:
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
-    current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
+    current = fingerprint_for(app, settings, sample_run)
+    inputs, kafka = input_topics(topics), settings.kafka.confluent()
     for shard in range(app.shards) if only is None else (only,):
         store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
         writer = None
@@ -216,12 +217,13 @@ def upgrade(
 def learner(
     app: Application,
     settings: Settings,
+    sample_run: Callable[[], str | None],
     *,
     exit_when_idle_s: float | None = None,
     instance_id: str | None = None,
     restarted: bool = False,
 ) -> Learner:
-    """A learner process's loop, ready to run.
+    """A learner process's loop, ready to run; `sample_run` is asked last, since it may have to wait.
 
     Raises:
         Refused: a topic, a key or a place for snapshots is missing, a port is taken, …; before the group is
@@ -232,5 +234,6 @@ def learner(
     signing_key(settings)
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
-    prints = fingerprint_for(app, settings)
-    return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
+    prints = fingerprint_for(app, settings, None)
+    outside = outside_for(app, settings, instance_id)
+    return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

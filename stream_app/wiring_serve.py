@@ -14,7 +14,7 @@ from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.learner.fingerprint import apart_from_topics, fingerprint
+from stream_app.learner.fingerprint import fingerprint, for_predictors
 from stream_app.predictor.champions import Champions, keep_fresh
 from stream_app.predictor.entities import EntityCache, hear
 from stream_app.predictor.feedback import Feedback
@@ -51,7 +51,7 @@ def predictor(app: Application, settings: Settings) -> FastAPI:
     metrics, clock = ServingMetrics(app.name), SystemClock()
     entities = EntityCache(view, app.shards, serve.cache_entities, metrics, layout_of(app))
     feedback = Feedback(app.name, settings.kafka.kafka_python())
-    prints = apart_from_topics(fingerprint(app, {}))
+    prints = for_predictors(fingerprint(app, {}))
     refusals = Refusals(app.name, clock)
     opened = sealed_opener(verifying_keys(settings), app.modules)
     champions = Champions(app, prints, view, opened, metrics, refusals.tell)

@@ -10,11 +10,15 @@ import os
 import subprocess
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
 from stream_app.errors import Refused
+
+if TYPE_CHECKING:
+    from stream_app.application import Application
+    from stream_app.models.sample import Terms
 
 REQUESTED_SEEDS = ("1", "2")
 WITHIN_S = 120.0
@@ -26,19 +30,33 @@ def admission_report(target: str) -> dict[str, Any]:
     from stream_app.adapters.definition import load  # noqa: PLC0415
     from stream_app.adapters.snapshot_store import round_trip  # noqa: PLC0415
     from stream_app.models.admission import exercise  # noqa: PLC0415
-    from stream_app.models.sample import Terms  # noqa: PLC0415
 
     app = load(target)
+    found = exercise(
+        {"champion": app.champion, **app.challengers},
+        terms_of(app),
+        lambda model: round_trip(model, app.modules),
+    )
+    refusals = [{"slot": r.slot, "reason": r.reason, "fix": r.fix} for r in found.refusals]
+    return {"digest": found.digest, "refusals": refusals}
+
+
+def terms_of(app: Application) -> Terms:
+    """What of a definition decides the sample."""
+    from stream_app.models.sample import Terms  # noqa: PLC0415
+
     types = dict(app.types or {})
     if types:
         types.update((feature.name, "number") for feature in app.features if feature.name not in types)
     classes = app.labels.classes if app.labels is not None else None
-    terms = Terms(app.question, bool(app.class_weights), types, classes or (), app.sample)
-    found = exercise(
-        {"champion": app.champion, **app.challengers}, terms, lambda model: round_trip(model, app.modules)
-    )
-    refusals = [{"slot": r.slot, "reason": r.reason, "fix": r.fix} for r in found.refusals]
-    return {"digest": found.digest, "refusals": refusals}
+    return Terms(app.question, bool(app.class_weights), types, classes or (), app.sample)
+
+
+def sample_run(app: Application) -> str:
+    """The digest that `Admission.conclude` gives, in this process, without a judgement."""
+    from stream_app.models.admission import sample_digest  # noqa: PLC0415
+
+    return sample_digest({"champion": app.champion, **app.challengers}, terms_of(app))
 
 
 class Admission:
@@ -60,8 +78,8 @@ class Admission:
             half.kill()
             half.communicate()
 
-    def conclude(self) -> None:
-        """Wait for both.
+    def conclude(self) -> str:
+        """Wait for both and give the digest of their sample run.
 
         Raises:
             Refused: the definition is not admitted, with every reason and its fix.
@@ -77,16 +95,18 @@ class Admission:
                 "two processes with the same seed learned different models",
                 "Seed every random part; use nothing that depends on addresses, time or the environment",
             )
+        digest: str = reports[0]["digest"]
+        return digest
 
 
-def admit(target: str) -> None:
-    """Admit the definition.
+def admit(target: str) -> str:
+    """Admit the definition and give the digest of its sample run.
 
     Raises:
         Refused: with every reason and its fix; nothing was started.
     """
     with Admission(target) as check:
-        check.conclude()
+        return check.conclude()
 
 
 def start_half(target: str, hash_seed: str) -> subprocess.Popen[bytes]:

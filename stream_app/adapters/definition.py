@@ -1,4 +1,4 @@
-"""importlib: a definition by name, with River's packages at once or on first use."""
+"""importlib: a definition by name, from its source, with River's packages at once or on first use."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from stream_app.adapters.sources import FromSource, load_from_source
 from stream_app.application import Application
 from stream_app.errors import UsageError
 
@@ -31,6 +32,8 @@ def load(target: str, *, models: bool = True) -> Application:
         raise UsageError(f"{target!r} names no definition", "Write MODULE:APP or path/to/file.py:app")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    importlib.invalidate_caches()  # a file that was written just now is there
+    load_from_source(Path(place).stem if place.endswith(".py") else place.partition(".")[0])
     try:
         with nullcontext() if models else river_on_use():
             module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
@@ -53,6 +56,7 @@ def load(target: str, *, models: bool = True) -> Application:
             f"It holds {', '.join(others)}" if others else f"Define `{attribute} = Application(...)` there"
         )
         raise UsageError(f"{target} is {what}, no Application", remedy)
+    object.__setattr__(found, "home", module.__name__)
     return found
 
 
@@ -60,7 +64,7 @@ def from_file(path: Path) -> Any:
     """A module from a file; registered under its stem, so that pickles of its classes find it again."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "Check the path before the colon")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path, loader=FromSource(path.stem, str(path)))
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is no Python file", "Name a .py file")
     module = importlib.util.module_from_spec(spec)

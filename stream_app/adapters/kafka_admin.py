@@ -22,6 +22,7 @@ from kafka.errors import (
 )
 
 from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.codecs import CODECS, unread
 from stream_app.errors import Refused, Unreachable
 from topics.catalog import Catalog
 from topics.specs import TopicSpec
@@ -215,6 +216,10 @@ def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[s
         if actual != wanted:
             fix = f"kafka-configs --alter --topic {spec.name} --add-config {name}={wanted}"
             found.append(Mismatch(spec.name, f"{name} is {actual}, declared is {wanted}", fix, grave=False))
+    codec = config.get("compression.type", "")
+    for client, fix in unread(codec) if codec in CODECS else ():
+        what = f"compression.type is {codec}, which {client} cannot read in this environment"
+        found.append(Mismatch(spec.name, what, fix, grave=False))
     return found
 
 

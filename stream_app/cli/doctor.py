@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 OK, WARN, FAIL = "ok", "warn", "fail"
 PACKAGES = ("river", "confluent-kafka", "kafka-python", "redis", "msgspec", "orjson", "numpy")
-# What kafka-python takes along if it is there: module → what its absence means.
-ACCELERATORS = {
-    "crc32c": (WARN, "checksums cost 35 µs a record instead of 1", "crc32c"),
-    "lz4": (FAIL, "producers cannot compress", "lz4"),
-    "zstandard": (WARN, "topics compressed with zstd cannot be read", "zstd"),
-}
+WRITTEN_WITH = "lz4"  # by every producer of ours
 MOST_SKEW_MS = 1_000
 LEAST_FREE_BYTES = 1 << 30
 LONG_LAG = 100_000  # records; some seconds of work for a linear model, minutes for a forest
@@ -92,11 +87,25 @@ def packages() -> Iterator[Check]:
             yield Check(name, OK, version(name))
         except PackageNotFoundError:
             yield Check(name, FAIL, "is not installed", f"pip install {name}")
-    for module, (state, meaning, extra) in ACCELERATORS.items():
-        if find_spec(module):
-            yield Check(module, OK, "present")
-        else:
-            yield Check(module, state, f"is missing: {meaning}", f"pip install 'kafka-python[{extra}]'")
+    if find_spec("crc32c"):
+        yield Check("crc32c", OK, "present")
+    else:
+        slow = "is missing: checksums cost 35 µs a record instead of 1"
+        yield Check("crc32c", WARN, slow, "pip install 'kafka-python[crc32c]'")
+    yield from compression()
+
+
+def compression() -> Iterator[Check]:
+    """Each codec by each Kafka client: producers and brokers choose one, and every client has to read it."""
+    from stream_app.adapters.codecs import CODECS, unread
+
+    for codec in CODECS:
+        missing = dict(unread(codec))
+        for client, fix in missing.items():
+            state = FAIL if codec == WRITTEN_WITH else WARN
+            yield Check(codec, state, f"{client} cannot read topics compressed with {codec}", fix)
+        if not missing:
+            yield Check(codec, OK, "read by every Kafka client")
 
 
 def kafka(definition: Application | None) -> Iterator[Check]:

@@ -31,6 +31,7 @@ def from_its_topic(
     from rich.console import Console
 
     from stream_app import wiring
+    from stream_app.adapters.admission import sample_run
     from stream_app.adapters.clock import SystemClock
     from stream_app.learner.logs import configure_logs
     from stream_app.learner.whatif import rehearse
@@ -49,7 +50,7 @@ def from_its_topic(
     variants, settings = variants_of(definition, policies, chosen), settings_for()
     open_source = wiring.source_opener(definition, settings)
     open_store = wiring.store_opener(definition, settings)
-    fingerprint = wiring.fingerprint_for(definition, settings)
+    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
     topics = wiring.input_topics(catalog_for(definition, settings))
     console = Console(file=sys.stderr)
     outcomes: list[Outcome] = []

@@ -42,7 +42,7 @@ def learn(
         command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--life"]
         raise typer.Exit(run(command, SystemClock()))
     try:
-        work(target, exit_when_idle, instance_id, life=life, admission=admission and life == 1)
+        work(target, exit_when_idle, instance_id, life=life, admission=admission)
     except Unreachable as error:
         if life < 2:  # a person looks: tell them; later only a supervisor does, which starts anew
             raise
@@ -60,10 +60,11 @@ def work(
         Refused: the definition is not admitted, or the learner may not go on from the journal.
         Unreachable: a server does not answer now.
     """
-    from stream_app.adapters.admission import Admission
+    from stream_app.adapters.admission import Admission, sample_run
 
-    # Its processes start first: they take as long as everything else that has to be loaded.
-    with Admission(target) if admission else nullcontext() as admitting:
+    # Its processes start first: they take as long as everything else that has to be loaded. Later lives, and
+    # one without a supervisor, only run the sample.
+    with Admission(target) if admission and life == 1 else nullcontext() as admitting:
         if admitting:
             structlog.get_logger().info("checking that the definition can be replayed", target=target)
         definition = load_app(target)
@@ -74,11 +75,16 @@ def work(
         settings = settings_for(redis=True)
         if life < 2:  # a person looks; later Redis, which is never the truth, keeps no learner from its work
             check_view(settings)
+
+        def run_the_sample() -> str | None:
+            if admitting:
+                return admitting.conclude()
+            return sample_run(definition) if admission else None
+
         loop = wiring.learner(
-            definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id, restarted=life > 1
-        )
-        if admitting:
-            admitting.conclude()
+            definition, settings, run_the_sample, exit_when_idle_s=exit_when_idle, instance_id=instance_id,
+            restarted=life > 1,
+        )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stopping.set())
     if life:

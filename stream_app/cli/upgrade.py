@@ -52,11 +52,14 @@ def upgrade(
     definition, settings = load_app(target), settings_for()
     check_shard(definition, shard)
     wish = wished(definition, accept_divergence, restart, from_log=from_log)
+    sample_run = None
     if admission:
         from stream_app.adapters.admission import admit
 
-        admit(target)
-    plans = wiring.upgrade(definition, settings, partial(agreed, yes=yes), wish, dry_run=dry_run, only=shard)
+        sample_run = admit(target)
+    plans = wiring.upgrade(
+        definition, settings, partial(agreed, yes=yes), wish, sample_run, dry_run=dry_run, only=shard
+    )
     for plan in plans:
         if json:
             print_json({**msgspec.structs.asdict(plan), "done": bool(plan.changed) and not dry_run})
@@ -69,7 +72,7 @@ def upgrade(
             verb = "would enter" if dry_run else "entered"
             sys.stdout.write(
                 f"shard {plan.shard}: {verb} epoch {plan.epoch} at seq {plan.seq}\n"
-                f"  changed: {', '.join(plan.changed)}\n"
+                f"  differs: {', '.join(plan.changed)}\n"
                 f"  carried over: {', '.join(plan.carried) or 'nothing'}\n"
                 f"  starts fresh: {', '.join(plan.fresh) or 'nothing'}\n"
                 + "".join(f"  given up: {what}\n" for what in plan.given_up)

@@ -22,6 +22,7 @@ def verify(
     from rich.console import Console
 
     from stream_app import wiring
+    from stream_app.adapters.admission import sample_run
     from stream_app.adapters.clock import SystemClock
     from stream_app.learner.logs import configure_logs
     from stream_app.learner.verify import verify_shard
@@ -33,7 +34,7 @@ def verify(
         wiring.source_opener(definition, settings),
         wiring.store_opener(definition, settings),
     )
-    fingerprint = wiring.fingerprint_for(definition, settings)
+    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
     topics = wiring.input_topics(catalog_for(definition, settings))
     console, good = Console(file=sys.stderr), True
     for shard in range(definition.shards):

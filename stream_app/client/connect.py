@@ -12,6 +12,7 @@ from kafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
 )
 
 from stream_app.errors import Refused, StreamAppError
@@ -42,6 +43,35 @@ def connecting(kafka: Kafka) -> Iterator[None]:
             f"({type(error).__name__})",
             "Start it (`stream-app services up`), or correct STREAM_APP_KAFKA__… (address, TLS, SASL)",
         ) from error
+
+
+@contextmanager
+def reading(topic: str) -> Iterator[None]:
+    """Around each call that reads records of a topic.
+
+    Raises:
+        Refused: in place of the client's error: a codec without its library, no rights, a broker that fails.
+    """
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise unread(topic, error) from error
+
+
+def unread(topic: str, error: Exception) -> Refused:
+    """What to raise when records could not be read."""
+    if isinstance(error, UnsupportedCodecError):
+        codec = next((name for name in ("gzip", "snappy", "lz4", "zstd") if name in str(error)), "")
+        return Refused(
+            f"{topic} holds records compressed with {codec or 'a codec'} that kafka-python cannot read here",
+            f"pip install 'kafka-python[{codec or 'lz4,snappy,zstd'}]'",
+        )
+    if isinstance(error, AuthorizationError):
+        return Refused(f"the broker does not let us read {topic}", "Grant this principal Read on it")
+    return Refused(
+        f"{topic} cannot be read now ({type(error).__name__})",
+        "Look at the broker's log; `stream-app doctor` asks it again",
+    )
 
 
 def unwritten(topic: str, error: Exception) -> StreamAppError:

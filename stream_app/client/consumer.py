@@ -12,7 +12,7 @@ import orjson
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from stream_app.client.connect import Kafka, arguments, connecting
+from stream_app.client.connect import Kafka, arguments, connecting, reading
 from stream_app.errors import Refused
 from topics.records import Prediction
 
@@ -26,7 +26,7 @@ class CommittedReader:
     partitions had when it began (`until_end`). `from_beginning=False`: only what is written from now on.
 
     Raises:
-        Refused: no broker answers, or there is no such topic.
+        Refused: no broker answers, there is no such topic, or its records cannot be read.
     """
 
     def __init__(
@@ -53,20 +53,22 @@ class CommittedReader:
             raise Refused(f"there is no topic {topic}", "Run `stream-app topics create MODULE:APP`")
         self.partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         self.consumer.assign(self.partitions)
-        self.max_records, self.timeout_s = max_records, timeout_s
-        self.ends = self.consumer.end_offsets(self.partitions) if until_end else None
-        if from_beginning:
-            self.consumer.seek_to_beginning()
-        else:
-            self.consumer.seek_to_end()
-            for partition in self.partitions:
-                self.consumer.position(partition)  # "now" is this moment, not that of the first poll
+        self.topic, self.max_records, self.timeout_s = topic, max_records, timeout_s
+        with reading(topic):
+            self.ends = self.consumer.end_offsets(self.partitions) if until_end else None
+            if from_beginning:
+                self.consumer.seek_to_beginning()
+            else:
+                self.consumer.seek_to_end()
+                for partition in self.partitions:
+                    self.consumer.position(partition)  # "now" is this moment, not that of the first poll
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         left = self.max_records
         last_s = time.monotonic()
         while left is None or left > 0:
-            polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=left)
+            with reading(self.topic):
+                polled = self.consumer.poll(timeout_ms=POLL_MS, max_records=left)
             for records in polled.values():
                 yield from records
                 left = None if left is None else left - len(records)
@@ -81,7 +83,8 @@ class CommittedReader:
         """True once every partition is read up to the end it had at the start."""
         if self.ends is None:
             return False
-        return all(self.consumer.position(partition) >= end for partition, end in self.ends.items())
+        with reading(self.topic):
+            return all(self.consumer.position(partition) >= end for partition, end in self.ends.items())
 
     def seek(self, partition: int, offset: int) -> None:
         """Go on from an offset of one partition."""

@@ -10,7 +10,7 @@ from typing import Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from stream_app.client.connect import Kafka, arguments, connecting
+from stream_app.client.connect import Kafka, arguments, connecting, reading
 from stream_app.errors import Refused
 
 POLL_MS = 100
@@ -42,7 +42,8 @@ class Peek:
     def newest(self, topic: str, partitions: int) -> dict[int, ConsumerRecord]:
         """By partition: its newest committed record, where it holds one."""
         places = [TopicPartition(topic, number) for number in range(partitions)]
-        first, end = self.consumer.beginning_offsets(places), self.consumer.end_offsets(places)
+        with reading(topic):
+            first, end = self.consumer.beginning_offsets(places), self.consumer.end_offsets(places)
         found: dict[int, ConsumerRecord] = {}
         back = FIRST_LOOK_BACK
         searched = {place for place in places if end[place] > first[place]}
@@ -64,7 +65,8 @@ class Peek:
         records: list[ConsumerRecord] = []
         patience = Patience()
         while any(self.consumer.position(place) < end[place] for place in starts):
-            polled = self.consumer.poll(timeout_ms=POLL_MS)
+            with reading(named(place.topic for place in starts)):
+                polled = self.consumer.poll(timeout_ms=POLL_MS)
             for batch in polled.values():
                 records += batch
             patience.saw(bool(polled))
@@ -80,7 +82,8 @@ class Peek:
             place not in found and self.consumer.position(TopicPartition(*place)) < end
             for place, (_, end) in spans.items()
         ):
-            polled = self.consumer.poll(timeout_ms=POLL_MS)
+            with reading(named(topic for topic, _ in spans)):
+                polled = self.consumer.poll(timeout_ms=POLL_MS)
             for place, batch in polled.items():
                 found.setdefault((place.topic, place.partition), int(batch[0].timestamp))
                 self.consumer.pause(place)
@@ -109,6 +112,11 @@ class Peek:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def named(topics: Iterable[str]) -> str:
+    """Each topic once."""
+    return ", ".join(sorted(set(topics)))
 
 
 class Patience:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_app.application import Application
+from stream_app.errors import MACHINE
 from stream_app.flow.outputs import AlertRaised, Output, ReceiptWritten
 from stream_app.models.calls import COLD, Calls, ModelFault, bind, reply
 from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
@@ -85,6 +86,8 @@ class Core:
             return slot.failed
         try:
             twin = bind(self.round_trip(slot.model), self.app.question)
+        except MACHINE:
+            raise
         except Exception as error:  # noqa: BLE001  # a stored model may raise anything; then it does not serve
             return f"a snapshot cannot hold it ({type(error).__name__}: {error})"
         rows = [] if slot.cold else self.state.sample_rows
@@ -120,8 +123,11 @@ class Core:
         out.append(AlertRaised(alert_id, kind, severity, state.log_time_ms, message, dict(evidence)))
 
     def fail_slot(self, out: list[Output], slot: Slot, offset: int, fault: Exception) -> None:
-        """Take a challenger whose model raised out of the race; its fault is told once. A candidate goes."""
-        slot.failed = str(fault)
+        """Take a challenger whose model raised out of the race; its fault is told once. A candidate goes.
+
+        The state keeps the type alone: a message may hold an address, and states are compared.
+        """
+        slot.failed = type_of(fault)
         self.state.policy.leave(slot.version)
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
@@ -135,8 +141,20 @@ class Core:
             "warning",
             f"challenger {slot.name}: {fault}",
             slot=slot.name,
+            error=slot.failed,
             about=slot.name,
         )
+
+
+def type_of(error: Exception) -> str:
+    """Name the type of what a model raised, or of the fault itself where the model answered wrongly.
+
+    A fault begins with it. Its cause would say so too, but code that mypyc compiles sets none.
+    """
+    if isinstance(error, ModelFault):
+        name = str(error).partition(":")[0]
+        return name if name.isidentifier() else "ModelFault"
+    return type(error.__cause__ or error).__name__
 
 
 NEVER_HELD_BACK = {"swap", "rollback", "source-suspect"}

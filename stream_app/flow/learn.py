@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_app.flow.core import Core
+from stream_app.flow.core import Core, type_of
 from stream_app.flow.outputs import DeadLettered, Output
 from stream_app.models.calls import ModelFault
 from stream_app.state import vocabulary
@@ -53,7 +53,7 @@ def from_label(
                 text = f"the champion could not learn the default label of an expired row: {fault}"
                 core.alert(
                     out, record.offset, "champion-failed", "critical", text,
-                    slot=slot.name, event_offset=row.offset, label=label,
+                    slot=slot.name, event_offset=row.offset, label=label, error=type_of(fault),
                 )  # fmt: skip
             else:
                 dead(core, record, fault, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stream_app.flow.core import Core
+from stream_app.flow.core import Core, type_of
 from stream_app.flow.outputs import Output
 from stream_app.flow.served import PredictionMade
 from stream_app.models.calls import COLD, ModelFault
@@ -63,7 +63,7 @@ def unanswered(core: Core, record: Record, slot: Slot, fault: ModelFault, out: l
         )
         core.alert(
             out, record.offset, "no-answer", "warning", text, about=slot.name, slot=slot.name,
-            version=slot.version, share=slot.silence,
+            version=slot.version, share=slot.silence, error=type_of(fault),
         )  # fmt: skip
 
 

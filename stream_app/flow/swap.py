@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from drift.policy import Closed, Opened, Won
-from stream_app.flow.core import Core, receipt
+from stream_app.errors import MACHINE
+from stream_app.flow.core import Core, receipt, type_of
 from stream_app.flow.outputs import Output
 from stream_app.models.calls import COLD, ModelFault, reply
 from stream_app.state.pending import PendingRow
@@ -68,9 +69,12 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
     for kind in opened.kinds:
         try:
             slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind)
+        except MACHINE:
+            raise
         except Exception as error:  # noqa: BLE001  # a model may refuse to be made or copied; the shard goes on
-            text = f"hunt {opened.hunt} has no {kind} candidate: {type(error).__name__}: {error}"
-            core.alert(out, record.offset, "candidate-refused", "warning", text, candidate=kind)
+            raised = type_of(error)
+            text = f"hunt {opened.hunt} has no {kind} candidate: {raised}: {error}"
+            core.alert(out, record.offset, "candidate-refused", "warning", text, candidate=kind, error=raised)
             continue
         fault = warm(core, slot) if kind == "warm" else None
         begun = f"hunt {opened.hunt}: {kind} candidate"

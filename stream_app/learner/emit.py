@@ -24,6 +24,9 @@ from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
 
 HEADER = "__stream_app.errors."
+# Sentences for people. They quote what models raised, which may hold an address, a path or a size, and they
+# may be reworded, so no digest covers them; the numbers and names beside them are covered.
+SENTENCES: Final = frozenset(("message", "why", "runbook"))
 WITH_NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
 dumps: Final = orjson.dumps
 
@@ -31,7 +34,8 @@ dumps: Final = orjson.dumps
 class Emitter:
     """Collects what one batch writes; `close` chains the digest and hands everything over.
 
-    The digest covers predictions, alerts, models, dead letters, entity blobs and counters; no wall clock.
+    The digest covers predictions, alerts, models, dead letters, entity blobs and counters; no wall clock, no
+    sentence: of an exception its type alone.
     """
 
     def __init__(self, core: Core, input_topics: tuple[str, ...], digest: str) -> None:
@@ -168,7 +172,7 @@ class Emitter:
 
     def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
         encoded = dumps(value, option=JSON_OPTIONS)
-        self.hashed.append(encoded)
+        self.hashed.append(dumps(repeatable(value), option=JSON_OPTIONS))
         self.others.append(Send(topic, key.encode(), encoded))
 
     def close(self) -> dict[str, bytes | None]:
@@ -186,6 +190,15 @@ class Emitter:
         chain.update(dumps(self.core.state.counters.as_dict()))
         self.digest = chain.hexdigest()
         return blobs
+
+
+def repeatable(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What every replay must write alike: a record without its sentences, in its evidence too."""
+    kept = {name: part for name, part in value.items() if name not in SENTENCES}
+    evidence = kept.get("evidence")
+    if evidence:
+        kept["evidence"] = {name: part for name, part in evidence.items() if name not in SENTENCES}
+    return kept
 
 
 def is_binary(probabilities: dict[Any, float]) -> bool:

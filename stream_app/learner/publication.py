@@ -19,7 +19,7 @@ import structlog
 from stream_app.application import Application
 from stream_app.flow.predict import prior_of
 from stream_app.learner.allowance import Allowance
-from stream_app.learner.fingerprint import apart_from_topics
+from stream_app.learner.fingerprint import for_predictors
 from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import said
 from stream_app.ports import Clock, ModelShelf
@@ -55,7 +55,7 @@ class Publication:
         fingerprint: dict[str, Any], interval_s: float,
     ) -> None:  # fmt: skip
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
-        self.fingerprint = apart_from_topics(fingerprint)
+        self.fingerprint = for_predictors(fingerprint)
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""

@@ -18,7 +18,7 @@ from stream_app.errors import Halted, ShardFailed
 from stream_app.flow.core import Core, RoundTrip
 from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.fingerprint import check_fingerprint
+from stream_app.learner.fingerprint import changes, check_fingerprint
 from stream_app.learner.guards import check_entered, check_predicted
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Closed, Machine
@@ -217,7 +217,7 @@ def check_start(
         Halted: the snapshots of a later epoch are not there, or an input topic is another one.
         Refused: another definition, library or platform: upgrade.
     """
-    if recorded != fingerprint:
+    if any(changes(recorded, fingerprint)):
         yield from refuse_lost_epoch(source, shard, offset)
     check_fingerprint(recorded, fingerprint)
 

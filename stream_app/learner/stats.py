@@ -23,7 +23,7 @@ MOST_MOVED = 20  # features
 
 def definition_of(fingerprint: Mapping[str, Any]) -> str:
     """The hash of the definition that a fingerprint is of, as `definition_hash` makes it of one on disk."""
-    return structural_digest(fingerprint.get("definition"))[:16]
+    return structural_digest([fingerprint.get("definition"), fingerprint.get("sources")])[:16]
 
 
 def shard_stats(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from math import isfinite
 from typing import Any
 
@@ -44,6 +45,19 @@ def exercise(factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTr
         refusals += found
         traces += trace
     return Admission(structural_digest(traces), refusals)
+
+
+def sample_digest(factories: Mapping[str, Factory], terms: Terms) -> str:
+    """The digest that `exercise` gives for what it admits, by one run of each model."""
+    traces: list[str] = []
+    for factory in factories.values():
+        found: list[str] = []
+        for counts in (False, True):
+            for rows in () if found and counts else samples(terms, counts=counts):
+                with suppress(ModelFault):
+                    found.append(run(build(factory, SEED), rows, terms))
+        traces += found
+    return structural_digest(traces)
 
 
 def judge(

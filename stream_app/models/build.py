@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stream_app.errors import UsageError
+from stream_app.errors import MACHINE, UsageError
 from stream_app.models.digest import structural_digest
 from stream_app.models.fit import elsewhere
 
@@ -20,6 +20,8 @@ def build(factory: Factory, seed: int) -> Any:
     """
     try:
         model = factory(seed)
+    except MACHINE:
+        raise
     except Exception as error:
         raise UsageError(
             f"the model factory raised {type(error).__name__}: {error}",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from river import base, compose
 
+from stream_app.errors import MACHINE
 from stream_app.models.question import Question
 
 Answer = tuple[Any, dict[Any, float] | None]
@@ -47,6 +48,8 @@ class Calls:
                 self.learn_one(row, label)
             else:
                 self.learn_one(row, label, w=weight)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
 
@@ -119,6 +122,8 @@ def by_argmax(
     def predict(row: dict[str, Any]) -> Answer:
         try:
             probabilities = predict_proba(row)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
         if not probabilities:
@@ -173,6 +178,8 @@ def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
     def predict(row: dict[str, Any]) -> Answer:
         try:
             found = predict_one(row)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
         if found is None or type(found) in PLAIN:
@@ -193,6 +200,8 @@ def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
             if value is None:
                 return COLD
             value = float(value)
+        except MACHINE:
+            raise
         except Exception as error:
             raise fault(error) from error
         if not isfinite(value):

@@ -24,9 +24,14 @@ def structural_digest(obj: Any) -> str:
     left out: they serve `sample()` alone, which no model calls, and trees and naive Bayes make them without a
     seed.
     """
+    return structure(obj)[0]
+
+
+def structure(obj: Any) -> tuple[str, set[Any]]:
+    """The structural digest of an object, and the classes and functions that it is made of."""
     walk = Walk()
     walk.visit(obj)
-    return walk.hash.hexdigest()
+    return walk.hash.hexdigest(), walk.made_of
 
 
 class Walk:
@@ -35,6 +40,7 @@ class Walk:
     def __init__(self) -> None:
         self.hash = blake2b(digest_size=16)
         self.seen: dict[int, int] = {}
+        self.made_of: set[Any] = set()
         self.keep: list[Any] = []  # reduce states must live as long as their ids are remembered
 
     def visit(self, obj: Any) -> None:
@@ -61,6 +67,7 @@ class Walk:
             self.tell(kind.__name__, obj if kind is bytes else repr(obj))
             return None
         if isinstance(obj, type):
+            self.made_of.add(obj)
             self.tell("type", obj.__module__, obj.__qualname__)
             return None
         if isinstance(obj, (BuiltinFunctionType, ModuleType)):
@@ -87,6 +94,7 @@ class Walk:
             self.tell("deque", obj.maxlen, len(obj))
             return list(obj)
         if kind is FunctionType:
+            self.made_of.add(obj)
             self.tell("function", obj.__module__, obj.__qualname__)
             cells = [cell.cell_contents for cell in obj.__closure__ or ()]
             return [obj.__code__, obj.__defaults__, obj.__kwdefaults__, cells]
@@ -109,6 +117,7 @@ class Walk:
 
     def reduced(self, obj: Any, kind: type) -> list[Any]:
         """Anything else by what it would pickle: constructor, arguments, state, items."""
+        self.made_of.add(kind)
         self.tell("object", kind.__module__, kind.__qualname__)
         if kind is defaultdict:
             return [obj.default_factory, *(part for pair in obj.items() for part in pair)]

@@ -64,7 +64,9 @@ def test_a_challenger_that_cannot_learn_leaves_the_race_and_is_told_once() -> No
     assert slots["strong"].failed is None
     assert slots["strong"].learned == 12
     alerts = [alert for alert in shard.written("alerts") if alert["type"] == "challenger-failed"]
-    assert [alert["evidence"] for alert in alerts] == [{"slot": "weak"}]
+    (alert,) = alerts
+    raised = slots["weak"].failed
+    assert alert["evidence"] == {"slot": "weak", "error": raised}
     shard.still_works()
 
 

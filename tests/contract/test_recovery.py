@@ -80,6 +80,24 @@ def test_a_changed_definition_is_still_sent_to_upgrade() -> None:
     assert "stream-app upgrade" in found.remedy
 
 
+def test_a_machine_that_computes_other_bits_is_refused() -> None:
+    """All versions agree and the sample run does not: the models would leave their journal at some record."""
+    world = World(application())
+    assert world.shard({**FINGERPRINT, "sample_run": "0" * 32}).phase is Phase.LIVE
+    found = refusal(world, {**FINGERPRINT, "sample_run": "1" * 32})
+    assert not isinstance(found, Halted)
+    assert "on this machine" in found.message
+    assert "stream-app upgrade" in found.remedy
+
+
+def test_without_a_sample_run_nothing_is_held_against_a_machine() -> None:
+    """`--no-admission` runs no sample: what was recorded with one goes on, and the other way round."""
+    for recorded, current in (("0" * 32, None), (None, "0" * 32)):
+        world = World(application())
+        world.shard({**FINGERPRINT, "sample_run": recorded}).drop()
+        assert world.shard({**FINGERPRINT, "sample_run": current}).phase is Phase.LIVE
+
+
 def test_a_start_that_fits_reads_the_journal_no_more_than_it_must() -> None:
     """A later epoch is searched only where the fingerprints differ: first record, then the replay."""
     world = lived()

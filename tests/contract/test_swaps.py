@@ -217,7 +217,7 @@ def odd(**fault: Any) -> Callable[[int], Any]:
 def unmade(seed: int) -> Any:
     """A factory that makes one model only."""
     if seed != FIRST:
-        raise OSError("too many open files")
+        raise ValueError("there is one of me")
     return bayes(seed)
 
 
@@ -267,7 +267,7 @@ def test_a_champion_that_cannot_be_copied_is_hunted_without_a_kept_one() -> None
     shard.script([20])
     shard.feed(30)
     (alert,) = shard.alerts("candidate-refused")
-    assert alert["evidence"] == {"candidate": KEPT}
+    assert alert["evidence"] == {"candidate": KEPT, "error": "TypeError"}
     assert "there is one of me" in alert["message"]
     assert [one["kind"] for one in shard.receipts("candidate")] == ["fresh", "warm"]
 

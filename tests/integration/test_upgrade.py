@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,12 @@ from stream_app import features as f
 def scaled(seed): return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 def bayes(seed): return naive_bayes.GaussianNB()
 def trees(seed): return tree.HoeffdingTreeClassifier(grace_period={grace})
+TIMES = {times}
+class Own(linear_model.LogisticRegression):
+    def learn_one(self, x, y, w=1.0):
+        for _ in range(TIMES):
+            super().learn_one(x, y, w)
+def own(seed): return Own()
 app = Application(
     name={name!r}, task={task!r}, champion=scaled, challengers={challengers}, features={features}
 )
@@ -45,17 +50,20 @@ class Changing:
             STREAM_APP_SIGNING__KEYS="5a" * 32,
         )
         self.servers, self.name = services.bootstrap_servers, self.call.name
-        self.target, self.edited_s = f"{directory / self.name}.py:app", 0
+        self.target = f"{directory / self.name}.py:app"
         self.define()
         assert self.call("topics", "create", self.target).code == 0
 
     def define(self, **changes: Any) -> None:
-        told = {"grace": 50, "task": "binary", "challengers": "{'tree': trees}", "features": "[]", **changes}
-        file = self.directory / f"{self.name}.py"
-        file.write_text(TEMPLATE.format(name=self.name, **told))
-        # As if a person had written it, seconds after the last one: Python's cache sees whole seconds.
-        self.edited_s = max(self.edited_s + 2, int(time.time()))
-        os.utime(file, (self.edited_s, self.edited_s))
+        told = {
+            "grace": 50,
+            "times": 1,
+            "task": "binary",
+            "challengers": "{'tree': trees}",
+            "features": "[]",
+            **changes,
+        }
+        (self.directory / f"{self.name}.py").write_text(TEMPLATE.format(name=self.name, **told))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **self.call.environment, "PYTHONHASHSEED": "0"}
@@ -104,7 +112,8 @@ def test_an_unchanged_slot_goes_on_as_if_nothing_had_happened(changing: Changing
     changing.define(grace=20, features="[f.count(window='10m')]")
     refused = changing.learn()
     assert refused.returncode == 3
-    assert "definition.slots.tree" in refused.stderr
+    assert f"{changing.name}.py changed" in refused.stderr
+    assert "slot tree changed" in refused.stderr
     assert "stream-app upgrade" in refused.stderr
 
     changing.define(grace=20)
@@ -146,6 +155,25 @@ def test_changed_features_start_fresh_and_the_way_back_is_another_upgrade(changi
     changing.define()
     assert changing.learn().returncode == 3
     assert changing.upgrade()[0]["epoch"] == 2
+    assert changing.learn().returncode == 0
+
+
+def test_an_edit_restarts_the_slots_whose_code_it_reaches(changing: Changing) -> None:
+    """A constant that an own class reads: a learner refuses, and an upgrade starts that slot alone fresh."""
+    changing.define(challengers="{'tree': trees, 'own': own}")
+    changing.upgrade()
+    assert changing.learn().returncode == 0
+    changing.define(challengers="{'tree': trees, 'own': own}", times=2)
+    refused = changing.learn()
+    assert refused.returncode == 3
+    assert f"{changing.name}.py changed, slot own changed; fix: Run `stream-app upgrade" in refused.stderr
+    (done,) = changing.upgrade()
+    assert done["carried"][:2] == ["champion", "tree"]
+    assert done["fresh"] == ["own", "hunts and races"]
+    changing.define(challengers="{'tree': trees, 'own': own}", times="2  # twice")
+    assert changing.learn().returncode == 3, "a comment is another source, too"
+    (done,) = changing.upgrade()
+    assert (done["carried"][:2], done["fresh"][0]) == (["champion", "tree"], "own")
     assert changing.learn().returncode == 0
 
 

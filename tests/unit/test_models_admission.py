@@ -27,7 +27,7 @@ from river import (
 )
 
 from stream_app.errors import UsageError
-from stream_app.models.admission import exercise
+from stream_app.models.admission import exercise, sample_digest
 from stream_app.models.question import Question
 from stream_app.models.sample import Terms
 
@@ -121,6 +121,32 @@ def test_models_that_replay_are_admitted(name: str) -> None:
     """A seeded or dice-free model that fits its task is admitted."""
     task, factory = ADMITTED[name]
     assert refusals(factory, task) == []
+
+
+@pytest.mark.parametrize("name", ADMITTED)
+def test_the_sample_run_alone_has_the_digest_of_the_admission(name: str) -> None:
+    """A learner that restarts compares it with what the admission of its first start gave."""
+    task, factory = ADMITTED[name]
+    terms, factories = Terms(Question(task)), {"champion": factory}
+    found = sample_digest(factories, terms)
+    assert found == exercise(factories, terms, same).digest
+    assert found != sample_digest({"champion": one_lesson_more(factory, task)}, terms)
+
+
+def one_lesson_more(factory: Callable[[int], Any], task: str) -> Callable[[int], Any]:
+    """A factory whose models have learned something already."""
+
+    def make(seed: int) -> Any:
+        model = factory(seed)
+        for _ in range(2):  # once more than any scaler that has met one value alone
+            row = {"a": 0.25, "b": 0.5}
+            if task == "anomaly":
+                model.learn_one(row)
+            else:
+                model.learn_one(row, 1.0 if task == "regression" else True)
+        return model
+
+    return make
 
 
 REFUSED = {
