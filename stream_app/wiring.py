@@ -49,7 +49,9 @@ def output_topics(topics: Catalog) -> dict[str, str]:
     }  # fmt: skip
 
 
-def outside_for(app: Application, settings: Settings, instance_id: str | None = None) -> Outside:
+def outside_for(
+    app: Application, settings: Settings, instance_id: str | None = None, *, restarted: bool = False
+) -> Outside:
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
     inputs = input_topics(topics)
@@ -88,6 +90,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             tuning.watchdog_s,
             f"{socket.gethostname()}:{os.getpid()}",
             tuning.publish_s,
+            restarted,
         ),
     )
 
@@ -161,9 +164,11 @@ def learner(
     *,
     exit_when_idle_s: float | None = None,
     instance_id: str | None = None,
+    restarted: bool = False,
 ) -> Learner:
-    """A learner process's loop, ready to run."""
+    """A learner process's loop, ready to run; `restarted`: the process before it died."""
     structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     prints = fingerprint_for(app, settings)
-    return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
+    outside = outside_for(app, settings, instance_id, restarted=restarted)
+    return Learner(outside, prints, exit_when_idle_s)

@@ -239,8 +239,8 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
 class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
     """What is about to be tried after batch `seq`: committed before it is, so that a crash leaves a trace.
 
-    `attempt` counts the tries from here that no batch has followed. `records` may be at fault; `record`,
-    [input, offset], is tried alone, or is null where they are tried together.
+    `record`, [input, offset], is tried alone, for the `attempt`th time; null: all are tried together. So many
+    `records` from here on may be at fault.
     """
 
     epoch: int

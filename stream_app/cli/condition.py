@@ -21,11 +21,12 @@ from stream_app.application import Application
 from stream_app.client.newest import Peek, Place
 from stream_app.settings import Settings
 from topics.catalog import Catalog
-from topics.records import Alert, EpochRecord, JournalRecord, Stats
+from topics.records import Alert, AttemptRecord, EpochRecord, JournalRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
 ALERT = msgspec.json.Decoder(Alert)
-JOURNAL = msgspec.json.Decoder(JournalRecord | EpochRecord)
+Journaled = JournalRecord | EpochRecord | AttemptRecord
+JOURNAL = msgspec.json.Decoder(Journaled)
 STATS = msgspec.json.Decoder(Stats)
 
 
@@ -44,7 +45,8 @@ class Condition(msgspec.Struct):
 
     What only a learner knows is null before its first statistics; `stats_fresh` tells whether they show the
     newest batch or are younger than three seconds. `view_caught_up` is null when Redis is not asked. `halted`
-    tells why the shard stopped for good, null while it did not.
+    tells why the shard stopped for good, null while it did not; `failing` what it fails at repeatedly, null
+    once a batch is committed after it.
     """
 
     shard: int
@@ -67,6 +69,7 @@ class Condition(msgspec.Struct):
     stats_age_s: float | None
     stats_fresh: bool
     halted: str | None
+    failing: str | None
 
 
 def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
@@ -97,6 +100,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             stamps[shard] if stamps else None,
             asked=stamps is not None,
             halted=halted(alerts.get(shard), told.get(shard), journaled.get(shard)),
+            failing=failing(alerts.get(shard), journaled.get(shard), journal.get(shard)),
         )
         for shard in range(app.shards)
     ]
@@ -151,11 +155,12 @@ def condition(
     held: bool,
     lags: dict[str, InputLag],
     stats: Stats | None,
-    journal: JournalRecord | EpochRecord | None,
+    journal: Journaled | None,
     stamp: str | None,
     *,
     asked: bool,
     halted: str | None,
+    failing: str | None,
 ) -> Condition:
     """One shard's parts, joined."""
     age_s = max(0, SystemClock().now_ms() - stats.time_ms) / 1000 if stats else None
@@ -186,6 +191,7 @@ def condition(
         stats_age_s=age_s,
         stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
         halted=halted,
+        failing=failing,
     )
 
 
@@ -196,11 +202,33 @@ def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str 
     """
     if alert is None or any(other is not None and other.timestamp > alert.timestamp for other in others):
         return None
+    told = alert_of(alert)
+    return str(told.evidence.get("reason", told.message)) if told and told.type == "shard-halted" else None
+
+
+def failing(
+    alert: ConsumerRecord | None, newest: ConsumerRecord | None, journal: Journaled | None
+) -> str | None:
+    """What a shard fails at repeatedly, if it has committed no batch since.
+
+    A repeated attempt is its own witness; failures that no record caused stand in an alert alone.
+    """
+    tries = isinstance(journal, AttemptRecord)
+    if isinstance(journal, AttemptRecord) and journal.attempt > 1:
+        at = "{}@{}".format(*journal.record) if journal.record else f"{journal.records} records"
+        return f"attempt {journal.attempt} at {at} after batch {journal.epoch}:{journal.seq}"
+    if alert is None or newest is None or (newest.timestamp > alert.timestamp and not tries):
+        return None
+    told = alert_of(alert)
+    return told.message if told and told.type == "shard-failing" else None
+
+
+def alert_of(record: ConsumerRecord) -> Alert | None:
+    """An alert, None for what is not one: anybody may write to the topic."""
     try:
-        told = ALERT.decode(alert.value or b"")
+        return ALERT.decode(record.value or b"")
     except msgspec.MsgspecError:
-        return None  # anybody may write to the topic
-    return str(told.evidence.get("reason", told.message)) if told.type == "shard-halted" else None
+        return None
 
 
 def numbers(stamp: str) -> tuple[int, int]:

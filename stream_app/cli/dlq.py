@@ -126,8 +126,8 @@ def retry(
         )
     if counts["lost"]:
         sys.stdout.write(
-            f"left {counts['lost']:,} that were cut: their originals are no longer in the input, or differ by "
-            "their SHA-256\n"
+            f"left {counts['lost']:,} that were cut: their originals are no longer in the input, or are "
+            "others by their SHA-256\n"
         )
     if counts["foreign"]:
         sys.stdout.write(f"left {counts['foreign']:,} whose source is no input of {definition.name}\n")

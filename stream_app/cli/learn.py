@@ -72,7 +72,9 @@ def work(
         from stream_app.learner.supervisor import watch_parent
 
         settings = settings_for(redis=True)
-        loop = wiring.learner(definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id)
+        loop = wiring.learner(
+            definition, settings, exit_when_idle_s=exit_when_idle, instance_id=instance_id, restarted=life > 1
+        )
         if admitting:
             admitting.conclude()
     for number in (signal.SIGTERM, signal.SIGINT):

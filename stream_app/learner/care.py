@@ -1,14 +1,14 @@
 """Careful mode: how a shard gets past a record at which it crashes, the process with it or not (ADR 14).
 
-    proving ──caught up, or past all that may have been on its way──▶ proven (nothing is announced)
-       │ ▲
-       │ └──all records under suspicion passed──┐
-       └──the life before ended within its ─────┴─ careful: one record for each transaction
-          first announced batch                    the third attempt at one record makes it a dead letter
+             ┌──the life before crashed──▶ careful: one record for each transaction; at the third attempt
+     start ──┤                                │      at one record, that becomes a dead letter
+             │                                │ all records under suspicion are passed
+             └────────────────────────────▶ proving: batches that grow ──caught up, or far enough──▶ proven
 
-A life is what goes live until it fails or ends. While it is not proven, what it is about to step is announced
-in the journal, in a transaction before; a batch is stepped only once the one before is committed. So whatever
-ends a life, the records at fault are among those that it announced last.
+A life is what goes live until it fails or ends. Before it is proven, what it is about to step is announced in
+the journal, in a transaction before, and is stepped only once the batch before is committed. So whatever ends
+a life that is not proven, the records at fault are among those that it announced last. One that is proven
+announces nothing: of its end the supervisor knows, or the process itself.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
 
 FIRST_SIZE = 128  # records of a life's first batch; each one after it is twice as large
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 3  # at one record; the third is its dead letter
 MOST_FAILURES = 3  # of a shard at one batch for reasons outside of it, before an alert says so
 
 
 class Failures(msgspec.Struct):
     """How the lives of a shard in this process ended; `error` names what ended the newest one.
 
-    `n` of them ended after batch `stamp` and not by a record: a broker was away, for example. `spared` is the
-    attempt that the newest of these broke off: it counts for nothing. `told`: an alert says so.
+    `blamed`: it crashed, as a record may have made it, or the process before this one did. Of the other ends,
+    by a broker that was away for example, `n` came after batch `stamp`, and `spared` is the attempt that the
+    newest of them broke off: it counts for nothing. `told`: an alert says so.
     """
 
+    blamed: bool = False
     error: str = ""
     stamp: str = ""
     n: int = 0
@@ -46,6 +48,7 @@ class Failures(msgspec.Struct):
     def note(self, care: Care, error: str) -> None:
         """Add the end of one life."""
         self.error = error
+        self.blamed = care.stepping or (self.blamed and not care.proven)
         if care.stepping:
             self.spared = None
             return
@@ -58,16 +61,16 @@ class Failures(msgspec.Struct):
 class Care:
     """What a life may step next; `held` are records that wait until their announcement is committed.
 
-    `stepping`: what is raised now comes from the records, not from a server.
+    `stepping`: what is raised now comes from the records, not from a server. `stamp` is of the newest
+    committed batch, `suspects` counts the records that may have crashed the life before.
     """
 
     def __init__(self, machine: Machine, batch_records: int, failures: Failures) -> None:
         self.machine, self.batch_records, self.failures = machine, batch_records, failures
-        tried = machine.tried
-        self.number = 1 if tried is None else tried.attempt + (tried != failures.spared)
-        self.suspects = tried.records if tried is not None and self.number > 1 else 0
-        self.accused = tried.record if tried is not None and self.number >= MOST_ATTEMPTS else None
-        self.repeated = tried is not None and tried.attempt == 1 and self.number > 1  # now for the first time
+        self.attempts = [attempt for attempt in machine.attempts if attempt != failures.spared]
+        self.suspects = FIRST_SIZE if failures.blamed else 0
+        if machine.attempts and (self.attempts or machine.attempts[-1].record):
+            self.suspects = machine.attempts[-1].records
         # The life before stepped no record beyond two batches: one on its way, one being stepped.
         self.unproven = 2 * batch_records
         self.batch = FIRST_SIZE
@@ -75,7 +78,7 @@ class Care:
         self.announced: AttemptRecord | None = None
         self.on_its_way = 0
         self.stepping = False
-        self.stamp = machine.stamp  # of the newest committed batch
+        self.stamp = machine.stamp
 
     @property
     def proven(self) -> bool:
@@ -101,23 +104,24 @@ class Care:
 
     def announcement(self) -> Commit:
         """The transaction about what is held."""
-        machine, record = self.machine, None
+        machine, record, number = self.machine, None, 1
         if self.careful:
             ((rank, records),) = self.held
             record = (RANK_NAMES[rank], records[0].offset)
+            number += max((one.attempt for one in self.attempts if one.record == record), default=0)
         n = sum(len(records) for _, records in self.held)
         self.announced = AttemptRecord(
-            machine.epoch, machine.seq, machine.digest, self.number, by_name(machine.positions),
+            machine.epoch, machine.seq, machine.digest, number, by_name(machine.positions),
             self.suspects or n, record,
         )  # fmt: skip
-        return Commit([], self.alerts(), encode(self.announced), list(machine.positions))
+        return Commit([], self.alerts(number), encode(self.announced), list(machine.positions))
 
-    def alerts(self) -> list[Send]:
+    def alerts(self, number: int) -> list[Send]:
         """An alert about a failure that repeats, with the first announcement that shows it."""
         machine, failures = self.machine, self.failures
         cause, stamp = named(failures.error), self.stamp
-        if self.repeated:
-            self.repeated, about = False, stamp
+        if number == 2 and all(one.attempt < number for one in machine.attempts):
+            about = stamp
             text = (
                 f"the learner died or failed again after batch {stamp}{cause}; it takes one record at a time "
                 f"now, and the one that fails at attempt {MOST_ATTEMPTS} becomes a dead letter"
@@ -128,7 +132,7 @@ class Care:
         else:
             return []
         state, app = machine.core.state, machine.core.app.name
-        evidence = {"attempt": self.number, "positions": by_name(machine.positions), "error": failures.error}
+        evidence = {"attempt": number, "positions": by_name(machine.positions), "error": failures.error}
         kind, now_ms = "shard-failing", state.log_time_ms
         return [alert(app, state.shard, about, now_ms, kind, "critical", text, evidence)]
 
@@ -136,10 +140,12 @@ class Care:
         """Apply records; one that had its last attempt becomes a dead letter."""
         self.held = []
         self.on_its_way = sum(len(records) for _, records in runs)
-        record = None if self.announced is None else self.announced.record
+        given_up = self.announced is not None and self.announced.attempt >= MOST_ATTEMPTS
         with self.blamed():
-            if record is not None and record == self.accused:
-                text = f"the learner died or failed at {MOST_ATTEMPTS} attempts{named(self.failures.error)}"
+            if given_up:
+                text = (
+                    f"the learner died or failed at {MOST_ATTEMPTS - 1} attempts{named(self.failures.error)}"
+                )
                 self.machine.crash(runs[0][1][0], text)
             else:
                 self.machine.apply(runs, ended)
@@ -164,17 +170,14 @@ class Care:
         n, self.on_its_way, self.announced = self.on_its_way, 0, None
         self.stamp = self.machine.stamp
         self.unproven -= n
-        if self.suspects > n:
-            # Those that are left were announced together with it, and none has been tried alone.
-            self.suspects, self.number = self.suspects - n, 2
-        elif self.suspects:
-            self.suspects, self.number = 0, 1
+        if self.suspects:
+            self.suspects = max(0, self.suspects - n)
         else:
             self.batch = min(2 * self.batch, self.batch_records)
 
     def idle(self) -> None:
         """Every input was read to its end and all of it is committed: no record is left from before."""
-        self.unproven, self.suspects, self.number = 0, 0, 1
+        self.unproven = self.suspects = 0
 
 
 def named(error: str) -> str:

@@ -45,8 +45,8 @@ class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
 class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
     """What is about to be tried after batch `seq`, committed before it is: a trace that a crash leaves.
 
-    `attempt` counts the tries from here that no batch has followed. `records` may be at fault; `record` is
-    the one that is tried alone, None where all of them are tried together. A replay passes it by.
+    `record` is tried alone, for the `attempt`th time; None: all are tried together. `records` from here on
+    may be at fault. A replay passes it by.
     """
 
     epoch: int

@@ -61,7 +61,7 @@ class Machine:
         self.emitter.batch = (self.epoch, self.seq + 1)
         self.records = 0
         self.crashed: dict[str, list[int]] = {}
-        self.tried: journal.AttemptRecord | None = None  # the newest attempt that no batch has followed
+        self.attempts: list[journal.AttemptRecord] = []  # those that no batch has followed
 
     @property
     def digest(self) -> str:

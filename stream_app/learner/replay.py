@@ -43,7 +43,8 @@ def replay(
             continue
         record = journal.read(entry.value, entry.offset)
         if isinstance(record, AttemptRecord):
-            machine.tried = record if (record.epoch, record.seq) == (machine.epoch, machine.seq) else None
+            if (record.epoch, record.seq) == (machine.epoch, machine.seq):
+                machine.attempts.append(record)
             continue
         record = in_sequence(machine, record, entry.offset)
         inputs: list[list[Record]] = []

@@ -61,7 +61,7 @@ class Shard:
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
         self.retry_s = RETRY_FIRST_S
-        self.failures = Failures()
+        self.failures = Failures(blamed=outside.tuning.restarted)
 
     def move(self, phase: Phase) -> None:
         """Change phase, along the drawing above only."""
@@ -112,6 +112,8 @@ class Shard:
         log.info(
             "shard live", shard=self.number, replayed=recovered.replayed, snapshot=recovered.snapshot_seq
         )
+        if self.live.care.careful:
+            log.warning("one record at a time", shard=self.number, suspects=self.live.care.suspects)
         return True
 
     @placed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -95,9 +96,12 @@ class World:
         found = [orjson.loads(send.value or b"") for send in self.written if send.topic == "alerts"]
         return [alert for alert in found if alert["type"] == kind]
 
-    def shard(self, fingerprint: dict[str, Any] | None = None, *, proven: bool = True) -> Shard:
+    def shard(
+        self, fingerprint: dict[str, Any] | None = None, *, proven: bool = True, restarted: bool = False
+    ) -> Shard:
         """A shard over this world, recovered as far as it comes; `proven`: its inputs were at their ends."""
-        shard = Shard(self.outside, 0, fingerprint or FINGERPRINT)
+        outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
+        shard = Shard(outside, 0, fingerprint or FINGERPRINT)
         for _ in range(10):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:

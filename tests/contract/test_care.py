@@ -9,13 +9,14 @@ import pytest
 from river import base
 
 from stream_app.errors import ShardFailed
-from stream_app.learner.care import MOST_ATTEMPTS, MOST_FAILURES
+from stream_app.learner.care import MOST_ATTEMPTS, MOST_FAILURES, Care, Failures
+from stream_app.learner.journal import AttemptRecord
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.verify import verify_shard
 from stream_app.ports import Commit
 from tests.contract.fake_outside import FINGERPRINT, Source, Store, World, Writer
-from tests.contract.shard_driver import TOPICS, application, read_letter
-from topics.envelope import EVENT, LABEL, RANKS
+from tests.contract.shard_driver import TOPICS, ShardDriver, application, read_letter
+from topics.envelope import EVENT, LABEL, RANKS, Record
 
 POISON = 13
 EVENTS = 20
@@ -81,8 +82,8 @@ def lives(world: World) -> int:
     """Processes until one ends well: how many died."""
     for died in range(10):
         try:
-            # The first runs for long already, the others come back from a crash.
-            work(world, world.shard(proven=died == 0))
+            # The first runs for long already, the others are started by its supervisor.
+            work(world, world.shard(proven=died == 0, restarted=died > 0))
         except Killed:
             world.clock.now_s += 1
         else:
@@ -129,7 +130,7 @@ def test_a_record_that_kills_the_process_is_a_dead_letter_after_three_restarts(
 def test_an_exception_goes_the_same_way_within_one_process(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a model raises that no slot's failure covers: four failures, then the shard goes on."""
+    """What a model raises and no slot's failure covers: three times, then the shard goes on."""
     monkeypatch.setattr(Poisoned, "raised", SystemExit)
     shard = work(world, world.shard())
     assert shard.phase is Phase.LIVE
@@ -212,7 +213,7 @@ def test_a_stop_within_an_attempt_is_no_failed_attempt(world: World, monkeypatch
     assert orjson.loads(world.journal[-1])["type"] == "batch"
     after = world.shard(proven=False)
     assert after.live is not None
-    assert (after.live.care.number, after.live.care.careful) == (1, False)
+    assert not after.live.care.careful
 
 
 def test_a_shard_at_the_end_of_its_inputs_announces_nothing(world: World) -> None:
@@ -237,3 +238,39 @@ def test_what_goes_with_statistics_outlives_an_old_generation(world: World) -> N
     world.group = world.generation
     world.settle(shard)
     assert len(world.alerts("candidate-slow")) == 1
+
+
+def after(*numbers: int, spared: int = 0) -> tuple[Care, Failures]:
+    """A life after attempts at the event at offset 0, one of which was broken off for other reasons."""
+    machine = ShardDriver().machine
+    made = [AttemptRecord(0, 0, machine.digest, number, {}, 5, ("events", 0)) for number in numbers]
+    machine.attempts = list(made)
+    failures = Failures(spared=next((one for one in made if one.attempt == spared), None))
+    care = Care(machine, 10, failures)
+    care.held = [(EVENT, [Record(EVENT, 0, 1, b"k", b"{}")])]
+    return care, failures
+
+
+def announced(care: Care) -> tuple[int, int]:
+    """The number of the next attempt, and of alerts that go with it."""
+    commit = care.announcement()
+    assert care.announced is not None
+    return care.announced.attempt, len(commit.others)
+
+
+def test_an_attempt_that_was_broken_off_is_made_again_under_its_number_without_another_alert() -> None:
+    """One alert for each place, however often its transaction is needed."""
+    assert announced(after(1)[0]) == (2, 1)
+    assert announced(after(1, 2)[0]) == (3, 0)
+    assert announced(after(1, 2, spared=2)[0]) == (2, 0)
+    assert announced(after(1, spared=1)[0]) == (1, 0)
+
+
+def test_a_crash_counts_though_the_same_attempt_was_broken_off_before() -> None:
+    """Else a record that crashes would be tried without limit after one failure of the broker."""
+    care, failures = after(1, 1, spared=1)
+    care.stepping = True
+    failures.note(care, "ValueError")
+    again = Care(care.machine, 10, failures)
+    again.held = care.held
+    assert announced(again) == (2, 1)

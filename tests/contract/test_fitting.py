@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.application import Labels
 from stream_app.errors import StreamAppError
 from stream_app.learner.fitting import HEADER, LONGEST_TEXT, dead_letter, fitting
@@ -179,3 +181,28 @@ def test_a_batch_of_commands_fits_the_journal() -> None:
     assert len(orjson.dumps(kept)) < LARGEST_OUTPUT_BYTES - 150_000  # order and positions have room
     assert kept[-1] == {"left_out": 4_000 - MOST_DECISIONS}
     assert few(decisions[:3]) == decisions[:3]
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """The address of librdkafka's own broker, within this process."""
+    host = Producer({"bootstrap.servers": "unused", "test.mock.num.brokers": 1, "log_level": 0})
+    (found, *_) = host.list_topics(timeout=10).brokers.values()
+    yield f"{found.host}:{found.port}"
+    host.purge()  # it lives as long as its producer
+
+
+def test_more_than_the_clients_queue_holds_is_waited_for(broker: str) -> None:
+    """A batch of five times its queue is written in one transaction, nothing is left out."""
+    topics = {name: f"t.{name}" for name in ("predictions", "dead_letters", "journal")}
+    config = {"bootstrap.servers": broker, "queue.buffering.max.kbytes": 1_024, "log_level": 0}
+    writer = KafkaWriter(config, "t.0", 0, topics, ("t.commands", "t.events", "t.labels"))
+    writer.fence()
+    letters = [Send("dead_letters", b"k", bytes(100_000)) for _ in range(50)]
+    predictions = [(bytes(100_000), "k", 1)] * 50
+    assert writer.commit(Commit(predictions, letters, b"{}", [0, 0, 0]), None) is not None
+    writer.close()
+    reader = Consumer({"bootstrap.servers": broker, "group.id": "g", "log_level": 0})
+    for name in ("dead_letters", "predictions"):
+        assert reader.get_watermark_offsets(TopicPartition(topics[name], 0), 10)[1] >= 50
+    reader.close()
