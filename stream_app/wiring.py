@@ -51,7 +51,9 @@ def output_topics(topics: Catalog) -> dict[str, str]:
     }  # fmt: skip
 
 
-def outside_for(app: Application, settings: Settings, instance_id: str | None = None) -> Outside:
+def outside_for(
+    app: Application, settings: Settings, instance_id: str | None = None, *, restarted: bool = False
+) -> Outside:
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
     inputs = input_topics(topics)
@@ -91,6 +93,7 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             tuning.watchdog_s,
             f"{socket.gethostname()}:{os.getpid()}",
             tuning.publish_s,
+            restarted,
         ),
     )
 
@@ -227,7 +230,8 @@ def learner(
 
     Raises:
         Refused: a topic, a key or a place for snapshots is missing, a port is taken, …; before the group is
-            joined. A store that does not answer a learner that was `restarted` is an alert of that one.
+            joined. A store that does not answer a learner that was `restarted`, because the process before it
+            died, is an alert of that one.
     """
     structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
@@ -235,5 +239,5 @@ def learner(
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
     prints = fingerprint_for(app, settings, None)
-    outside = outside_for(app, settings, instance_id)
+    outside = outside_for(app, settings, instance_id, restarted=restarted)
     return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from topics.sizes import BROKER_BYTES, CLIENT_BYTES
 from topics.specs import TopicSpec
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # no dot: Kafka's metrics confuse `a.b` with `a_b`
@@ -60,7 +61,7 @@ DEAD_LETTERS = {
     "retention.ms": str(7 * DAY_MS),
     "segment.ms": str(DAY_MS),
     "cleanup.policy": "delete",
-    "max.message.bytes": str(2 * MIB),  # an input at its bound, and our headers
+    "max.message.bytes": str(CLIENT_BYTES),  # an input at its bound, and our headers
 }
 JOURNAL = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
@@ -94,7 +95,8 @@ def catalog(
         )
 
     def spec(name: str, key: str, config: dict[str, str]) -> TopicSpec:
-        config = {"min.insync.replicas": str(min_insync), **config}
+        always = {"min.insync.replicas": str(min_insync), "max.message.bytes": str(BROKER_BYTES)}
+        config = {**always, **config}
         return TopicSpec(f"{app_name}.{name}", shards, replication, config, key)
 
     kept = {"retention.bytes": str(input_retention_bytes)}

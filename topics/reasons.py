@@ -18,6 +18,7 @@ LABEL_CONTRADICTORY = "label-contradictory"
 LABEL_OTHER_KEY = "label-other-key"
 LABEL_UNEXPECTED = "label-unexpected"
 MODEL_ERROR = "model-error"
+CRASH = "crash"
 OPS_ERROR = "ops-error"
 
 
@@ -87,6 +88,11 @@ REASONS: dict[str, Reason] = {
         "The serving model raised while it learned this label",
         "Correct the model by what the message says and upgrade, so that later labels are learned; this one "
         "counts as come, so that lesson is lost",
+    ),
+    CRASH: Reason(
+        "The learner died or failed at this record at each of its attempts",
+        "Look at the learner's log for the exit code or the stack; correct the model or give it more memory, "
+        "then retry",
     ),
     OPS_ERROR: Reason(
         "Operations could not take a record that fits its contract",

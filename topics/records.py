@@ -224,6 +224,7 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
     """One committed batch: per input [from, to, n]; `to` is the consumer position, n the data records.
 
     `order` packs the run-lengths in which the inputs were applied, `digest` chains over all that came out.
+    `crashed` names by input the offsets that became dead letters without being read.
     """
 
     epoch: int
@@ -233,6 +234,24 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
     log_time: int
     digest: str
     decisions: list[dict[str, Any]]
+    crashed: dict[str, list[int]] | UnsetType = UNSET
+    v: Version = 1
+
+
+class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
+    """What is about to be tried after batch `seq`: committed before it is, so that a crash leaves a trace.
+
+    `record`, [input, offset], is tried alone, for the `attempt`th time; null: all are tried together. So many
+    `records` from here on may be at fault.
+    """
+
+    epoch: int
+    seq: int
+    digest: str
+    attempt: int
+    positions: dict[str, int]
+    records: int
+    record: tuple[str, int] | None
     v: Version = 1
 
 

@@ -21,6 +21,7 @@ TYPES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "command-outcome": (records.CommandOutcome, "models"),
     "stats": (records.Stats, "stats"),
     "journal-batch": (records.JournalRecord, "journal"),
+    "journal-attempt": (records.AttemptRecord, "journal"),
     "journal-epoch": (records.EpochRecord, "journal"),
 }
 

@@ -14,12 +14,12 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream_app.errors import Fenced, ShardFailed, StaleGroup
-from stream_app.ports import Commit
+from stream_app.ports import Commit, Send
 from topics.envelope import RANKS
+from topics.sizes import CLIENT_BYTES
 
 FENCE_TIMEOUT_S = 30.0
 COMMIT_TIMEOUT_S = 15.0
-LARGEST_RECORD_BYTES = 2 << 20  # a dead letter is its record and headers: above the inputs' max.message.bytes
 STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
 
@@ -46,7 +46,7 @@ class KafkaWriter:
                 "batch.num.messages": 10_000,
                 "queue.buffering.max.messages": 1_000_000,
                 "compression.type": "lz4",
-                "message.max.bytes": LARGEST_RECORD_BYTES,
+                "message.max.bytes": CLIENT_BYTES,
             }
         )
 
@@ -67,13 +67,17 @@ class KafkaWriter:
             # place, for nothing is stepped meanwhile and arguments by name take half as long again.
             produce, predictions, shard = producer.produce, self.topics["predictions"], self.shard
             for value, key, time_ms in commit.predictions:
-                produce(predictions, value, key, shard, None, None, time_ms)
+                try:
+                    produce(predictions, value, key, shard, None, None, time_ms)
+                except BufferError:
+                    self.make_room()
+                    produce(predictions, value, key, shard, None, None, time_ms)
             for send in commit.others:
-                headers: list[Any] = send.headers or []
-                producer.produce(
-                    self.topics[send.topic], send.value, send.key, partition=self.shard, headers=headers,
-                    timestamp=send.time_ms, on_delivery=self.delivered,
-                )  # fmt: skip
+                try:
+                    self.send(send)
+                except BufferError:
+                    self.make_room()
+                    self.send(send)
             if commit.journal is not None:
                 producer.produce(
                     self.topics["journal"], commit.journal, partition=self.shard, on_delivery=self.journaled
@@ -93,6 +97,23 @@ class KafkaWriter:
                 f"shard {self.shard}: committed without a delivery report ({self.write_errors})"
             )
         return self.journal_offset
+
+    def send(self, send: Send) -> None:
+        """Queue one record that is no prediction."""
+        headers: list[Any] = send.headers or []
+        self.producer.produce(
+            self.topics[send.topic], send.value, send.key, partition=self.shard, headers=headers,
+            timestamp=send.time_ms, on_delivery=self.delivered,
+        )  # fmt: skip
+
+    def make_room(self) -> None:
+        """Wait until the client's queue, 1 GiB, is written: many large dead letters pass it in one batch.
+
+        Raises:
+            ShardFailed: the broker does not take it in time.
+        """
+        if left := self.producer.flush(COMMIT_TIMEOUT_S):
+            raise ShardFailed(f"shard {self.shard}: {left} records could not be written in time")
 
     def journaled(self, error: KafkaError | None, message: Message) -> None:
         self.delivered(error, message)

@@ -21,13 +21,14 @@ from stream_app.application import Application
 from stream_app.client.newest import Peek, Place
 from stream_app.settings import Settings
 from topics.catalog import Catalog
-from topics.records import Alert, EpochRecord, JournalRecord, Stats
+from topics.records import Alert, AttemptRecord, EpochRecord, JournalRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
 SILENT_S = 30.0  # and every ten seconds while nothing does
 IDLE_S = 10.0  # without a batch
 ALERT = msgspec.json.Decoder(Alert)
-JOURNAL = msgspec.json.Decoder(JournalRecord | EpochRecord)
+Journaled = JournalRecord | EpochRecord | AttemptRecord
+JOURNAL = msgspec.json.Decoder(Journaled)
 STATS = msgspec.json.Decoder(Stats)
 
 
@@ -48,7 +49,7 @@ class Condition(msgspec.Struct):
     newest batch or are younger than three seconds. `idle`: a learner sends statistics, has nothing left to
     do, and no batch came for ten seconds. `definition` is the hash of the definition that it runs.
     `view_caught_up` is null when Redis is not asked. `halted` tells why the shard stopped for good, null
-    while it did not.
+    while it did not; `failing` what it fails at repeatedly, null once a batch is committed after it.
     """
 
     shard: int
@@ -73,6 +74,7 @@ class Condition(msgspec.Struct):
     halted: str | None
     idle: bool
     definition: str | None
+    failing: str | None
 
 
 def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
@@ -104,6 +106,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             asked=stamps is not None,
             halted=halted(alerts.get(shard), told.get(shard), journaled.get(shard)),
             batch_ms=journaled[shard].timestamp if shard in journaled else 0,
+            failing=failing(alerts.get(shard), journaled.get(shard), journal.get(shard)),
         )
         for shard in range(app.shards)
     ]
@@ -158,12 +161,13 @@ def condition(
     held: bool,
     lags: dict[str, InputLag],
     stats: Stats | None,
-    journal: JournalRecord | EpochRecord | None,
+    journal: Journaled | None,
     stamp: str | None,
     *,
     asked: bool,
     halted: str | None,
     batch_ms: int,
+    failing: str | None,
 ) -> Condition:
     """One shard's parts, joined; `batch_ms` is when its newest batch was written."""
     now_ms = SystemClock().now_ms()
@@ -198,6 +202,7 @@ def condition(
         halted=halted,
         idle=halted is None and idles(held, age_s, lag, (now_ms - batch_ms) / 1000),
         definition=(stats.definition or None) if stats else None,
+        failing=failing,
     )
 
 
@@ -214,11 +219,33 @@ def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str 
     """
     if alert is None or any(other is not None and other.timestamp > alert.timestamp for other in others):
         return None
+    told = alert_of(alert)
+    return str(told.evidence.get("reason", told.message)) if told and told.type == "shard-halted" else None
+
+
+def failing(
+    alert: ConsumerRecord | None, newest: ConsumerRecord | None, journal: Journaled | None
+) -> str | None:
+    """What a shard fails at repeatedly, if it has committed no batch since.
+
+    A repeated attempt is its own witness; failures that no record caused stand in an alert alone.
+    """
+    tries = isinstance(journal, AttemptRecord)
+    if isinstance(journal, AttemptRecord) and journal.attempt > 1:
+        at = "{}@{}".format(*journal.record) if journal.record else f"{journal.records} records"
+        return f"attempt {journal.attempt} at {at} after batch {journal.epoch}:{journal.seq}"
+    if alert is None or newest is None or (newest.timestamp > alert.timestamp and not tries):
+        return None
+    told = alert_of(alert)
+    return told.message if told and told.type == "shard-failing" else None
+
+
+def alert_of(record: ConsumerRecord) -> Alert | None:
+    """An alert, None for what is not one: anybody may write to the topic."""
     try:
-        told = ALERT.decode(alert.value or b"")
+        return ALERT.decode(record.value or b"")
     except msgspec.MsgspecError:
-        return None  # anybody may write to the topic
-    return str(told.evidence.get("reason", told.message)) if told.type == "shard-halted" else None
+        return None
 
 
 def numbers(stamp: str) -> tuple[int, int]:

@@ -67,6 +67,8 @@ def show(
             why = printable(f"{letter.reason}: {letter.message}")
             source = printable(f"{letter.source_topic} {letter.source_partition}:{letter.source_offset}")
             sys.stdout.write(f"{letter.place} {moment(letter)} {why}\n  from    {source}\n")
+            if letter.cut:
+                sys.stdout.write(f"  cut     {printable(cut_text(letter))}\n")
             for name in ("key", "value", "headers"):
                 sys.stdout.write(f"  {name:7} {orjson.dumps(shown[name]).decode()[:SHOWN]}\n")
 
@@ -83,6 +85,7 @@ def retry(
     """Send records back to the topic they came from, unchanged; what fails again becomes a new letter.
 
     Letters of stage learn are left: their events are answered, and a retry would be dropped as a duplicate.
+    Of a letter that was cut, the original is sent, if its input still holds it with the same SHA-256.
     """
     from stream_app.client.letters import Returns
 
@@ -96,7 +99,7 @@ def retry(
         came_back = {letter.retry_of for letter in letters}
         found = [letter for letter in found if letter.place not in came_back]
     returns = Returns(definition.name, settings.kafka.kafka_python())
-    counts = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0}
+    counts = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0, "lost": 0}
     try:
         for letter in found:
             if letter.settled:
@@ -104,7 +107,7 @@ def retry(
             elif letter.retries >= MOST_RETRIES and not force:
                 fate = "exhausted"
             else:
-                fate = "sent" if returns.send(letter) else "foreign"
+                fate = returns.send(letter)
             counts[fate] += 1
     finally:
         returns.close()
@@ -120,6 +123,11 @@ def retry(
         sys.stdout.write(
             f"left {counts['settled']:,} of stage learn: their events are answered and their labels count as "
             "come, so a retry would be dropped as a duplicate\n"
+        )
+    if counts["lost"]:
+        sys.stdout.write(
+            f"left {counts['lost']:,} that were cut: their originals are no longer in the input, or are "
+            "others by their SHA-256\n"
         )
     if counts["foreign"]:
         sys.stdout.write(f"left {counts['foreign']:,} whose source is no input of {definition.name}\n")
@@ -174,7 +182,18 @@ def as_json(letter: DeadLetter) -> dict[str, Any]:
         "key": text(letter.key),
         "value": parsed(letter.value),
         "headers": {name: text(value) for name, value in letter.headers},
+        "cut": {"parts": letter.cut.split(","), "value_bytes": letter.size, "sha256": letter.sha256}
+        if letter.cut
+        else None,
     }
+
+
+def cut_text(letter: DeadLetter) -> str:
+    """What of a letter is not the whole record."""
+    return (
+        f"{letter.cut.replace(',', ', ')}: the record did not fit a letter; "
+        f"its value has {letter.size:,} bytes, SHA-256 {letter.sha256}"
+    )
 
 
 def remedy(reason: str) -> str:

@@ -88,6 +88,8 @@ def notes(shard: Condition) -> Iterator[str]:
     """What a person should know beside the numbers."""
     if shard.halted is not None:
         yield f"halted: {shard.halted}"
+    if shard.failing is not None:
+        yield f"failing: {shard.failing}"
     if shard.last_owner is None:
         yield "no learner ever ran"
     elif shard.owner is None:

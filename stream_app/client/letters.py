@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import msgspec
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from stream_app.client.connect import Kafka, arguments, connecting, unwritten
-from stream_app.client.consumer import CommittedReader
+from stream_app.client.consumer import POLL_MS, CommittedReader
+from stream_app.client.newest import Patience
 from stream_app.client.producer import TUNING
 
 OURS = "__stream_app."  # every header of ours begins so
@@ -18,10 +20,15 @@ ERRORS = f"{OURS}errors."
 RETRY = f"{OURS}retry"  # how often the record was sent again
 RETRY_OF = f"{OURS}retry-of"  # the letter that was sent again
 INPUTS = ("events", "labels", "commands")
+LARGEST_ORIGINAL_BYTES = 1 << 30  # the broker judges what it is compressed to
 
 
 class DeadLetter(msgspec.Struct):
-    """One refused record: where the letter stands, why, where the record stood, and the record itself."""
+    """One refused record: where the letter stands, why, where the record stood, and the record itself.
+
+    `cut` names what of it does not fit a letter and was cut (value, key, headers), empty where all is there;
+    `size` in bytes and `sha256` are then the whole value's.
+    """
 
     partition: int
     offset: int
@@ -37,6 +44,9 @@ class DeadLetter(msgspec.Struct):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
+    cut: str = ""
+    size: int = -1
+    sha256: str = ""
 
     @property
     def place(self) -> str:
@@ -61,11 +71,11 @@ def dead_letters(app: str, kafka: Kafka) -> Iterator[DeadLetter]:
 
 def letter_of(record: Any) -> DeadLetter:
     """A record of the dead-letters topic; a header that is missing leaves its field empty, or −1."""
-    told = {
-        name: (value or b"").decode(errors="replace")
-        for name, value in record.headers
-        if name.startswith(OURS)
-    }
+    ours = [(name, value) for name, value in record.headers if name.startswith(OURS)]
+    told = {name: (value or b"").decode(errors="replace") for name, value in ours}
+    # Ours begin with the newest reason; a producer may have sent headers of the same names before them.
+    reasons = [place for place, (name, _) in enumerate(ours) if name == f"{ERRORS}reason"]
+    newest = {name: told[name] for name, _ in ours[reasons[-1] :]} if reasons else {}
     return DeadLetter(
         partition=record.partition,
         offset=record.offset,
@@ -81,6 +91,9 @@ def letter_of(record: Any) -> DeadLetter:
         key=record.key,
         value=record.value,
         headers=[(name, value) for name, value in record.headers if not name.startswith(OURS)],
+        cut=newest.get(f"{ERRORS}cut", ""),
+        size=number(newest.get(f"{ERRORS}size"), -1),
+        sha256=newest.get(f"{ERRORS}sha256", ""),
     )
 
 
@@ -89,22 +102,77 @@ def number(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else default
 
 
+class Originals:
+    """Reads the records that cut letters stand for, where the inputs still hold them."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.kafka = kafka
+        self.readers: dict[str, CommittedReader] = {}
+
+    def find(self, letter: DeadLetter) -> DeadLetter | None:
+        """The letter with its record whole; None if that is deleted, or is not the one that was refused.
+
+        Raises:
+            Refused: the broker stopped answering.
+        """
+        record = self.read(letter.source_topic, letter.source_partition, letter.source_offset)
+        if record is None or sha256(record.value or b"").hexdigest() != letter.sha256:
+            return None
+        headers = [(name, value) for name, value in record.headers if not name.startswith(OURS)]
+        return msgspec.structs.replace(letter, key=record.key, value=record.value, headers=headers, cut="")
+
+    def read(self, topic: str, partition: int, offset: int) -> Any:
+        """The committed record at an offset, None if there is none."""
+        if topic not in self.readers:
+            self.readers[topic] = CommittedReader(self.kafka, topic)
+        consumer, here = self.readers[topic].consumer, TopicPartition(topic, partition)
+        if here not in self.readers[topic].partitions:
+            return None
+        first, end = consumer.beginning_offsets([here])[here], consumer.end_offsets([here])[here]
+        if not first <= offset < end:
+            return None
+        consumer.assign([here])
+        consumer.seek(here, offset)
+        patience = Patience()
+        while consumer.position(here) <= offset:
+            found = consumer.poll(timeout_ms=POLL_MS, max_records=1).get(here)
+            if found:
+                return found[0] if found[0].offset == offset else None
+            patience.saw(False)
+        return None
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for reader in self.readers.values():
+            reader.close()
+
+
 class Returns:
     """Sends dead letters back to their topics, each marked with the number of its retries."""
 
     def __init__(self, app: str, kafka: Kafka) -> None:
         self.topics = {f"{app}.{name}" for name in INPUTS}
+        self.originals = Originals(kafka)
         self.failed: list[tuple[str, Exception]] = []
         with connecting(kafka):
-            self.producer = KafkaProducer(**{**arguments(kafka), **TUNING})
+            self.producer = KafkaProducer(
+                **{**arguments(kafka), **TUNING, "max_request_size": LARGEST_ORIGINAL_BYTES}
+            )
 
-    def send(self, letter: DeadLetter) -> bool:
-        """Send one back as it was, stamped now; False if its source is no input topic of the application.
+    def send(self, letter: DeadLetter) -> str:
+        """Send one back as it was, stamped now: "sent", or why not.
 
-        A keyed record is placed by its key anew, so that one from a wrong partition finds the right one.
+        "foreign": its source is no input topic of the application. "lost": it was cut, and its original is no
+        longer in the input. A keyed record is placed by its key again, so that one from a wrong partition
+        finds the right one.
         """
         if letter.source_topic not in self.topics:
-            return False
+            return "foreign"
+        if letter.cut:
+            whole = self.originals.find(letter)
+            if whole is None:
+                return "lost"
+            letter = whole
         by_hand = letter.key is None or letter.source_topic.endswith(".commands")
         marks = {RETRY: str(letter.retries + 1), RETRY_OF: letter.place}
         headers = [*letter.headers, *((name, text.encode()) for name, text in marks.items())]
@@ -119,7 +187,7 @@ class Returns:
         except KafkaError as error:
             raise unwritten(letter.source_topic, error) from error
         future.add_errback(lambda error: self.failed.append((letter.source_topic, error)))
-        return True
+        return "sent"
 
     def close(self) -> None:
         """Wait until all is written.
@@ -127,6 +195,7 @@ class Returns:
         Raises:
             Refused, StreamAppError: a record was not.
         """
+        self.originals.close()
         try:
             self.producer.flush()
         except KafkaError as error:

@@ -271,7 +271,19 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
     expire(core, record, oldest[1], out)
 
 
-def dead(core: Core, record: Record, fault: Rejected, out: list[Output]) -> None:
+def crash(core: Core, record: Record, why: str, out: list[Output]) -> None:
+    """A record that ended the shard's work at each attempt: it is not read, and moves nothing but counts."""
+    counters = core.state.counters
+    if record.rank == EVENT:
+        counters.events += 1
+    elif record.rank == LABEL:
+        counters.labels += 1
+    else:
+        counters.commands += 1
+    dead(core, record, Rejected(reasons.CRASH, why), out, "crash")
+
+
+def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:
     """Send the record to the dead letters and count it by reason."""
     counters, by_reason = core.state.counters, core.state.dead_by_reason
     if record.rank == EVENT:
@@ -281,6 +293,6 @@ def dead(core: Core, record: Record, fault: Rejected, out: list[Output]) -> None
     else:
         counters.dead_commands += 1
     by_reason[fault.reason] = by_reason.get(fault.reason, 0) + 1
-    out.append(DeadLettered(record, fault.reason, fault.message, "validate"))
+    out.append(DeadLettered(record, fault.reason, fault.message, stage))
     if (counters.dead_events + counters.dead_labels) % detect.LOOK_EVERY == 0:
         detect.look(core, record, out)

@@ -19,11 +19,12 @@ from stream_app.flow.outputs import (
     ReceiptWritten,
 )
 from stream_app.flow.served import FeaturesChanged, PredictionMade
+from stream_app.learner.fitting import dead_letter, fitting
 from stream_app.ports import Send
 from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
+from topics.sizes import LARGEST_OUTPUT_BYTES
 
-HEADER = "__stream_app.errors."
 # Sentences for people. They quote what models raised, which may hold an address, a path or a size, and they
 # may be reworded, so no digest covers them; the numbers and names beside them are covered.
 SENTENCES: Final = frozenset(("message", "why", "runbook"))
@@ -85,6 +86,8 @@ class Emitter:
             encoded = self.encode_binary(made, probabilities)
         else:
             encoded = self.encode(made)
+            if len(encoded) > LARGEST_OUTPUT_BYTES:
+                encoded = self.encode(made, whole=False)
         self.hashed.append(encoded)
         # Stamp 0 would mean "now" to the client.
         self.predictions.append((encoded, made.key, made.time_ms or 1))
@@ -106,8 +109,12 @@ class Emitter:
         value["time_ms"] = made.time_ms
         return dumps(value, option=WITH_NUMPY)
 
-    def encode(self, made: PredictionMade) -> bytes:
-        """Any prediction as it is written, names sorted."""
+    def encode(self, made: PredictionMade, *, whole: bool = True) -> bytes:
+        """Any prediction as it is written, names sorted; not `whole`: without what grows with the classes.
+
+        Raises:
+            ValueError: it is too large even so: the model answered with a class that no label named.
+        """
         value: dict[str, Any] = {
             "cold": made.prediction is None,
             "event_id": made.event_id,
@@ -122,11 +129,14 @@ class Emitter:
         }
         options: int | None = WITH_NUMPY
         if made.prediction is None:
-            value["prior"], options = made.prior, JSON_OPTIONS
-        if made.probabilities is not None:
+            value["prior"], options = made.prior if whole else None, JSON_OPTIONS
+        if made.probabilities is not None and whole:
             value["probabilities"] = {label: float(p) for label, p in made.probabilities.items()}
             options = JSON_OPTIONS  # sorting takes as long as the rest
-        return dumps(value, option=options)
+        encoded = dumps(value, option=options)
+        if len(encoded) > LARGEST_OUTPUT_BYTES and not whole:
+            raise ValueError(f"a prediction of {len(encoded)} bytes, {LARGEST_OUTPUT_BYTES} are allowed")
+        return encoded
 
     def entity_dropped(self, dropped: EntityDropped) -> None:
         self.dirty[dropped.key] = False
@@ -141,9 +151,8 @@ class Emitter:
             "partition": str(self.shard),
             "offset": str(record.offset),
         }
-        headers = [*(record.headers or ()), *((HEADER + name, text.encode()) for name, text in told.items())]
         self.hashed.append(f"{RANK_NAMES[record.rank]}@{record.offset}:{letter.reason}".encode())
-        self.others.append(Send("dead_letters", record.key, record.value, headers))
+        self.others.append(dead_letter(record, told))
 
     def alert(self, raised: AlertRaised) -> None:
         runbook = f"docs/runbooks.md#{raised.type}"
@@ -171,7 +180,7 @@ class Emitter:
         self.decisions.append({"model": told.slot, "version": told.version, "status": told.status})
 
     def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
-        encoded = dumps(value, option=JSON_OPTIONS)
+        encoded = fitting(value)
         self.hashed.append(dumps(repeatable(value), option=JSON_OPTIONS))
         self.others.append(Send(topic, key.encode(), encoded))
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from stream_app.errors import Halted
 from stream_app.learner import journal
-from stream_app.learner.journal import BatchRecord, EpochRecord
+from stream_app.learner.journal import AttemptRecord, BatchRecord, EpochRecord, JournalRecord
 from stream_app.ports import Positions, ReplaySource
 from topics.envelope import EVENT
 
@@ -17,11 +17,11 @@ class Forked(Halted):
     """An epoch record that does not continue the batch before it."""
 
 
-def positions_after(record: BatchRecord | EpochRecord) -> Positions:
+def positions_after(record: JournalRecord) -> Positions:
     """Where the inputs stand after a journal record."""
-    if isinstance(record, EpochRecord):
-        return journal.by_rank(record.positions)
-    return [end for _, end, _ in record.inputs.values()]
+    if isinstance(record, BatchRecord):
+        return [end for _, end, _ in record.inputs.values()]
+    return journal.by_rank(record.positions)
 
 
 def check_continued(seq: int, digest: str, ended: Positions, epoch: EpochRecord, offset: int) -> None:
@@ -63,7 +63,8 @@ def check_entered(source: ReplaySource, epoch: EpochRecord, offset: int) -> Gene
                 if entry.offset >= offset:
                     break
                 record = journal.read(entry.value, entry.offset)
-                since = [record] if isinstance(record, BatchRecord) else [*since, record]
+                if not isinstance(record, AttemptRecord):
+                    since = [record] if isinstance(record, BatchRecord) else [*since, record]
         except Halted:  # the journal is no longer retained so far back, or a record is damaged
             return
         if since and (start == 0 or isinstance(since[0], BatchRecord)):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from stream_app.errors import Halted
 from stream_app.ports import Positions
@@ -13,7 +14,10 @@ from topics.envelope import RANK_NAMES
 
 
 class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
-    """One committed batch: per input [from, to, n]; `to` is the consumer position, n counts data records."""
+    """One committed batch: per input [from, to, n]; `to` is the consumer position, n counts data records.
+
+    `crashed` names by input the offsets that became dead letters without being read: a replay skips them.
+    """
 
     epoch: int
     seq: int
@@ -22,6 +26,7 @@ class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
     log_time: int
     digest: str
     decisions: list[dict[str, Any]]
+    crashed: dict[str, list[int]] | UnsetType = UNSET
     v: Literal[1] = 1
 
 
@@ -42,11 +47,29 @@ class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
     v: Literal[1] = 1
 
 
-decode: Callable[[bytes], BatchRecord | EpochRecord] = msgspec.json.Decoder(BatchRecord | EpochRecord).decode
+class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
+    """What is about to be tried after batch `seq`, committed before it is: a trace that a crash leaves.
+
+    `record` is tried alone, for the `attempt`th time; None: all are tried together. `records` from here on
+    may be at fault. A replay passes it by.
+    """
+
+    epoch: int
+    seq: int
+    digest: str
+    attempt: int
+    positions: dict[str, int]
+    records: int
+    record: tuple[str, int] | None
+    v: Literal[1] = 1
+
+
+JournalRecord = BatchRecord | EpochRecord | AttemptRecord
+decode: Callable[[bytes], JournalRecord] = msgspec.json.Decoder(JournalRecord).decode
 encode = msgspec.json.Encoder().encode
 
 
-def read(value: bytes, offset: int) -> BatchRecord | EpochRecord:
+def read(value: bytes, offset: int) -> JournalRecord:
     """Decode one journal record.
 
     Raises:

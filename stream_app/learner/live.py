@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from stream_app.learner.care import Care
 from stream_app.learner.costs import Costs
 from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
@@ -48,6 +49,7 @@ class Live:
         self.machine: Machine = recovered.machine
         self.replayed = recovered.replayed
         self.merge = Merge(self.machine.core.state.log_time_ms)
+        self.care = Care(self.machine, self.tuning.batch_records, recovered.failures)
         self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
         view = outside.open_view(shard)
         self.publisher = Publisher(
@@ -65,19 +67,17 @@ class Live:
         self.definition = definition_of(fingerprint)
         self.paused: set[int] = set()
         self.batch_since_s = self.clock.monotonic()
-        self.stats_at_s = 0.0
-        self.stats_due = True
+        self.stats_at_s, self.stats_due, self.turn_records = 0.0, True, FIRST_TURN
         self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
         self.pace = Pace(self.machine.core, self.clock)
         self.costs = Costs(self.clock)
         self.step_seconds = Histogram(STEP_SECONDS)
-        self.turn_records = FIRST_TURN
         outside.log.start(shard, self.machine.positions)
 
     @property
     def drained(self) -> bool:
-        """Nothing is stepped that is not committed."""
-        return self.pipeline.free and not self.machine.records
+        """Nothing is stepped or announced that is not committed."""
+        return self.pipeline.free and not self.machine.records and self.care.announced is None
 
     @property
     def caught_up(self) -> bool:
@@ -90,14 +90,16 @@ class Live:
 
         Statistics on their way are no work: sent every few seconds, they would keep an idle exit from coming.
         """
-        committed = self.pipeline.closed is None and not self.machine.records
+        committed = self.pipeline.closed is None and not self.machine.records and not self.care.held
         if not (committed and self.merge.idle):
             return "its inputs and commits"
         return "" if self.publisher.caught_up or self.publisher.fenced else "the view in Redis"
 
     @property
     def blocked(self) -> bool:
-        """Nothing more may be stepped: the batch is full."""
+        """Nothing more may be stepped: the batch is full, or must be committed before the next begins."""
+        if not self.care.proven:
+            return self.machine.records > 0 or not self.pipeline.free
         return self.machine.records >= self.tuning.batch_records
 
     @property
@@ -135,6 +137,8 @@ class Live:
 
         In this order: a commit that was done while records were stepped makes room for the next one at once.
         """
+        if not self.care.proven:
+            self.settle()  # what is stepped next waits for it
         stepped, costs = self.advance(), self.costs
         costs.begin()
         self.settle()
@@ -142,7 +146,7 @@ class Live:
         costs.lap("seal")
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
         costs.lap("view")
-        if not self.machine.records:
+        if not (self.machine.records or self.care.careful):
             self.keep()
         self.publication.tick(self.machine.stamp)
         costs.lap("publish")
@@ -182,6 +186,7 @@ class Live:
         committed = self.pipeline.settle()
         if committed is not None:
             closed, journal_offset = committed
+            self.care.committed()
             self.publisher.committed(closed)
             self.notices.written(closed.commit)
             self.publication.committed()
@@ -195,15 +200,19 @@ class Live:
         if self.blocked:
             return False
         started_s = self.clock.monotonic()
-        first = self.machine.records == 0
-        runs = self.merge.take(min(self.tuning.batch_records - self.machine.records, self.turn_records))
+        room = min(self.tuning.batch_records - self.machine.records, self.turn_records, self.care.size)
+        runs = self.care.held or self.merge.take(room)
         if not runs:
+            if self.merge.idle and self.drained:
+                self.care.idle()
             self.stats_due |= self.notices.held_up(self.merge.waiting_for(), started_s)
             return False
-        if first:
+        if not self.machine.records:
             self.batch_since_s = started_s
         self.notices.held_up([], started_s)
-        self.machine.apply(runs, self.costs.sampler())
+        if self.care.holds(runs):
+            return self.announce()
+        self.care.step(runs, self.costs.sampler())
         for rank in RANKS:
             self.machine.positions[rank] = self.merge.position(rank, self.machine.positions[rank])
         for rank in list(self.paused):
@@ -220,22 +229,28 @@ class Live:
         self.stats_due = True
         return True
 
+    def announce(self) -> bool:
+        """Commit what is to be stepped next, before it is; False without a generation."""
+        if (group := self.outside.log.group()) is None:
+            return False
+        commit = self.care.announcement()
+        self.notices.written(commit)
+        self.pipeline.send(commit, group, None)
+        return True
+
     def submit(self, *, eager: bool) -> None:
         """Hand the batch to the helper once it is full, old enough, or nothing more is at hand."""
         if not self.pipeline.free:
             return
         now_s, machine = self.clock.monotonic(), self.machine
-        passed = self.merge.idle and any(
-            end > position for end, position in zip(self.merge.ends, machine.positions, strict=True)
-        )
+        passed = self.merge.ends_past(machine.positions) and not self.care.held
         if machine.records or passed:
             due = self.blocked or eager or (now_s - self.batch_since_s) * 1000 >= self.longest_ms
             if not due or (group := self.outside.log.group()) is None:
                 return
             if passed:
-                # Nothing but control records lies in between: pass them, so that lag and offsets are exact.
-                machine.positions[:] = self.merge.ends
-            closed = machine.seal()
+                machine.positions[:] = self.merge.ends  # so that lag and offsets are exact
+            closed = self.care.seal()
             closed.blobs.update(self.publisher.slice(machine.core.state.entities))
             if now_s - self.stats_at_s >= STATS_EVERY_S:
                 self.add_stats(closed.commit, now_s)
@@ -277,6 +292,8 @@ class Live:
     def finish(self, *, last_words: bool) -> bool:
         """Commit what is stepped, step nothing more, tell the last statistics; True when done."""
         self.settle()
+        if self.care.announced is not None:
+            self.advance()  # else it would count as an attempt that failed
         if not self.drained:
             self.submit(eager=True)
             return False

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from stream_app.flow.core import Core, births
 from stream_app.flow.outputs import Output
-from stream_app.flow.step import reads, steps
+from stream_app.flow.step import crash, reads, steps
 from stream_app.learner import journal
 from stream_app.learner.emit import Emitter
 from stream_app.learner.merge import Run, pack_order
 from stream_app.ports import Commit, Positions
-from topics.envelope import RANK_NAMES, RANKS
+from topics.envelope import RANK_NAMES, RANKS, Record
+from topics.sizes import LARGEST_OUTPUT_BYTES
 
 # Records that are read, stepped and performed in three strides. One by one each stride finds the processor's
 # caches full of the others' code; by the end of a batch its data has left them.
 TOGETHER = 64
+MOST_DECISIONS = 500  # in a journal record: each has an id of at most 1,536 bytes as JSON
 
 
 class Closed(msgspec.Struct):
@@ -56,6 +60,8 @@ class Machine:
         self.order: list[tuple[int, int]] = []
         self.emitter.batch = (self.epoch, self.seq + 1)
         self.records = 0
+        self.crashed: dict[str, list[int]] = {}
+        self.attempts: list[journal.AttemptRecord] = []  # those that no batch has followed
 
     @property
     def digest(self) -> str:
@@ -74,11 +80,7 @@ class Machine:
         outputs: list[Output] = []
         ordered = [record for _, records in runs for record in records]
         if core.state.untold:
-            if core.state.champion_version in core.state.untold:
-                core.state.vigil.champion_since_ms = max(core.state.log_time_ms, ordered[0].time_ms)
-            births(core, outputs)
-            perform(outputs)
-            outputs.clear()
+            self.births(ordered[0])
         for first in range(0, len(ordered), TOGETHER):
             stride = ordered[first : first + TOGETHER]
             found = reads(stride)
@@ -92,14 +94,41 @@ class Machine:
             if ended is not None:
                 ended("encode")
         for rank, records in runs:
-            n = len(records)
-            self.order.append((rank, n))
-            self.counts[rank] += n
-            self.records += n
-            self.positions[rank] = records[-1].offset + 1
+            self.count(rank, records)
+
+    def births(self, first: Record) -> None:
+        """Write the receipts of models that came to be since the last batch; `first` is the next record."""
+        core = self.core
+        outputs: list[Output] = []
+        if core.state.champion_version in core.state.untold:
+            core.state.vigil.champion_since_ms = max(core.state.log_time_ms, first.time_ms)
+        births(core, outputs)
+        self.emitter.perform(outputs)
+
+    def count(self, rank: int, records: list[Record]) -> None:
+        """Move past these records."""
+        n = len(records)
+        self.order.append((rank, n))
+        self.counts[rank] += n
+        self.records += n
+        self.positions[rank] = records[-1].offset + 1
+
+    def crash(self, record: Record, why: str) -> None:
+        """Make a record that crashed the shard at each attempt a dead letter: no model sees it."""
+        outputs: list[Output] = []
+        if self.core.state.untold:
+            self.births(record)
+        crash(self.core, record, why, outputs)
+        self.emitter.perform(outputs)
+        self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)
+        self.count(record.rank, [record])
 
     def seal(self) -> Closed:
-        """Close the batch: chain the digest, write its journal record, begin the next."""
+        """Close the batch: chain the digest, write its journal record, begin the next.
+
+        Raises:
+            ValueError: the journal record is too large.
+        """
         previous = self.stamp
         emitter = self.emitter
         blobs = emitter.close()
@@ -112,9 +141,19 @@ class Machine:
             order=pack_order(self.order),
             log_time=self.core.state.log_time_ms,
             digest=emitter.digest,
-            decisions=emitter.decisions,
+            decisions=few(emitter.decisions),
+            crashed=self.crashed or UNSET,
         )
-        commit = Commit(emitter.predictions, emitter.others, journal.encode(record), list(self.positions))
+        encoded = journal.encode(record)
+        if len(encoded) > LARGEST_OUTPUT_BYTES:
+            raise ValueError(f"a journal record of {len(encoded)} bytes, {LARGEST_OUTPUT_BYTES} are allowed")
+        commit = Commit(emitter.predictions, emitter.others, encoded, list(self.positions))
         emitter.begin()
         self.begin()
         return Closed(commit, blobs, previous, self.stamp, self.seq)
+
+
+def few(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most so many as a journal record has room for, and how many are left out."""
+    left_out = len(decisions) - MOST_DECISIONS
+    return decisions if left_out <= 0 else [*decisions[:MOST_DECISIONS], {"left_out": left_out}]

@@ -58,6 +58,10 @@ class Merge:
         """Every input is at its end and drained."""
         return all(self.quiet) and not any(self.buffers)
 
+    def ends_past(self, positions: list[int]) -> bool:
+        """Idle, and control records lie between these positions and the ends."""
+        return self.idle and any(end > at for end, at in zip(self.ends, positions, strict=True))
+
     def waiting_for(self) -> list[int]:
         """The inputs that hold the merge up while another has records."""
         if not any(self.buffers):

@@ -10,6 +10,7 @@ import orjson
 import structlog
 
 from stream_app.errors import Refused
+from stream_app.learner.fitting import fitting
 from stream_app.learner.machine import Machine
 from stream_app.learner.outside import Outside
 from stream_app.learner.pace import Pace
@@ -17,7 +18,6 @@ from stream_app.learner.publication import Publication
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.snapshots import Saver
 from stream_app.ports import Commit, Send
-from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
 
 WAIT_ALERT_S = 5.0  # that an input may hold a shard up
@@ -28,8 +28,8 @@ log = structlog.get_logger()
 
 
 def encode(report: dict[str, Any]) -> bytes:
-    """JSON in which a score that is no number yet is null: a report may never stop its shard."""
-    return orjson.dumps(report, option=JSON_OPTIONS)
+    """JSON that fits, in which a score that is no number yet is null: a report may never stop its shard."""
+    return fitting(report)
 
 
 def alert(

@@ -29,6 +29,7 @@ class Tuning:
     watchdog_s: float = 20.0
     owner: str = "learner"
     publish_s: float = 1.0
+    restarted: bool = False  # the process before this one died
 
 
 @dataclass(frozen=True)

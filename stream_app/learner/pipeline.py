@@ -24,6 +24,8 @@ class Pipeline:
         self.writer, self.pool, self.clock = writer, pool, clock
         self.flight: Future[int | None] | None = None
         self.closed: Closed | None = None
+        self.commit = Commit([], [], None, [])  # the newest one sent
+        self.refused = False  # by an old generation: it waits for the next
         self.since_s = 0.0
         self.took_s = self.busy_s = 0.0
         self.seconds = Histogram(SECONDS)
@@ -31,16 +33,11 @@ class Pipeline:
     @property
     def free(self) -> bool:
         """Nothing is on its way, nor waits to be sent again."""
-        return self.flight is None and self.closed is None
-
-    @property
-    def refused(self) -> bool:
-        """A batch that an old generation could not commit waits for the next one."""
-        return self.flight is None and self.closed is not None
+        return self.flight is None and not self.refused
 
     def send(self, commit: Commit, group: bytes, closed: Closed | None) -> None:
         """Start the transaction under the group's generation of now."""
-        self.closed = closed
+        self.closed, self.commit, self.refused = closed, commit, False
         self.since_s = self.clock.monotonic()
         self.flight = self.pool.submit(self.transact, commit, group)
 
@@ -53,9 +50,9 @@ class Pipeline:
             self.took_s = self.clock.monotonic() - started_s
 
     def resend(self, group: bytes) -> None:
-        """Send the refused batch as it is under the next generation."""
-        if self.closed is not None and self.flight is None:
-            self.send(self.closed.commit, group, self.closed)
+        """Send what was refused as it is under the next generation: a batch, or statistics and alerts."""
+        if self.refused:
+            self.send(self.commit, group, self.closed)
 
     def settle(self) -> tuple[Closed, int] | None:
         """The batch that is committed now and its journal offset, once; None while there is none.
@@ -71,6 +68,7 @@ class Pipeline:
         try:
             offset = flight.result()
         except StaleGroup:
+            self.refused = True
             return None
         closed, self.closed = self.closed, None
         if closed is None:

@@ -17,10 +17,11 @@ from stream_app.application import Application
 from stream_app.errors import Halted, ShardFailed
 from stream_app.flow.core import Core, RoundTrip
 from stream_app.learner import journal
+from stream_app.learner.care import Failures
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import changes, check_fingerprint
 from stream_app.learner.guards import check_entered, check_predicted
-from stream_app.learner.journal import EpochRecord
+from stream_app.learner.journal import BatchRecord, EpochRecord, JournalRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
 from stream_app.learner.replay import MORE, WAITING, replay
@@ -41,6 +42,7 @@ class Recovered(msgspec.Struct):
     journal_offset: int
     replayed: int
     snapshot_seq: int | None
+    failures: Failures = msgspec.field(default_factory=Failures)  # of the lives before in this process
 
 
 class Helper:
@@ -117,9 +119,7 @@ def replayed(
     return Recovered(machine, writer, newest, batches, seq)
 
 
-def first_entry(
-    source: ReplaySource, offset: int
-) -> Generator[bool, None, tuple[int, journal.BatchRecord | EpochRecord] | None]:
+def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, tuple[int, JournalRecord] | None]:
     """The journal's (offset, record) at `offset` (−1: the earliest readable), or None where it has none.
 
     Raises:
@@ -169,7 +169,7 @@ def fresh(
 
 def newest_start(
     outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any], offset: int,
-    first: journal.BatchRecord | EpochRecord,
+    first: JournalRecord,
 ) -> Generator[bool, None, tuple[Machine, int, int | None]]:  # fmt: skip
     """The newest snapshot that the journal confirms, else its beginning, which is `first` at `offset`."""
     store = outside.open_store(shard)
@@ -231,7 +231,7 @@ def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generato
             continue
         record = journal.read(entry.value, entry.offset)
         epoch = max(epoch, record.epoch if isinstance(record, EpochRecord) else 0)
-        batches |= not isinstance(record, EpochRecord)
+        batches |= isinstance(record, BatchRecord)
         if entry.offset % SCANNED == 0:
             yield MORE
     if not epoch:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from stream_app.errors import Halted
 from stream_app.learner import journal
 from stream_app.learner.guards import check_continued
-from stream_app.learner.journal import BatchRecord, EpochRecord
+from stream_app.learner.journal import AttemptRecord, BatchRecord, EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run, unpack_order
 from stream_app.ports import Clock, ReplaySource
-from topics.envelope import RANKS, Record
+from topics.envelope import RANK_NAMES, RANKS, Record
 
 MORE, WAITING = True, False
 SLICE_S = 0.2  # live shards of the process wait at most this long between their turns
@@ -57,6 +57,10 @@ def replay(
             turn_ends = clock.monotonic() + SLICE_S
             continue
         record = journal.read(entry.value, entry.offset)
+        if isinstance(record, AttemptRecord):
+            if (record.epoch, record.seq) == (machine.epoch, machine.seq):
+                machine.attempts.append(record)
+            continue
         record = in_sequence(machine, record, entry.offset)
         inputs: list[list[Record]] = []
         for rank, name in zip(RANKS, record.inputs, strict=True):
@@ -65,7 +69,11 @@ def replay(
                 yield WAITING
                 turn_ends = clock.monotonic() + SLICE_S
             inputs.append(taken)
-        (apply or machine.apply)(in_order(inputs, record))
+        runs = in_order(inputs, record)
+        if record.crashed:
+            pass_by(machine, runs, record.crashed, apply or machine.apply)
+        else:
+            (apply or machine.apply)(runs)
         machine.positions[:] = [end for _, end, _ in record.inputs.values()]
         closed = machine.seal()
         if machine.digest != record.digest:
@@ -76,6 +84,19 @@ def replay(
         if clock.monotonic() >= turn_ends:
             yield MORE
             turn_ends = clock.monotonic() + SLICE_S
+
+
+def pass_by(
+    machine: Machine, runs: list[Run], crashed: dict[str, list[int]], apply: Callable[[list[Run]], None]
+) -> None:
+    """Apply a batch, but for the records that crashed the shard: they are the dead letters that they were."""
+    for rank, records in runs:
+        offsets = crashed.get(RANK_NAMES[rank], ())
+        for record in records:
+            if record.offset in offsets:
+                machine.crash(record, "")
+            else:
+                apply([(rank, [record])])
 
 
 def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:

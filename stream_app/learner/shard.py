@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from stream_app.errors import Refused, ShardFailed
+from stream_app.learner.care import Failures
 from stream_app.learner.live import Live
 from stream_app.learner.logs import placed
 from stream_app.learner.notices import tell_halt
@@ -60,6 +61,7 @@ class Shard:
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
         self.retry_s = RETRY_FIRST_S
+        self.failures = Failures(blamed=outside.tuning.restarted)
 
     def move(self, phase: Phase) -> None:
         """Change phase, along the drawing above only."""
@@ -99,6 +101,7 @@ class Shard:
             return next(self.recovery)
         except StopIteration as done:
             recovered: Recovered = done.value
+            recovered.failures = self.failures
         try:
             self.live = Live(self.outside, self.number, self.fingerprint, recovered)
         except BaseException:
@@ -109,6 +112,8 @@ class Shard:
         log.info(
             "shard live", shard=self.number, replayed=recovered.replayed, snapshot=recovered.snapshot_seq
         )
+        if self.live.care.careful:
+            log.warning("one record at a time", shard=self.number, suspects=self.live.care.suspects)
         return True
 
     @placed
@@ -140,6 +145,9 @@ class Shard:
         expected = isinstance(error, ShardFailed)
         log.error("shard failed", shard=self.number, error=str(error), exc_info=None if expected else error)
         now_s = self.outside.clock.monotonic()
+        if self.live is not None:
+            # The text of an exception that nobody expected may quote a record.
+            self.failures.note(self.live.care, str(error) if expected else type(error).__name__)
         if self.live is not None and now_s - self.live_since_s > HEALTHY_AFTER_S:
             self.retry_s = RETRY_FIRST_S
         self.close()

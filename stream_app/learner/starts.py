@@ -13,7 +13,7 @@ from stream_app.learner.carry import FROM_LOG, SETTLE, Started, Unreadable, carr
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import changes, check_topics
 from stream_app.learner.guards import Forked, positions_after
-from stream_app.learner.journal import BatchRecord, EpochRecord
+from stream_app.learner.journal import EpochRecord, JournalRecord
 from stream_app.learner.recovery import check_start, confirmed, fresh, newest_snapshot, resumed
 from stream_app.learner.relearn import renumber
 from stream_app.learner.replay import Diverged, replay
@@ -44,7 +44,7 @@ class Start(msgspec.Struct):
 
 def snapshot_start(
     app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
-    first: tuple[int, BatchRecord | EpochRecord], restart: list[str],
+    first: tuple[int, JournalRecord], restart: list[str],
 ) -> Generator[bool, None, Start]:  # fmt: skip
     """The newest snapshot that the journal confirms and that can be read, else a journal that only began."""
     unread: Refused | None = None
@@ -103,7 +103,7 @@ def log_start(
 
 def diverged(
     app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
-    clock: Clock, input_topics: tuple[str, ...], first: tuple[int, BatchRecord | EpochRecord], seq: int,
+    clock: Clock, input_topics: tuple[str, ...], first: tuple[int, JournalRecord], seq: int,
 ) -> Generator[bool, None, Start]:  # fmt: skip
     """The state of the replay that a recovery does, after the batch `seq` at which it diverges.
 

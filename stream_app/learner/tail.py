@@ -100,7 +100,7 @@ def read_tail(source: ReplaySource, tail: Tail) -> Generator[bool, None, Tail]:
         damaged = None
         if isinstance(record, EpochRecord):
             tail.enter(record, entry.offset)
-        else:
+        elif isinstance(record, BatchRecord):
             tail.follow(record, entry.offset, retained)
     if damaged is not None:
         raise Halted(

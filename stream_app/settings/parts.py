@@ -226,7 +226,7 @@ class Learner(Part):
     """Tuning of the hot path; units are in the names."""
 
     batch_ms: float = Field(30.0, gt=0)
-    batch_records: int = Field(4_000, ge=1)
+    batch_records: int = Field(4_000, ge=1, le=100_000)  # a journal record holds their order, a byte each
     session_timeout_ms: int = Field(6_000, ge=6_000)  # brokers refuse less by default
     transaction_timeout_ms: int = Field(10_000, ge=1_000)
     watchdog_s: float = Field(20.0, gt=0)

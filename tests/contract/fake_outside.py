@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,15 @@ from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
 from stream_app.ports import Commit, JournalEntry, Polled, Positions, Send
 from tests.contract.shard_driver import TOPICS
+from topics.catalog import catalog
 from topics.envelope import RANKS, Record
+from topics.sizes import CLIENT_BYTES, record_bytes
 
 GROUP = b"generation 1"
 PRIVATE = b"k" * 32
 NO_MEMBER = b"no generation"
+SPECS = catalog("a", 1)
+BATCH_FRAME_BYTES = 61
 FINGERPRINT: dict[str, Any] = {
     "definition": {"slots": {"champion": "0" * 32}},
     "topics": dict.fromkeys(TOPICS, "id"),
@@ -105,13 +110,18 @@ class World:
         found = [orjson.loads(send.value or b"") for send in self.written if send.topic == "alerts"]
         return [alert for alert in found if alert["type"] == kind]
 
-    def shard(self, fingerprint: dict[str, Any] | None = None) -> Shard:
-        """A shard over this world, recovered as far as it comes."""
-        shard = Shard(self.outside, 0, fingerprint or FINGERPRINT)
+    def shard(
+        self, fingerprint: dict[str, Any] | None = None, *, proven: bool = True, restarted: bool = False
+    ) -> Shard:
+        """A shard over this world, recovered as far as it comes; `proven`: its inputs were at their ends."""
+        outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
+        shard = Shard(outside, 0, fingerprint or FINGERPRINT)
         for _ in range(10):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:
                 break
+        if proven and shard.live is not None:
+            shard.live.care.idle()
         return shard
 
     def feed(self, shard: Shard, rank: int, value: Mapping[str, Any], key: bytes = b"k") -> None:
@@ -236,6 +246,7 @@ class Writer:
             raise ShardFailed("the broker is down")
         if self.world.owner is not self:
             raise Fenced("another owner took over")
+        self.judge_sizes(commit)
         if group not in (None, NO_MEMBER, self.world.generation):
             raise StaleGroup("the group has another generation")
         if group is not None:
@@ -246,6 +257,16 @@ class Writer:
             return None
         self.world.journal.append(commit.journal)
         return len(self.world.journal) - 1
+
+    def judge_sizes(self, commit: Commit) -> None:
+        """Refuse what the client or the broker would, as if nothing could be compressed."""
+        predictions = [Send("predictions", key.encode(), value) for value, key, _ in commit.predictions]
+        journal = [] if commit.journal is None else [Send("journal", None, commit.journal)]
+        for send in (*predictions, *commit.others, *journal):
+            size = record_bytes(send.key, send.value, send.headers)
+            largest = int(getattr(SPECS, send.topic).config["max.message.bytes"])
+            if size > CLIENT_BYTES or size + BATCH_FRAME_BYTES > largest:
+                raise ShardFailed(f"MSG_SIZE_TOO_LARGE: {size} bytes for {send.topic}")
 
     def close(self) -> None:
         """Nothing is held."""

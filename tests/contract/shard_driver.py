@@ -12,7 +12,8 @@ from river import linear_model, preprocessing
 from stream_app.application import Application
 from stream_app.flow.core import Core, births
 from stream_app.flow.outputs import Output
-from stream_app.learner.emit import FIRST_DIGEST, HEADER
+from stream_app.learner.emit import FIRST_DIGEST
+from stream_app.learner.fitting import HEADER
 from stream_app.learner.machine import Closed, Machine
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Send

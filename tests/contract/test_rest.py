@@ -66,7 +66,7 @@ def slow(world: World, events: int) -> Live:
     """A live shard with so many events at hand, each of which takes it 5 ms."""
     live = world.shard().live
     assert live is not None
-    live.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
+    live.machine = live.care.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
     for n in range(events):
         world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
     return live

@@ -43,6 +43,10 @@ def follow(
     seq, digest, log_time_ms = 0, first["digest"], 0
     for stored in journal[1:]:
         batch: dict[str, Any] = json.loads(stored.value or b"{}")
+        if batch.get("type") == "attempt":
+            if (batch["epoch"], batch["seq"], batch["digest"]) != (0, seq, digest):
+                complain(f"journal@{stored.offset}: an attempt after {batch['seq']} follows {seq}")
+            continue
         if batch.get("type") != "batch":
             complain(f"journal@{stored.offset} is {batch.get('type')}, which this judge cannot follow")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from river import linear_model, naive_bayes, preprocessing, tree
 
@@ -12,6 +13,7 @@ from stream_app.application import Application, Labels, Snapshots, SwapPolicy
 RUN = os.environ.get("FAULTS_RUN", "0")
 SHARDS = int(os.environ.get("FAULTS_SHARDS", "4"))
 HORIZON = "5s"
+POISON = 666.0
 NEVER = SwapPolicy(policy="never")  # the judge recomputes one model of each slot
 OFTEN = Snapshots(max_cost=1.0, max_recovery="10ms")  # of stepping: every few hundred records
 
@@ -35,6 +37,26 @@ strings = Application(
     champion=lambda seed: tree.HoeffdingAdaptiveTreeClassifier(
         grace_period=20, bootstrap_sampling=True, seed=seed
     ),
+    snapshot=OFTEN,
+    swap=NEVER,
+)
+
+
+class Deadly(naive_bayes.GaussianNB):
+    """Ends its process at one value, as a crash in native code does."""
+
+    def predict_proba_one(self, x: Any, **kwargs: Any) -> Any:
+        if x["x0"] == POISON:
+            os._exit(9)
+        return super().predict_proba_one(x)  # type: ignore[no-untyped-call]
+
+
+deadly = Application(
+    name=f"deadly-{RUN}",
+    task="binary",
+    shards=SHARDS,
+    labels=Labels(horizon="1h"),
+    champion=lambda seed: Deadly(),  # type: ignore[no-untyped-call]
     snapshot=OFTEN,
     swap=NEVER,
 )

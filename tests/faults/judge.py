@@ -56,6 +56,7 @@ class ShardJudge:
         self.dead = len(letters)
         self.recount = Recount(app, shard, letters, self.complain)
         self.tail: list[int] | None = None
+        self.seq = 0
         self.told: dict[int, list[dict[str, Any]]] = {}  # stats by seq
         for record in records["stats"]:
             stats = json.loads(record.value or b"{}")
@@ -80,7 +81,7 @@ class ShardJudge:
                 )
             for stats in self.told.pop(batch.seq, []):
                 self.check_stats(stats, batch.to)
-            self.tail = batch.to
+            self.tail, self.seq = batch.to, batch.seq
             self.report.batches += 1
         for offset in served:
             self.complain(f"prediction of events@{offset}, which is no event of the journal")
@@ -178,7 +179,7 @@ class ShardJudge:
         """I6 of a view that has caught up: stamp and blobs are those of the journal's tail."""
         tag = f"{{{self.app.name}:{self.shard}}}"
         stamp = (client.get(f"{tag}:s") or b"").decode()
-        due = f"0:{len(self.records['journal']) - 1}"
+        due = f"0:{self.seq}"
         if stamp != due:
             self.complain(f"the view is stamped {stamp!r}, the journal ends at {due}")
         wanted = {key: list(entity) for key, entity in self.recount.entities.items()}

@@ -76,7 +76,11 @@ class Recount:
         self.counts: Counter[str] = Counter()
 
     def apply(self, rank: int, record: Stored) -> dict[str, Any] | None:
-        """Take one record of an input."""
+        """Take one record of an input; one that crashed the learner is only counted."""
+        if self.letters.get((rank, record.offset)) == "crash":
+            self.counts[INPUTS[rank]] += 1
+            self.refused(rank, record.offset, "crash")
+            return None
         if rank == EVENTS:
             return self.event(record)
         if rank == LABELS:

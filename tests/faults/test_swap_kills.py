@@ -37,7 +37,8 @@ STEP_MS = 2
 START_MS = 1_700_000_000_000
 LONGEST_S = 60.0 * (DEATHS + 2)
 SMALL_BATCHES: dict[str, Any] = {"STREAM_APP_LEARNER__BATCH_RECORDS": "100"}  # a swap in each, at most
-OF_THE_RUN = (b"snapshot-", b"view-", b"input-")  # alerts that no record caused: no run repeats them
+# Alerts that no record caused: no run repeats them.
+OF_THE_RUN = (b"snapshot-", b"view-", b"input-", b"shard-failing")
 
 
 AT_EVERY_CHANGE = {"in-step", "after-first-send", "after-offsets", "after-snapshot"}

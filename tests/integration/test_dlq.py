@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
+from kafka import KafkaAdminClient, TopicPartition
 
-from stream_app.client import EventProducer
+from stream_app.client import CommittedReader, EventProducer
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine, Done
 from tests.integration.learners import Defined, Learners
@@ -25,8 +28,9 @@ app0 = Application(name={name!r}, task="binary", champion=lambda seed: Unteachab
 """
 FIELDS = {
     *("partition", "offset", "timestamp_ms", "reason", "message", "stage", "source", "retries"),
-    *("key", "value", "headers"),
+    *("key", "value", "headers", "cut"),
 }
+NONE = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0, "lost": 0}
 
 
 class Story:
@@ -119,7 +123,7 @@ def test_a_record_that_can_be_used_now_is_used(story: Story) -> None:
 
 def test_what_fails_again_is_a_new_letter_that_counts_its_retries(story: Story) -> None:
     """The same record, unchanged, one retry older."""
-    assert story.others.lines() == [{"sent": 2, "exhausted": 0, "foreign": 0, "settled": 0}]
+    assert story.others.lines() == [{**NONE, "sent": 2}]
     old, new = by_reason(story.second, "malformed")
     assert (old["retries"], new["retries"]) == (0, 1)
     for name in ("key", "value", "headers", "reason"):
@@ -129,7 +133,7 @@ def test_what_fails_again_is_a_new_letter_that_counts_its_retries(story: Story) 
 def test_a_letter_that_came_back_is_sent_through_its_newest_copy(story: Story) -> None:
     """Five letters stand there, two of them superseded: three go, or each retry would double them."""
     assert len(story.second) == 5
-    assert story.again.lines() == [{"sent": 3, "exhausted": 0, "foreign": 0, "settled": 0}]
+    assert story.again.lines() == [{**NONE, "sent": 3}]
 
 
 def test_what_could_not_be_learned_is_not_sent_back(services: Endpoints, tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ def test_what_could_not_be_learned_is_not_sent_back(services: Endpoints, tmp_pat
     assert (told.code, told.out.splitlines()[0]) == (0, "sent 0 back")
     assert "would be dropped as a duplicate" in told.out
     (counts,) = learners.call("dlq", "retry", app.target, "--all", "--json").lines()
-    assert counts == {"sent": 1, "exhausted": 0, "foreign": 0, "settled": 1}
+    assert counts == {**NONE, "sent": 1, "settled": 1}
 
 
 @pytest.mark.parametrize(
@@ -181,3 +185,36 @@ def test_missing_topics_are_refused(stream_app: CommandLine) -> None:
     """With the command that creates them."""
     done = stream_app("dlq", "ls", stream_app.target)
     assert (done.code, "topics create" in done.err) == (3, True)
+
+
+def test_eight_mebibytes_of_zeros_stop_no_shard(services: Endpoints, tmp_path: Path) -> None:
+    """The input takes the record compressed and no letter takes it whole: it is cut, and sent back whole."""
+    learners = Learners(services, tmp_path)
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    bomb = b"0" * (8 << 20)
+    producer = Producer(
+        {
+            "bootstrap.servers": learners.servers,
+            "compression.type": "gzip",
+            "message.max.bytes": 16 << 20,
+        }
+    )
+    for value in (b'{"event_id":"a","features":{"x":1}}', bomb, b'{"event_id":"b","features":{"x":1}}'):
+        producer.produce(f"{app.name}.events", value, b"k", 0)
+    assert producer.flush(30) == 0
+    flags = ("--no-admission", "--no-supervise", "--exit-when-idle", "0.5")
+    learners.finish(learners.spawn("stream_app", "learn", app.target, *flags, stderr=subprocess.PIPE))
+    assert [made["event_id"] for made in learners.committed(app, "predictions")] == ["a", "b"]
+    (letter,) = learners.call("dlq", "show", app.target, "--json").lines()
+    assert (letter["reason"], letter["source"]["offset"]) == ("too-large", 1)
+    whole = {"parts": ["value"], "value_bytes": len(bomb), "sha256": sha256(bomb).hexdigest()}
+    assert letter["cut"] == whole
+    assert "the record did not fit a letter" in learners.call("dlq", "show", app.target).out
+    assert learners.call("dlq", "retry", app.target, "--all", "--json").lines() == [{**NONE, "sent": 1}]
+    with CommittedReader(learners.servers, f"{app.name}.events", until_end=True) as reader:
+        assert [record.value == bomb for record in reader] == [False, True, False, True]
+    admin = KafkaAdminClient(bootstrap_servers=learners.servers)
+    admin.delete_records({TopicPartition(f"{app.name}.events", 0): 2})
+    admin.close()
+    assert learners.call("dlq", "retry", app.target, "--all", "--json").lines() == [{**NONE, "lost": 1}]
+    assert "no longer in the input" in learners.call("dlq", "retry", app.target, "--all").out

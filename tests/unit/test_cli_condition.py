@@ -8,12 +8,22 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_app.cli.condition import halted, idles
+from stream_app.cli.condition import failing, halted, idles
+from topics.records import AttemptRecord, EpochRecord
 
 HALT = {
     "v": 1, "alert_id": "a/0/shard-halted/1", "type": "shard-halted", "severity": "critical", "shard": 0,
     "time_ms": 1, "message": "m. fix", "evidence": {"reason": "m", "remedy": "fix"},
 }  # fmt: skip
+
+
+FAILING = {**HALT, "type": "shard-failing", "message": "the shard failed 3 times"}
+EPOCH = EpochRecord(0, 0, {}, {}, "", [])
+
+
+def attempt(number: int, record: tuple[str, int] | None = None) -> AttemptRecord:
+    """The journal's newest record: an attempt."""
+    return AttemptRecord(0, 7, "", number, {}, 5, record)
 
 
 def record(timestamp: int, value: Any = None) -> Any:
@@ -52,3 +62,29 @@ def test_idle_is_a_learner_that_runs_and_has_nothing_to_do(
 ) -> None:
     """Neither one that is gone or silent, nor one with records to read, nor one that just worked."""
     assert idles(held, stats_age_s, lag, batch_age_s) == idle
+
+
+@pytest.mark.parametrize(
+    ("newest", "why"),
+    [
+        (attempt(1), None),
+        (attempt(2), "attempt 2 at 5 records after batch 0:7"),
+        (attempt(3, ("events", 13)), "attempt 3 at events@13 after batch 0:7"),
+        (EPOCH, None),
+    ],
+)
+def test_a_repeated_attempt_says_that_the_shard_fails(newest: Any, why: str | None) -> None:
+    """The first one says nothing, and a batch after it ends it."""
+    assert failing(None, record(5), newest) == why
+    assert failing(record(9, orjson.dumps(HALT)), record(5), newest) == why
+
+
+@pytest.mark.parametrize(
+    ("journal_ms", "newest", "why"),
+    [(9, EPOCH, FAILING["message"]), (11, EPOCH, None), (11, attempt(1), FAILING["message"])],
+)
+def test_failures_that_no_record_caused_stand_until_a_batch_is_committed(
+    journal_ms: int, newest: Any, why: str | None
+) -> None:
+    """An attempt after the alert is no success."""
+    assert failing(record(10, orjson.dumps(FAILING)), record(journal_ms), newest) == why

@@ -43,6 +43,17 @@ def test_the_learners_headers_win_over_forged_ones() -> None:
     assert letter.source_topic == "a.events"
 
 
+def test_a_cut_letter_says_so_and_a_forged_mark_does_not() -> None:
+    """Size and hash are the learner's; headers of the same names that the producer sent are not believed."""
+    errors = "__stream_app.errors."
+    marks = [(f"{errors}cut", b"value"), (f"{errors}size", b"9"), (f"{errors}sha256", b"ab")]
+    reason = ("__stream_app.errors.reason", b"too-large")
+    cut = letter_of(record(reason, *marks))
+    assert (cut.cut, cut.size, cut.sha256) == ("value", 9, "ab")
+    whole = letter_of(record(*marks, reason))
+    assert (whole.cut, whole.size, whole.sha256) == ("", -1, "")
+
+
 @pytest.mark.parametrize(("stage", "settled"), [("learn", True), ("predict", False), ("validate", False)])
 def test_a_letter_of_stage_learn_is_settled(stage: str, settled: bool) -> None:
     """Its event is answered and its label counts as come, so nothing is gained by a retry."""

@@ -1,0 +1,185 @@
+"""Careful mode: how a shard gets past a record at which it crashes, the process with it or not (ADR 17).
+
+             ┌──the life before crashed──▶ careful: one record for each transaction; at the third attempt
+     start ──┤                                │      at one record, that becomes a dead letter
+             │                                │ all records under suspicion are passed
+             └────────────────────────────▶ proving: batches that grow ──caught up, or far enough──▶ proven
+
+A life is what goes live until it fails or ends. Before it is proven, what it is about to step is announced in
+the journal, in a transaction before, and is stepped only once the batch before is committed. So whatever ends
+a life that is not proven, the records at fault are among those that it announced last. One that is proven
+announces nothing: of its end the supervisor knows, or the process itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from stream_app.learner.journal import AttemptRecord, by_name, encode
+from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.merge import Run
+from stream_app.learner.notices import alert
+from stream_app.ports import Commit, Send
+from topics.envelope import RANK_NAMES
+
+FIRST_SIZE = 128  # records of a life's first batch; each one after it is twice as large
+MOST_ATTEMPTS = 3  # at one record; the third is its dead letter
+MOST_FAILURES = 3  # of a shard at one batch for reasons outside of it, before an alert says so
+
+
+class Failures(msgspec.Struct):
+    """How the lives of a shard in this process ended; `error` names what ended the newest one.
+
+    `blamed`: it crashed, as a record may have made it, or the process before this one did. Of the other ends,
+    by a broker that was away for example, `n` came after batch `stamp`, and `spared` is the attempt that the
+    newest of them broke off: it counts for nothing. `told`: an alert says so.
+    """
+
+    blamed: bool = False
+    error: str = ""
+    stamp: str = ""
+    n: int = 0
+    spared: AttemptRecord | None = None
+    told: bool = False
+
+    def note(self, care: Care, error: str) -> None:
+        """Add the end of one life."""
+        self.error = error
+        self.blamed = care.stepping or (self.blamed and not care.proven)
+        if care.stepping:
+            self.spared = None
+            return
+        self.spared = care.announced or self.spared
+        if self.stamp != care.stamp:
+            self.stamp, self.n, self.told = care.stamp, 0, False
+        self.n += 1
+
+
+class Care:
+    """What a life may step next; `held` are records that wait until their announcement is committed.
+
+    `stepping`: what is raised now comes from the records, not from a server. `stamp` is of the newest
+    committed batch, `suspects` counts the records that may have crashed the life before.
+    """
+
+    def __init__(self, machine: Machine, batch_records: int, failures: Failures) -> None:
+        self.machine, self.batch_records, self.failures = machine, batch_records, failures
+        self.attempts = [attempt for attempt in machine.attempts if attempt != failures.spared]
+        self.suspects = FIRST_SIZE if failures.blamed else 0
+        if machine.attempts and (self.attempts or machine.attempts[-1].record):
+            self.suspects = machine.attempts[-1].records
+        # The life before stepped no record beyond two batches: one on its way, one being stepped.
+        self.unproven = 2 * batch_records
+        self.batch = FIRST_SIZE
+        self.held: list[Run] = []
+        self.announced: AttemptRecord | None = None
+        self.on_its_way = 0
+        self.stepping = False
+        self.stamp = machine.stamp
+
+    @property
+    def proven(self) -> bool:
+        """Records need not be announced."""
+        return self.unproven <= 0
+
+    @property
+    def careful(self) -> bool:
+        """One record at a time."""
+        return self.suspects > 0
+
+    @property
+    def size(self) -> int:
+        """How many records may be taken together."""
+        return self.batch_records if self.proven else 1 if self.careful else self.batch
+
+    def holds(self, runs: list[Run]) -> bool:
+        """Whether these records must be announced first; then they are held."""
+        if self.proven or self.announced is not None:
+            return False
+        self.held = runs
+        return True
+
+    def announcement(self) -> Commit:
+        """The transaction about what is held."""
+        machine, record, number = self.machine, None, 1
+        if self.careful:
+            ((rank, records),) = self.held
+            record = (RANK_NAMES[rank], records[0].offset)
+            number += max((one.attempt for one in self.attempts if one.record == record), default=0)
+        n = sum(len(records) for _, records in self.held)
+        self.announced = AttemptRecord(
+            machine.epoch, machine.seq, machine.digest, number, by_name(machine.positions),
+            self.suspects or n, record,
+        )  # fmt: skip
+        return Commit([], self.alerts(number), encode(self.announced), list(machine.positions))
+
+    def alerts(self, number: int) -> list[Send]:
+        """An alert about a failure that repeats, with the first announcement that shows it."""
+        machine, failures = self.machine, self.failures
+        cause, stamp = named(failures.error), self.stamp
+        if number == 2 and all(one.attempt < number for one in machine.attempts):
+            about = stamp
+            text = (
+                f"the learner died or failed again after batch {stamp}{cause}; it takes one record at a time "
+                f"now, and the one that fails at attempt {MOST_ATTEMPTS} becomes a dead letter"
+            )
+        elif failures.stamp == stamp and failures.n >= MOST_FAILURES and not failures.told:
+            failures.told, about = True, f"{stamp}/outside"
+            text = f"the shard failed {failures.n} times after batch {stamp}{cause}, by no fault of a record"
+        else:
+            return []
+        state, app = machine.core.state, machine.core.app.name
+        evidence = {"attempt": number, "positions": by_name(machine.positions), "error": failures.error}
+        kind, now_ms = "shard-failing", state.log_time_ms
+        return [alert(app, state.shard, about, now_ms, kind, "critical", text, evidence)]
+
+    def step(self, runs: list[Run], ended: Callable[[str], None] | None) -> None:
+        """Apply records; one that had its last attempt becomes a dead letter."""
+        self.held = []
+        self.on_its_way = sum(len(records) for _, records in runs)
+        given_up = self.announced is not None and self.announced.attempt >= MOST_ATTEMPTS
+        with self.blamed():
+            if given_up:
+                text = (
+                    f"the learner died or failed at {MOST_ATTEMPTS - 1} attempts{named(self.failures.error)}"
+                )
+                self.machine.crash(runs[0][1][0], text)
+            else:
+                self.machine.apply(runs, ended)
+
+    def seal(self) -> Closed:
+        """Close the batch."""
+        with self.blamed():
+            return self.machine.seal()
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Whatever is raised within comes from the records, also where a model calls `sys.exit`."""
+        self.stepping = True
+        try:
+            yield
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"a model raised {type(error).__name__}") from error
+        self.stepping = False
+
+    def committed(self) -> None:
+        """What was stepped last is committed."""
+        n, self.on_its_way, self.announced = self.on_its_way, 0, None
+        self.stamp = self.machine.stamp
+        self.unproven -= n
+        if self.suspects:
+            self.suspects = max(0, self.suspects - n)
+        else:
+            self.batch = min(2 * self.batch, self.batch_records)
+
+    def idle(self) -> None:
+        """Every input was read to its end and all of it is committed: no record is left from before."""
+        self.unproven = self.suspects = 0
+
+
+def named(error: str) -> str:
+    """What a failure is called in a sentence, if that is known."""
+    return f" ({error})" if error else ""
