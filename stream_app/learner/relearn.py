@@ -9,7 +9,7 @@ from stream_app.errors import Halted, Refused
 from stream_app.learner import journal
 from stream_app.learner.journal import BatchRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.replay import WAITING, in_order
+from stream_app.learner.replay import WAITING, in_order, pass_by
 from stream_app.learner.tail import Tail
 from stream_app.ports import ReplaySource
 from stream_app.state.shard import ShardState
@@ -87,7 +87,10 @@ def batches(
             source.inputs(at)
             continue
         try:
-            machine.apply(runs)
+            if record.crashed:
+                pass_by(machine, runs, record.crashed, machine.apply)
+            else:
+                machine.apply(runs)
         except Exception as error:  # of a model or a detector: what it left behind is of no use
             raise Refused(
                 f"batch {record.seq} cannot be replayed ({type(error).__name__}: {error})",
