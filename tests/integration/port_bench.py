@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from confluent_kafka import Producer
 from kafka import KafkaAdminClient, TopicPartition
 
 from stream_app.adapters.kafka_admin import TopicAdmin
-from stream_app.adapters.kafka_log import KafkaLog
+from stream_app.adapters.kafka_log import GENERATION, KafkaLog
 from stream_app.adapters.kafka_replay import BUFFER_HIGH, KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.ports import InputLog, Polled, ReplaySource
@@ -45,6 +46,12 @@ class KafkaBench:
         until(lambda: bool(log.poll(1, 0.02)) and bool(granted))
         return log
 
+    def other_generation(self) -> bytes:
+        """The metadata of a generation that the group does not have."""
+        group = self.log().group()
+        assert group is not None
+        return group[: GENERATION.start] + struct.pack("<i", 1_000) + group[GENERATION.stop :]
+
     def source(self, buffer_high: int = BUFFER_HIGH) -> KafkaReplay:
         """A replay's reader."""
         source = KafkaReplay(
@@ -53,11 +60,12 @@ class KafkaBench:
         self.opened.append(source)
         return source
 
-    def writer(self) -> KafkaWriter:
-        """The shard's transactional producer, not yet fenced."""
+    def writer(self, servers: str = "") -> KafkaWriter:
+        """The shard's transactional producer, not yet fenced; at another address of the broker if given."""
         writer = KafkaWriter(
-            self.config, f"{self.name}.{SHARD}", SHARD, output_topics(self.topics), self.inputs
-        )
+            {"bootstrap.servers": servers or self.servers}, f"{self.name}.{SHARD}", SHARD,
+            output_topics(self.topics), self.inputs,
+        )  # fmt: skip
         self.opened.append(writer)
         return writer
 
