@@ -108,6 +108,9 @@ class ReplaySource(Protocol):
     def committed(self) -> list[int | None]:
         """The group's stable committed offsets by rank; None where the broker has none."""
 
+    def newest_prediction(self) -> bytes | None:
+        """The newest committed prediction; None where none is retained. No journal may be read meanwhile."""
+
     def close(self) -> None: ...
 
 

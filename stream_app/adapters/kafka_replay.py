@@ -17,6 +17,7 @@ BATCH = 1_000  # at a time, so that a message becomes a record while it is in th
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
+LOOK_BACK = 64  # offsets before a topic's end; every second one can be a transaction's control record
 COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
 
 
@@ -29,12 +30,13 @@ class KafkaReplay:
         group: str,
         shard: int,
         journal_topic: str,
+        predictions_topic: str,
         input_topics: tuple[str, ...],
         buffer_high: int = BUFFER_HIGH,
     ) -> None:
         self.shard = shard
         self.buffer_high = buffer_high
-        self.journal_topic = journal_topic
+        self.journal_topic, self.predictions_topic = journal_topic, predictions_topic
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
         self.config = {
@@ -63,14 +65,34 @@ class KafkaReplay:
             Halted: the offset is no longer retained.
         """
         start = from_offset if from_offset >= 0 else self.lowest(self.journal_topic)
-        self.journal_consumer.assign([TopicPartition(self.journal_topic, self.shard, start)])
+        return self.records(self.journal_topic, start)
+
+    def newest_prediction(self) -> bytes | None:
+        """The newest committed prediction; None where none is retained.
+
+        Raises:
+            ShardFailed: the broker stops answering; recover again.
+        """
+        low, end = self.watermarks(self.predictions_topic)
+        start, back, newest, silent = end, LOOK_BACK, None, 0
+        while newest is None and start > low:
+            start, back = max(low, end - back), back * 16
+            for entry in self.records(self.predictions_topic, start):
+                newest, silent = (entry.value, 0) if entry is not None else (newest, silent + 1)
+                if silent * WAIT_S > LOOKUP_TIMEOUT_S:
+                    raise ShardFailed(f"{self.predictions_topic}[{self.shard}]: its end cannot be read")
+        return newest
+
+    def records(self, topic: str, start: int) -> Iterator[JournalEntry | None]:
+        """What a topic that the shard writes holds from an offset to its end; None: nothing yet."""
+        self.journal_consumer.assign([TopicPartition(topic, self.shard, start)])
         while True:
             messages = self.journal_consumer.consume(200, 0.0) or self.journal_consumer.consume(1, WAIT_S)
             for message in messages:
                 if (error := message.error()) is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         return
-                    raise self.fault(self.journal_topic, error)
+                    raise self.fault(topic, error)
                 value = message.value()
                 if value is not None:
                     yield JournalEntry(message.offset() or 0, value)

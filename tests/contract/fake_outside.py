@@ -244,6 +244,9 @@ class Source:
     def committed(self) -> list[int | None]:
         return [None] * len(RANKS)
 
+    def newest_prediction(self) -> bytes | None:
+        return self.world.predictions[-1] if self.world.predictions else None
+
     def close(self) -> None:
         """Nothing is held."""
 

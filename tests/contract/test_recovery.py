@@ -98,3 +98,36 @@ def test_a_diverged_replay_names_what_helps() -> None:
     assert "start a new epoch" not in found.remedy
     assert "on another machine" in found.remedy
     assert "no upgrade leads past" in found.remedy
+
+
+def test_a_prediction_without_its_journal_record_halts() -> None:
+    """Its event would be answered a second time."""
+    world = lived()
+    world.journal.pop()
+    found = refusal(world, FINGERPRINT)
+    assert isinstance(found, Halted)
+    assert (
+        "for the event at offset 2 is committed, but the journal has read the events up to 2" in found.message
+    )
+
+
+@pytest.mark.parametrize("save", [False, True], ids=["no snapshot", "a snapshot before it"])
+def test_a_journal_record_without_its_predictions_halts(save: bool) -> None:
+    """Its events would never be answered."""
+    world = lived(save=save)
+    shard = world.shard()
+    world.feed(shard, EVENT, {"event_id": "last", "features": {"x": 3}})
+    shard.drop()
+    world.predictions.pop()
+    found = refusal(world, FINGERPRINT)
+    assert isinstance(found, Halted)
+    assert (
+        "has a prediction for the event at offset 3, but the newest one committed is for 2" in found.message
+    )
+
+
+def test_predictions_that_are_no_longer_retained_are_not_missed() -> None:
+    """What retention took says nothing of a transaction."""
+    world = lived()
+    world.predictions.clear()
+    assert world.shard().phase is Phase.LIVE

@@ -55,7 +55,13 @@ class KafkaBench:
     def source(self, buffer_high: int = BUFFER_HIGH) -> KafkaReplay:
         """A replay's reader."""
         source = KafkaReplay(
-            self.config, self.name, SHARD, self.topics.journal.name, self.inputs, buffer_high
+            self.config,
+            self.name,
+            SHARD,
+            self.topics.journal.name,
+            self.topics.predictions.name,
+            self.inputs,
+            buffer_high,
         )
         self.opened.append(source)
         return source

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from stream_app.embedded.services import Endpoints
-from stream_app.errors import Halted
+from stream_app.errors import Halted, StaleGroup
+from stream_app.ports import Commit
 from tests.integration.port_bench import KafkaBench, taken
 from topics.envelope import EVENT, LABEL, RANKS
 
@@ -50,3 +51,18 @@ def test_an_input_that_ends_too_soon_halts(bench: KafkaBench) -> None:
     assert len(taken(source, EVENT, MANY, MANY + 1)) == MANY
     with pytest.raises(Halted, match=f"ends at {MANY + 1}, the journal read to {MANY + 10}"):
         taken(source, LABEL, MANY + 9, MANY + 10)
+
+
+def test_the_newest_prediction_is_a_committed_one(bench: KafkaBench) -> None:
+    """However many control and aborted records follow it; None while there is none."""
+    source = bench.source()
+    assert source.newest_prediction() is None
+    writer = bench.writer()
+    writer.fence()
+    for name in (b"first", b"newest"):
+        writer.commit(Commit([(name, "k", 1)], [], b"{}", [0, 0, 0]), None)
+    stale = bench.other_generation()
+    for _ in range(40):  # each leaves a record and the marker of its end: more than one look back
+        with pytest.raises(StaleGroup):
+            writer.commit(Commit([(b"aborted", "k", 1)], [], b"{}", [0, 0, 0]), stale)
+    assert source.newest_prediction() == b"newest"

@@ -37,7 +37,13 @@ def test_it_ends_however_much_is_unread(
     catalog = catalog_for(definition, settings)
     inputs = wiring.input_topics(catalog)
     source = KafkaReplay(
-        settings.kafka.confluent(), app.name, 0, catalog.journal.name, inputs, buffer_high=BUFFERED
+        settings.kafka.confluent(),
+        app.name,
+        0,
+        catalog.journal.name,
+        catalog.predictions.name,
+        inputs,
+        buffer_high=BUFFERED,
     )
     store = wiring.store_opener(definition, settings)(0)
     try:
