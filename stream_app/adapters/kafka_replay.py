@@ -131,7 +131,8 @@ class KafkaReplay:
             if self.ended[rank] >= 0:
                 self.require_end(rank, end)
             return None
-        inside = n if have > n and buffer[n].offset >= end else sum(record.offset < end for record in buffer)
+        exact = have > n and buffer[n].offset >= end and (n == 0 or buffer[n - 1].offset < end)
+        inside = n if exact else sum(record.offset < end for record in buffer)
         if inside != n and (complete or inside > n):
             raise Halted(
                 f"{self.topics[rank]}[{self.shard}] has {inside} records below {end}, the journal read {n}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any
@@ -11,11 +11,11 @@ import orjson
 
 from stream_app.adapters.snapshot_store import dump, seal, unpickle
 from stream_app.application import Application
-from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
-from stream_app.ports import Commit, JournalEntry, Polled, Positions, Send
+from stream_app.ports import Send
+from tests.contract.fake_kafka import Log, Source, Writer
 from tests.contract.shard_driver import TOPICS
 from topics.envelope import RANKS, Record
 
@@ -65,7 +65,12 @@ class World:
         self.generation = GROUP  # under which the broker takes commits
         self.asked = 0  # how often for the group
         self.inputs: list[list[Record]] = [[] for _ in RANKS]
+        self.marks = [0] * len(RANKS)  # where the inputs end behind control records
+        self.low = [0] * len(RANKS)  # the earliest retained offsets
         self.journal: list[bytes] = []
+        self.journal_low = 0
+        self.committed: list[int | None] = [None] * len(RANKS)
+        self.owner = 0  # the epoch of the newest writer
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
@@ -94,7 +99,7 @@ class World:
     def shard(self, fingerprint: dict[str, Any] | None = None) -> Shard:
         """A shard over this world, recovered as far as it comes."""
         shard = Shard(self.outside, 0, fingerprint or FINGERPRINT)
-        for _ in range(10):
+        for _ in range(100):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:
                 break
@@ -111,14 +116,19 @@ class World:
         """Append a record to an input and hand it over as the last one that there is."""
         live.offer(rank, [self.record(rank, self.clock.now_ms(), value, key)])
         for other in RANKS:
-            live.merge.end(other, len(self.inputs[other]))
+            live.merge.end(other, self.end(other))
 
     def record(self, rank: int, time_ms: int, value: Mapping[str, Any], key: bytes = b"k") -> Record:
         """A record at the end of an input."""
         encoded = orjson.dumps({"v": 1, **value})
-        record = Record(rank, len(self.inputs[rank]), time_ms, key, encoded, None)
+        record = Record(rank, self.end(rank), time_ms, key, encoded, None)
         self.inputs[rank].append(record)
         return record
+
+    def end(self, rank: int) -> int:
+        """Where the next record of an input will lie."""
+        newest = self.inputs[rank][-1].offset + 1 if self.inputs[rank] else 0
+        return max(self.marks[rank], newest)
 
     def settle(self, shard: Shard) -> None:
         """Turns enough to commit what was stepped and to tell the statistics."""
@@ -192,89 +202,6 @@ class Store:
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
         for header, payload in self.world.snapshots:
             yield header, lambda payload=payload: unpickle(payload, self.world.app.modules)  # type: ignore[misc]
-
-
-class Writer:
-    """Transactions that are committed at once, or fail."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def fence(self) -> None:
-        if self.world.down:
-            raise ShardFailed("the broker is down")
-
-    def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        self.fence()
-        if group not in (None, self.world.generation):
-            raise StaleGroup("the group has another generation")
-        self.world.written += commit.others
-        self.world.predictions += [value for value, _, _ in commit.predictions]
-        if commit.journal is None:
-            return None
-        self.world.journal.append(commit.journal)
-        return len(self.world.journal) - 1
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Source:
-    """The journal and the inputs, whole; `journal_reads` counts how often the former was read."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.heads: Positions = []
-
-    def journal(self, from_offset: int) -> Iterator[JournalEntry | None]:
-        self.world.journal_reads += 1
-        for offset in range(max(0, from_offset), len(self.world.journal)):
-            yield JournalEntry(offset, self.world.journal[offset])
-
-    def inputs(self, positions: Positions) -> None:
-        self.heads = list(positions)
-
-    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
-        start, self.heads[rank] = self.heads[rank], end
-        return self.world.inputs[rank][start:end]
-
-    def earliest(self) -> Positions:
-        return [0] * len(RANKS)
-
-    def committed(self) -> list[int | None]:
-        return [None] * len(RANKS)
-
-    def newest_prediction(self) -> bytes | None:
-        return self.world.predictions[-1] if self.world.predictions else None
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Log:
-    """Reads nothing: a test offers records to the shard itself."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def subscribe(
-        self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
-    ) -> None: ...
-    def poll(self, limit: int, timeout_s: float) -> Polled:
-        return Polled({}, {}, {})
-
-    def group(self) -> bytes | None:
-        self.world.asked += 1
-        return self.world.group
-
-    def start(self, shard: int, positions: Positions) -> None: ...
-    def stop(self, shard: int) -> None: ...
-    def pause(self, shard: int, rank: int) -> None: ...
-    def resume(self, shard: int, rank: int) -> None: ...
-    def ends(self, shard: int) -> list[int | None]:
-        return [None] * len(RANKS)
-
-    def close(self) -> None: ...
 
 
 class Silent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from confluent_kafka import Producer
@@ -17,12 +17,64 @@ from stream_app.adapters.kafka_replay import BUFFER_HIGH, KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.ports import InputLog, Polled, ReplaySource
 from stream_app.wiring import input_topics, output_topics
+from tests.contract.fake_kafka import Log, Source, Writer
+from tests.contract.fake_outside import World
+from tests.contract.shard_driver import application
 from tests.faults.committed import read_topic
 from topics.catalog import catalog
-from topics.envelope import Record
+from topics.envelope import RANK_NAMES, Record
 
+Bench: TypeAlias = "FakeBench | KafkaBench"
 SHARD = 0
 WITHIN_S = 30.0
+
+
+class FakeBench:
+    """The fake that contract tests use, with what `KafkaBench` has."""
+
+    def __init__(self) -> None:
+        self.world = World(application())
+        self.world.group = None
+
+    def log(self) -> Log:
+        log = Log(self.world)
+        granted: list[int] = []
+        log.subscribe(granted.extend, lambda _shards, _lost: None)
+        until(lambda: bool(log.poll(1, 0.0)) and bool(granted))
+        return log
+
+    def other_generation(self) -> bytes:
+        return self.world.generation + b" and another"
+
+    def source(self, buffer_high: int = BUFFER_HIGH) -> Source:
+        return Source(self.world)
+
+    def writer(self) -> Writer:
+        return Writer(self.world)
+
+    def write(self, rank: int, n: int, *, commit: bool = True) -> None:
+        end = self.world.end(rank)
+        if commit:
+            values = [f"{number}".encode() for number in range(n)]
+            records = [Record(rank, end + at, 1, b"k", value) for at, value in enumerate(values)]
+            self.world.inputs[rank] += records
+        self.world.marks[rank] = end + n + 1
+
+    def cut(self, topic: str, before: int) -> None:
+        if topic == "journal":
+            self.world.journal_low = before
+        else:
+            self.world.low[RANK_NAMES.index(topic)] = before
+
+    def committed(self, topic: str) -> list[bytes | None]:
+        if topic == "journal":
+            return list(self.world.journal)
+        if topic == "predictions":
+            return list(self.world.predictions)
+        return [send.value for send in self.world.written if send.topic == topic]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class KafkaBench:
@@ -48,7 +100,8 @@ class KafkaBench:
 
     def other_generation(self) -> bytes:
         """The metadata of a generation that the group does not have."""
-        group = self.log().group()
+        member = next((client for client in self.opened if isinstance(client, KafkaLog)), None) or self.log()
+        group = member.group()
         assert group is not None
         return group[: GENERATION.start] + struct.pack("<i", 1_000) + group[GENERATION.stop :]
 
