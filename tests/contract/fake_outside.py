@@ -138,28 +138,53 @@ class World:
 
 
 class View:
-    """Answers as it is told to."""
+    """One shard's blobs and their stamp, fenced as by the script in Redis; `view_answer` overrules it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
-        return self.world.view_answer
+        stored = self.world.view_stamp
+        behind = is_newer(previous, stored) or "rebuilding" in (stored or "")
+        return self.show(stamp, stamp, blobs, "behind" if behind else "ok")
 
     def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
-        if self.world.view_answer == "ok":
+        answer = self.show(stamp, stamp if done else f"{stamp}:rebuilding", blobs, "ok")
+        if answer == "ok":
             self.world.rebuilt.append(dict(blobs))
-        return self.world.view_answer
+        return answer
+
+    def show(self, stamp: str, shown: str, blobs: Mapping[str, bytes | None], answer: str) -> str:
+        if self.world.view_answer != "ok":
+            return self.world.view_answer
+        if is_newer(self.world.view_stamp, stamp):
+            return "fenced"
+        if answer == "ok":
+            self.world.view_stamp = shown
+            self.world.view_keys = [
+                key
+                for key in {**dict.fromkeys(self.world.view_keys), **blobs}
+                if blobs.get(key, b"") is not None
+            ]
+        return answer
 
     def keys(self) -> list[str] | None:
         return None if self.world.view_answer == "down" else list(self.world.view_keys)
 
     def stamp(self) -> str | None:
-        return self.world.view_stamp
+        stored = self.world.view_stamp
+        down = self.world.view_answer == "down"
+        return None if down or stored is None or "rebuilding" in stored else stored
+
+
+def is_newer(one: str | None, other: str | None) -> bool:
+    """Whether a stamp `<epoch>:<seq>` is later; one that is missing is earlier than any."""
+    first, second = (tuple(map(int, (stamp or "-1:-1").split(":")[:2])) for stamp in (one, other))
+    return first > second
 
 
 class Shelf:
-    """Keeps what is published; `shelf_answer` is what Redis says."""
+    """Keeps what is published, fenced by its stamp; `shelf_answer` overrules what Redis would say."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -170,13 +195,19 @@ class Shelf:
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         if self.world.shelf_answer == "raises":
             raise RuntimeError("a store of its own kind")
-        if self.world.shelf_answer == "ok":
+        answer = self.judge(stamp)
+        if answer == "ok":
             self.world.shown.append((stamp, at_ms, sealed))
-        return self.world.shelf_answer
+        return answer
 
     def touch(self, stamp: str, at_ms: int) -> str:
         self.world.touched.append((stamp, at_ms))
-        return self.world.shelf_answer
+        answer, shown = self.judge(stamp), self.world.shown
+        return "behind" if answer == "ok" and (not shown or shown[-1][0] != stamp) else answer
+
+    def judge(self, stamp: str) -> str:
+        fenced = bool(self.world.shown) and is_newer(self.world.shown[-1][0], stamp)
+        return "fenced" if self.world.shelf_answer == "ok" and fenced else self.world.shelf_answer
 
 
 class Store:
