@@ -157,8 +157,8 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Drop the client without waiting: an open transaction is resolved by the successor's fence."""
-        # The client (2.16) tries to abort what is open. Where it cannot, it raises or warns, and a warning may
-        # be an error; a second close raises too.
+        # The client (2.16) tries to abort what is open. Where it cannot, it raises or warns, and warnings may
+        # be errors; a second close raises too.
         with suppress(KafkaException, SystemError, RuntimeError):
             self.producer.purge()
             self.producer.close(0)  # type: ignore[call-arg]  # the stub of 2.16 lacks the timeout

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from stream_app.adapters.snapshot_store import dump, seal, unpickle
+from stream_app.adapters.snapshot_store import KEPT, dump, seal, unpickle
 from stream_app.application import Application
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
@@ -227,7 +227,18 @@ class Store:
         return unpickle(dump(model), self.world.app.modules)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
-        self.world.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))
+        saved = orjson.loads(orjson.dumps(header))
+        place = (saved["epoch"], saved["seq"])
+        kept = [one for one in self.world.snapshots if (one[0]["epoch"], one[0]["seq"]) != place]
+        newest_first = sorted([*kept, (saved, payload)], key=lambda one: (one[0]["epoch"], one[0]["seq"]))[
+            ::-1
+        ]
+        firsts = {one[0]["epoch"]: one for one in newest_first}
+        self.world.snapshots[:] = [
+            one
+            for number, one in enumerate(newest_first)
+            if number < KEPT or (one[0]["epoch"] and firsts[one[0]["epoch"]] is one)
+        ]
         return len(payload)
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
