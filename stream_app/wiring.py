@@ -133,8 +133,8 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
     """Opens a shard's journal and inputs for a replay."""
     topics = catalog_for(app, settings)
     return lambda shard: KafkaReplay(
-        settings.kafka.confluent(), app.name, shard, topics.journal.name, input_topics(topics),
-        topics.predictions.name,
+        settings.kafka.confluent(), app.name, shard, topics.journal.name, topics.predictions.name,
+        input_topics(topics),
     )  # fmt: skip
 
 

@@ -193,6 +193,12 @@ class TopicAdmin:
             found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
         return [int(found[tp].offset) for tp in specs]
 
+    def transaction_version(self) -> int:
+        """The level of the cluster's feature `transaction.version`; 0 from brokers that do not know it."""
+        with explained():
+            features = self.client.describe_features()  # by name; its docstring says otherwise (3.0)
+        return int(features.get("transaction.version", {}).get("finalized", (0, 0))[1])
+
     def brokers(self) -> list[str]:
         """The addresses of all brokers."""
         return [f"{broker['host']}:{broker['port']}" for broker in self.client.describe_cluster()["brokers"]]

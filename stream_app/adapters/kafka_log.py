@@ -127,10 +127,12 @@ class KafkaLog:
         return None if group[GENERATION] == NO_GENERATION else group
 
     def start(self, shard: int, positions: Positions) -> None:
-        """Read a recovered shard's three inputs from these positions on."""
-        self.consumer.incremental_assign(
-            [TopicPartition(self.topics[rank], shard, positions[rank]) for rank in RANKS]
-        )
+        """Read a recovered shard's three inputs from these positions on, whatever was paused before."""
+        inputs = [TopicPartition(self.topics[rank], shard, positions[rank]) for rank in RANKS]
+        # The client keeps a pause beyond the end of an assignment. It is ended before the next one: a resumed
+        # partition goes on where it was, and the positions given here must have the last word.
+        self.consumer.resume(inputs)
+        self.consumer.incremental_assign(inputs)
 
     def stop(self, shard: int) -> None:
         """Stop reading a shard, whether or not the group still grants it."""

@@ -15,9 +15,10 @@ from stream_app.ports import JournalEntry, Positions
 from topics.envelope import RANKS, Record
 
 BATCH = 1_000  # at a time, so that a message becomes a record while it is in the cache
-BUFFER_HIGH = 20_000
+BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
+LOOK_BACK = 64  # offsets before a topic's end; every second one can be a transaction's control record
 COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
 FIRST_LOOK_BACK = 64  # offsets before the end, eight times as many at each further look
 
@@ -40,12 +41,13 @@ class KafkaReplay:
         group: str,
         shard: int,
         journal_topic: str,
-        input_topics: tuple[str, ...],
         predictions_topic: str,
+        input_topics: tuple[str, ...],
+        buffer_high: int = BUFFER_HIGH,
     ) -> None:
         self.shard = shard
-        self.predictions_topic = predictions_topic
-        self.journal_topic = journal_topic
+        self.buffer_high = buffer_high
+        self.journal_topic, self.predictions_topic = journal_topic, predictions_topic
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
         self.config = {
@@ -74,14 +76,18 @@ class KafkaReplay:
             Halted: the offset is no longer retained.
         """
         start = from_offset if from_offset >= 0 else self.lowest(self.journal_topic)
-        self.journal_consumer.assign([TopicPartition(self.journal_topic, self.shard, start)])
+        return self.records(self.journal_topic, start)
+
+    def records(self, topic: str, start: int) -> Iterator[JournalEntry | None]:
+        """What a topic that the shard writes holds from an offset to its end; None: nothing yet."""
+        self.journal_consumer.assign([TopicPartition(topic, self.shard, start)])
         while True:
             messages = self.journal_consumer.consume(200, 0.0) or self.journal_consumer.consume(1, WAIT_S)
             for message in messages:
                 if (error := message.error()) is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         return
-                    raise self.fault(self.journal_topic, error)
+                    raise self.fault(topic, error)
                 value = message.value()
                 if value is not None:
                     yield JournalEntry(message.offset() or 0, value)
@@ -99,10 +105,11 @@ class KafkaReplay:
         return ShardFailed(f"{topic}[{self.shard}]: {error}")
 
     def inputs(self, positions: Positions) -> None:
+        """Place the inputs; nothing that was buffered, paused or at its end before counts any more."""
         self.earliest()  # so that the client knows who leads them: else it may find out a second later
-        self.input_consumer.assign(
-            [TopicPartition(self.topics[rank], self.shard, positions[rank]) for rank in RANKS]
-        )
+        inputs = [TopicPartition(self.topics[rank], self.shard, positions[rank]) for rank in RANKS]
+        self.input_consumer.resume(inputs)  # the client keeps a pause from one assignment to the next
+        self.input_consumer.assign(inputs)
         self.buffers = [deque() for _ in RANKS]
         self.ended = [-1] * len(RANKS)
         self.paused = set()
@@ -110,13 +117,18 @@ class KafkaReplay:
     def take(self, rank: int, n: int, end: int) -> list[Record] | None:
         """Exactly the n records below `end`, or None while they are not all here."""
         buffer = self.buffers[rank]
-        while len(buffer) <= n and self.ended[rank] < end and self.pump():
+        if len(buffer) <= n:
+            self.resume(rank)  # a batch may hold more than is read ahead
+        while len(buffer) <= n and self.ended[rank] < end and self.pump(rank):
             pass  # more may be at hand already, and to come back for it costs a pause
         have = len(buffer)
         complete = have > n or self.ended[rank] >= end
         if have < n and not complete:
+            if self.ended[rank] >= 0:
+                self.require_end(rank, end)
             return None
-        inside = n if have > n and buffer[n].offset >= end else sum(record.offset < end for record in buffer)
+        exact = have > n and buffer[n].offset >= end and (n == 0 or buffer[n - 1].offset < end)
+        inside = n if exact else sum(record.offset < end for record in buffer)
         if inside != n and (complete or inside > n):
             raise Halted(
                 f"{self.topics[rank]}[{self.shard}] has {inside} records below {end}, the journal read {n}",
@@ -126,13 +138,33 @@ class KafkaReplay:
         if inside < n:
             return None
         taken = [buffer.popleft() for _ in range(n)]
-        if rank in self.paused and len(buffer) < BUFFER_HIGH // 2:
-            self.input_consumer.resume([TopicPartition(self.topics[rank], self.shard)])
-            self.paused.discard(rank)
+        if len(buffer) < self.buffer_high // 2:
+            self.resume(rank)
         return taken
 
-    def pump(self) -> bool:
-        """Read what is at hand into the buffers, pausing an input that runs far ahead; whether any came."""
+    def resume(self, rank: int) -> None:
+        """Read an input ahead again."""
+        if rank in self.paused:
+            self.input_consumer.resume([TopicPartition(self.topics[rank], self.shard)])
+            self.paused.discard(rank)
+
+    def require_end(self, rank: int, end: int) -> None:
+        """Check that the input still reaches an offset beyond the end that a poll reported.
+
+        A broker that was just elected leader tells no end before it knows all that was committed (KIP-207).
+
+        Raises:
+            Halted: it ends before that.
+        """
+        ends = self.watermarks(self.topics[rank])[1]
+        if ends < end:
+            raise Halted(
+                f"{self.topics[rank]}[{self.shard}] ends at {ends}, the journal read to {end}",
+                "The input lost its newest records: restore the topic from a backup",
+            )
+
+    def pump(self, wanted: int) -> bool:
+        """Read what is at hand into the buffers, pausing others that run far ahead; whether any came."""
         messages = self.input_consumer.consume(BATCH, 0.0) or self.input_consumer.consume(1, WAIT_S)
         found = sort(messages, self.rank_of)
         for (_, rank), error in found.faults:
@@ -142,7 +174,8 @@ class KafkaReplay:
         for (_, rank), position in found.ends.items():
             self.ended[rank] = position
         for rank in RANKS:
-            if len(self.buffers[rank]) > BUFFER_HIGH and rank not in self.paused:
+            ahead = rank != wanted and len(self.buffers[rank]) > self.buffer_high
+            if ahead and rank not in self.paused:
                 self.input_consumer.pause([TopicPartition(self.topics[rank], self.shard)])
                 self.paused.add(rank)
         return bool(messages)
@@ -173,9 +206,7 @@ class KafkaReplay:
         try:
             found: tuple[int, int] = self.input_consumer.get_watermark_offsets(here, LOOKUP_TIMEOUT_S)
         except KafkaException as error:
-            raise ShardFailed(
-                f"{topic}[{self.shard}]: its earliest offset cannot be read ({error})"
-            ) from error
+            raise ShardFailed(f"{topic}[{self.shard}]: its offsets cannot be read ({error})") from error
         return found
 
     def committed(self) -> list[int | None]:

@@ -118,6 +118,7 @@ def kafka(definition: Application | None) -> Iterator[Check]:
         with TopicAdmin(settings.kafka.kafka_python()) as admin:
             brokers = admin.brokers()
             yield replicas(settings, brokers)
+            yield transactions(admin.transaction_version())
             if definition is not None:
                 yield from topics(definition, settings, admin)
                 yield lag(definition, admin)
@@ -136,6 +137,16 @@ def replicas(settings: Settings, brokers: list[str]) -> Check:
         fix = "Set STREAM_APP_KAFKA__REPLICATION=3 and MIN_INSYNC=2: one copy dies with its broker"
         return Check("kafka", WARN, detail, fix)
     return Check("kafka", OK, detail)
+
+
+def transactions(version: int) -> Check:
+    """How the brokers tell a request that comes late from one of the open transaction (KIP-890)."""
+    # Level 2 raises the producer's epoch with each transaction, for clients that can; librdkafka 2.16 cannot.
+    detail = f"transaction.version {version}"
+    if version < 1:
+        fix = "Upgrade to Kafka 4.0 or later, then `kafka-features upgrade --feature transaction.version=2`"
+        return Check("transactions", WARN, f"{detail}: a record that comes late may block its partition", fix)
+    return Check("transactions", OK, f"{detail}; a learner takes a new producer after a lost connection")
 
 
 def topics(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:

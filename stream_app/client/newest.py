@@ -96,8 +96,9 @@ class Peek:
         return {(place.topic, place.partition): int(offset) for place, offset in found.items()}
 
     def seek(self, starts: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions, from these offsets."""
+        """Read these partitions, from these offsets, whatever was paused before."""
         self.consumer.assign(list(starts))
+        self.consumer.resume(*starts)  # the client keeps a pause from one assignment to the next
         for place, offset in starts.items():
             self.consumer.seek(place, offset)
 

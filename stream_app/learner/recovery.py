@@ -26,6 +26,7 @@ from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
 from stream_app.learner.replay import MORE, WAITING, replay
 from stream_app.learner.snapshots import restore
+from stream_app.learner.torn import refuse_torn
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import ShardState
 
@@ -106,16 +107,19 @@ def replayed(
         )
     else:
         machine, newest, seq = yield from newest_start(outside, source, shard, fingerprint, *first)
-    batches = 0
+    batches, last = 0, None
 
-    def count(_closed: Closed, at: int) -> None:
-        nonlocal newest, batches
+    def count(closed: Closed, at: int) -> None:
+        nonlocal newest, batches, last
         newest = at
         batches += 1
+        if closed.commit.predictions:
+            last = closed.commit.predictions[-1][0]
 
     yield from replay(machine, source, newest + 1, outside.clock, count)
     check_predicted(shard, predicted, machine.positions)
     compare(shard, committed, machine.positions)
+    refuse_torn(shard, predicted, last)
     return Recovered(machine, writer, newest, batches, seq)
 
 
@@ -225,14 +229,14 @@ def check_start(
 def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generator[bool, None, None]:
     """Halt if an epoch begins after `offset`: none of its snapshots was found, so an older start was."""
     epoch, batches = 0, False
-    for entry in source.journal(offset + 1):
+    for number, entry in enumerate(source.journal(offset + 1), 1):
         if entry is None:
             yield WAITING
             continue
         record = journal.read(entry.value, entry.offset)
         epoch = max(epoch, record.epoch if isinstance(record, EpochRecord) else 0)
         batches |= isinstance(record, BatchRecord)
-        if entry.offset % SCANNED == 0:
+        if number % SCANNED == 0:  # not its offset: control records take up every second one
             yield MORE
     if not epoch:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
@@ -11,24 +11,20 @@ from typing import Any
 import orjson
 
 from stream_app.adapters.signing import seal
-from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.snapshot_store import KEPT, dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
-from stream_app.errors import Fenced, Halted, Refused, ShardFailed, StaleGroup
+from stream_app.errors import Refused
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
-from stream_app.ports import Commit, JournalEntry, Polled, Positions, Send
+from stream_app.ports import Send
+from tests.contract.fake_kafka import Log, Source, Writer
 from tests.contract.shard_driver import TOPICS
-from topics.catalog import catalog
 from topics.envelope import RANKS, Record
-from topics.sizes import CLIENT_BYTES, record_bytes
 
 GROUP = b"generation 1"
 PRIVATE = b"k" * 32
-NO_MEMBER = b"no generation"
-SPECS = catalog("a", 1)
-BATCH_FRAME_BYTES = 61
 FINGERPRINT: dict[str, Any] = {
     "definition": {"slots": {"champion": "0" * 32}},
     "topics": dict.fromkeys(TOPICS, "id"),
@@ -74,12 +70,14 @@ class World:
         self.generation = GROUP  # under which the broker takes commits
         self.asked = 0  # how often for the group
         self.inputs: list[list[Record]] = [[] for _ in RANKS]
+        self.marks = [0] * len(RANKS)  # where the inputs end behind control records
+        self.low = [0] * len(RANKS)  # the earliest retained offsets
         self.journal: list[bytes] = []
+        self.journal_low = 0
+        self.committed: list[int | None] = [None] * len(RANKS)
+        self.owner = 0  # the epoch of the newest writer
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
-        self.retained: Positions = [0] * len(RANKS)  # what lies before these offsets was deleted
-        self.committed: list[int | None] = [None] * len(RANKS)  # the group's offsets
-        self.owner: Writer | None = None  # whose fence was the last
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
         self.view_answer = "ok"
         self.view_stamp: str | None = None
@@ -116,7 +114,7 @@ class World:
         """A shard over this world, recovered as far as it comes; `proven`: its inputs were at their ends."""
         outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
         shard = Shard(outside, 0, fingerprint or FINGERPRINT)
-        for _ in range(10):
+        for _ in range(100):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:
                 break
@@ -135,14 +133,19 @@ class World:
         """Append a record to an input and hand it over as the last one that there is."""
         live.offer(rank, [self.record(rank, self.clock.now_ms(), value, key)])
         for other in RANKS:
-            live.merge.end(other, len(self.inputs[other]))
+            live.merge.end(other, self.end(other))
 
     def record(self, rank: int, time_ms: int, value: Mapping[str, Any], key: bytes = b"k") -> Record:
         """A record at the end of an input."""
         encoded = orjson.dumps({"v": 1, **value})
-        record = Record(rank, len(self.inputs[rank]), time_ms, key, encoded, None)
+        record = Record(rank, self.end(rank), time_ms, key, encoded, None)
         self.inputs[rank].append(record)
         return record
+
+    def end(self, rank: int) -> int:
+        """Where the next record of an input will lie."""
+        newest = self.inputs[rank][-1].offset + 1 if self.inputs[rank] else 0
+        return max(self.marks[rank], newest)
 
     def settle(self, shard: Shard) -> None:
         """Turns enough to commit what was stepped and to tell the statistics."""
@@ -152,31 +155,57 @@ class World:
 
 
 class View:
-    """Answers as it is told to."""
+    """One shard's blobs and their stamp, fenced as by the script in Redis; `view_answer` overrules it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
-        if self.world.view_answer == "ok":
+        stored = self.world.view_stamp
+        behind = is_newer(previous, stored) or "rebuilding" in (stored or "")
+        answer = self.show(stamp, stamp, blobs, "behind" if behind else "ok")
+        if answer == "ok":
             self.world.sealed.append(("write", stamp))
-        return self.world.view_answer
+        return answer
 
     def rebuild(self, stamp: str, blobs: Mapping[str, bytes | None], done: bool) -> str:
-        if self.world.view_answer == "ok":
+        answer = self.show(stamp, stamp if done else f"{stamp}:rebuilding", blobs, "ok")
+        if answer == "ok":
             self.world.rebuilt.append(dict(blobs))
             self.world.sealed += [("rebuild", stamp)] if done else []
-        return self.world.view_answer
+        return answer
+
+    def show(self, stamp: str, shown: str, blobs: Mapping[str, bytes | None], answer: str) -> str:
+        if self.world.view_answer != "ok":
+            return self.world.view_answer
+        if is_newer(self.world.view_stamp, stamp):
+            return "fenced"
+        if answer == "ok":
+            self.world.view_stamp = shown
+            self.world.view_keys = [
+                key
+                for key in {**dict.fromkeys(self.world.view_keys), **blobs}
+                if blobs.get(key, b"") is not None
+            ]
+        return answer
 
     def keys(self) -> list[str] | None:
         return None if self.world.view_answer == "down" else list(self.world.view_keys)
 
     def stamp(self) -> str | None:
-        return self.world.view_stamp
+        stored = self.world.view_stamp
+        down = self.world.view_answer == "down"
+        return None if down or stored is None or "rebuilding" in stored else stored
+
+
+def is_newer(one: str | None, other: str | None) -> bool:
+    """Whether a stamp `<epoch>:<seq>` is later; one that is missing is earlier than any."""
+    first, second = (tuple(map(int, (stamp or "-1:-1").split(":")[:2])) for stamp in (one, other))
+    return first > second
 
 
 class Shelf:
-    """Keeps what is published; `shelf_answer` is what Redis says."""
+    """Keeps what is published, fenced by its stamp; `shelf_answer` overrules what Redis would say."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -193,13 +222,19 @@ class Shelf:
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         if self.world.shelf_answer == "raises":
             raise RuntimeError("a store of its own kind")
-        if self.world.shelf_answer == "ok":
+        answer = self.judge(stamp)
+        if answer == "ok":
             self.world.shown.append((stamp, at_ms, sealed))
-        return self.world.shelf_answer
+        return answer
 
     def touch(self, stamp: str, at_ms: int) -> str:
         self.world.touched.append((stamp, at_ms))
-        return self.world.shelf_answer
+        answer, shown = self.judge(stamp), self.world.shown
+        return "behind" if answer == "ok" and (not shown or shown[-1][0] != stamp) else answer
+
+    def judge(self, stamp: str) -> str:
+        fenced = bool(self.world.shown) and is_newer(self.world.shown[-1][0], stamp)
+        return "fenced" if self.world.shelf_answer == "ok" and fenced else self.world.shelf_answer
 
 
 class Store:
@@ -222,120 +257,23 @@ class Store:
         return unpickle(dump(model), self.world.app.modules)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
-        self.world.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))
+        saved = orjson.loads(orjson.dumps(header))
+        place = (saved["epoch"], saved["seq"])
+        kept = [one for one in self.world.snapshots if (one[0]["epoch"], one[0]["seq"]) != place]
+        newest_first = sorted([*kept, (saved, payload)], key=lambda one: (one[0]["epoch"], one[0]["seq"]))[
+            ::-1
+        ]
+        firsts = {one[0]["epoch"]: one for one in newest_first}
+        self.world.snapshots[:] = [
+            one
+            for number, one in enumerate(newest_first)
+            if number < KEPT or (one[0]["epoch"] and firsts[one[0]["epoch"]] is one)
+        ]
         return len(payload)
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
         for header, payload in self.world.snapshots:
             yield header, lambda payload=payload: unpickle(payload, self.world.app.modules)  # type: ignore[misc]
-
-
-class Writer:
-    """Transactions that are committed at once, or fail."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def fence(self) -> None:
-        if self.world.down:
-            raise ShardFailed("the broker is down")
-        self.world.owner = self
-
-    def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        if self.world.down:
-            raise ShardFailed("the broker is down")
-        if self.world.owner is not self:
-            raise Fenced("another owner took over")
-        self.judge_sizes(commit)
-        if group not in (None, NO_MEMBER, self.world.generation):
-            raise StaleGroup("the group has another generation")
-        if group is not None:
-            self.world.committed = list(commit.positions)
-        self.world.written += commit.others
-        self.world.predictions += [value for value, _, _ in commit.predictions]
-        if commit.journal is None:
-            return None
-        self.world.journal.append(commit.journal)
-        return len(self.world.journal) - 1
-
-    def judge_sizes(self, commit: Commit) -> None:
-        """Refuse what the client or the broker would, as if nothing could be compressed."""
-        predictions = [Send("predictions", key.encode(), value) for value, key, _ in commit.predictions]
-        journal = [] if commit.journal is None else [Send("journal", None, commit.journal)]
-        for send in (*predictions, *commit.others, *journal):
-            size = record_bytes(send.key, send.value, send.headers)
-            largest = int(getattr(SPECS, send.topic).config["max.message.bytes"])
-            if size > CLIENT_BYTES or size + BATCH_FRAME_BYTES > largest:
-                raise ShardFailed(f"MSG_SIZE_TOO_LARGE: {size} bytes for {send.topic}")
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Source:
-    """The journal and the inputs, whole; `journal_reads` counts how often the former was read."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.heads: Positions = []
-
-    def journal(self, from_offset: int) -> Iterator[JournalEntry | None]:
-        self.world.journal_reads += 1
-        for offset in range(max(0, from_offset), len(self.world.journal)):
-            yield JournalEntry(offset, self.world.journal[offset])
-
-    def inputs(self, positions: Positions) -> None:
-        if any(position < low for position, low in zip(positions, self.world.retained, strict=True)):
-            raise Halted("an input no longer retains what the journal needs", "Restore it")
-        self.heads = list(positions)
-
-    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
-        start, self.heads[rank] = self.heads[rank], end
-        taken = self.world.inputs[rank][start:end]
-        if len(taken) != n:
-            raise Halted(f"{len(taken)} records below {end}, the journal read {n}", "Restore it")
-        return taken
-
-    def earliest(self) -> Positions:
-        return list(self.world.retained)
-
-    def committed(self) -> list[int | None]:
-        return list(self.world.committed)
-
-    def predicted(self) -> int | None:
-        return orjson.loads(self.world.predictions[-1])["offset"] if self.world.predictions else None
-
-    def group(self) -> bytes:
-        return NO_MEMBER
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Log:
-    """Reads nothing: a test offers records to the shard itself."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def subscribe(
-        self, on_assign: Callable[[list[int]], None], on_revoke: Callable[[list[int], bool], None]
-    ) -> None: ...
-    def poll(self, limit: int, timeout_s: float) -> Polled:
-        return Polled({}, {}, {})
-
-    def group(self) -> bytes | None:
-        self.world.asked += 1
-        return self.world.group
-
-    def start(self, shard: int, positions: Positions) -> None: ...
-    def stop(self, shard: int) -> None: ...
-    def pause(self, shard: int, rank: int) -> None: ...
-    def resume(self, shard: int, rank: int) -> None: ...
-    def ends(self, shard: int) -> list[int | None]:
-        return [None] * len(RANKS)
-
-    def close(self) -> None: ...
 
 
 class Silent:

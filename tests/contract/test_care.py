@@ -14,7 +14,8 @@ from stream_app.learner.journal import AttemptRecord
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.verify import verify_shard
 from stream_app.ports import Commit
-from tests.contract.fake_outside import FINGERPRINT, Source, Store, World, Writer
+from tests.contract.fake_kafka import Source, Writer
+from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, ShardDriver, application, read_letter
 from topics.envelope import EVENT, LABEL, RANKS, Record
 

@@ -18,7 +18,8 @@ from stream_app.learner.fitting import HEADER, LONGEST_TEXT, dead_letter, fittin
 from stream_app.learner.machine import MOST_DECISIONS, few
 from stream_app.learner.shard import Phase
 from stream_app.ports import Commit, Send
-from tests.contract.fake_outside import World, Writer
+from tests.contract.fake_kafka import Writer
+from tests.contract.fake_outside import World
 from tests.contract.shard_driver import ShardDriver, application
 from topics import reasons
 from topics.catalog import catalog

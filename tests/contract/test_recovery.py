@@ -12,7 +12,8 @@ from stream_app.learner import journal
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.shard import Phase
 from stream_app.learner.verify import verify_shard
-from tests.contract.fake_outside import FINGERPRINT, Source, Store, World
+from tests.contract.fake_kafka import Source
+from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import EVENT
 
@@ -116,3 +117,25 @@ def test_a_diverged_replay_names_what_helps() -> None:
     assert "start a new epoch" not in found.remedy
     assert "on another machine" in found.remedy
     assert "--accept-divergence 3" in found.remedy
+
+
+@pytest.mark.parametrize("save", [False, True], ids=["no snapshot", "a snapshot before it"])
+def test_a_journal_record_without_its_predictions_halts(save: bool) -> None:
+    """Its events would never be answered."""
+    world = lived(save=save)
+    shard = world.shard()
+    world.feed(shard, EVENT, {"event_id": "last", "features": {"x": 3}})
+    shard.drop()
+    world.predictions.pop()
+    found = refusal(world, FINGERPRINT)
+    assert isinstance(found, Halted)
+    assert (
+        "has a prediction for the event at offset 3, but the newest one committed is for 2" in found.message
+    )
+
+
+def test_predictions_that_are_no_longer_retained_are_not_missed() -> None:
+    """What retention took says nothing of a transaction."""
+    world = lived()
+    world.predictions.clear()
+    assert world.shard().phase is Phase.LIVE

@@ -20,7 +20,8 @@ from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.starts import Wish
 from stream_app.learner.upgrade import Plan, open_epoch, prepare, upgrade_shard
 from stream_app.learner.verify import drain, verify_shard
-from tests.contract.fake_outside import Source, Store, World, Writer
+from tests.contract.fake_kafka import Source, Writer
+from tests.contract.fake_outside import Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import EVENT
 

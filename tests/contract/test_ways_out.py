@@ -22,7 +22,8 @@ from stream_app.learner.upgrade import Plan, upgrade_shard
 from stream_app.learner.verify import drain, verify_shard
 from stream_app.models.digest import structural_digest
 from stream_app.state.shard import ShardState
-from tests.contract.fake_outside import Source, Store, World, Writer
+from tests.contract.fake_kafka import Source, Writer
+from tests.contract.fake_outside import Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT, LABEL
 
@@ -238,7 +239,7 @@ def test_from_the_log_begins_behind_what_is_lost(cut: str) -> None:
     app = define()
     world = lived(app)
     if cut == "inputs":
-        world.retained = [0, 3, 1]
+        world.low = [0, 3, 1]
     elif cut == "journal":
         del world.journal[:5]
     elif cut in ("a damaged record", "the first record"):
@@ -257,7 +258,7 @@ def test_inputs_that_were_cut_behind_a_snapshot_are_given_up_by_an_upgrade() -> 
     """The snapshot stays the start; the batches that cannot be replayed are named."""
     app = define()
     world = lived(app, 2)
-    world.retained = [0, 5, 3]
+    world.low = [0, 5, 3]
     assert isinstance(refusal(world, app), Halted)
     plan = upgrade(world, app)
     assert plan.carried[0] == "champion"
@@ -271,7 +272,7 @@ def test_events_that_were_deleted_unread_are_skipped_by_an_upgrade() -> None:
     world = lived(app, EVENTS - 1)
     for n in range(3):
         world.record(EVENT, world.clock.now_ms(), {"event_id": f"lost{n}", "features": {"x": n}})
-    world.retained = [0, EVENTS + 2, 0]
+    world.low = [0, EVENTS + 2, 0]
     plan = upgrade(world, app)
     assert plan.given_up == [f"events {EVENTS} to {EVENTS + 1}: they were deleted unread"]
     state = state_of(world.shard(prints(app)))

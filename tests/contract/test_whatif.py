@@ -14,7 +14,8 @@ from drift.detectors import Detect
 from stream_app.application import Application, Labels, SwapPolicy
 from stream_app.errors import Halted
 from stream_app.learner.whatif import Outcome, rehearse
-from tests.contract.fake_outside import FINGERPRINT, Source, Store, World
+from tests.contract.fake_kafka import Source
+from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 

@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from redis import Redis
 
+from stream_app.cli import doctor
 from tests.integration.command_line import CommandLine
 
 KEYS = {
@@ -60,10 +61,17 @@ def test_a_sound_installation_passes(whole: CommandLine) -> None:
         "signing",
         "snapshots",
     }
-    named |= {"kafka", "topics", "lag", "redis", "eviction", "clock"}
+    named |= {"kafka", "transactions", "topics", "lag", "redis", "eviction", "clock"}
     assert named <= set(found)
     assert {line["state"] for line in found.values()} == {"ok"}, found
+    assert found["transactions"]["detail"].startswith("transaction.version 2;")
     assert code == 0
+
+
+def test_brokers_that_cannot_refuse_late_records_are_a_warning() -> None:
+    """Those before Kafka 4.0, and those that still work as such, have no level of `transaction.version`."""
+    check = doctor.transactions(0)
+    assert (check.state, "Kafka 4.0" in check.fix) == ("warn", True)
 
 
 def test_without_a_definition_the_servers_are_checked_alone(whole: CommandLine) -> None:

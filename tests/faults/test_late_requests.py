@@ -1,0 +1,126 @@
+"""Requests of one transaction that reach the broker in the next one."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from stream_app.adapters.kafka_writer import KafkaWriter
+from stream_app.embedded import kafka
+from stream_app.embedded import services as embedded
+from stream_app.embedded.ports import LOOPBACK, free_ports
+from stream_app.errors import ShardFailed, StaleGroup
+from stream_app.ports import Commit
+from tests.faults.proxy import END_TXN, PRODUCE, Proxy, Verdict
+from tests.integration.port_bench import SHARD, KafkaBench, until
+
+PROXIED = "PROXIED"
+FENCED = (47, 90)  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
+
+
+class Far(NamedTuple):
+    """A broker near at hand and through a proxy."""
+
+    near: str
+    far: str
+    proxy: Proxy
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    """A broker of the test's own with a second listener, which says that it is at the proxy's address."""
+    listener, proxy_port = free_ports(0, 0)
+    text = kafka.PROPERTIES
+    for old, new in {
+        "\nlisteners=": f"\nlisteners={PROXIED}://{LOOPBACK}:{listener},",
+        "\nadvertised.listeners=": f"\nadvertised.listeners={PROXIED}://{LOOPBACK}:{proxy_port},",
+        "protocol.map=": f"protocol.map={PROXIED}:PLAINTEXT,",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    directory = tmp_path_factory.mktemp("proxied")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kafka, "PROPERTIES", f"{text}inter.broker.listener.name=PLAINTEXT\n")
+            server = embedded.start_kafka(directory)
+        with Proxy(proxy_port, listener) as proxy:
+            yield Far(f"{LOOPBACK}:{server.port}", f"{LOOPBACK}:{proxy_port}", proxy)
+    finally:
+        embedded.down(directory)
+
+
+def batch(name: str) -> Commit:
+    """One prediction and its journal record."""
+    return Commit([(f"prediction {name}".encode(), "k", 0)], [], f"journal {name}".encode(), [0, 0, 0])
+
+
+@pytest.mark.parametrize("ending", ["commit", "abort"])
+def test_a_late_end_of_a_transaction_does_not_end_the_next_one(far: Far, ending: str) -> None:
+    """Sent again after a lost connection, its first copy comes in the middle of the next: nothing is torn."""
+    with closing(KafkaBench(far.near)) as bench:
+        end_late(far, bench, ending)
+
+
+def end_late(far: Far, bench: KafkaBench, ending: str) -> None:
+    """Commit one batch whose end is delayed, and deliver that while another is half written."""
+    writer = bench.writer(far.far)
+    writer.fence()
+
+    far.proxy.forget()
+
+    def delay_one_end(key: int, _message: bytes) -> Verdict:
+        first = key == END_TXN and not far.proxy.delayed
+        return Verdict.DELAY if first else Verdict.PASS
+
+    far.proxy.judge = delay_one_end
+    if ending == "commit":
+        assert writer.commit(batch("one"), None) == 0
+    else:
+        with pytest.raises(StaleGroup):
+            writer.commit(batch("one"), bench.other_generation())
+    (late,) = far.proxy.delayed
+
+    def hold_the_journal(key: int, message: bytes) -> Verdict:
+        held = key == PRODUCE and bench.topics.journal.name.encode() in message
+        return Verdict.HOLD if held else Verdict.PASS
+
+    far.proxy.judge = hold_the_journal
+    thread = threading.Thread(target=doomed, args=(writer, batch("two")))
+    thread.start()
+    assert far.proxy.held.wait(30)
+    # The second transaction's prediction is in the log, behind the first one's and its control record.
+    until(lambda: written(far.near, bench.topics.predictions.name) == 3)
+    throttled_ms, code = struct.unpack_from(">ih", late.deliver())
+    assert (throttled_ms, code in FENCED) == (0, True), code
+
+    successor = bench.writer()
+    successor.fence()
+    whole = ["one"] if ending == "commit" else []
+    assert bench.committed("predictions") == [f"prediction {name}".encode() for name in whole]
+    assert bench.committed("journal") == [f"journal {name}".encode() for name in whole]
+    far.proxy.judge = lambda _key, _message: Verdict.PASS
+    far.proxy.cut()
+    thread.join()
+
+
+def doomed(writer: KafkaWriter, commit: Commit) -> None:
+    """Try to commit what a successor's fence will end."""
+    with pytest.raises(ShardFailed):
+        writer.commit(commit, None)
+
+
+def written(servers: str, topic: str) -> int:
+    """How many records the partition has, control records and open transactions included."""
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": "none", "isolation.level": "read_uncommitted"}
+    )
+    try:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, SHARD), 10.0)[1])
+    finally:
+        consumer.close()

@@ -1,0 +1,57 @@
+"""`verify` over inputs that go on beyond what the journal has read."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_app import wiring
+from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_replay import KafkaReplay
+from stream_app.cli.context import load_app
+from stream_app.embedded.services import Endpoints
+from stream_app.learner.verify import verify_shard
+from stream_app.settings import load_settings
+from stream_app.wiring_topics import catalog_for
+from tests.integration.command_line import CommandLine
+from tests.integration.learners import Learners
+
+LEARNED, UNREAD, BUFFERED = 100, 1_500, 50
+
+
+def test_it_ends_however_much_is_unread(
+    services: Endpoints, stream_app: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both replays of a shard are equal though each input holds more unread records than a replay buffers."""
+    learners = Learners(services, stream_app.directory)
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    rows = [({"x": n}, n % 2 == 0) for n in range(UNREAD)]
+    for life in ("first", "second"):
+        learners.produce(app, rows[:LEARNED], life, "--label", "label")
+        learners.learn([app])
+    # Without the newest snapshot both replays have batches to read.
+    max((stream_app.directory / "snapshots").rglob("*.snapshot")).unlink()
+    learners.produce(app, rows, "unread", "--label", "label")
+    for name, value in learners.environment().items():
+        monkeypatch.setenv(name, value)
+    definition, settings = load_app(app.target), load_settings()
+    catalog = catalog_for(definition, settings)
+    inputs = wiring.input_topics(catalog)
+    source = KafkaReplay(
+        settings.kafka.confluent(),
+        app.name,
+        0,
+        catalog.journal.name,
+        catalog.predictions.name,
+        inputs,
+        buffer_high=BUFFERED,
+    )
+    store = wiring.store_opener(definition, settings)(0)
+    try:
+        fingerprint = wiring.fingerprint_for(definition, settings, None)
+        found = verify_shard(definition, 0, source, store, SystemClock(), fingerprint, inputs)
+    finally:
+        source.close()
+    assert [(one.source, one.equal, one.why) for one in found] == [
+        ("earliest", True, ""),
+        ("snapshot", True, ""),
+    ]
