@@ -19,7 +19,8 @@ ATOMS = (type(None), bool, int, str, bytes, complex)
 def structural_digest(obj: Any) -> str:
     """Hex digest over a canonical walk: types, values by bits, dictionaries in order, sets free of order.
 
-    Shared references count by the place of their first visit, so that aliasing shows too. Equal behaviour in
+    Shared references count by the place of their first visit, so that aliasing shows too, but of tuples. Equal
+    behaviour in
     two processes gives equal digests, and so does a pickle round trip. The dice of River's distributions are
     left out: they serve `sample()` alone, which no model calls, and trees and naive Bayes make them without a
     seed.
@@ -73,6 +74,9 @@ class Walk:
         if isinstance(obj, (BuiltinFunctionType, ModuleType)):
             self.tell("named", getattr(obj, "__module__", ""), obj.__name__)
             return None
+        if kind is tuple:  # it never changes, so whether one or two equal ones stand here makes no difference
+            self.tell("tuple", len(obj))
+            return list(obj)
         if id(obj) in self.seen:
             self.tell("again", self.seen[id(obj)])
             return None
@@ -81,8 +85,8 @@ class Walk:
         return self.compound(obj, kind)
 
     def compound(self, obj: Any, kind: type) -> list[Any]:
-        if kind in (list, tuple):
-            self.tell(kind.__name__, len(obj))
+        if kind is list:
+            self.tell("list", len(obj))
             return list(obj)
         if kind in (dict, OrderedDict):
             self.tell(kind.__name__, len(obj))

@@ -125,7 +125,10 @@ class Champions:
         place = shard if shard is not None else next(iter(lacks), 0)
         message = f"shard {place} has no verified model yet"
         if self.away:
-            return f"{message}: {self.away}", "See its own log, and `stream-app doctor`"
+            return (
+                f"{message}: {self.away}",
+                "Start Redis, or correct STREAM_APP_REDIS__URL; `stream-app doctor` says what it finds",
+            )
         if self.why[place]:
             return f"{message}: a publication was refused, {self.why[place]}", "See its alert"
         return message, "Start a learner (`stream-app learn`), or wait for it"

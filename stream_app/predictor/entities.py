@@ -20,7 +20,6 @@ from stream_app.ports import ServingTelemetry, ServingView
 from topics.placement import partition_for
 
 RETRY_S = 0.25
-REDIS_AWAY = "Start Redis, or correct STREAM_APP_REDIS__URL"
 log = structlog.get_logger()
 Entity = list[Any]  # as `stream_app.state.entities` has it, and the layout of its features
 
@@ -55,7 +54,7 @@ class EntityCache:
         self.view, self.shards, self.telemetry, self.layout = view, shards, telemetry, layout
         self.copies: LRUCache[str, Copy] = LRUCache(size)
         self.hearing = self.connections = 0
-        self.up = self.logged = True
+        self.up = True
         self.reading: dict[str, int] = {}  # keys on their way → requests that wait for them
         self.dirty: set[str] = set()  # of those, what changed meanwhile
 
@@ -147,12 +146,6 @@ class EntityCache:
     def reachable(self, up: bool) -> None:
         """Whether Redis answers: while it does not, no request waits for it, and no copy is current."""
         self.up = up
-        if up != self.logged:
-            self.logged = up
-            if up:
-                log.info("Redis answers again")
-            else:
-                log.warning("Redis does not answer: no new model or feature is read", fix=REDIS_AWAY)
 
 
 async def hear(view: ServingView, cache: EntityCache) -> None:

@@ -44,7 +44,7 @@ class Writer:
         if any(map(too_large, [*predictions, *commit.others, Send("journal", None, commit.journal)])):
             raise ShardFailed("MSG_SIZE_TOO_LARGE")
         if self.epoch != world.owner:
-            raise Fenced("another writer took the shard")
+            raise Fenced("another owner took the shard")
         if group not in (None, NO_MEMBER, world.generation):
             raise StaleGroup("the group has another generation")
         world.written += commit.others

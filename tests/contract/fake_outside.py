@@ -113,6 +113,7 @@ class World:
     ) -> Shard:
         """A shard over this world, recovered as far as it comes; `proven`: its inputs were at their ends."""
         outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
+        outside.log.stop(0)  # another process, whose client has read nothing yet
         shard = Shard(outside, 0, fingerprint or FINGERPRINT)
         for _ in range(100):
             shard.turn()

@@ -112,6 +112,7 @@ def test_a_letter_that_fits_stays_as_it_came() -> None:
 def test_the_fake_broker_refuses_what_the_real_one_would() -> None:
     """An uncut letter of zeros, and an output beyond its topic's bound."""
     writer = Writer(World(application()))
+    writer.fence()
     for send in (Send("dead_letters", b"k", b"0" * (8 * MIB)), Send("alerts", b"k", b"0" * BROKER_BYTES)):
         with pytest.raises(StreamAppError, match="MSG_SIZE_TOO_LARGE"):
             writer.commit(Commit([], [send], None, [0, 0, 0]), None)

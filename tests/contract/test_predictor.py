@@ -264,21 +264,6 @@ def test_unknown_routes_and_methods_are_problems(served: Served) -> None:
     problem(served.get("/v1/predict"), 405, "not-allowed")
 
 
-def test_a_server_that_starts_without_redis_names_redis(capsys: pytest.CaptureFixture[str]) -> None:
-    """In /readyz, in an answer and once in the log; once Redis answers, the learner is named again."""
-    served = Served(application(), Guard({}, None))
-    for _ in range(3):
-        served.entities.reachable(False)
-    for response in (served.get("/readyz"), served.predict()):
-        told = problem(response, 503, "no-model")
-        assert "Redis does not answer" in told["detail"]
-        assert told["fix"] == "Start Redis, or correct STREAM_APP_REDIS__URL"
-    assert capsys.readouterr().out.count("Redis does not answer") == 1
-    served.entities.reachable(True)
-    assert "Start a learner" in problem(served.get("/readyz"), 503, "no-model")["fix"]
-    assert "Redis answers again" in capsys.readouterr().out
-
-
 def test_a_server_is_ready_once_every_shard_has_a_verified_model() -> None:
     """Before that it lives, and says what is missing."""
     served = Served(application(), Guard({}, None))

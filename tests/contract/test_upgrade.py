@@ -20,7 +20,7 @@ from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.starts import Wish
 from stream_app.learner.upgrade import Plan, open_epoch, prepare, upgrade_shard
 from stream_app.learner.verify import drain, verify_shard
-from tests.contract.fake_kafka import Source, Writer
+from tests.contract.fake_kafka import STRIDE, Source, Writer
 from tests.contract.fake_outside import Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import EVENT
@@ -110,7 +110,7 @@ def fork(world: World) -> None:
     record = EpochRecord(1, newest.seq, CHANGED, positions, newest.digest, ["champion"])
     world.journal.append(journal.encode(record))
     header, payload = world.snapshots[0]
-    offset = len(world.journal) - 1
+    offset = (len(world.journal) - 1) * STRIDE
     world.snapshots.insert(
         0, ({**header, "epoch": 1, "fingerprint": CHANGED, "journal_offset": offset}, payload)
     )
@@ -144,6 +144,8 @@ def test_a_learner_that_ran_before_the_fence_is_fenced() -> None:
     shard = world.shard(PRINTS)
     assert upgrade(world) is not None
     send(world, shard, 3)
+    world.settle(shard)
+    world.settle(shard)
     assert shard.phase is Phase.HALTED
     assert len(world.predictions) == 3
     read_on(world, CHANGED)
@@ -168,7 +170,7 @@ def test_an_epoch_that_does_not_continue_the_journal_halts_and_is_named() -> Non
     """Entered by its snapshot, or met by a replay of the epoch before."""
     world = lived()
     fork(world)
-    named = "epoch 1 at journal offset 5 begins at seq 3 .* does not continue the record before it, seq 4"
+    named = "epoch 1 at journal offset 10 begins at seq 3 .* does not continue the record before it, seq 4"
     deleted: list[int | None] = [None] * 3
     for told in (world.committed, deleted):
         world.committed = told
