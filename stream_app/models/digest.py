@@ -19,11 +19,10 @@ ATOMS = (type(None), bool, int, str, bytes, complex)
 def structural_digest(obj: Any) -> str:
     """Hex digest over a canonical walk: types, values by bits, dictionaries in order, sets free of order.
 
-    Shared references count by the place of their first visit, so that aliasing shows too, but of tuples. Equal
-    behaviour in
-    two processes gives equal digests, and so does a pickle round trip. The dice of River's distributions are
-    left out: they serve `sample()` alone, which no model calls, and trees and naive Bayes make them without a
-    seed.
+    Shared references count by the place of their first visit, so that aliasing shows too; that of tuples does
+    not. Equal behaviour in two processes gives equal digests, and so does a pickle round trip. The dice of
+    River's distributions are left out: they serve `sample()` alone, which no model calls, and trees and naive
+    Bayes make them without a seed.
     """
     return structure(obj)[0]
 
