@@ -122,7 +122,7 @@ def kafka(definition: Application | None) -> Iterator[Check]:
             if definition is not None:
                 yield from topics(definition, settings, admin)
                 yield lag(definition, admin)
-                yield from running(definition, settings)
+                yield from running(definition, settings, admin)
     except StreamAppError as error:
         yield failure("kafka", error)
 
@@ -180,7 +180,7 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
     return Check("lag", OK, detail)
 
 
-def running(definition: Application, settings: Settings) -> Iterator[Check]:
+def running(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
     """Whether the definition on disk is the one that the newest statistics are of."""
     from stream_app.adapters.definition_hash import definition_hash
     from stream_app.cli.condition import STATS
@@ -189,6 +189,9 @@ def running(definition: Application, settings: Settings) -> Iterator[Check]:
     from stream_app.wiring_topics import catalog_for
 
     topic = catalog_for(definition, settings).stats.name
+    found = admin.describe([topic]).get(topic)
+    if found is None or len(found["partitions"]) != definition.shards:
+        return  # another check says so
     with Peek(settings.kafka.kafka_python(), [topic]) as peek:
         told = peek.newest(topic, definition.shards)
     runs = {stats.definition for found in told.values() if (stats := STATS.decode(found.value)).definition}

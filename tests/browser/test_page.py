@@ -55,7 +55,7 @@ def test_labels_drift_costs_and_dead_letters_are_the_learners_own(tab: Open, ops
     for name, found in shown.items():
         assert before["labels"][name] - 200 <= found <= after["labels"][name]
     expect(page.locator("#letters")).to_contain_text("label-unknown-class")
-    expect(page.locator("#letters")).to_contain_text("Declare it, raise max_classes")
+    expect(page.locator("#letters")).to_contain_text("Declare the right ones in Labels(classes=[...])")
     expect(page.locator("#costs")).to_contain_text("step")
     expect(page.locator("#drift")).to_contain_text("Features that moved most")
 

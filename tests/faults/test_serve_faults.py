@@ -124,6 +124,8 @@ def test_champions_change_under_load_without_a_wrong_answer(learners: Learners) 
         serving(learners, app.target) as (server,),
     ):
         server.ready()
+        producer.send("k", row(0), label=True)
+        until(lambda: server.http.get("/v1/model").json()["shards"][0]["learned"], "both models have learned")
 
         async def swaps(answers: list[Answer]) -> None:
             for n in range(SWAPS):

@@ -13,6 +13,7 @@ from tests.integration.test_upgrade import HALF, Changing
 
 SCALED = "def scaled(seed): return preprocessing.StandardScaler() | linear_model.LogisticRegression()\n"
 SHIFTED = """
+import os
 from river import base
 class Shifted(base.Classifier):
     def __init__(self):
