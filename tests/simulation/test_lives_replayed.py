@@ -27,7 +27,7 @@ from tests.lengths import length
 from topics.envelope import EVENT, LABEL
 
 SEEDS = length(5, 20, 200)
-EVENTS = 60
+EVENTS = 40
 LATE = 4  # events between an event and its label
 OUT = {
     # Refused: their answers depend on who was asked before.
