@@ -127,6 +127,17 @@ class View(Protocol):
         """The stored stamp; None when missing or Redis is unreachable."""
 
 
+class Dumped(Protocol):
+    """A pickle that is finished once the sets of its models were laid out as loading lays them out."""
+
+    @property
+    def layouts(self) -> Mapping[int, Any]:
+        """What `stream_app.adapters.set_order.lay_out` fills again; empty where the models hold no sets."""
+
+    def close(self, *later: dict[Any, Any] | list[Any]) -> bytes:
+        """The payload; `later` are containers in it that were filled after it was pickled."""
+
+
 class SnapshotStore(Protocol):
     """Signed snapshots of one shard, newest first."""
 
@@ -134,7 +145,12 @@ class SnapshotStore(Protocol):
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
         """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
 
-    def dump(self, state: Any) -> bytes: ...
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
+        """Pickle what holds these models."""
+
+    def settle(self, models: Iterable[Any]) -> None:
+        """Lay out the sets of live models as storing and loading would."""
+
     def round_trip(self, model: Any) -> Any:
         """What loading gives of what was stored; raises what either raises."""
 
@@ -142,8 +158,11 @@ class SnapshotStore(Protocol):
 class ModelShelf(Protocol):
     """Where one shard's champion is published for predictors."""
 
-    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        """Header and pickle, signed; raises what pickling raises."""
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
+        """Pickle what holds these models."""
+
+    def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
+        """Header and payload, signed."""
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         """Show it from now on, unless a newer one is shown: ok, fenced or down."""

@@ -222,6 +222,7 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
     """One committed batch: per input [from, to, n]; `to` is the consumer position, n the data records.
 
     `order` packs the run-lengths in which the inputs were applied, `digest` chains over all that came out.
+    `settled`: at the end of the batch the sets of the champion, or of all models, were filled again (ADR 14).
     """
 
     epoch: int
@@ -231,6 +232,7 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
     log_time: int
     digest: str
     decisions: list[dict[str, Any]]
+    settled: Literal["champion", "models"] | UnsetType = UNSET
     v: Version = 1
 
 

@@ -7,14 +7,15 @@ that is older than the stored one is refused: its writer has been replaced.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import fsspec
 import redis
 import structlog
 
-from stream_app.adapters.snapshot_store import dump, seal, write_durably
+from stream_app.adapters.pickled import Dump
+from stream_app.adapters.snapshot_store import seal, write_durably
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
 SUFFIX = ".model"
@@ -53,9 +54,12 @@ class RedisModelShelf:
         self.down = False
         self.written: list[str] = []  # files, newest last
 
-    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        """Header and pickle, signed; raises what pickling raises."""
-        return seal(self.key, header, dump(published))
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        return Dump(whole, models)
+
+    def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
+        """Header and payload, signed."""
+        return seal(self.key, header, payload)
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         """Show it from now on: ok, fenced (a newer one is shown) or down (come back)."""

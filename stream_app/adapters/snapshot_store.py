@@ -22,7 +22,7 @@ import fsspec
 import orjson
 import structlog
 
-from stream_app.adapters.set_order import SetsInOrder
+from stream_app.adapters.pickled import Dump, dump, fill, settle
 from stream_app.errors import Refused
 
 KEPT = 3
@@ -80,19 +80,6 @@ NAMES = {
 }  # fmt: skip
 METHODS_OF = {"random.Random", "builtins.str"}  # beside those of classes that may be loaded whole
 log = structlog.get_logger()
-
-
-def dump(obj: Any) -> bytes:
-    """A pickle that `unpickle` reads.
-
-    Raises:
-        PicklingError, Unrepeatable, …: something in it cannot be stored.
-    """
-    file = io.BytesIO()
-    pickler = pickle.Pickler(file, protocol=5)
-    pickler.persistent_id = SetsInOrder().persistent_id  # type: ignore[method-assign]  # a setting, says pickle
-    pickler.dump(obj)
-    return file.getvalue()
 
 
 class AllowedUnpickler(pickle.Unpickler):
@@ -167,12 +154,19 @@ def round_trip(model: Any, own_modules: tuple[str, ...]) -> Any:
 
 
 def unpickle(payload: bytes, own_modules: tuple[str, ...]) -> Any:
-    """What a payload holds.
+    """What a payload holds, its sets laid out as the live ones were when it was stored.
 
     Raises:
         UnpicklingError: it names what no snapshot needs; use an older one.
     """
-    return AllowedUnpickler(io.BytesIO(payload), own_modules).load()
+    reader = AllowedUnpickler(io.BytesIO(payload), own_modules)
+    whole = reader.load()
+    try:
+        whole = reader.load()
+    except EOFError:  # one pickle, as they were before ADR 14
+        return whole
+    fill(reader.load())
+    return whole
 
 
 def seal(key: bytes, header: Mapping[str, Any], payload: bytes) -> bytes:
@@ -246,8 +240,11 @@ class FileSnapshots:
         self.folder = f"{root.rstrip('/')}/{app}/{shard}"
         self.app, self.shard, self.keys, self.own_modules = app, shard, keys, own_modules
 
-    def dump(self, state: Any) -> bytes:
-        return dump(state)
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        return Dump(whole, models)
+
+    def settle(self, models: Iterable[Any]) -> None:
+        settle(models)
 
     def round_trip(self, model: Any) -> Any:
         """The model as a snapshot would bring it back."""

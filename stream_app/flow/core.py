@@ -14,6 +14,7 @@ from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
 from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
+Settle = Callable[[list[Any]], None]
 
 
 def as_it_is(model: Any) -> Any:
@@ -21,16 +22,25 @@ def as_it_is(model: Any) -> Any:
     return model
 
 
+def as_they_are(_models: list[Any]) -> None:
+    """Settles nothing, for the same cores."""
+
+
 class Core:
     """Definition and state of one shard, joined; rebuilt from both after every restore.
 
     `round_trip` stores a model and loads it as recovery would: what no snapshot can hold may not serve.
+    `settle` lays out the sets of live models as those that are loaded then (ADR 14).
     """
 
-    def __init__(self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is) -> None:
+    def __init__(
+        self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is,
+        settle: Settle = as_they_are,
+    ) -> None:  # fmt: skip
         self.app = app
         self.state = state
         self.round_trip = round_trip
+        self.settle = settle
         self.windows = Windows(app.features)
         # What each record asks for: the definition is no native class, and asking it costs ten times as much.
         self.has_features = bool(app.features)
@@ -73,6 +83,7 @@ class Core:
             return slot.failed
         try:
             twin = bind(self.round_trip(slot.model), self.app.task, self.app.threshold)
+            self.settle([slot.model])
             for row in self.state.sample_rows:
                 if self.bind(slot).predict(row) != twin.predict(row):
                     return "it answers differently after a snapshot"

@@ -175,8 +175,8 @@ class Learner:
                 unfinished = [s for s in unfinished if not s.finish(last_words=last_words)]
                 time.sleep(0.001)  # not `stopping.wait`, which is set and would not
             for shard in self.shards.values():
-                if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
-                    shard.live.save()
+                if shard.live is not None:
+                    shard.live.leave()
             deadline_s = max(deadline_s, clock.monotonic() + LAST_WORDS_S)
         for shard in self.shards.values():
             if shard.live is not None:

@@ -73,7 +73,7 @@ class Machine:
         core, perform = self.core, self.emitter.perform
         outputs: list[Output] = []
         ordered = [record for _, records in runs for record in records]
-        if core.state.untold:
+        if core.state.untold and ordered:  # a batch without records tells nothing, live or replayed
             if core.state.champion_version in core.state.untold:
                 core.state.vigil.champion_since_ms = max(core.state.log_time_ms, ordered[0].time_ms)
             births(core, outputs)
@@ -98,8 +98,17 @@ class Machine:
             self.records += n
             self.positions[rank] = records[-1].offset + 1
 
-    def seal(self) -> Closed:
-        """Close the batch: chain the digest, write its journal record, begin the next."""
+    def settle(self, which: journal.Settled) -> None:
+        """Lay out the sets of the champion or of all models, as the record says that is replayed."""
+        state = self.core.state
+        slots = [state.champion] if which == "champion" else state.slots
+        self.core.settle([slot.model for slot in slots])
+
+    def seal(self, settled: journal.Settled | None = None) -> Closed:
+        """Close the batch: chain the digest, write its journal record, begin the next.
+
+        `settled` says whose sets were laid out after the batch's last record was stepped.
+        """
         previous = self.stamp
         emitter = self.emitter
         blobs = emitter.close()
@@ -113,6 +122,7 @@ class Machine:
             log_time=self.core.state.log_time_ms,
             digest=emitter.digest,
             decisions=emitter.decisions,
+            settled=settled or msgspec.UNSET,
         )
         commit = Commit(emitter.predictions, emitter.others, journal.encode(record), list(self.positions))
         emitter.begin()

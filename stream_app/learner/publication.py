@@ -4,12 +4,13 @@
                                                       ▲                  │
                                                       └──Redis lost it───┘
 
-What predictors see is always a model that the journal contains: a champion is pickled where a batch was
+What predictors see is always a model that the journal contains: a champion is pickled where a batch is
 sealed, before anything more is stepped, and written once that batch is committed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from stream_app.learner.allowance import Allowance
 from stream_app.learner.fingerprint import apart_from_topics
 from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import reply
-from stream_app.ports import Clock, ModelShelf
+from stream_app.ports import Clock, Dumped, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
@@ -38,7 +39,8 @@ class Sealed(NamedTuple):
 
 
 class Publication:
-    """`due` and `take` between batches, `committed` after each; `tick` writes on a helper thread.
+    """`due`, `pickle` and `take` where a batch is sealed, `committed` after each; `tick` writes on a helper
+    thread.
 
     `version` is the champion that was taken last; `error` tells why the newest attempt failed.
     """
@@ -53,6 +55,8 @@ class Publication:
         self.version: int | None = None
         self.stamp = ""
         self.allowance = Allowance(MAX_SHARE, 0.0)
+        self.making: tuple[Published, Dumped] | None = None  # between `pickle` and `take`
+        self.pickled_s = 0.0
         self.taken: Sealed | None = None
         self.waiting: Sealed | None = None
         self.shown: Sealed | None = None
@@ -67,36 +71,61 @@ class Publication:
         """Something that predictors are to see is not written yet."""
         return self.waiting is not None or self.job is not None
 
-    def due(self, machine: Machine, now_s: float) -> bool:
-        """Whether to take the champion now: another one serves, or it learned and the interval is over."""
+    def behind(self, machine: Machine, *, more: bool) -> bool:
+        """Whether there is a newer champion than the one taken last, or will be with one batch more."""
+        return not self.fenced and (more or machine.stamp != self.stamp)
+
+    def due(self, machine: Machine, now_s: float, *, more: bool) -> bool:
+        """Whether to take the champion now: another one serves, or it learned and the interval is over.
+
+        `more`: the batch that is sealed next has records.
+        """
         if self.taken is not None or self.fenced:
             return False
         if machine.core.state.champion_version != self.version:
             return True
-        if machine.stamp == self.stamp:
+        if not self.behind(machine, more=more):
             return False
         return now_s - self.allowance.last_s >= self.interval_s and self.allowance.due(now_s)
 
-    def finish(self, machine: Machine, *, cheap: bool) -> bool:
+    def finish(self) -> bool:
         """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
-        if cheap and machine.stamp != self.stamp and not self.fenced:
-            self.take(machine)
-            self.committed()
         self.tick("")
         return not self.pending or self.retry_at_s > self.clock.monotonic()
 
+    def pickle(self, machine: Machine) -> Mapping[int, Any]:
+        """Pickle the champion as the batch leaves it that is sealed next; the sets to lay out before that."""
+        started_s = self.clock.monotonic()
+        self.making = None
+        published = publish(self.app, machine)
+        try:
+            self.making = published, self.shelf.dump(published, [published.model])
+        except Exception as error:
+            self.failed(error)
+        self.pickled_s = self.clock.monotonic() - started_s
+        return {} if self.making is None else self.making[1].layouts
+
     def take(self, machine: Machine) -> None:
-        """Pickle and sign the champion as the newest sealed batch leaves it."""
+        """The batch is sealed: let the champion answer, whose sets are laid out now, and sign it."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         self.version, self.stamp = machine.core.state.champion_version, machine.stamp
-        try:
-            data = self.shelf.seal(header(self.app, machine, self.fingerprint), publish(self.app, machine))
-            self.taken, self.error = Sealed(machine.stamp, now_ms, data), None
-        except Exception as error:  # a model may refuse to be stored; predictors keep the one before
-            self.error = f"{type(error).__name__}: {error}"
-            log.warning("champion not published", shard=self.shard, error=self.error)
+        making, self.making = self.making, None
+        if making is not None:
+            published, dumped = making
+            try:
+                published.replies += reply(self.app, machine.core.state.champion, published.rows)
+                payload = dumped.close(published.replies)
+                data = self.shelf.seal(header(self.app, machine, self.fingerprint), payload)
+                self.taken, self.error = Sealed(machine.stamp, now_ms, data), None
+            except Exception as error:
+                self.failed(error)
         now_s = self.clock.monotonic()
-        self.allowance.spent(now_s, now_s - started_s)
+        self.allowance.spent(now_s, self.pickled_s + now_s - started_s)
+
+    def failed(self, error: Exception) -> None:
+        """A model may refuse to be stored; predictors keep the one before."""
+        self.error = f"{type(error).__name__}: {error}"
+        log.warning("champion not published", shard=self.shard, error=self.error)
 
     def committed(self) -> None:
         """The batch on its way is in the journal, and what was taken of it may be seen."""
@@ -154,7 +183,7 @@ def header(app: Application, machine: Machine, fingerprint: dict[str, Any]) -> d
 
 
 def publish(app: Application, machine: Machine) -> Published:
-    """The champion with what it answers, and what is known beside it."""
+    """The champion, and what is known beside it; `replies` are still to come."""
     state = machine.core.state
     champion = state.champion
     bound = app.limits.max_categories
@@ -162,5 +191,5 @@ def publish(app: Application, machine: Machine) -> Published:
         champion.model, champion.name, champion.version, champion.learned, state.log_time_ms,
         prior_of(state), dict(state.kinds),
         {name: dict(seen) for name, seen in state.categories.items() if len(seen) >= bound},
-        list(state.sample_rows), reply(app, champion, state.sample_rows),
+        list(state.sample_rows), [],
     )  # fmt: skip

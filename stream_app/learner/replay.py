@@ -52,7 +52,9 @@ def replay(
             inputs.append(taken)
         (apply or machine.apply)(in_order(inputs, record))
         machine.positions[:] = [end for _, end, _ in record.inputs.values()]
-        closed = machine.seal()
+        if record.settled:
+            machine.settle(record.settled)
+        closed = machine.seal(record.settled or None)
         if machine.digest != record.digest:
             raise Halted(
                 f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "

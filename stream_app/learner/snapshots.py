@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
 
+from stream_app.adapters.set_order import lay_out
 from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.allowance import Allowance
 from stream_app.learner.machine import Machine
 from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
-from stream_app.ports import Clock, SnapshotStore
+from stream_app.ports import Clock, Dumped, SnapshotStore
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState, Slot
 
+Pickle = Callable[[Any, Iterable[Any]], Dumped]
 log = structlog.get_logger()
 FORMAT = 1
 SHORT_S = 5.0  # of stepping: so much is replayed before the group has noticed a death
@@ -37,9 +39,28 @@ def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
     return {slot.name: reply(app, slot, state.sample_rows) for slot in state.slots if slot.failed is None}
 
 
-def parts(app: Application, state: ShardState) -> dict[str, Any]:
-    """What is pickled: the whole state and what it answers."""
-    return {"state": state, "answers": answers(app, state)}
+class Stored:
+    """A snapshot's payload in the making: the state is pickled, its sets are laid out, then it answers."""
+
+    def __init__(self, app: Application, state: ShardState, dump: Pickle) -> None:
+        self.app, self.state = app, state
+        self.answers: dict[str, list[str]] = {}
+        whole = {"state": state, "answers": self.answers}
+        self.dumped = dump(whole, [slot.model for slot in state.slots])
+
+    def close(self) -> bytes:
+        """The payload, once the sets are laid out: their order decides bits of an answer."""
+        self.answers |= answers(self.app, self.state)
+        return self.dumped.close(self.answers)
+
+
+def stored(app: Application, state: ShardState, dump: Pickle) -> bytes:
+    """The payload of a state on which nothing is stepped afterwards: its sets are laid out, and no journal
+    says so.
+    """
+    making = Stored(app, state, dump)
+    lay_out(making.dumped.layouts)
+    return making.close()
 
 
 def restore(app: Application, loaded: Any) -> ShardState:
@@ -64,7 +85,7 @@ def state_digest(state: ShardState) -> str:
 class Saver:
     """Saves a shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot.
 
-    A snapshot is taken of a batch that is being committed, so that the shard need not wait for either.
+    A snapshot is taken of a batch while that is sealed, and saved once it is committed.
 
     `weights`: bytes of each version's model, pickled by itself within the last minutes.
     `error` tells why the newest attempt failed, None where it did not.
@@ -82,6 +103,8 @@ class Saver:
         self.weights: dict[int, int] = {}
         self.weighed_at_s = 0.0
         self.error: str | None = None
+        self.making: Stored | None = None  # between `pickle` and `take`
+        self.pickled_s = 0.0
         self.taken: tuple[dict[str, Any], bytes | None] | None = None  # waits for its batch to be committed
 
     def worked(self, seconds: float, records: int) -> None:
@@ -97,18 +120,30 @@ class Saver:
         """There is something to save, and it fits into a graceful stop."""
         return self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
 
-    def take(self, machine: Machine) -> None:
-        """Pickle the state as the newest sealed batch leaves it; `committed` saves it once that batch is."""
+    def pickle(self, machine: Machine) -> Mapping[int, Any]:
+        """Pickle the state as the batch leaves it that is sealed next; the sets to lay out before that."""
         started_s = self.clock.monotonic()
-        payload = None
+        self.making = None
         try:
-            payload = self.store.dump(parts(self.app, machine.core.state))
-            self.weigh(machine.core.state, self.clock.monotonic() - started_s)
+            self.making = Stored(self.app, machine.core.state, self.store.dump)
         except Exception as error:
             self.failed(error)
+        self.pickled_s = self.clock.monotonic() - started_s
+        return {} if self.making is None else self.making.dumped.layouts
+
+    def take(self, machine: Machine) -> None:
+        """The batch is sealed: finish what was pickled; `committed` saves it once that batch is."""
+        started_s = self.clock.monotonic()
+        payload, making, self.making = None, self.making, None
+        if making is not None:
+            try:
+                payload = making.close()
+                self.weigh(machine.core.state, self.pickled_s)
+            except Exception as error:
+                self.failed(error)
         self.taken = header(self.app, self.shard, machine, self.fingerprint), payload
         now_s = self.clock.monotonic()
-        self.schedule.taken(now_s, now_s - started_s)
+        self.schedule.taken(now_s, self.pickled_s + now_s - started_s)
 
     def weigh(self, state: ShardState, took_s: float) -> None:
         """Pickle models by themselves, those that were never weighed or not for the longest time first.
@@ -123,7 +158,7 @@ class Saver:
         order = {version: place for place, version in enumerate(self.weights)}
         for slot in sorted(state.slots, key=lambda slot: order.get(slot.version, -1)):
             self.weights.pop(slot.version, None)
-            self.weights[slot.version] = len(self.store.dump(slot.model))
+            self.weights[slot.version] = len(self.store.dump(None, [slot.model]).close())
             if self.clock.monotonic() - started_s > WEIGHING * took_s:
                 break
         living = {slot.version for slot in state.slots}
@@ -148,11 +183,6 @@ class Saver:
         self.schedule.saved(self.clock.monotonic() - started_s)
         self.seconds.observe(self.schedule.cost_s)
         return True
-
-    def save(self, machine: Machine) -> None:
-        """Save the state at once; nothing may be stepped that is not committed."""
-        self.take(machine)
-        self.committed(self.journal_offset)
 
     def failed(self, error: Exception) -> None:
         """Keep what a person is to be told."""

@@ -21,7 +21,7 @@ from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import confirmed, first_entry
 from stream_app.learner.replay import WAITING
-from stream_app.learner.snapshots import header, parts
+from stream_app.learner.snapshots import header, stored
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 
@@ -108,8 +108,8 @@ def open_epoch(
     if offset is None:
         raise ShardFailed(f"shard {plan.shard}: the epoch record was committed without a report")
     machine = Machine(
-        Core(app, prepared.state, store.round_trip), input_topics,
+        Core(app, prepared.state), input_topics,
         epoch=plan.epoch, seq=plan.seq, digest=prepared.digest, positions=prepared.positions,
     )  # fmt: skip
     head = {**header(app, plan.shard, machine, fingerprint), "journal_offset": offset}
-    store.save(head, store.dump(parts(app, prepared.state)))
+    store.save(head, stored(app, prepared.state, store.dump))

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from stream_app.adapters.snapshot_store import dump, seal, unpickle
+from stream_app.adapters.pickled import Dump, settle
+from stream_app.adapters.snapshot_store import round_trip, seal, unpickle
 from stream_app.application import Application
 from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.learner.live import Live
@@ -154,8 +155,11 @@ class Shelf:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def seal(self, header: Mapping[str, Any], published: Any) -> bytes:
-        return seal(b"key", header, dump(published))
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        return Dump(whole, models)
+
+    def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
+        return seal(b"key", header, payload)
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         if self.world.shelf_answer == "raises":
@@ -175,15 +179,18 @@ class Store:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def dump(self, state: Any) -> bytes:
-        whole = isinstance(state, dict)  # or one model by itself
-        self.world.clock.now_s += self.world.dump_takes_s if whole else self.world.model_takes_s
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        state = isinstance(whole, dict)  # or one model by itself
+        self.world.clock.now_s += self.world.dump_takes_s if state else self.world.model_takes_s
         if self.world.store_error is not None:
             raise self.world.store_error
-        return dump(state)
+        return Dump(whole, models)
+
+    def settle(self, models: Iterable[Any]) -> None:
+        settle(models)
 
     def round_trip(self, model: Any) -> Any:
-        return unpickle(dump(model), self.world.app.modules)
+        return round_trip(model, self.world.app.modules)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         self.world.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))

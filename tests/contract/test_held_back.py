@@ -8,11 +8,13 @@ from typing import Any
 from river.base import Classifier
 
 from drift.sources import LONGEST
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.pickled import Dump
+from stream_app.adapters.snapshot_store import unpickle
 from stream_app.application import Labels
 from stream_app.flow.core import Core
 from stream_app.learner.machine import Machine
-from stream_app.learner.snapshots import parts, restore, state_digest
+from stream_app.learner.snapshots import restore, state_digest
+from stream_app.learner.snapshots import stored as payload
 from tests.contract.shard_driver import TOPICS, ShardDriver, application, logistic
 
 KEYS = "abcde"
@@ -160,7 +162,7 @@ def test_a_snapshot_during_a_hold_goes_on_as_if_there_had_been_none() -> None:
         for sender in (straight, stored):
             sender.send(events, flipped=flipped)
         machine, app = stored.shard.machine, stored.shard.app
-        state = restore(app, unpickle(dump(parts(app, stored.shard.state)), (logistic.__module__,)))
+        state = restore(app, unpickle(payload(app, stored.shard.state, Dump), (logistic.__module__,)))
         place: dict[str, Any] = {
             "epoch": 0,
             "seq": machine.seq,

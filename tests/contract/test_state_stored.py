@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from stream_app import features as f
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.pickled import dump
+from stream_app.adapters.snapshot_store import unpickle
 from stream_app.application import Detect, Limits
 from stream_app.learner.carry import adopt
 from stream_app.learner.snapshots import state_digest

@@ -18,15 +18,16 @@ CUT = 40  # batches before the snapshot
 SCRIPT = f"""
 import sys
 from pathlib import Path
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.pickled import Dump
+from stream_app.adapters.snapshot_store import unpickle
 from stream_app.flow import step
-from stream_app.learner.snapshots import parts, restore, state_digest
+from stream_app.learner.snapshots import restore, state_digest, stored
 from tests.simulation.test_determinism import *
 
 app, batches = definition(sys.argv[1]), runs_of(traffic(400, 1), 2)
 machine = fresh(app)
 play(machine, batches[:{CUT}])
-Path(sys.argv[2]).write_bytes(dump(parts(app, machine.core.state)))
+Path(sys.argv[2]).write_bytes(stored(app, machine.core.state, Dump))
 place = machine.seq, machine.digest, list(machine.positions)
 if len(sys.argv) > 3:
     state = restore(app, unpickle(Path(sys.argv[3]).read_bytes(), ("tests.simulation.test_determinism",)))

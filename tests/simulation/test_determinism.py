@@ -22,7 +22,7 @@ from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.replay import in_order
-from stream_app.learner.snapshots import parts, restore, state_digest
+from stream_app.learner.snapshots import restore, state_digest, stored
 from stream_app.state.shard import ShardState
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 
@@ -172,7 +172,7 @@ def test_a_run_from_a_snapshot_continues_the_bytes(model: str, tmp_path: Path) -
             "seq": machine.seq,
             "digest": machine.digest,
         }
-        store.save(header, store.dump(parts(app, machine.core.state)))
+        store.save(header, stored(app, machine.core.state, store.dump))
         loaded_header, load = next(iter(store.load()))
         assert loaded_header == header
         state = restore(app, load())

@@ -10,12 +10,14 @@ import orjson
 import pytest
 
 from drift.policy import Phase
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.pickled import Dump
+from stream_app.adapters.snapshot_store import unpickle
 from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.machine import Closed, Machine
-from stream_app.learner.snapshots import parts, restore, state_digest
+from stream_app.learner.snapshots import restore, state_digest
+from stream_app.learner.snapshots import stored as payload
 from stream_app.state.shard import ShardState
 from tests.contract.shard_driver import START_MS, TOPICS
 from tests.contract.swap_driver import bayes, definition
@@ -165,7 +167,7 @@ def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
     play(first, islice(batches, 2 * labels))
     assert policy.phase is phase
     assert policy.races
-    stored = unpickle(dump(parts(app(), first.core.state)), app().modules)
+    stored = unpickle(payload(app(), first.core.state, Dump), app().modules)
     second = machine(restore(app(), stored), first.seq, first.digest, tuple(first.positions))
     assert state_digest(second.core.state) == state_digest(first.core.state)
     rest = list(batches)
