@@ -24,6 +24,7 @@ def admission_report(target: str) -> dict[str, Any]:
     """One process's half: `digest`, and `refusals` with slot, reason and fix."""
     # Loaded by these processes alone: the one that starts them needs no model yet.
     from stream_app.adapters.definition import load  # noqa: PLC0415
+    from stream_app.adapters.pickled import settle  # noqa: PLC0415
     from stream_app.adapters.snapshot_store import round_trip  # noqa: PLC0415
     from stream_app.models.admission import Terms, exercise  # noqa: PLC0415
 
@@ -32,9 +33,13 @@ def admission_report(target: str) -> dict[str, Any]:
     if types:
         types.update((feature.name, "number") for feature in app.features if feature.name not in types)
     terms = Terms(app.task, app.threshold, bool(app.class_weights), types)
-    found = exercise(
-        {"champion": app.champion, **app.challengers}, terms, lambda model: round_trip(model, app.modules)
-    )
+
+    def stored(model: Any) -> Any:
+        twin = round_trip(model, app.modules)
+        settle([model])
+        return twin
+
+    found = exercise({"champion": app.champion, **app.challengers}, terms, stored)
     refusals = [{"slot": r.slot, "reason": r.reason, "fix": r.fix} for r in found.refusals]
     return {"digest": found.digest, "refusals": refusals}
 

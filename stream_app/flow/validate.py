@@ -14,6 +14,7 @@ LARGEST: Final = 1e12  # beyond it squares and products of River's linear models
 LARGEST_WHOLE: Final = 1_000_000_000_000  # the same for integers
 LONGEST_NAME = 64
 LONGEST_INTEGER = 20  # characters of -2^63
+MANY: Final = 1_000  # different strings of a feature, beyond which it is probably an id
 KINDS = {int: "number", float: "number", str: "string", bool: "bool"}
 
 
@@ -104,9 +105,13 @@ def name_fault(app: Application, name: str) -> str | None:
     return None
 
 
-def accept_features(state: ShardState, features: dict[str, Any]) -> None:
-    """Learn the names, types and categories of an event that passed every check."""
+def accept_features(state: ShardState, features: dict[str, Any]) -> list[str]:
+    """Learn the names, types and categories of an event that passed every check.
+
+    Gives the features whose different strings are more than `MANY` with this event.
+    """
     kinds = state.kinds
+    many: list[str] = []
     for name, value in features.items():
         if name not in kinds:
             kinds[name] = KINDS[type(value)]
@@ -114,7 +119,10 @@ def accept_features(state: ShardState, features: dict[str, Any]) -> None:
             seen = state.categories.get(name)
             if seen is None:
                 seen = state.categories[name] = {}
+            if len(seen) == MANY and value not in seen:
+                many.append(name)
             seen[value] = None
+    return many
 
 
 def label_type_fault(app: Application, label: Any) -> Rejected | None:

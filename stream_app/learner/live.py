@@ -230,6 +230,8 @@ class Live:
     def seal(self, group: bytes, settled: Settled | None) -> None:
         """Close the batch and send it; what was pickled of it is taken."""
         machine, now_s = self.machine, self.clock.monotonic()
+        if not machine.records:
+            self.saver.worked(0.0, 1)  # a batch all the same: without a snapshot of it no upgrade is allowed
         closed = machine.seal(settled)
         closed.blobs.update(self.publisher.slice(machine.core.state.entities))
         self.costs.lap("seal")

@@ -14,6 +14,7 @@ from stream_app.models.calls import ModelFault, bind
 from stream_app.models.digest import structural_digest
 
 ROWS = 240  # past the grace period of River's trees, so that they split
+AFTER = 60  # that a model and its stored copy learn alike
 SEED = 42
 DEEPEST = 8
 WANTED: dict[str, tuple[type, ...]] = {
@@ -51,7 +52,9 @@ class Terms(msgspec.Struct):
 
 
 def exercise(factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip) -> Admission:
-    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would."""
+    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would, and leaves
+    the sets of the live one laid out alike.
+    """
     refusals: list[Refusal] = []
     traces: list[str] = []
     for slot, factory in factories.items():
@@ -71,7 +74,8 @@ def judge(
         return found, []
     traces: list[str] = []
     faults: list[ModelFault] = []
-    for rows in samples(terms):
+    for sampled in samples(terms):
+        rows, after = sampled[:ROWS], sampled[ROWS:]
         model, twin = build(factory, SEED), build(factory, SEED)
         try:
             trace, again = run(model, rows, terms), run(twin, rows, terms)
@@ -83,7 +87,8 @@ def judge(
             reason = "two models of one seed answer differently"
             return [Refusal(slot, reason, "pass the factory's seed on to every random part")], traces
         row = rows[0][0]
-        found += [Refusal(slot, reason, fix) for reason, fix in behaviour(model, row, terms, round_trip)]
+        odd = behaviour(model, row, after, terms, round_trip)
+        found += [Refusal(slot, reason, fix) for reason, fix in odd]
     if not traces:
         fix = "declare types={'name': 'number'|'string'|'bool'} for the features that the model needs"
         if terms.weighted:
@@ -130,11 +135,13 @@ def parts(model: Any, depth: int = 0) -> Iterator[Any]:
                 yield from parts(item, depth + 1)
 
 
-def behaviour(model: Any, row: Row, terms: Terms, round_trip: RoundTrip) -> Iterator[tuple[str, str]]:
+def behaviour(
+    model: Any, row: Row, after: list[tuple[Row, Any]], terms: Terms, round_trip: RoundTrip
+) -> Iterator[tuple[str, str]]:
     """After some learning: prediction must not change the model, and a snapshot must bring it back."""
     calls = bind(model, terms.task, terms.threshold)
     before = structural_digest(model)
-    answer = calls.predict(row)
+    calls.predict(row)
     if structural_digest(model) != before:
         yield (
             "predicting changes the model",
@@ -147,40 +154,60 @@ def behaviour(model: Any, row: Row, terms: Terms, round_trip: RoundTrip) -> Iter
         fix = "use named functions and classes of the definition's own module inside models"
         yield f"a snapshot cannot hold the model ({error})", fix
         return
-    if bind(twin, terms.task, terms.threshold).predict(row) != answer:
+    if bind(twin, terms.task, terms.threshold).predict(row) != calls.predict(row):
         yield "the model answers differently after a snapshot", "tell the model's authors; use another"
+    elif goes_on(twin, after, terms) != goes_on(model, after, terms):
+        fix = "let the model hold no frozenset, store no copy of a set, and take no members from one by pop()"
+        yield "the model goes on differently after a snapshot", fix
 
 
 def run(model: Any, rows: list[tuple[Row, Any]], terms: Terms) -> str:
     """The digest of every answer on the sample, and of the model at its end."""
+    return structural_digest([answers(model, rows, terms), model])
+
+
+def goes_on(model: Any, rows: list[tuple[Row, Any]], terms: Terms) -> str:
+    """What the model answers, to the bit, or how it fails."""
+    try:
+        return repr(answers(model, rows, terms))
+    except ModelFault as fault:
+        return str(fault)
+
+
+def answers(model: Any, rows: list[tuple[Row, Any]], terms: Terms) -> list[Any]:
+    """What the model answers, each row before it learns it."""
     calls = bind(model, terms.task, terms.threshold)
-    answers: list[Any] = []
+    said: list[Any] = []
     for row, label in rows:
-        answers.append(calls.predict(row))
+        said.append(calls.predict(row))
         calls.learn(row, label, 2.0 if terms.weighted else 1.0)
-    return structural_digest([answers, model])
+    return said
 
 
 def samples(terms: Terms) -> Iterator[list[tuple[Row, Any]]]:
-    """Rows of the declared features; without a declaration numbers, then numbers and a string."""
+    """Rows of the declared features; without a declaration numbers, then numbers and a string. Strings are of
+    three colours, then never the same.
+    """
     if terms.types:
         yield sample(terms.task, terms.types)
+        if "string" in terms.types.values():
+            yield sample(terms.task, terms.types, many=True)
     else:
         numbers = dict.fromkeys("abcd", "number")
         yield sample(terms.task, numbers)
         yield sample(terms.task, {**numbers, "s": "string"})
+        yield sample(terms.task, {**numbers, "s": "string"}, many=True)
 
 
-def sample(task: str, types: Mapping[str, str]) -> list[tuple[Row, Any]]:
+def sample(task: str, types: Mapping[str, str], *, many: bool = False) -> list[tuple[Row, Any]]:
     """Deterministic rows without dice: incommensurable sines, a change of concept in the middle."""
     rows: list[tuple[Row, Any]] = []
-    for i in range(ROWS):
+    for i in range(ROWS + AFTER):
+        text = f"{i * 7_919:x}" if many else ("red", "green", "blue")[i % 3]
         waves = [sin(i * (0.37 + 0.61 * place) + place) for place in range(len(types))]
         row: Row = {}
         for (name, kind), wave in zip(types.items(), waves, strict=True):
-            row[name] = (
-                wave if kind == "number" else wave > 0 if kind == "bool" else ("red", "green", "blue")[i % 3]
-            )
+            row[name] = wave if kind == "number" else wave > 0 if kind == "bool" else text
         score = waves[0] - 0.5 * waves[-1] if i < ROWS // 2 else waves[-1] - waves[0]
         label: Any = score > 0
         if task == "multiclass":

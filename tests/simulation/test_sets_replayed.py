@@ -238,6 +238,23 @@ def test_a_stop_leaves_a_snapshot_of_the_journal_s_end() -> None:
     assert repr(answers) == repr(live.machine.core.calls[0][1].predict({"city": "a", "n": 1}))
 
 
+def test_a_stop_after_a_rest_leaves_a_snapshot_of_the_journal_s_end() -> None:
+    """A batch without records that came after the newest snapshot, for a publication, is one to save, too."""
+    world = World(definition())
+    shard = recovered(world)
+    feed(world, shard, random.Random(7), 20)
+    live = shard.live
+    assert live is not None
+    live.saver.worked(1.0, 1)
+    live.saver.schedule.max_recovery_s = 0.0
+    for _ in range(8):
+        shard.turn()
+        world.clock.now_s += 1.0
+    live.leave()
+    shard.turn()
+    assert world.snapshots[0][0]["seq"] == orjson.loads(world.journal[-1])["seq"]
+
+
 def test_a_batch_without_records_at_the_birth_of_a_shard_is_replayed() -> None:
     """The receipts of its models come with the first record, live and in a replay."""
     world = World(application(champion=lambda _: Born() | linear_model.LogisticRegression()))
