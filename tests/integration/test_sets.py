@@ -17,7 +17,7 @@ from stream_app.embedded.services import Endpoints
 from tests import warm
 from tests.integration.command_line import CommandLine
 
-PART, PARTS = 400, 3
+PART, PARTS = 350, 2
 SOON_S = 90.0
 DEFINITION = '''
 """The champion's answers hang on the order of a set that also loses members."""

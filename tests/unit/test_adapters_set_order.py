@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import random
 import string
 import subprocess
@@ -151,6 +153,20 @@ def test_equal_keys_of_other_types_stay_what_they_are() -> None:
     """True, 1 and 1.0 are one key of a cache and three members."""
     for members in ({8, 0}, {8.0, False}, {0, 8}):
         assert [(type(m), m) for m in round_trip(members, ())] == [(type(m), m) for m in members]
+
+
+def test_what_was_stored_before_is_read() -> None:
+    """One pickle, in which a set is its number and its members in the order in which to insert them."""
+
+    class Earlier(pickle.Pickler):
+        def persistent_id(self, obj: Any) -> Any:
+            return (0, ("mid", "low")) if type(obj) is set else None
+
+    file, members = io.BytesIO(), {"low", "mid"}
+    Earlier(file, protocol=5).dump({"a": members, "b": [members]})
+    again = unpickle(file.getvalue(), ())
+    assert again == {"a": members, "b": [members]}
+    assert again["a"] is again["b"][0]
 
 
 def adaptive_tree(seed: int, rows: int) -> tree.HoeffdingAdaptiveTreeClassifier:
