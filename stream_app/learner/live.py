@@ -277,7 +277,7 @@ class Live:
             return False
         if last_words and self.stats_due and self.tell(self.clock.monotonic()):
             return False
-        return self.publication.finish()
+        return self.publisher.finish() & self.publication.finish()
 
     def sum_up(self) -> None:
         """The last line of the log about a shard that rests: what became of all its records so far."""

@@ -65,6 +65,11 @@ class Publisher:
             and self.rebuilding is None
         )
 
+    def finish(self) -> bool:
+        """Write what is committed; True when the view shows it, or does not answer, or is being rebuilt."""
+        self.tick(None)
+        return self.caught_up or not self.whole or self.retry_at_s > self.clock.monotonic()
+
     def committed(self, closed: Closed) -> None:
         """Take a committed batch's blobs; called in commit order."""
         self.blobs.update(closed.blobs)

@@ -253,7 +253,7 @@ def test_a_stop_leaves_a_snapshot_of_the_journal_s_end() -> None:
     newest_record = orjson.loads(world.journal[-1])
     assert newest_record["settled"] == "models"
     assert world.snapshots[0][0]["seq"] == newest_record["seq"] == live.machine.seq
-    assert world.shown[-1][0] == live.machine.stamp
+    assert world.shown[-1][0] == live.machine.stamp == live.publisher.stored
     state = restore(world.app, next(iter(world.outside.open_store(0).load()))[1]())
     answers = bind(state.champion.model, "binary", None).predict({"city": "a", "n": 1})
     assert repr(answers) == repr(live.machine.core.calls[0][1].predict({"city": "a", "n": 1}))
