@@ -133,6 +133,18 @@ class View(Protocol):
         """The stored stamp; None when missing or Redis is unreachable."""
 
 
+class Dumped(Protocol):
+    """A pickle, and the sets of its models: filled again, they are laid out as loading lays them out."""
+
+    @property
+    def layouts(self) -> Mapping[int, Any]:
+        """What `stream_app.adapters.set_order.lay_out` fills again; empty where the models hold no sets."""
+
+    @property
+    def payload(self) -> bytes:
+        """What `save` takes, or `seal`."""
+
+
 class SnapshotStore(Protocol):
     """Signed snapshots of one shard, newest first."""
 
@@ -140,7 +152,12 @@ class SnapshotStore(Protocol):
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
         """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
 
-    def dump(self, state: Any) -> bytes: ...
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
+        """Pickle what holds these models."""
+
+    def settle(self, models: Iterable[Any]) -> None:
+        """Lay out the sets of live models as storing and loading would."""
+
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload that `dump` made."""
 
@@ -151,7 +168,9 @@ class SnapshotStore(Protocol):
 class ModelShelf(Protocol):
     """Where one shard's champion is published for predictors."""
 
-    def dump(self, published: Any) -> bytes: ...
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
+        """Pickle what holds these models."""
+
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload that `dump` made."""
 

@@ -7,16 +7,17 @@ that is older than the stored one is refused: its writer has been replaced.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import fsspec
 import redis
 import structlog
 
+from stream_app.adapters.pickled import Dump
 from stream_app.adapters.redis_faults import why
 from stream_app.adapters.signing import seal
-from stream_app.adapters.snapshot_store import dump, write_durably
+from stream_app.adapters.snapshot_store import write_durably
 from stream_app.adapters.unpickler import unpickle
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
@@ -59,9 +60,9 @@ class RedisModelShelf:
         self.down = False
         self.written: list[str] = []  # files, newest last
 
-    def dump(self, published: Any) -> bytes:
-        """A payload; raises what pickling raises."""
-        return dump(published)
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        """Pickle what holds these models; raises what pickling raises."""
+        return Dump(whole, models)
 
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload."""

@@ -6,9 +6,7 @@ written under a temporary name, synced, renamed; the newest `KEPT` stay, and tho
 
 from __future__ import annotations
 
-import io
 import os
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 import fsspec
 import structlog
 
-from stream_app.adapters.set_order import SetsInOrder
+from stream_app.adapters.pickled import Dump, dump, settle
 from stream_app.adapters.signing import public_key, seal, unseal
 from stream_app.adapters.unpickler import unpickle
 from stream_app.errors import Refused
@@ -25,19 +23,6 @@ from stream_app.errors import Refused
 KEPT = 3
 SUFFIX = ".snapshot"
 log = structlog.get_logger()
-
-
-def dump(obj: Any) -> bytes:
-    """A pickle that `unpickle` reads.
-
-    Raises:
-        PicklingError, Unrepeatable, …: something in it cannot be stored.
-    """
-    file = io.BytesIO()
-    pickler = pickle.Pickler(file, protocol=5)
-    pickler.persistent_id = SetsInOrder().persistent_id  # type: ignore[method-assign]  # a setting, says pickle
-    pickler.dump(obj)
-    return file.getvalue()
 
 
 def round_trip(model: Any, own_modules: tuple[str, ...]) -> Any:
@@ -102,8 +87,11 @@ class FileSnapshots:
         self.folder = f"{root.rstrip('/')}/{app}/{shard}"
         self.app, self.shard, self.keys, self.own_modules = app, shard, keys, own_modules
 
-    def dump(self, state: Any) -> bytes:
-        return dump(state)
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        return Dump(whole, models)
+
+    def settle(self, models: Iterable[Any]) -> None:
+        settle(models)
 
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload."""

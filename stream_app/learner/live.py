@@ -1,4 +1,4 @@
-"""A live shard, one turn from top to bottom: step → settle → submit → view → snapshot."""
+"""A live shard, one turn from top to bottom: step → settle → submit → view."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import structlog
 
 from stream_app.learner.care import Care
 from stream_app.learner.costs import Costs
+from stream_app.learner.journal import Settled
+from stream_app.learner.keeping import Keeping
 from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
 from stream_app.learner.notices import Notices, encode
@@ -18,7 +20,7 @@ from stream_app.learner.pipeline import Pipeline
 from stream_app.learner.publication import Publication
 from stream_app.learner.publisher import Publisher
 from stream_app.learner.recovery import Recovered
-from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
+from stream_app.learner.snapshots import Saver
 from stream_app.learner.stats import definition_of, shard_stats
 from stream_app.ports import Commit, Send
 from stream_app.state.histogram import Histogram
@@ -71,6 +73,7 @@ class Live:
         self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
         self.pace = Pace(self.machine.core, self.clock)
         self.costs = Costs(self.clock)
+        self.keeping = Keeping(self.machine, self.saver, self.publication, self.costs)
         self.step_seconds = Histogram(STEP_SECONDS)
         outside.log.start(shard, self.machine.positions)
 
@@ -146,8 +149,6 @@ class Live:
         costs.lap("seal")
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
         costs.lap("view")
-        if not (self.machine.records or self.care.careful):
-            self.keep()
         self.publication.tick(self.machine.stamp)
         costs.lap("publish")
         fences = (self.publisher.fenced, self.publication.fenced)
@@ -155,24 +156,24 @@ class Live:
         self.fences = fences
         return stepped
 
-    def keep(self) -> None:
-        """Between two batches: take what is due of the state, which may be of a batch on its way."""
-        now_s, committed = self.clock.monotonic(), self.pipeline.closed is None
-        if self.saver.due(now_s):
-            if committed:
-                self.save()
-            else:
-                self.saver.take(self.machine)
-            self.costs.lap("snapshot")
-        if self.publication.due(self.machine, now_s):
-            self.publication.take(self.machine)
-            if committed:
-                self.publication.committed()
+    def leave(self) -> None:
+        """Keep what the shard leaves behind."""
+        if self.drained and self.keeping.choose_last():
+            self.keep()
 
-    def save(self) -> None:
-        """Take a snapshot at once; no batch may be on its way."""
-        self.saver.save(self.machine)
-        self.saved()
+    def keep(self) -> None:
+        """Keep what was chosen of a shard at rest; a batch without records notes that sets were laid out."""
+        if (group := self.outside.log.group()) is None:
+            return
+        self.costs.begin()
+        settled = self.keeping.pickle()
+        if settled is not None:
+            self.seal(group, settled)
+            self.settle()
+            return
+        self.keeping.take()
+        if self.keeping.committed(self.saver.journal_offset):
+            self.saved()
 
     def saved(self) -> None:
         """A snapshot was saved, or failed."""
@@ -189,11 +190,8 @@ class Live:
             self.care.committed()
             self.publisher.committed(closed)
             self.notices.written(closed.commit)
-            self.publication.committed()
-            self.costs.lap("seal")
-            if self.saver.committed(journal_offset):
+            if self.keeping.committed(journal_offset):
                 self.saved()
-            self.costs.lap("snapshot")
 
     def advance(self) -> bool:
         """Step what the order rule and the batch allow."""
@@ -238,25 +236,42 @@ class Live:
         self.pipeline.send(commit, group, None)
         return True
 
-    def submit(self, *, eager: bool) -> None:
-        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand."""
+    def submit(self, *, eager: bool, leaving: bool = False) -> None:
+        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand; keep what is
+        due of it, unless the shard leaves.
+        """
         if not self.pipeline.free:
             return
         now_s, machine = self.clock.monotonic(), self.machine
         passed = self.merge.ends_past(machine.positions) and not self.care.held
+        group: bytes | None = None
         if machine.records or passed:
             due = self.blocked or eager or (now_s - self.batch_since_s) * 1000 >= self.longest_ms
             if not due or (group := self.outside.log.group()) is None:
                 return
             if passed:
                 machine.positions[:] = self.merge.ends  # so that lag and offsets are exact
-            closed = self.care.seal()
-            closed.blobs.update(self.publisher.slice(machine.core.state.entities))
-            if now_s - self.stats_at_s >= STATS_EVERY_S:
-                self.add_stats(closed.commit, now_s)
-            self.pipeline.send(closed.commit, group, closed)
+        later = leaving or self.care.careful or bool(self.care.held)
+        keeps = self.keeping.choose(now_s, more=group is not None, later=later)
+        if group is not None:
+            self.seal(group, self.keeping.pickle())
+        elif keeps:
+            self.keep()
         elif eager and now_s - self.stats_at_s >= (STATS_EVERY_S if self.stats_due else IDLE_STATS_EVERY_S):
             self.tell(now_s)
+
+    def seal(self, group: bytes, settled: Settled | None) -> None:
+        """Close the batch and send it; what was pickled of it is taken."""
+        machine, now_s = self.machine, self.clock.monotonic()
+        if not machine.records:
+            self.saver.worked(0.0, 1)  # a batch all the same: without a snapshot of it no upgrade is allowed
+        closed = self.care.seal(settled)
+        closed.blobs.update(self.publisher.slice(machine.core.state.entities))
+        self.costs.lap("seal")
+        self.keeping.take()
+        if now_s - self.stats_at_s >= STATS_EVERY_S:
+            self.add_stats(closed.commit, now_s)
+        self.pipeline.send(closed.commit, group, closed)
 
     def tell(self, now_s: float) -> bool:
         """Statistics in a transaction of their own, for want of a batch; False without a generation."""
@@ -295,11 +310,11 @@ class Live:
         if self.care.announced is not None:
             self.advance()  # else it would count as an attempt that failed
         if not self.drained:
-            self.submit(eager=True)
+            self.submit(eager=True, leaving=True)
             return False
         if last_words and self.stats_due and self.tell(self.clock.monotonic()):
             return False
-        return self.publication.finish(self.machine, cheap=self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S)
+        return self.publisher.finish() & self.publication.finish()
 
     def sum_up(self) -> None:
         """The last line of the log about a shard that rests: what became of all its records so far."""

@@ -27,7 +27,7 @@ COLLECT_EVERY_TURNS = 64
 COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
 WAITING_S = 10.0  # for the same, until the log says for what; and again after as long
 INSPECT_EVERY_S = 15.0  # what is gone is certain at the second look
-LAST_WORDS_S = 0.5  # for the statistics that tell of the last snapshot
+LAST_WORDS_S = 1.0  # to commit and show what the last snapshot needs, and for statistics that tell of it
 HUNG_EXIT_CODE = 70  # the supervisor restarts after any code that is neither 0 nor a refusal
 log = structlog.get_logger()
 
@@ -229,8 +229,8 @@ class Learner:
                 unfinished = [s for s in unfinished if not s.finish(last_words=last_words)]
                 time.sleep(0.001)  # not `stopping.wait`, which is set and would not
             for shard in self.shards.values():
-                if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
-                    shard.live.save()
+                if shard.live is not None and not last_words:  # what it commits is shown in the next round
+                    shard.live.leave()
             deadline_s = max(deadline_s, clock.monotonic() + LAST_WORDS_S)
         for shard in self.shards.values():
             if shard.live is not None:

@@ -68,6 +68,11 @@ class Publisher:
             and not self.fenced
         )
 
+    def finish(self) -> bool:
+        """Write what is committed; True when the view shows it, or does not answer, or is being rebuilt."""
+        self.tick(None)
+        return self.caught_up or self.fenced or not self.whole or self.retry_at_s > self.clock.monotonic()
+
     def committed(self, closed: Closed) -> None:
         """Take a committed batch's blobs; called in commit order."""
         if not self.fenced:

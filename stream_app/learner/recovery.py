@@ -15,7 +15,7 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.errors import Halted, ShardFailed
-from stream_app.flow.core import Core, RoundTrip
+from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.care import Failures
 from stream_app.learner.emit import FIRST_DIGEST
@@ -156,16 +156,16 @@ def first_epoch(
     offset = writer.commit(Commit([], [], journal.encode(record), positions), None)
     if offset is None:
         raise ShardFailed(f"shard {shard}: the first epoch record was committed without a report")
-    round_trip = outside.open_store(shard).round_trip
-    return fresh(outside.app, shard, record, outside.input_topics, round_trip), offset, None
+    store = outside.open_store(shard)
+    return fresh(outside.app, shard, record, outside.input_topics, store), offset, None
 
 
 def fresh(
-    app: Application, shard: int, record: EpochRecord, input_topics: tuple[str, ...], round_trip: RoundTrip
+    app: Application, shard: int, record: EpochRecord, input_topics: tuple[str, ...], store: SnapshotStore
 ) -> Machine:
     """The machine at the very start of an epoch that carried nothing over."""
     positions = journal.by_rank(record.positions)
-    core = Core(app, ShardState(app, shard), round_trip)
+    core = Core(app, ShardState(app, shard), store.round_trip, store.settle)
     return Machine(
         core, input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
     )
@@ -180,7 +180,7 @@ def newest_start(
     loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
     if loaded is not None:
         header, state = loaded
-        machine = resumed(outside.app, header, state, outside.input_topics, store.round_trip)
+        machine = resumed(outside.app, header, state, outside.input_topics, store)
         return machine, header["journal_offset"], header["seq"]
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
@@ -189,7 +189,7 @@ def newest_start(
             "`stream-app upgrade MODULE:APP --from-log`",
         )
     yield from check_start(source, shard, first.fingerprint, fingerprint, offset)
-    return fresh(outside.app, shard, first, outside.input_topics, store.round_trip), offset, None
+    return fresh(outside.app, shard, first, outside.input_topics, store), offset, None
 
 
 def newest_snapshot(
@@ -271,11 +271,11 @@ def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, N
 
 def resumed(
     app: Application, header: dict[str, Any], state: ShardState, input_topics: tuple[str, ...],
-    round_trip: RoundTrip,
+    store: SnapshotStore,
 ) -> Machine:  # fmt: skip
     """The machine where a snapshot left it."""
     return Machine(
-        Core(app, state, round_trip), input_topics,
+        Core(app, state, store.round_trip, store.settle), input_topics,
         epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from stream_app.learner.allowance import Allowance
 from stream_app.learner.machine import Machine
 from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
-from stream_app.ports import Clock, SnapshotStore
+from stream_app.ports import Clock, Dumped, SnapshotStore
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
 
@@ -40,9 +40,9 @@ def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
     }
 
 
-def parts(state: ShardState) -> dict[str, Any]:
-    """What is pickled."""
-    return {"state": state}
+def dumped(store: SnapshotStore, state: ShardState) -> Dumped:
+    """A state, pickled."""
+    return store.dump({"state": state}, [slot.model for slot in state.slots])
 
 
 def keep(app: Application, store: SnapshotStore, header: dict[str, Any], payload: bytes) -> int:
@@ -76,7 +76,7 @@ def state_digest(state: ShardState) -> str:
 class Saver:
     """Saves a shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot.
 
-    A snapshot is taken of a batch that is being committed, so that the shard need not wait for either.
+    A snapshot is taken of a batch while that is sealed, and saved once it is committed.
 
     `weights`: bytes of each version's model, pickled by itself within the last minutes.
     `error` tells why the newest attempt failed, None where it did not.
@@ -94,6 +94,8 @@ class Saver:
         self.weights: dict[int, int] = {}
         self.weighed_at_s = 0.0
         self.error: str | None = None
+        self.making: Dumped | None = None  # between `pickle` and `take`
+        self.pickled_s = 0.0
         self.taken: tuple[dict[str, Any], bytes | None] | None = None  # waits for its batch to be committed
 
     def worked(self, seconds: float, records: int) -> None:
@@ -109,18 +111,30 @@ class Saver:
         """There is something to save, and it fits into a graceful stop."""
         return self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
 
-    def take(self, machine: Machine) -> None:
-        """Pickle the state as the newest sealed batch leaves it; `committed` saves it once that batch is."""
+    def pickle(self, machine: Machine) -> Mapping[int, Any]:
+        """Pickle the state as the batch leaves it that is sealed next; the sets to lay out before that."""
         started_s = self.clock.monotonic()
-        payload = None
+        self.making = None
         try:
-            payload = self.store.dump(parts(machine.core.state))
-            self.weigh(machine.core.state, self.clock.monotonic() - started_s)
+            self.making = dumped(self.store, machine.core.state)
         except Exception as error:
             self.failed(error)
+        self.pickled_s = self.clock.monotonic() - started_s
+        return {} if self.making is None else self.making.layouts
+
+    def take(self, machine: Machine) -> None:
+        """The batch is sealed: finish what was pickled; `committed` saves it once that batch is."""
+        started_s = self.clock.monotonic()
+        payload, making, self.making = None, self.making, None
+        if making is not None:
+            try:
+                payload = making.payload
+                self.weigh(machine.core.state, self.pickled_s)
+            except Exception as error:
+                self.failed(error)
         self.taken = header(self.app, self.shard, machine, self.fingerprint), payload
         now_s = self.clock.monotonic()
-        self.schedule.taken(now_s, now_s - started_s)
+        self.schedule.taken(now_s, self.pickled_s + now_s - started_s)
 
     def weigh(self, state: ShardState, took_s: float) -> None:
         """Pickle models by themselves, those that were never weighed or not for the longest time first.
@@ -135,7 +149,7 @@ class Saver:
         order = {version: place for place, version in enumerate(self.weights)}
         for slot in sorted(state.slots, key=lambda slot: order.get(slot.version, -1)):
             self.weights.pop(slot.version, None)
-            self.weights[slot.version] = len(self.store.dump(slot.model))
+            self.weights[slot.version] = len(self.store.dump(None, [slot.model]).payload)
             if self.clock.monotonic() - started_s > WEIGHING * took_s:
                 break
         living = {slot.version for slot in state.slots}
@@ -161,11 +175,6 @@ class Saver:
         self.schedule.saved(self.clock.monotonic() - started_s)
         self.seconds.observe(self.schedule.cost_s)
         return True
-
-    def save(self, machine: Machine) -> None:
-        """Save the state at once; nothing may be stepped that is not committed."""
-        self.take(machine)
-        self.committed(self.journal_offset)
 
     def failed(self, error: Exception) -> None:
         """Keep what a person is to be told."""

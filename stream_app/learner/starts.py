@@ -114,10 +114,10 @@ def diverged(
     record = first[1]
     if loaded is not None:
         head, state = loaded
-        machine, offset = resumed(app, head, state, input_topics, store.round_trip), head["journal_offset"]
+        machine, offset = resumed(app, head, state, input_topics, store), head["journal_offset"]
     elif isinstance(record, EpochRecord) and record.epoch == 0:
         yield from check_start(source, shard, record.fingerprint, fingerprint, first[0])
-        machine, offset = fresh(app, shard, record, input_topics, store.round_trip), first[0]
+        machine, offset = fresh(app, shard, record, input_topics, store), first[0]
     else:
         raise Refused(f"shard {shard} has no start that can be replayed", f"Start {FROM_LOG}")
     core = machine.core

@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
+from stream_app.adapters.pickled import Dump, settle
 from stream_app.adapters.signing import seal
-from stream_app.adapters.snapshot_store import KEPT, dump
+from stream_app.adapters.snapshot_store import KEPT, round_trip
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
 from stream_app.errors import Refused
@@ -115,7 +116,7 @@ class World:
         outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
         outside.log.stop(0)  # another process, whose client has read nothing yet
         shard = Shard(outside, 0, fingerprint or FINGERPRINT)
-        for _ in range(100):
+        for _ in range(2_000):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:
                 break
@@ -211,8 +212,8 @@ class Shelf:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def dump(self, published: Any) -> bytes:
-        return dump(published)
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        return Dump(whole, models)
 
     def copy(self, payload: bytes) -> Any:
         return unpickle(payload, self.world.app.modules)
@@ -244,18 +245,21 @@ class Store:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def dump(self, state: Any) -> bytes:
-        whole = isinstance(state, dict)  # or one model by itself
-        self.world.clock.now_s += self.world.dump_takes_s if whole else self.world.model_takes_s
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        state = isinstance(whole, dict)  # or one model by itself
+        self.world.clock.now_s += self.world.dump_takes_s if state else self.world.model_takes_s
         if self.world.store_error is not None:
             raise self.world.store_error
-        return dump(state)
+        return Dump(whole, models)
+
+    def settle(self, models: Iterable[Any]) -> None:
+        settle(models)
 
     def copy(self, payload: bytes) -> Any:
         return unpickle(payload, self.world.app.modules)
 
     def round_trip(self, model: Any) -> Any:
-        return unpickle(dump(model), self.world.app.modules)
+        return round_trip(model, self.world.app.modules)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
         saved = orjson.loads(orjson.dumps(header))

@@ -31,7 +31,7 @@ def event(world: World, shard: Shard, n: int) -> None:
 def saved(world: World, shard: Shard) -> None:
     """A snapshot attempt of a shard that has something to save, and the statistics after it."""
     assert shard.live is not None
-    shard.live.save()
+    shard.live.leave()
     world.settle(shard)
 
 
