@@ -36,7 +36,7 @@ def doors(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Doors]:
     name = f"port-{uuid4().hex[:8]}"
     with redis.Redis.from_url(request.getfixturevalue("services").redis_url) as client:
         yield Doors(
-            RedisView(client, name, 0, DAY_MS), RedisModelShelf(client, str(tmp_path), name, 0, b"a key")
+            RedisView(client, name, 0, DAY_MS), RedisModelShelf(client, str(tmp_path), name, 0, b"k" * 32)
         )
 
 

@@ -360,7 +360,8 @@ def test_nothing_but_a_set_is_filled_again(last: Any) -> None:
     """Any other object would have its own methods called."""
     file = io.BytesIO()
     pickler = pickle.Pickler(file, protocol=5)
-    for part in ([], "whole", last):
+    parts: list[Any] = [[], "whole", last]
+    for part in parts:
         pickler.dump(part)
     with pytest.raises(pickle.UnpicklingError, match="its last part"):
         unpickle(file.getvalue(), ())
