@@ -23,6 +23,7 @@ from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application
 from stream_app.errors import Refused
+from stream_app.learner.daemon_pool import DaemonPool
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
@@ -31,6 +32,7 @@ from stream_app.learner.verify import drain
 from stream_app.settings import Settings
 from stream_app.wiring_topics import catalog_for
 from topics.catalog import Catalog
+from topics.life import life_of
 
 HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at the same time
 
@@ -49,7 +51,9 @@ def output_topics(topics: Catalog) -> dict[str, str]:
     }  # fmt: skip
 
 
-def outside_for(app: Application, settings: Settings, instance_id: str | None = None) -> Outside:
+def outside_for(
+    app: Application, settings: Settings, instance_id: str | None = None, life: str = ""
+) -> Outside:
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
     inputs = input_topics(topics)
@@ -72,22 +76,24 @@ def outside_for(app: Application, settings: Settings, instance_id: str | None = 
             kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms
         ),
         open_source=source_opener(app, settings),
-        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout),
-        open_store=store_opener(app, settings),
+        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout, life),
+        open_store=store_opener(app, settings, life),
         open_shelf=lambda shard: RedisModelShelf(
-            client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0]
+            client, settings.snapshots.url, app.name, shard, settings.signing.raw()[0], life
         ),
         clock=clock,
         telemetry=metrics,
         pool=ThreadPoolExecutor(
             max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"
         ),
+        store_pool=DaemonPool(),
         tuning=Tuning(
             tuning.batch_ms,
             tuning.batch_records,
             tuning.watchdog_s,
             f"{socket.gethostname()}:{os.getpid()}",
             tuning.publish_s,
+            tuning.loop_watchdog_s,
         ),
     )
 
@@ -100,8 +106,8 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
     )
 
 
-def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
-    """Opens a shard's snapshots.
+def store_opener(app: Application, settings: Settings, life: str = "") -> Callable[[int], FileSnapshots]:
+    """Opens a shard's snapshots, those of one life where that is named.
 
     Raises:
         Refused: no place or no key is set.
@@ -111,7 +117,7 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
             "no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
         )
     keys = settings.signing.raw()
-    return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, app.modules)
+    return lambda shard: FileSnapshots(settings.snapshots.url, app.name, shard, keys, app.modules, life)
 
 
 def fingerprint_for(app: Application, settings: Settings) -> dict[str, Any]:
@@ -138,7 +144,8 @@ def upgrade(app: Application, settings: Settings, *, dry_run: bool) -> Iterator[
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
     current, inputs, kafka = fingerprint_for(app, settings), input_topics(topics), settings.kafka.confluent()
     for shard in range(app.shards):
-        store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
+        store = store_opener(app, settings, life_of(current["topics"]))(shard)
+        source = source_opener(app, settings)(shard)
         try:
             prepared = drain(prepare(app, shard, current, source, store))
         finally:
@@ -166,4 +173,5 @@ def learner(
     structlog.contextvars.bind_contextvars(app=app.name)
     store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
     prints = fingerprint_for(app, settings)
-    return Learner(outside_for(app, settings, instance_id), prints, exit_when_idle_s)
+    outside = outside_for(app, settings, instance_id, life_of(prints["topics"]))
+    return Learner(outside, prints, exit_when_idle_s)

@@ -21,6 +21,7 @@ from stream_app.application import Application
 from stream_app.client.newest import Peek, Place
 from stream_app.settings import Settings
 from topics.catalog import Catalog
+from topics.life import life_of
 from topics.records import Alert, EpochRecord, JournalRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
@@ -77,7 +78,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
     """
     kafka = settings.kafka.kafka_python()
     with TopicAdmin(kafka) as admin:
-        admin.require(topics)
+        ids = admin.require(topics)
         with Peek(kafka, [topic.name for topic in topics]) as peek:
             group = admin.group(app.name)
             told = peek.newest(topics.stats.name, app.shards)
@@ -86,7 +87,8 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             stats = {number: STATS.decode(found.value) for number, found in told.items()}
             journal = {number: JOURNAL.decode(found.value) for number, found in journaled.items()}
             lags = input_lags(app, topics, admin, peek, group, stats)
-    stamps = view_stamps(app, settings)
+    names = (topics.commands.name, topics.events.name, topics.labels.name)
+    stamps = view_stamps(app, settings, life_of({name: ids[name] for name in names}))
     return [
         condition(
             shard,
@@ -137,13 +139,14 @@ def input_lags(
     return lags
 
 
-def view_stamps(app: Application, settings: Settings) -> list[str | None] | None:
+def view_stamps(app: Application, settings: Settings, life: str) -> list[str | None] | None:
     """By shard: up to which batch Redis shows it; None when no Redis is named."""
     url = settings.redis.url.get_secret_value()
     if not url:
         return None
     with client_for(url, settings.redis.client_kwargs()) as client:
-        return [RedisView(client, app.name, shard, app.ttl_ms).stamp() for shard in range(app.shards)]
+        views = [RedisView(client, app.name, shard, app.ttl_ms, life=life) for shard in range(app.shards)]
+        return [view.stamp() for view in views]
 
 
 def condition(

@@ -48,16 +48,16 @@ class Live:
         self.replayed = recovered.replayed
         self.merge = Merge(self.machine.core.state.log_time_ms)
         self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
-        view = outside.open_view(shard)
+        view, stored = recovered.view, recovered.stored
         self.publisher = Publisher(
-            view, outside.pool, outside.clock, outside.app.name, shard, self.machine.stamp, view.stamp()
+            view, outside.pool, outside.clock, outside.app.name, shard, self.machine.stamp, stored
         )
         self.saver = Saver(
             outside.app, shard, outside.open_store(shard), self.clock, fingerprint, recovered.journal_offset,
-            recovered.snapshot_seq,
+            recovered.snapshot_seq, outside.store_pool,
         )  # fmt: skip
         self.publication = Publication(
-            outside.app, shard, outside.open_shelf(shard), outside.pool, self.clock, fingerprint,
+            outside.app, shard, outside.open_shelf(shard), outside.store_pool, self.clock, fingerprint,
             self.tuning.publish_s,
         )  # fmt: skip
         self.paused: set[int] = set()
@@ -149,14 +149,15 @@ class Live:
                 self.publication.committed()
 
     def save(self) -> None:
-        """Take a snapshot at once; no batch may be on its way."""
+        """Take a snapshot at once; no batch may be on its way, and none be written."""
         self.saver.save(self.machine)
         self.saved()
 
     def saved(self) -> None:
-        """A snapshot was saved, or failed."""
-        self.notices.saved(self.saver)
-        self.stats_due = True
+        """Report a snapshot that was saved or failed since the last call, if there is one."""
+        if self.saver.settle():
+            self.notices.saved(self.saver)
+            self.stats_due = True
 
     def settle(self) -> None:
         """Take note of a batch that is committed; send again what an old generation could not commit."""
@@ -169,9 +170,9 @@ class Live:
             self.notices.written(closed.commit)
             self.publication.committed()
             self.costs.lap("seal")
-            if self.saver.committed(journal_offset):
-                self.saved()
+            self.saver.committed(journal_offset)
             self.costs.lap("snapshot")
+        self.saved()
 
     def advance(self) -> bool:
         """Step what the order rule and the batch allow."""

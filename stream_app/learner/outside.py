@@ -28,6 +28,7 @@ class Tuning:
     watchdog_s: float = 20.0
     owner: str = "learner"
     publish_s: float = 1.0
+    loop_watchdog_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,5 @@ class Outside:
     clock: Clock
     telemetry: Telemetry
     pool: Executor
+    store_pool: Executor  # for the snapshot store, whose calls may never return
     tuning: Tuning

@@ -23,6 +23,7 @@ from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import reply
 from stream_app.ports import Clock, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
+from topics.life import life_of
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
 RETRY_S = 1.0
@@ -48,7 +49,7 @@ class Publication:
         fingerprint: dict[str, Any], interval_s: float,
     ) -> None:  # fmt: skip
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
-        self.fingerprint = apart_from_topics(fingerprint)
+        self.fingerprint, self.life = apart_from_topics(fingerprint), life_of(fingerprint["topics"])
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
@@ -90,7 +91,8 @@ class Publication:
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         self.version, self.stamp = machine.core.state.champion_version, machine.stamp
         try:
-            data = self.shelf.seal(header(self.app, machine, self.fingerprint), publish(self.app, machine))
+            head = {**header(self.app, machine, self.fingerprint), "life": self.life}
+            data = self.shelf.seal(head, publish(self.app, machine))
             self.taken, self.error = Sealed(machine.stamp, now_ms, data), None
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
             self.error = f"{type(error).__name__}: {error}"

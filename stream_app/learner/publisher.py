@@ -136,7 +136,7 @@ class Publisher:
             keys = f"{{{self.app}:{self.shard}}}:*"
             raise Fenced(
                 f"shard {self.shard}: the view carries a newer stamp than {self.job_stamp}",
-                f"If no other learner runs, it is of an earlier life of this name: delete the keys {keys}",
+                f"If no other learner runs, the journal was restored to before it: delete the keys {keys}",
             )
         else:
             self.blobs = {**self.job_blobs, **self.blobs}

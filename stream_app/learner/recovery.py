@@ -1,7 +1,7 @@
 """Recovery of a shard, read top to bottom: fence, find a snapshot, replay, compare, go live.
 
 A generator: each `yield` gives the process's live shards a turn and tells whether there is more to do right
-away. Nothing is written but a first epoch record.
+away. Nothing is written but a first epoch record, and an alert while the snapshots cannot be read.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import check_fingerprint
 from stream_app.learner.journal import EpochRecord
+from stream_app.learner.lives import left_aside, refuse_lost_history, require_same_inputs
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
 from stream_app.learner.replay import MORE, WAITING, replay
 from stream_app.learner.snapshots import restore
-from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
+from stream_app.learner.store_calls import Ask, StoreCalls
+from stream_app.ports import Commit, ReplaySource, Send, ShardWriter, SnapshotStore, View
 from stream_app.state.shard import ShardState
 
 T = TypeVar("T")
@@ -33,13 +35,17 @@ log = structlog.get_logger()
 
 
 class Recovered(msgspec.Struct):
-    """A shard that may go live; `replayed` counts batches, `snapshot_seq` is where the replay began."""
+    """A shard that may go live; `replayed` counts batches, `snapshot_seq` is where the replay began, and
+    `stored` the batch that the view shows.
+    """
 
     machine: Machine
     writer: ShardWriter
     journal_offset: int
     replayed: int
     snapshot_seq: int | None
+    view: View
+    stored: str | None
 
 
 class Helper:
@@ -92,16 +98,27 @@ def replayed(
     source: ReplaySource,
 ) -> Generator[bool, None, Recovered]:  # fmt: skip
     """The steps of a recovery in their order."""
+
+    def tell(send: Send) -> Generator[bool, None, None]:
+        yield from helper.call(writer.commit, Commit([], [send], None, []), None)
+
     yield from helper.call(writer.fence)
+    require_same_inputs(shard, (yield from helper.call(outside.log.topic_ids)), fingerprint)
     committed = yield from helper.call(source.committed)
     first = yield from first_entry(source, -1)
+    ask, store, view = StoreCalls(outside, shard, tell), outside.open_store(shard), outside.open_view(shard)
+    yield from ask(store.tidy)
     if first is None:
         refuse_lost_journal(shard, committed)
+        topics = fingerprint["topics"]
+        yield from ask(refuse_lost_history, outside.app.name, shard, store, view, topics)
+        alerts = yield from ask(left_aside, outside, shard, store, view, topics)
         machine, newest, seq = yield from helper.call(
-            first_epoch, outside, shard, fingerprint, source, writer
+            first_epoch, outside, shard, fingerprint, source, writer, alerts
         )
     else:
-        machine, newest, seq = yield from newest_start(outside, source, shard, fingerprint, *first)
+        start = newest_start(outside, ask, store, source, shard, fingerprint, *first)
+        machine, newest, seq = yield from start
     batches = 0
 
     def count(_closed: Closed, at: int) -> None:
@@ -111,7 +128,8 @@ def replayed(
 
     yield from replay(machine, source, newest + 1, outside.clock, count)
     compare(shard, committed, machine.positions)
-    return Recovered(machine, writer, newest, batches, seq)
+    stored = yield from helper.call(view.stamp)
+    return Recovered(machine, writer, newest, batches, seq, view, stored)
 
 
 def first_entry(
@@ -129,12 +147,17 @@ def first_entry(
 
 
 def first_epoch(
-    outside: Outside, shard: int, fingerprint: dict[str, Any], source: ReplaySource, writer: ShardWriter
+    outside: Outside,
+    shard: int,
+    fingerprint: dict[str, Any],
+    source: ReplaySource,
+    writer: ShardWriter,
+    alerts: list[Send],
 ) -> tuple[Machine, int, int | None]:
     """A shard without history: journal its first epoch from the earliest retained inputs."""
     positions = source.earliest()
     record = EpochRecord(0, 0, fingerprint, journal.by_name(positions), FIRST_DIGEST, [])
-    offset = writer.commit(Commit([], [], journal.encode(record), positions), None)
+    offset = writer.commit(Commit([], alerts, journal.encode(record), positions), None)
     if offset is None:
         raise ShardFailed(f"shard {shard}: the first epoch record was committed without a report")
     round_trip = outside.open_store(shard).round_trip
@@ -153,12 +176,11 @@ def fresh(
 
 
 def newest_start(
-    outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any], offset: int,
-    first: journal.BatchRecord | EpochRecord,
+    outside: Outside, ask: Ask, store: SnapshotStore, source: ReplaySource, shard: int,
+    fingerprint: dict[str, Any], offset: int, first: journal.BatchRecord | EpochRecord,
 ) -> Generator[bool, None, tuple[Machine, int, int | None]]:  # fmt: skip
     """The newest snapshot that the journal confirms, else its beginning, which is `first` at `offset`."""
-    store = outside.open_store(shard)
-    loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
+    loaded = yield from newest_snapshot(ask, store, source, outside.app, shard, fingerprint)
     if loaded is not None:
         header, state = loaded
         machine = resumed(outside.app, header, state, outside.input_topics, store.round_trip)
@@ -173,10 +195,19 @@ def newest_start(
 
 
 def newest_snapshot(
-    store: SnapshotStore, source: ReplaySource, app: Application, shard: int, fingerprint: dict[str, Any]
+    ask: Ask,
+    store: SnapshotStore,
+    source: ReplaySource,
+    app: Application,
+    shard: int,
+    fingerprint: dict[str, Any],
 ) -> Generator[bool, None, tuple[dict[str, Any], ShardState] | None]:
     """Try snapshots, newest first: signed by us, confirmed by the journal, same fingerprint and answers."""
-    for header, load in store.load():
+    for name in (yield from ask(store.names)):
+        found = yield from ask(store.read, name)
+        if found is None:
+            continue
+        header, load = found
         if not (yield from confirmed(source, header)):
             log.warning(
                 "snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it"
@@ -184,7 +215,7 @@ def newest_snapshot(
             continue
         yield from check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"])
         try:
-            return header, restore(app, load())
+            return header, restore(app, (yield from ask(load)))
         except Exception as error:  # any failure of a foreign pickle means: try the next older one
             log.warning("snapshot passed over", shard=shard, seq=header["seq"], why=str(error))
     return None

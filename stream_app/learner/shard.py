@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from stream_app.errors import Refused, ShardFailed
+from stream_app.errors import Refused, ShardFailed, Unreachable
 from stream_app.learner.live import Live
 from stream_app.learner.logs import placed
 from stream_app.learner.notices import tell_halt
@@ -87,6 +87,8 @@ class Shard:
                 self.move(Phase.RECOVERING)
                 self.recovery = recover(self.outside, self.number, self.fingerprint)
             return self.recover() if self.phase is Phase.RECOVERING else False
+        except Unreachable as away:
+            self.fail(away)
         except Refused as refusal:
             self.halt(refusal)
         except Exception as error:
@@ -123,7 +125,7 @@ class Shard:
         return True
 
     def hangs(self, now_s: float) -> bool:
-        """Its commit is past the watchdog."""
+        """Its commit is past the watchdog; to be asked once a turn."""
         return self.live is not None and self.live.pipeline.hangs(now_s, self.outside.tuning.watchdog_s)
 
     @placed
@@ -137,7 +139,7 @@ class Shard:
 
     def fail(self, error: Exception) -> None:
         """Crash-only: whatever this shard held in memory is void; recover it from the log after a pause."""
-        expected = isinstance(error, ShardFailed)
+        expected = isinstance(error, ShardFailed | Unreachable)
         log.error("shard failed", shard=self.number, error=str(error), exc_info=None if expected else error)
         now_s = self.outside.clock.monotonic()
         if self.live is not None and now_s - self.live_since_s > HEALTHY_AFTER_S:

@@ -16,8 +16,8 @@ Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 
 @dataclass(frozen=True)
 class Champion:
-    """One shard's model; never changed, only replaced whole. `stamp` is (epoch, seq) of its batch, `name`
-    what predictions say of it.
+    """One shard's model; never changed, only replaced whole. `stamp` is (epoch, seq) of its batch in `life`,
+    `name` what predictions say of it.
     """
 
     shard: int
@@ -26,12 +26,13 @@ class Champion:
     published: Published
     name: dict[str, Any]
     predict: Callable[[dict[str, Any]], Answer]
+    life: str
 
 
-def parsed(stamp: str) -> tuple[int, int]:
-    """<epoch>:<seq> as numbers, which compare as the batches came."""
-    epoch, _, seq = stamp.partition(":")
-    return int(epoch), int(seq)
+def parsed(stamp: str) -> tuple[str, tuple[int, int]]:
+    """The life of <epoch>:<seq>:<life>, and the two numbers, which compare as its batches came."""
+    epoch, seq, *life = stamp.split(":")
+    return life[0] if life else "", (int(epoch), int(seq))
 
 
 def accept(
@@ -67,4 +68,5 @@ def accept(
         raise Refused("it answers its sample rows differently", "Run learner and predictor on one platform")
     stamp = (head["epoch"], head["seq"])
     name = {"name": published.name, "version": published.version}
-    return Champion(shard, stamp, tuple(head["positions"]), published, name, calls.predict)
+    life = head.get("life", "")
+    return Champion(shard, stamp, tuple(head["positions"]), published, name, calls.predict, life)

@@ -54,8 +54,9 @@ class Champions:
                 continue
             stamp, at_ms = shown
             mine = self.current[shard]
-            if mine is not None and parsed(stamp) <= mine.stamp:
-                if parsed(stamp) == mine.stamp:
+            life, batch = parsed(stamp)
+            if mine is not None and life == mine.life and batch <= mine.stamp:
+                if batch == mine.stamp:
                     self.at_ms[shard] = max(self.at_ms[shard], at_ms)
                     self.serves(mine)
                 continue  # an older one is what a restored Redis remembers
@@ -98,7 +99,7 @@ class Champions:
             return
         self.why[shard] = ""
         before = self.current[shard]
-        if before is not None and champion.stamp <= before.stamp:
+        if before is not None and champion.life == before.life and champion.stamp <= before.stamp:
             return
         self.current[shard], self.at_ms[shard] = champion, at_ms
         self.serves(champion)

@@ -74,6 +74,10 @@ class World:
         self.rebuilt: list[dict[str, bytes | None]] = []
         self.view_keys: list[str] = []
         self.store_error: Exception | None = None
+        self.store_away: Exception | None = None
+        self.left_over: list[str] = []  # snapshots of an earlier life
+        self.view_life: str | None = None
+        self.topic_ids: dict[str, str] = dict(FINGERPRINT["topics"])
         self.dump_takes_s = self.model_takes_s = 0.0
         self.shelf_answer = "ok"
         self.shown: list[tuple[str, int, bytes]] = []  # what was published, newest last
@@ -83,7 +87,8 @@ class World:
         self.clock = Clock()
         self.outside = Outside(
             app, TOPICS, Log(self), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
-            lambda _: Store(self), lambda _: Shelf(self), self.clock, Silent(), Inline(), Tuning(batch_ms=0),
+            lambda _: Store(self), lambda _: Shelf(self), self.clock, Silent(), Inline(), Inline(),
+            Tuning(batch_ms=0),
         )  # fmt: skip
 
     def alerts(self, kind: str) -> list[dict[str, Any]]:
@@ -147,6 +152,9 @@ class View:
     def stamp(self) -> str | None:
         return self.world.view_stamp
 
+    def wrote(self) -> str | None:
+        return self.world.view_life
+
 
 class Shelf:
     """Keeps what is published; `shelf_answer` is what Redis says."""
@@ -170,10 +178,37 @@ class Shelf:
 
 
 class Store:
-    """Snapshots in memory, newest first; `store_error` is what saving raises."""
+    """Snapshots in memory, newest first; `store_error` is what saving raises, `store_away` what reading does.
+
+    A name is `<place from the oldest>-<life>`.
+    """
+
+    folder = "snapshots/a/0"
 
     def __init__(self, world: World) -> None:
         self.world = world
+
+    def answer(self) -> None:
+        """As a store that may be away."""
+        if self.world.store_away is not None:
+            raise self.world.store_away
+
+    def names(self) -> list[str]:
+        self.answer()
+        newest = len(self.world.snapshots)
+        return [f"{newest - n}-{head['life']}" for n, (head, _) in enumerate(self.world.snapshots)]
+
+    def left_over(self) -> list[str]:
+        self.answer()
+        return list(self.world.left_over)
+
+    def tidy(self) -> None:
+        self.answer()
+
+    def read(self, name: str) -> tuple[dict[str, Any], Callable[[], Any]] | None:
+        self.answer()
+        header, payload = self.world.snapshots[-int(name.partition("-")[0])]
+        return header, lambda: unpickle(payload, self.world.app.modules)
 
     def dump(self, state: Any) -> bytes:
         whole = isinstance(state, dict)  # or one model by itself
@@ -190,8 +225,8 @@ class Store:
         return len(payload)
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
-        for header, payload in self.world.snapshots:
-            yield header, lambda payload=payload: unpickle(payload, self.world.app.modules)  # type: ignore[misc]
+        found = map(self.read, self.names())
+        return [each for each in found if each is not None]
 
 
 class Writer:
@@ -268,6 +303,9 @@ class Log:
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...
     def resume(self, shard: int, rank: int) -> None: ...
+    def topic_ids(self) -> dict[str, str]:
+        return dict(self.world.topic_ids)
+
     def ends(self, shard: int) -> list[int | None]:
         return [None] * len(RANKS)
 
