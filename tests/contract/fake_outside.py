@@ -91,6 +91,10 @@ class World:
             Tuning(batch_ms=0),
         )  # fmt: skip
 
+    def save_snapshot(self, header: Mapping[str, Any], payload: bytes) -> None:
+        """Where it is kept."""
+        self.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))
+
     def alerts(self, kind: str) -> list[dict[str, Any]]:
         """The committed alerts of one type."""
         found = [orjson.loads(send.value or b"") for send in self.written if send.topic == "alerts"]
@@ -221,7 +225,7 @@ class Store:
         return unpickle(dump(model), self.world.app.modules)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
-        self.world.snapshots.insert(0, (orjson.loads(orjson.dumps(header)), payload))
+        self.world.save_snapshot(header, payload)
         return len(payload)
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:

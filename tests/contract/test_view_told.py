@@ -20,8 +20,8 @@ def world(answer: str) -> World:
     return made
 
 
-def test_a_view_of_an_earlier_life_names_the_keys_to_delete() -> None:
-    """A newer stamp fences each new writer for ever: its log line names the keys that are in the way."""
+def test_a_view_that_is_newer_than_the_journal_names_the_keys_to_delete() -> None:
+    """A newer stamp fences each new writer: its log line names the keys that are in the way."""
     fenced = world("fenced")
     shard = fenced.shard()
     with structlog.testing.capture_logs() as logs:
