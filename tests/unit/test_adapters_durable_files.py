@@ -35,11 +35,13 @@ def seqs(of: FileSnapshots) -> list[int]:
 
 
 def test_one_life_neither_prunes_nor_sees_what_another_wrote(tmp_path: Path) -> None:
-    """Larger numbers of an earlier life push nothing out, and stay."""
+    """Larger numbers of an earlier life push nothing out, and larger ones of this life push out none of it."""
     old, new = store(tmp_path, "aa"), store(tmp_path, "bb")
     save(old, 4000, 5000, 6000)
     save(new, 100, 200, 300, 400)
     assert seqs(new) == [400, 300, 200]
+    save(new, 7000, 8000, 9000)
+    assert seqs(new) == [9000, 8000, 7000]
     assert seqs(old) == [6000, 5000, 4000]
     assert new.left_over() == old.names()
 
