@@ -45,7 +45,7 @@ class Condition(msgspec.Struct):
 
     What only a learner knows is null before its first statistics; `stats_fresh` tells whether they show the
     newest batch or are younger than three seconds. `view_caught_up` is null when Redis is not asked. `halted`
-    tells why the shard stopped for good, null while it did not.
+    tells why the shard stopped for good, null while it did not; `waits` why it cannot be recovered now.
     """
 
     shard: int
@@ -68,6 +68,7 @@ class Condition(msgspec.Struct):
     stats_age_s: float | None
     stats_fresh: bool
     halted: str | None
+    waits: str | None
 
 
 def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
@@ -98,7 +99,8 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             journal.get(shard),
             stamps[shard] if stamps else None,
             asked=stamps is not None,
-            halted=halted(alerts.get(shard), told.get(shard), journaled.get(shard)),
+            halted=newest("shard-halted", alerts.get(shard), told.get(shard), journaled.get(shard)),
+            waits=newest("snapshots-unreachable", alerts.get(shard), told.get(shard), journaled.get(shard)),
         )
         for shard in range(app.shards)
     ]
@@ -159,6 +161,7 @@ def condition(
     *,
     asked: bool,
     halted: str | None,
+    waits: str | None,
 ) -> Condition:
     """One shard's parts, joined."""
     age_s = max(0, SystemClock().now_ms() - stats.time_ms) / 1000 if stats else None
@@ -189,11 +192,12 @@ def condition(
         stats_age_s=age_s,
         stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
         halted=halted,
+        waits=waits,
     )
 
 
-def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str | None:
-    """Why a shard stands still, if its newest alert says so and nothing was written for it since.
+def newest(kind: str, alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str | None:
+    """Why a shard stands still, if its newest alert is of this type and nothing was written for it since.
 
     A shard that goes on writes statistics as its first act. Records are compared by when they were written.
     """
@@ -203,7 +207,7 @@ def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str 
         told = ALERT.decode(alert.value or b"")
     except msgspec.MsgspecError:
         return None  # anybody may write to the topic
-    return str(told.evidence.get("reason", told.message)) if told.type == "shard-halted" else None
+    return str(told.evidence.get("reason", told.message)) if told.type == kind else None
 
 
 def numbers(stamp: str) -> tuple[int, int]:

@@ -77,6 +77,8 @@ def notes(shard: Condition) -> Iterator[str]:
     """What a person should know beside the numbers."""
     if shard.halted is not None:
         yield f"halted: {shard.halted}"
+    if shard.waits is not None:
+        yield f"waits: {shard.waits}"
     if shard.last_owner is None:
         yield "no learner ever ran"
     elif shard.owner is None:

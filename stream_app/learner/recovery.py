@@ -99,14 +99,14 @@ def replayed(
 ) -> Generator[bool, None, Recovered]:  # fmt: skip
     """The steps of a recovery in their order."""
 
-    def tell(send: Send) -> Generator[bool, None, None]:
+    def write(send: Send) -> Generator[bool, None, None]:
         yield from helper.call(writer.commit, Commit([], [send], None, []), None)
 
     yield from helper.call(writer.fence)
     require_same_inputs(shard, (yield from helper.call(outside.log.topic_ids)), fingerprint)
     committed = yield from helper.call(source.committed)
     first = yield from first_entry(source, -1)
-    ask, store, view = StoreCalls(outside, shard, tell), outside.open_store(shard), outside.open_view(shard)
+    ask, store, view = StoreCalls(outside, shard, write), outside.open_store(shard), outside.open_view(shard)
     yield from ask(store.tidy)
     if first is None:
         refuse_lost_journal(shard, committed)

@@ -26,7 +26,7 @@ WEIGHING = 0.25  # of what pickling a snapshot takes, for the sizes of its model
 WEIGH_EVERY_S = 60.0
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # 1.9 s: ten grown trees
 LONGEST_ERROR = 500  # characters of it in an alert
-SLOW_S = 60.0  # of writing one snapshot, before somebody is told
+SLOW_S = 60.0  # of writing one snapshot, before an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
 
 

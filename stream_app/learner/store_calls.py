@@ -25,12 +25,12 @@ log = structlog.get_logger()
 
 
 class StoreCalls:
-    """Calls of one recovery, one at a time; `tell` writes an alert in a transaction of its own."""
+    """Calls of one recovery, one at a time; `write` commits an alert in a transaction of its own."""
 
     def __init__(
-        self, outside: Outside, shard: int, tell: Callable[[Send], Generator[bool, None, None]]
+        self, outside: Outside, shard: int, write: Callable[[Send], Generator[bool, None, None]]
     ) -> None:
-        self.outside, self.shard, self.tell = outside, shard, tell
+        self.outside, self.shard, self.write = outside, shard, write
         self.away = False
 
     def __call__(self, work: Callable[..., T], *arguments: Any) -> Generator[bool, None, T]:
@@ -63,6 +63,6 @@ class StoreCalls:
         log.error("snapshots cannot be read now", shard=self.shard, why=why, retry_s=RETRY_S)
         text = f"shard {self.shard} waits for its snapshots and predicts nothing meanwhile: {why}"
         name, now_ms, evidence = self.outside.app.name, self.outside.clock.now_ms(), {"why": why}
-        yield from self.tell(
+        yield from self.write(
             alert(name, self.shard, str(now_ms), now_ms, "snapshots-unreachable", "critical", text, evidence)
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stream_app.errors import Halted, Unreachable
-from stream_app.learner import loop
 from stream_app.learner.loop import TOPIC_IDS_EVERY_S, Learner
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.store_calls import RETRY_S, SILENT_S
@@ -130,7 +130,7 @@ def test_no_first_epoch_begins_over_topics_that_were_created_again_since_the_sta
 def died(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The codes with which the process would have ended."""
     codes: list[int] = []
-    monkeypatch.setattr(loop.os, "_exit", codes.append)
+    monkeypatch.setattr(os, "_exit", codes.append)
     return codes
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from concurrent.futures import wait
 from dataclasses import replace
 
 import pytest
@@ -25,7 +27,7 @@ from topics.envelope import EVENT
 def died(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The codes with which the process would have ended."""
     codes: list[int] = []
-    monkeypatch.setattr(loop.os, "_exit", codes.append)
+    monkeypatch.setattr(os, "_exit", codes.append)
     return codes
 
 
@@ -227,7 +229,6 @@ def test_a_graceful_stop_waits_for_its_last_snapshot(monkeypatch: pytest.MonkeyP
         waited.set()
         return wait(*arguments)  # type: ignore[arg-type]
 
-    wait = loop.wait
     monkeypatch.setattr(world, "save_snapshot", slow)
     monkeypatch.setattr(loop, "wait", waits)
     made.leave()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from stream_app.adapters import durable_files
 from stream_app.adapters.durable_files import ShardFiles, write_durably
 from stream_app.adapters.snapshot_store import KEPT, FileSnapshots
 from stream_app.errors import Unreachable
@@ -35,7 +34,7 @@ def seqs(of: FileSnapshots) -> list[int]:
 
 
 def test_one_life_neither_prunes_nor_sees_what_another_wrote(tmp_path: Path) -> None:
-    """Larger numbers of an earlier life push nothing out, and larger ones of this life push out none of it."""
+    """Larger numbers of an earlier life push nothing out, and larger ones of this life push out none."""
     old, new = store(tmp_path, "aa"), store(tmp_path, "bb")
     save(old, 4000, 5000, 6000)
     save(new, 100, 200, 300, 400)
@@ -83,7 +82,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     def fails(*_: Any) -> None:
         raise OSError(28, "no space left")
 
-    for place, name in ((fs, "mv"), (durable_files.os, "fsync")):
+    for place, name in ((fs, "mv"), (os, "fsync")):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, fails)
             with pytest.raises(OSError, match="no space left"):
