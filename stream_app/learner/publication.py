@@ -24,6 +24,7 @@ from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import said
 from stream_app.ports import Clock, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
+from topics.life import life_of
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
 RETRY_S = 1.0
@@ -55,7 +56,7 @@ class Publication:
         fingerprint: dict[str, Any], interval_s: float,
     ) -> None:  # fmt: skip
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
-        self.fingerprint = for_predictors(fingerprint)
+        self.fingerprint, self.life = for_predictors(fingerprint), life_of(fingerprint["topics"])
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
@@ -98,7 +99,7 @@ class Publication:
         self.version, self.stamp = machine.core.state.champion_version, machine.stamp
         try:
             payload = self.shelf.dump(publish(self.app, machine))
-            head = header(self.app, machine, self.fingerprint)
+            head = {**header(self.app, machine, self.fingerprint), "life": self.life}
             self.taken, self.error = Taken(machine.stamp, now_ms, head, payload, []), None
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
             self.failed(error)

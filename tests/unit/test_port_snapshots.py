@@ -20,7 +20,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotStore:
     if request.param == "fake":
         return Store(World(application()))
     url = str(tmp_path) if request.param == "directory" else f"memory://{uuid4().hex}"
-    return FileSnapshots(url, "a", 0, [b"a key"])
+    return FileSnapshots(url, "a", 0, [b"k" * 32])
 
 
 def save(store: SnapshotStore, epoch: int, seq: int, state: Any) -> None:
