@@ -82,6 +82,13 @@ class InputLog(Protocol):
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...
     def resume(self, shard: int, rank: int) -> None: ...
+    def topic_ids(self) -> dict[str, str]:
+        """The broker's id of each input that exists now; for any thread.
+
+        Raises:
+            ShardFailed: the broker does not answer.
+        """
+
     def ends(self, shard: int) -> list[int | None]:
         """By rank, up to which offset an input is known to be written, without asking; None: not known."""
 
@@ -130,7 +137,10 @@ class View(Protocol):
         """Every entity that has a blob; None when Redis is unreachable."""
 
     def stamp(self) -> str | None:
-        """The stored stamp; None when missing or Redis is unreachable."""
+        """The stored stamp; None when missing, of another life, or Redis is unreachable."""
+
+    def wrote(self) -> str | None:
+        """The life that wrote the view last; None where nothing is stored or Redis is unreachable."""
 
 
 class Dumped(Protocol):
@@ -146,11 +156,28 @@ class Dumped(Protocol):
 
 
 class SnapshotStore(Protocol):
-    """Signed snapshots of one shard, newest first."""
+    """Signed snapshots of one shard and life, newest first.
+
+    Where the store gives no answer, reads raise Unreachable: the file is neither absent nor damaged then.
+    """
+
+    folder: str
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int: ...
+    def names(self) -> list[str]:
+        """Names to `read`, newest first."""
+
+    def left_over(self) -> list[str]:
+        """Names of another life's files."""
+
+    def tidy(self) -> None:
+        """Remove what a writer left behind that died."""
+
+    def read(self, name: str) -> tuple[dict[str, Any], Callable[[], Any]] | None:
+        """(header, loader) of one file if its signature holds, else None; the loader may raise."""
+
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
-        """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
+        """`read` of every file, without None."""
 
     def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
         """Pickle what holds these models."""
@@ -188,7 +215,7 @@ class ServingView(Protocol):
     """What a predictor reads of the view; every read raises Unreachable within the server's timeout."""
 
     async def shown(self) -> list[tuple[str, int] | None]:
-        """By shard, (stamp, epoch ms at which it was the newest) of the published champion, None: none."""
+        """By shard, (stamp with its life, epoch ms at which that was the newest), None: none is published."""
 
     async def sealed(self, shard: int) -> bytes | None:
         """The published champion of a shard; None if it is gone meanwhile."""

@@ -64,10 +64,9 @@ class Keeping:
             self.saver.take(self.machine)
             self.costs.lap("snapshot")
 
-    def committed(self, journal_offset: int) -> bool:
-        """What was sealed is in the journal; True if a snapshot was due: saved now, or failed."""
+    def committed(self, journal_offset: int) -> None:
+        """What was sealed is in the journal: its snapshot is written now, on a helper."""
         self.publication.committed()
         self.costs.lap("seal")
-        saved = self.saver.committed(journal_offset)
+        self.saver.committed(journal_offset)
         self.costs.lap("snapshot")
-        return saved

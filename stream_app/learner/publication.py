@@ -25,6 +25,7 @@ from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import said
 from stream_app.ports import Clock, Dumped, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
+from topics.life import life_of
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
 RETRY_S = 1.0
@@ -57,7 +58,7 @@ class Publication:
         fingerprint: dict[str, Any], interval_s: float,
     ) -> None:  # fmt: skip
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
-        self.fingerprint = for_predictors(fingerprint)
+        self.fingerprint, self.life = for_predictors(fingerprint), life_of(fingerprint["topics"])
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
@@ -118,7 +119,7 @@ class Publication:
         self.version, self.stamp = machine.core.state.champion_version, machine.stamp
         making, self.making = self.making, None
         if making is not None:
-            head = header(self.app, machine, self.fingerprint)
+            head = {**header(self.app, machine, self.fingerprint), "life": self.life}
             self.taken, self.error = Taken(machine.stamp, now_ms, head, making.payload, []), None
         now_s = self.clock.monotonic()
         self.allowance.spent(now_s, self.pickled_s + now_s - started_s)

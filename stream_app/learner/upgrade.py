@@ -16,9 +16,10 @@ from stream_app.application import Application
 from stream_app.errors import Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
+from stream_app.learner.guards import refuse_lost_journal
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import first_entry, refuse_lost_journal
+from stream_app.learner.recovery import first_entry
 from stream_app.learner.relearn import relearn
 from stream_app.learner.snapshots import dumped, header, keep
 from stream_app.learner.starts import Wish, diverged, log_start, snapshot_start
