@@ -17,13 +17,13 @@ from stream_app import wiring
 from stream_app.adapters.clock import SystemClock
 from stream_app.application import Application
 from stream_app.cli.context import settings_for
-from stream_app.flow.core import Core
 from stream_app.learner.journal import EpochRecord
-from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import first_entry, fresh, newest_snapshot
+from stream_app.learner.recovery import first_entry, fresh, newest_snapshot, resumed
 from stream_app.learner.replay import replay
+from stream_app.learner.store_calls import at_once
 from stream_app.learner.verify import PAUSE_S, drain
 from stream_app.wiring_topics import catalog_for
+from topics.life import life_of
 
 
 def main(model: str, start: str) -> None:
@@ -32,23 +32,20 @@ def main(model: str, start: str) -> None:
     settings = settings_for()
     topics = wiring.input_topics(catalog_for(app, settings))
     prints = wiring.fingerprint_for(app, settings, None)
-    store = wiring.store_opener(app, settings)(0)
+    store = wiring.store_opener(app, settings, life_of(prints["topics"]))(0)
     source = wiring.source_opener(app, settings)(0)
     gc.disable()
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     first = drain(first_entry(source, -1))
     if first is None or not isinstance(first[1], EpochRecord):
         raise SystemExit("the journal has no beginning")
-    machine, offset = fresh(app, 0, first[1], topics, store.round_trip), first[0]
+    machine, offset = fresh(app, 0, first[1], topics, store), first[0]
     if start == "snapshot":
-        loaded = drain(newest_snapshot(store, source, app, 0, prints))
+        loaded = drain(newest_snapshot(at_once, store, source, app, 0, prints))
         if loaded is None:
             raise SystemExit("no snapshot was taken")
         header, state = loaded
-        machine = Machine(
-            Core(app, state, store.round_trip), topics, epoch=header["epoch"], seq=header["seq"],
-            digest=header["digest"], positions=header["positions"],
-        )  # fmt: skip
+        machine = resumed(app, header, state, topics, store)
         offset = header["journal_offset"]
     restored = machine.core.state.counters.events
     restore_s = time.perf_counter() - wall_s

@@ -82,6 +82,13 @@ class InputLog(Protocol):
     def stop(self, shard: int) -> None: ...
     def pause(self, shard: int, rank: int) -> None: ...
     def resume(self, shard: int, rank: int) -> None: ...
+    def topic_ids(self) -> dict[str, str]:
+        """The broker's id of each input that exists now; for any thread.
+
+        Raises:
+            ShardFailed: the broker does not answer.
+        """
+
     def ends(self, shard: int) -> list[int | None]:
         """By rank, up to which offset an input is known to be written, without asking; None: not known."""
 
@@ -130,17 +137,54 @@ class View(Protocol):
         """Every entity that has a blob; None when Redis is unreachable."""
 
     def stamp(self) -> str | None:
-        """The stored stamp; None when missing or Redis is unreachable."""
+        """The stored stamp; None when missing, of another life, or Redis is unreachable."""
+
+    def wrote(self) -> str | None:
+        """The life that wrote the view last; None where nothing is stored or Redis is unreachable."""
+
+
+class Dumped(Protocol):
+    """A pickle, and the sets of its models: filled again, they are laid out as loading lays them out."""
+
+    @property
+    def layouts(self) -> Mapping[int, Any]:
+        """What `stream_app.adapters.set_order.lay_out` fills again; empty where the models hold no sets."""
+
+    @property
+    def payload(self) -> bytes:
+        """What `save` takes, or `seal`."""
 
 
 class SnapshotStore(Protocol):
-    """Signed snapshots of one shard, newest first."""
+    """Signed snapshots of one shard and life, newest first.
+
+    Where the store gives no answer, reads raise Unreachable: the file is neither absent nor damaged then.
+    """
+
+    folder: str
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int: ...
-    def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
-        """(header, loader) of every file whose signature holds; the loader unpickles and may raise."""
+    def names(self) -> list[str]:
+        """Names to `read`, newest first."""
 
-    def dump(self, state: Any) -> bytes: ...
+    def left_over(self) -> list[str]:
+        """Names of another life's files."""
+
+    def tidy(self) -> None:
+        """Remove what a writer left behind that died."""
+
+    def read(self, name: str) -> tuple[dict[str, Any], Callable[[], Any]] | None:
+        """(header, loader) of one file if its signature holds, else None; the loader may raise."""
+
+    def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
+        """`read` of every file, without None."""
+
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
+        """Pickle what holds these models."""
+
+    def settle(self, models: Iterable[Any]) -> None:
+        """Lay out the sets of live models as storing and loading would."""
+
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload that `dump` made."""
 
@@ -151,7 +195,9 @@ class SnapshotStore(Protocol):
 class ModelShelf(Protocol):
     """Where one shard's champion is published for predictors."""
 
-    def dump(self, published: Any) -> bytes: ...
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
+        """Pickle what holds these models."""
+
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload that `dump` made."""
 
@@ -169,7 +215,7 @@ class ServingView(Protocol):
     """What a predictor reads of the view; every read raises Unreachable within the server's timeout."""
 
     async def shown(self) -> list[tuple[str, int] | None]:
-        """By shard, (stamp, epoch ms at which it was the newest) of the published champion, None: none."""
+        """By shard, (stamp with its life, epoch ms at which that was the newest), None: none is published."""
 
     async def sealed(self, shard: int) -> bytes | None:
         """The published champion of a shard; None if it is gone meanwhile."""

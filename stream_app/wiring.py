@@ -24,6 +24,7 @@ from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.adapters.write_test import try_writing
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
+from stream_app.learner.daemon_pool import DaemonPool
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
@@ -33,6 +34,7 @@ from stream_app.learner.verify import drain
 from stream_app.settings import Settings
 from stream_app.wiring_topics import catalog_for
 from topics.catalog import Catalog
+from topics.life import life_of
 
 HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at the same time
 
@@ -52,8 +54,9 @@ def output_topics(topics: Catalog) -> dict[str, str]:
 
 
 def outside_for(
-    app: Application, settings: Settings, instance_id: str | None = None, *, restarted: bool = False
-) -> Outside:
+    app: Application, settings: Settings, instance_id: str | None = None, life: str = "", *,
+    restarted: bool = False,
+) -> Outside:  # fmt: skip
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
     inputs = input_topics(topics)
@@ -76,10 +79,10 @@ def outside_for(
             kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms
         ),
         open_source=source_opener(app, settings),
-        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout),
-        open_store=store_opener(app, settings),
+        open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout, life),
+        open_store=store_opener(app, settings, life),
         open_shelf=lambda shard: RedisModelShelf(
-            client, settings.snapshots.url, app.name, shard, signing_key(settings), app.modules
+            client, settings.snapshots.url, app.name, shard, signing_key(settings), app.modules, life
         ),
         inspect=inspector(app, settings),
         clock=clock,
@@ -87,6 +90,7 @@ def outside_for(
         pool=ThreadPoolExecutor(
             max_workers=max(4, HELPERS_PER_SHARD * app.shards), thread_name_prefix="helper"
         ),
+        store_pool=DaemonPool(),
         tuning=Tuning(
             tuning.batch_ms,
             tuning.batch_records,
@@ -94,6 +98,7 @@ def outside_for(
             f"{socket.gethostname()}:{os.getpid()}",
             tuning.publish_s,
             restarted,
+            tuning.loop_watchdog_s,
         ),
     )
 
@@ -105,6 +110,7 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Refused | No
     second answer of the same kind counts.
     """
     topics = catalog_for(app, settings)
+    inputs = input_topics(topics)
     known: dict[str, str] = {}
     doubtful = False
 
@@ -118,7 +124,9 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Refused | No
         if not known:
             known.update(found)
         missing = [name for name in known if name not in found]
-        other = [name for name in found if is_log(name) and known.get(name) != found[name]]
+        # An input that was created again is the loop's to judge: it looks at their ids by itself.
+        logs = [name for name in found if is_log(name) and name not in inputs]
+        other = [name for name in logs if known.get(name) != found[name]]
         certain, doubtful = doubtful and bool(missing or other), bool(missing or other)
         if not certain:
             return None
@@ -138,8 +146,8 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
     )  # fmt: skip
 
 
-def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSnapshots]:
-    """Opens a shard's snapshots.
+def store_opener(app: Application, settings: Settings, life: str = "") -> Callable[[int], FileSnapshots]:
+    """Opens a shard's snapshots, those of one life where that is named.
 
     Raises:
         Refused: no place or no key is set.
@@ -150,7 +158,7 @@ def store_opener(app: Application, settings: Settings) -> Callable[[int], FileSn
         )
     keys, public = settings.signing.private_bytes(), settings.signing.public_bytes()
     return lambda shard: FileSnapshots(
-        settings.snapshots.url, app.name, shard, keys, app.modules, public=public
+        settings.snapshots.url, app.name, shard, keys, app.modules, life, public=public
     )
 
 
@@ -199,8 +207,9 @@ def upgrade(
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
     current = fingerprint_for(app, settings, sample_run)
     inputs, kafka = input_topics(topics), settings.kafka.confluent()
+    open_store = store_opener(app, settings, life_of(current["topics"]))
     for shard in range(app.shards) if only is None else (only,):
-        store, source = store_opener(app, settings)(shard), source_opener(app, settings)(shard)
+        store, source = open_store(shard), source_opener(app, settings)(shard)
         writer = None
         if not dry_run:
             writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
@@ -239,5 +248,5 @@ def learner(
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
     prints = fingerprint_for(app, settings, None)
-    outside = outside_for(app, settings, instance_id, restarted=restarted)
+    outside = outside_for(app, settings, instance_id, life_of(prints["topics"]), restarted=restarted)
     return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

@@ -225,6 +225,7 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
 
     `order` packs the run-lengths in which the inputs were applied, `digest` chains over all that came out.
     `crashed` names by input the offsets that became dead letters without being read.
+    `settled`: at the end of the batch the sets of the champion, or of all models, were filled again (ADR 19).
     """
 
     epoch: int
@@ -235,6 +236,7 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
     digest: str
     decisions: list[dict[str, Any]]
     crashed: dict[str, list[int]] | UnsetType = UNSET
+    settled: Literal["champion", "models"] | UnsetType = UNSET
     v: Version = 1
 
 

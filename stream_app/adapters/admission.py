@@ -28,6 +28,7 @@ def admission_report(target: str) -> dict[str, Any]:
     """One process's half: `digest`, and `refusals` with slot, reason and fix."""
     # Loaded by these processes alone: the one that starts them needs no model yet.
     from stream_app.adapters.definition import load  # noqa: PLC0415
+    from stream_app.adapters.pickled import settle  # noqa: PLC0415
     from stream_app.adapters.snapshot_store import round_trip  # noqa: PLC0415
     from stream_app.models.admission import exercise  # noqa: PLC0415
 
@@ -36,6 +37,7 @@ def admission_report(target: str) -> dict[str, Any]:
         {"champion": app.champion, **app.challengers},
         terms_of(app),
         lambda model: round_trip(model, app.modules),
+        settle,
     )
     refusals = [{"slot": r.slot, "reason": r.reason, "fix": r.fix} for r in found.refusals]
     return {"digest": found.digest, "refusals": refusals}

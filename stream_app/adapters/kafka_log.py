@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
 
 from stream_app.adapters.kafka_record import CUT, sort
-from stream_app.errors import Refused
+from stream_app.errors import Refused, ShardFailed
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS
 
@@ -25,7 +34,7 @@ NO_GENERATION = b"\xff\xff\xff\xff"
 
 
 class KafkaLog:
-    """`input_topics` by rank: commands, events, labels. Not thread-safe."""
+    """`input_topics` by rank: commands, events, labels. Not thread-safe, but for `topic_ids`."""
 
     def __init__(
         self, config: Mapping[str, Any], group: str, input_topics: tuple[str, ...], **tuning: Any
@@ -33,6 +42,7 @@ class KafkaLog:
         self.topics = input_topics
         self.rank_of = {topic: rank for rank, topic in enumerate(input_topics)}
         self.held: set[int] = set()
+        self.admin = AdminClient(dict(config))
         self.instance_id: str | None = tuning.get("group.instance.id")
         self.may_succeed = self.instance_id is not None
         self.consumer = Consumer(
@@ -146,6 +156,24 @@ class KafkaLog:
 
     def resume(self, shard: int, rank: int) -> None:
         self.consumer.resume([TopicPartition(self.topics[rank], shard)])
+
+    def topic_ids(self) -> dict[str, str]:
+        """As an admin client says them; topics that were created again have others. Old brokers say none."""
+        asked = self.admin.describe_topics(
+            TopicCollection(list(self.topics)), request_timeout=METADATA_TIMEOUT_S
+        )
+        ids: dict[str, str] = {}
+        for topic, answer in asked.items():
+            try:
+                found = answer.result().topic_id
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
+                raise ShardFailed(f"{topic}: its id cannot be read ({error})") from error
+            high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
+            if high or low:
+                ids[topic] = str(UUID(int=(high << 64) % (1 << 128) + low % (1 << 64)))
+        return ids
 
     def ends(self, shard: int) -> list[int | None]:
         """High watermarks by rank as the last answers to fetches told them; they count control records."""

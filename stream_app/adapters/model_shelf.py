@@ -1,22 +1,22 @@
 """redis-py, sync: publishes one shard's champion; a large one goes to the snapshot store, Redis points there.
 
-The hash `{<app>:<shard>}:m` has the fields `stamp` (<epoch>:<seq>), `at` (epoch ms at which that was the
-newest) and either `model` (sealed bytes) or `file` (a name below the shard's folder of the store). A stamp
-that is older than the stored one is refused: its writer has been replaced.
+The hash `{<app>:<shard>}:m` has the fields `stamp` (<epoch>:<seq>:<life>), `at` (epoch ms at which that was
+the newest) and either `model` (sealed bytes) or `file` (a name below the shard's folder of the store). A
+stamp that is older than the stored one of its life is refused: its writer has been replaced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import fsspec
 import redis
 import structlog
 
+from stream_app.adapters.durable_files import ShardFiles
+from stream_app.adapters.pickled import Dump
 from stream_app.adapters.redis_faults import why
 from stream_app.adapters.signing import seal
-from stream_app.adapters.snapshot_store import dump, write_durably
 from stream_app.adapters.unpickler import unpickle
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
@@ -25,13 +25,13 @@ KEPT = 2  # files: a predictor may still be reading the one before
 # KEYS[1] the hash; ARGV: put or touch, stamp, at, field, value.
 SHOW = """
 local function parts(stamp)
-  local e, s = string.match(stamp or '', '^(%d+):(%d+)$')
-  return tonumber(e) or -1, tonumber(s) or -1
+  local e, s, life = string.match(stamp or '', '^(%d+):(%d+):?(%x*)$')
+  return tonumber(e) or -1, tonumber(s) or -1, life
 end
 local stored = redis.call('HGET', KEYS[1], 'stamp') or ''
-local se, ss = parts(stored)
-local e, s = parts(ARGV[2])
-if se > e or (se == e and ss > s) then return 'fenced' end
+local se, ss, slife = parts(stored)
+local e, s, life = parts(ARGV[2])
+if slife == life and (se > e or (se == e and ss > s)) then return 'fenced' end
 if ARGV[1] == 'touch' then
   if stored ~= ARGV[2] then return 'behind' end
   redis.call('HSET', KEYS[1], 'at', ARGV[3])
@@ -45,23 +45,24 @@ log = structlog.get_logger()
 
 
 class RedisModelShelf:
-    """One shard's published champion; the private `key` signs, `url` is the snapshot store."""
+    """One shard's published champion; the private `key` signs, `url` is the snapshot store, `life` ends each
+    stamp.
+    """
 
     def __init__(
         self, client: redis.Redis, url: str, app: str, shard: int, key: bytes,
-        own_modules: tuple[str, ...] = (),
+        own_modules: tuple[str, ...] = (), life: str = "",
     ) -> None:  # fmt: skip
-        self.fs, root = fsspec.core.url_to_fs(url)
-        self.folder = f"{root.rstrip('/')}/{app}/{shard}"
+        self.files = ShardFiles(url, app, shard, SUFFIX, KEPT)
+        self.life = life
         self.name = f"{{{app}:{shard}}}:m"
         self.key, self.own_modules = key, own_modules
         self.script = client.register_script(SHOW)
         self.down = False
-        self.written: list[str] = []  # files, newest last
 
-    def dump(self, published: Any) -> bytes:
-        """A payload; raises what pickling raises."""
-        return dump(published)
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        """Pickle what holds these models; raises what pickling raises."""
+        return Dump(whole, models)
 
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload."""
@@ -76,15 +77,14 @@ class RedisModelShelf:
         if len(sealed) <= LARGEST_IN_REDIS:
             return self.run("put", stamp, at_ms, "model", sealed)
         epoch, seq = stamp.split(":")
-        name = f"{int(epoch):06d}-{int(seq):012d}{SUFFIX}"
+        name = self.files.name(int(epoch), int(seq), self.life)
         try:
-            write_durably(self.fs, self.folder, name, sealed)
+            self.files.write(name, sealed)
         except Exception as error:  # noqa: BLE001  # each store has errors of its own
             return self.fails(error)
         outcome = self.run("put", stamp, at_ms, "file", name.encode())
         if outcome == "ok":
-            self.written = [*self.written, name][-KEPT:]
-            self.prune()
+            self.files.prune(self.life, epochs=False)
         return outcome
 
     def touch(self, stamp: str, at_ms: int) -> str:
@@ -93,7 +93,8 @@ class RedisModelShelf:
 
     def run(self, mode: str, stamp: str, at_ms: int, field: str, value: bytes) -> str:
         try:
-            answer = self.script(keys=[self.name], args=[mode, stamp, at_ms, field, value])
+            stamped = f"{stamp}:{self.life}" if self.life else stamp
+            answer = self.script(keys=[self.name], args=[mode, stamped, at_ms, field, value])
         except redis.RedisError as error:
             return self.fails(error)
         self.down = False
@@ -106,13 +107,3 @@ class RedisModelShelf:
             log.warning("champion cannot be published now", key=self.name, error=reason)
         self.down = True
         return "down"
-
-    def prune(self) -> None:
-        """Let all files go but those written last: names of an earlier life may sort after them."""
-        try:
-            names = [str(path).rsplit("/", 1)[-1] for path in self.fs.ls(self.folder, detail=False)]
-            for name in names:
-                if name.endswith(SUFFIX) and name not in self.written:
-                    self.fs.rm_file(f"{self.folder}/{name}")
-        except Exception as error:  # noqa: BLE001  # what is left over takes room, no more
-            log.warning("old models could not be removed", folder=self.folder, error=str(error))

@@ -87,7 +87,7 @@ class RedisServing:
         self.models = redis.Redis.from_url(url, **self.options)
 
     async def shown(self) -> list[tuple[str, int] | None]:
-        """Stamp and time of each shard's published champion."""
+        """Stamp (<epoch>:<seq>:<life>) and time of each shard's published champion."""
         pipe = self.models.pipeline(transaction=False)
         for shard in range(self.shards):
             pipe.hmget(self.key(shard), ["stamp", "at"])
@@ -110,7 +110,7 @@ class RedisServing:
                 return found
         except FileNotFoundError:
             return None  # replaced meanwhile
-        except OSError as error:
+        except Exception as error:  # each store has errors of its own
             raise Unreachable(f"the snapshot store does not answer: {error}", "See its own log") from error
 
     def key(self, shard: int) -> str:

@@ -1,8 +1,8 @@
 """redis-py: the feature view of one shard; written after the commit, fenced by a stamp (ADR 5).
 
 Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of a Redis Cluster. The stamp
-`<epoch>:<seq>` only grows: a writer that finds one older than its base, or of another form, rebuilds the
-view; where it finds a newer one it does not write.
+`<epoch>:<seq>:<life>` only grows within its life: a writer that finds one older than its base, or of another
+form, rebuilds the view; where it finds a newer one it does not write. Another life's stamp counts as none.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from stream_app.adapters.redis_faults import why
 # KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
 local function parts(stamp)
-  local e, s = string.match(stamp, '^(%d+):(%d+)$')
-  if not e then e, s = string.match(stamp, '^(%d+):(%d+):rebuilding$') end
-  return tonumber(e) or -1, tonumber(s) or -1
+  local base = string.gsub(stamp, ':rebuilding$', '')
+  local e, s, life = string.match(base, '^(%d+):(%d+):(%x+)$')
+  if not e then e, s = string.match(base, '^(%d+):(%d+)$') end
+  return tonumber(e) or -1, tonumber(s) or -1, life or ''
 end
 local function newer(a, b)
   local ae, as = parts(a)
@@ -28,6 +29,9 @@ local function newer(a, b)
   return ae > be or (ae == be and as > bs)
 end
 local stored = redis.call('GET', KEYS[1]) or ''
+local _, _, theirs = parts(stored)
+local _, _, ours = parts(ARGV[3])
+if theirs ~= ours then stored = '' end
 if newer(stored, ARGV[3]) then return 'fenced' end
 if ARGV[1] == 'write' and (newer(ARGV[2], stored) or string.find(stored, 'rebuilding')) then
   return 'behind'
@@ -47,11 +51,14 @@ class RedisView:
     """One shard's view; `client` has a short socket timeout: a frozen server costs no more than that.
 
     `layout` names the features that made a blob and is its last element: what is read by position under other
-    ones would be wrong values. Only who writes needs one.
+    ones would be wrong values. Only who writes needs one. `life` ends each stamp in Redis; callers see
+    `<epoch>:<seq>`.
     """
 
-    def __init__(self, client: redis.Redis, app: str, shard: int, ttl_ms: int, layout: str = "") -> None:
-        self.client = client
+    def __init__(
+        self, client: redis.Redis, app: str, shard: int, ttl_ms: int, layout: str = "", life: str = ""
+    ) -> None:
+        self.client, self.life = client, life
         self.tag = f"{{{app}:{shard}}}"
         self.ttl_ms = ttl_ms
         self.end = f',"{layout}"]'.encode()
@@ -70,7 +77,8 @@ class RedisView:
         keys = [f"{self.tag}:s", *(f"{self.tag}:f:{key}" for key in blobs)]
         values = [blob[:-1] + self.end if blob else b"" for blob in blobs.values()]
         try:
-            answer = self.script(keys=keys, args=[mode, previous, stamp, self.ttl_ms, *values])
+            stamps = [self.stamped(previous), self.stamped(stamp)]
+            answer = self.script(keys=keys, args=[mode, *stamps, self.ttl_ms, *values])
         except redis.RedisError as error:
             if not self.down:
                 log.warning("view is down", tag=self.tag, error=f"Redis {why(error)}")
@@ -91,10 +99,30 @@ class RedisView:
             return None
 
     def stamp(self) -> str | None:
-        """The sealed stamp in Redis; None when missing, half rebuilt or unreachable."""
+        """The sealed stamp in Redis; None when missing, of another life, half rebuilt or unreachable."""
+        stored = self.stored()
+        if not stored or "rebuilding" in stored or life_in(stored) != self.life:
+            return None
+        return ":".join(stored.split(":")[:2])
+
+    def wrote(self) -> str | None:
+        """The life whose stamp Redis holds, empty where that names none; None without one, or unreachable."""
+        stored = self.stored()
+        return life_in(stored) if stored else None
+
+    def stored(self) -> str:
+        """The stamp as it is, empty when missing or unreachable."""
         try:
             stored = self.client.get(f"{self.tag}:s")
         except redis.RedisError:
-            return None
-        text = stored.decode() if isinstance(stored, bytes) else None
-        return None if text is None or "rebuilding" in text else text
+            return ""
+        return stored.decode() if isinstance(stored, bytes) else ""
+
+    def stamped(self, stamp: str) -> str:
+        return f"{stamp}:{self.life}" if stamp and self.life else stamp
+
+
+def life_in(stored: str) -> str:
+    """The life that a stamp in Redis says, empty where it says none."""
+    life = stored.removesuffix(":rebuilding").split(":")[2:]
+    return life[0] if life else ""

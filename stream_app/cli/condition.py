@@ -21,6 +21,7 @@ from stream_app.application import Application
 from stream_app.client.newest import Peek, Place
 from stream_app.settings import Settings
 from topics.catalog import Catalog
+from topics.life import life_of
 from topics.records import Alert, AttemptRecord, EpochRecord, JournalRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
@@ -49,7 +50,8 @@ class Condition(msgspec.Struct):
     newest batch or are younger than three seconds. `idle`: a learner sends statistics, has nothing left to
     do, and no batch came for ten seconds. `definition` is the hash of the definition that it runs.
     `view_caught_up` is null when Redis is not asked. `halted` tells why the shard stopped for good, null
-    while it did not; `failing` what it fails at repeatedly, null once a batch is committed after it.
+    while it did not; `failing` what it fails at repeatedly, null once a batch is committed after it; `waits`
+    why it cannot be recovered now.
     """
 
     shard: int
@@ -75,6 +77,7 @@ class Condition(msgspec.Struct):
     idle: bool
     definition: str | None
     failing: str | None
+    waits: str | None
 
 
 def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Condition]:
@@ -85,7 +88,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
     """
     kafka = settings.kafka.kafka_python()
     with TopicAdmin(kafka) as admin:
-        admin.require(topics)
+        ids = admin.require(topics)
         with Peek(kafka, [topic.name for topic in topics]) as peek:
             group = admin.group(app.name)
             told = peek.newest(topics.stats.name, app.shards)
@@ -94,7 +97,8 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             stats = {number: STATS.decode(found.value) for number, found in told.items()}
             journal = {number: JOURNAL.decode(found.value) for number, found in journaled.items()}
             lags = input_lags(app, topics, admin, peek, group, stats)
-    stamps = view_stamps(app, settings)
+    names = (topics.commands.name, topics.events.name, topics.labels.name)
+    stamps = view_stamps(app, settings, life_of({name: ids[name] for name in names}))
     return [
         condition(
             shard,
@@ -104,9 +108,10 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             journal.get(shard),
             stamps[shard] if stamps else None,
             asked=stamps is not None,
-            halted=halted(alerts.get(shard), told.get(shard), journaled.get(shard)),
+            halted=newest("shard-halted", alerts.get(shard), told.get(shard), journaled.get(shard)),
             batch_ms=journaled[shard].timestamp if shard in journaled else 0,
             failing=failing(alerts.get(shard), journaled.get(shard), journal.get(shard)),
+            waits=newest("snapshots-unreachable", alerts.get(shard), told.get(shard), journaled.get(shard)),
         )
         for shard in range(app.shards)
     ]
@@ -147,13 +152,14 @@ def input_lags(
     return lags
 
 
-def view_stamps(app: Application, settings: Settings) -> list[str | None] | None:
+def view_stamps(app: Application, settings: Settings, life: str) -> list[str | None] | None:
     """By shard: up to which batch Redis shows it; None when no Redis is named."""
     url = settings.redis.url.get_secret_value()
     if not url:
         return None
     with client_for(url, settings.redis.client_kwargs()) as client:
-        return [RedisView(client, app.name, shard, app.ttl_ms).stamp() for shard in range(app.shards)]
+        views = [RedisView(client, app.name, shard, app.ttl_ms, life=life) for shard in range(app.shards)]
+        return [view.stamp() for view in views]
 
 
 def condition(
@@ -168,6 +174,7 @@ def condition(
     halted: str | None,
     batch_ms: int,
     failing: str | None,
+    waits: str | None,
 ) -> Condition:
     """One shard's parts, joined; `batch_ms` is when its newest batch was written."""
     now_ms = SystemClock().now_ms()
@@ -203,6 +210,7 @@ def condition(
         idle=halted is None and idles(held, age_s, lag, (now_ms - batch_ms) / 1000),
         definition=(stats.definition or None) if stats else None,
         failing=failing,
+        waits=waits,
     )
 
 
@@ -212,15 +220,15 @@ def idles(held: bool, stats_age_s: float | None, lag: int, batch_age_s: float) -
     return runs and lag == 0 and batch_age_s >= IDLE_S
 
 
-def halted(alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str | None:
-    """Why a shard stands still, if its newest alert says so and nothing was written for it since.
+def newest(kind: str, alert: ConsumerRecord | None, *others: ConsumerRecord | None) -> str | None:
+    """Why a shard stands still, if its newest alert is of this type and nothing was written for it since.
 
     A shard that goes on writes statistics as its first act. Records are compared by when they were written.
     """
     if alert is None or any(other is not None and other.timestamp > alert.timestamp for other in others):
         return None
     told = alert_of(alert)
-    return str(told.evidence.get("reason", told.message)) if told and told.type == "shard-halted" else None
+    return str(told.evidence.get("reason", told.message)) if told and told.type == kind else None
 
 
 def failing(

@@ -36,6 +36,7 @@ def from_its_topic(
     from stream_app.learner.logs import configure_logs
     from stream_app.learner.whatif import rehearse
     from stream_app.wiring_topics import catalog_for
+    from topics.life import life_of
 
     configure_logs()
     definition = load_app(target)
@@ -48,9 +49,9 @@ def from_its_topic(
             f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
         )
     variants, settings = variants_of(definition, policies, chosen), settings_for()
-    open_source = wiring.source_opener(definition, settings)
-    open_store = wiring.store_opener(definition, settings)
     fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
+    open_source = wiring.source_opener(definition, settings)
+    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
     topics = wiring.input_topics(catalog_for(definition, settings))
     console = Console(file=sys.stderr)
     outcomes: list[Outcome] = []

@@ -90,6 +90,8 @@ def notes(shard: Condition) -> Iterator[str]:
         yield f"halted: {shard.halted}"
     if shard.failing is not None:
         yield f"failing: {shard.failing}"
+    if shard.waits is not None:
+        yield f"waits: {shard.waits}"
     if shard.last_owner is None:
         yield "no learner ever ran"
     elif shard.owner is None:

@@ -27,14 +27,13 @@ def verify(
     from stream_app.learner.logs import configure_logs
     from stream_app.learner.verify import verify_shard
     from stream_app.wiring_topics import catalog_for
+    from topics.life import life_of
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
-    open_source, open_store = (
-        wiring.source_opener(definition, settings),
-        wiring.store_opener(definition, settings),
-    )
     fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
+    open_source = wiring.source_opener(definition, settings)
+    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
     topics = wiring.input_topics(catalog_for(definition, settings))
     console, good = Console(file=sys.stderr), True
     for shard in range(definition.shards):

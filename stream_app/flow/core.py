@@ -16,6 +16,7 @@ from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
 Watch = Callable[[int, Calls], Calls]
+Settle = Callable[[list[Any]], None]
 
 
 def as_it_is(model: Any) -> Any:
@@ -23,18 +24,27 @@ def as_it_is(model: Any) -> Any:
     return model
 
 
+def as_they_are(_models: list[Any]) -> None:
+    """Settles nothing, for the same cores."""
+
+
 class Core:
     """Definition and state of one shard, joined; rebuilt from both after every restore.
 
     `round_trip` stores a model and loads it as recovery would: what no snapshot can hold may not serve.
     `watch` wraps the calls of a version in a race, so that somebody outside can see what they take.
+    `settle` lays out the sets of live models as those that are loaded then (ADR 19).
     """
 
-    def __init__(self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is) -> None:
+    def __init__(
+        self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is,
+        settle: Settle = as_they_are,
+    ) -> None:  # fmt: skip
         self.app = app
         self.state = state
         self.round_trip = round_trip
         self.watch: Watch | None = None
+        self.settle = settle
         self.windows = Windows(app.features)
         # What each record asks for: the definition is no native class, and asking it costs ten times as much.
         self.has_features = bool(app.features)
@@ -86,6 +96,7 @@ class Core:
             return slot.failed
         try:
             twin = bind(self.round_trip(slot.model), self.app.question)
+            self.settle([slot.model])
         except MACHINE:
             raise
         except Exception as error:  # noqa: BLE001  # a stored model may raise anything; then it does not serve

@@ -213,6 +213,17 @@ def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
     )  # fmt: skip
 
 
+def many_strings(core: Core, record: Record, names: list[str], out: list[Output]) -> None:
+    """Alert once of each string feature that has as many values as an id has."""
+    for name in names:
+        bound = len(core.state.categories[name]) - 1
+        text = (
+            f"feature {name!r} has more than {bound:,} different strings. If it is an id, leave it out, or "
+            "send it as the key: a model with a weight for each string becomes slower with each"
+        )
+        core.alert(out, record.offset, "many-strings", "warning", text, about=name, feature=name)
+
+
 def placement(core: Core, record: Record, out: list[Output]) -> None:
     """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its
     event.

@@ -101,7 +101,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     detect.placement(core, record, out)
     detect.on_event(core, record, row, served, out)
     if not plain:
-        vocabulary.took(state, features, record.offset)
+        detect.many_strings(core, record, vocabulary.took(state, features, record.offset), out)
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:

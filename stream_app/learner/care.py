@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from stream_app.learner.journal import AttemptRecord, by_name, encode
+from stream_app.learner.journal import AttemptRecord, Settled, by_name, encode
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run
 from stream_app.learner.notices import alert
@@ -150,10 +150,10 @@ class Care:
             else:
                 self.machine.apply(runs, ended)
 
-    def seal(self) -> Closed:
+    def seal(self, settled: Settled | None) -> Closed:
         """Close the batch."""
         with self.blamed():
-            return self.machine.seal()
+            return self.machine.seal(settled)
 
     @contextmanager
     def blamed(self) -> Iterator[None]:

@@ -101,3 +101,24 @@ def check_predicted(shard: int, predicted: int | None, positions: Positions) -> 
             "Restore the journal topic, or run `stream-app upgrade MODULE:APP`: it goes on after the newest "
             "prediction, so that no event is answered twice",
         )
+
+
+def refuse_lost_journal(shard: int, committed: list[int | None], predicted: int | None) -> None:
+    """Committed offsets or predictions without a journal: its topic was emptied or created again."""
+    if predicted is not None or any(position is not None and position > 0 for position in committed):
+        answered = "" if predicted is None else f" and predictions up to event {predicted}"
+        raise Halted(
+            f"shard {shard} has committed offsets {committed}{answered} but its journal is empty",
+            "Restore the journal topic, or start the application under a new name",
+        )
+
+
+def compare(shard: int, committed: list[int | None], positions: list[int]) -> None:
+    """Committed offsets, where the broker still has them, must be the journal's (invariant I4)."""
+    for stored, expected in zip(committed, positions, strict=True):
+        if stored is not None and stored != expected:
+            raise Halted(
+                f"shard {shard}: committed offsets {committed} are not the journal's {positions}: the "
+                "group's offsets were reset",
+                "Stop every learner and run `stream-app upgrade MODULE:APP`: it sets them to the journal's",
+            )

@@ -12,11 +12,14 @@ from stream_app.errors import Halted
 from stream_app.ports import Positions
 from topics.envelope import RANK_NAMES
 
+Settled = Literal["champion", "models"]
+
 
 class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
     """One committed batch: per input [from, to, n]; `to` is the consumer position, n counts data records.
 
     `crashed` names by input the offsets that became dead letters without being read: a replay skips them.
+    `settled`: at its end the sets of the champion, or of every model, were laid out as in what was stored.
     """
 
     epoch: int
@@ -28,6 +31,7 @@ class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
     decisions: list[dict[str, Any]]
     crashed: dict[str, list[int]] | UnsetType = UNSET
     v: Literal[1] = 1
+    settled: Settled | msgspec.UnsetType = msgspec.UNSET
 
 
 class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):

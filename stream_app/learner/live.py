@@ -1,78 +1,31 @@
-"""A live shard, one turn from top to bottom: step → settle → submit → view → snapshot."""
+"""A live shard, one turn from top to bottom: step → settle → submit → view."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
 
 import structlog
 
-from stream_app.learner.care import Care
-from stream_app.learner.costs import Costs
-from stream_app.learner.machine import Machine
-from stream_app.learner.merge import Merge
-from stream_app.learner.notices import Notices, encode
-from stream_app.learner.outside import Outside
-from stream_app.learner.pace import Pace
-from stream_app.learner.pipeline import Pipeline
-from stream_app.learner.publication import Publication
-from stream_app.learner.publisher import Publisher
-from stream_app.learner.recovery import Recovered
-from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
-from stream_app.learner.stats import definition_of, shard_stats
-from stream_app.ports import Commit, Send
-from stream_app.state.histogram import Histogram
+from stream_app.learner.journal import Settled
+from stream_app.learner.parts import Parts
+from stream_app.learner.reports import add_stats
+from stream_app.ports import Commit
 from topics.envelope import RANKS, Record
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 BUFFER_LOW = 5_000
 BUFFER_HIGH_BYTES = 64 << 20
 ENOUGH = 1_000  # records at hand with which the loop need not fetch more
-FIRST_TURN = 100  # records, until it is known what one costs
 TURN_S = 0.05  # a slow model must not keep commits and the group waiting for a whole batch
 BEHIND_MS = 200.0  # a batch waits so long while more is at hand: there throughput counts, not latency
 FAR_BEHIND_MS = 1_000.0  # and at most so long, while what is at hand takes longer to step
-STEP_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 STATS_EVERY_S = 1.0
 IDLE_STATS_EVERY_S = 10.0  # also without input: by them an idle shard is told from one without a learner
 log = structlog.get_logger()
 
 
-class Live:
-    """What a recovered shard works with; dropped whole when anything fails."""
-
-    def __init__(
-        self, outside: Outside, shard: int, fingerprint: dict[str, Any], recovered: Recovered
-    ) -> None:
-        self.outside, self.shard = outside, shard
-        self.clock, self.tuning = outside.clock, outside.tuning
-        self.machine: Machine = recovered.machine
-        self.replayed = recovered.replayed
-        self.merge = Merge(self.machine.core.state.log_time_ms)
-        self.care = Care(self.machine, self.tuning.batch_records, recovered.failures)
-        self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
-        view = outside.open_view(shard)
-        self.publisher = Publisher(
-            view, outside.pool, outside.clock, outside.app.name, shard, self.machine.stamp, view.stamp()
-        )
-        self.saver = Saver(
-            outside.app, shard, outside.open_store(shard), self.clock, fingerprint, recovered.journal_offset,
-            recovered.snapshot_seq,
-        )  # fmt: skip
-        self.publication = Publication(
-            outside.app, shard, outside.open_shelf(shard), outside.pool, self.clock, fingerprint,
-            self.tuning.publish_s,
-        )  # fmt: skip
-        self.fences = (False, False)  # as the statistics had them
-        self.definition = definition_of(fingerprint)
-        self.paused: set[int] = set()
-        self.batch_since_s = self.clock.monotonic()
-        self.stats_at_s, self.stats_due, self.turn_records = 0.0, True, FIRST_TURN
-        self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
-        self.pace = Pace(self.machine.core, self.clock)
-        self.costs = Costs(self.clock)
-        self.step_seconds = Histogram(STEP_SECONDS)
-        outside.log.start(shard, self.machine.positions)
+class Live(Parts):
+    """What a recovered shard does with its parts; dropped whole when anything fails."""
 
     @property
     def drained(self) -> bool:
@@ -146,8 +99,6 @@ class Live:
         costs.lap("seal")
         self.publisher.tick(self.machine.core.state.entities if self.drained else None)
         costs.lap("view")
-        if not (self.machine.records or self.care.careful):
-            self.keep()
         self.publication.tick(self.machine.stamp)
         costs.lap("publish")
         fences = (self.publisher.fenced, self.publication.fenced)
@@ -155,29 +106,29 @@ class Live:
         self.fences = fences
         return stepped
 
-    def keep(self) -> None:
-        """Between two batches: take what is due of the state, which may be of a batch on its way."""
-        now_s, committed = self.clock.monotonic(), self.pipeline.closed is None
-        if self.saver.due(now_s):
-            if committed:
-                self.save()
-            else:
-                self.saver.take(self.machine)
-            self.costs.lap("snapshot")
-        if self.publication.due(self.machine, now_s):
-            self.publication.take(self.machine)
-            if committed:
-                self.publication.committed()
+    def leave(self) -> None:
+        """Keep what the shard leaves behind."""
+        if self.drained and self.keeping.choose_last():
+            self.keep()
 
-    def save(self) -> None:
-        """Take a snapshot at once; no batch may be on its way."""
-        self.saver.save(self.machine)
-        self.saved()
+    def keep(self) -> None:
+        """Keep what was chosen of a shard at rest; a batch without records notes that sets were laid out."""
+        if (group := self.outside.log.group()) is None:
+            return
+        self.costs.begin()
+        settled = self.keeping.pickle()
+        if settled is not None:
+            self.seal(group, settled)
+        else:
+            self.keeping.take()
+            self.keeping.committed(self.saver.journal_offset)
+        self.settle()
 
     def saved(self) -> None:
-        """A snapshot was saved, or failed."""
-        self.notices.saved(self.saver)
-        self.stats_due = True
+        """Report a snapshot that was saved or failed since the last call, if there is one."""
+        if self.saver.settle():
+            self.notices.saved(self.saver)
+            self.stats_due = True
 
     def settle(self) -> None:
         """Take note of a batch that is committed; send again what an old generation could not commit."""
@@ -189,11 +140,8 @@ class Live:
             self.care.committed()
             self.publisher.committed(closed)
             self.notices.written(closed.commit)
-            self.publication.committed()
-            self.costs.lap("seal")
-            if self.saver.committed(journal_offset):
-                self.saved()
-            self.costs.lap("snapshot")
+            self.keeping.committed(journal_offset)
+        self.saved()
 
     def advance(self) -> bool:
         """Step what the order rule and the batch allow."""
@@ -238,56 +186,53 @@ class Live:
         self.pipeline.send(commit, group, None)
         return True
 
-    def submit(self, *, eager: bool) -> None:
-        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand."""
+    def submit(self, *, eager: bool, leaving: bool = False) -> None:
+        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand; keep what is
+        due of it, unless the shard leaves.
+        """
         if not self.pipeline.free:
             return
         now_s, machine = self.clock.monotonic(), self.machine
         passed = self.merge.ends_past(machine.positions) and not self.care.held
+        group: bytes | None = None
         if machine.records or passed:
             due = self.blocked or eager or (now_s - self.batch_since_s) * 1000 >= self.longest_ms
             if not due or (group := self.outside.log.group()) is None:
                 return
             if passed:
                 machine.positions[:] = self.merge.ends  # so that lag and offsets are exact
-            closed = self.care.seal()
-            closed.blobs.update(self.publisher.slice(machine.core.state.entities))
-            if now_s - self.stats_at_s >= STATS_EVERY_S:
-                self.add_stats(closed.commit, now_s)
-            self.pipeline.send(closed.commit, group, closed)
+        later = leaving or self.care.careful or bool(self.care.held)
+        keeps = self.keeping.choose(now_s, more=group is not None, later=later)
+        if group is not None:
+            self.seal(group, self.keeping.pickle())
+        elif keeps:
+            self.keep()
         elif eager and now_s - self.stats_at_s >= (STATS_EVERY_S if self.stats_due else IDLE_STATS_EVERY_S):
             self.tell(now_s)
+
+    def seal(self, group: bytes, settled: Settled | None) -> None:
+        """Close the batch and send it; what was pickled of it is taken."""
+        machine, now_s = self.machine, self.clock.monotonic()
+        if not machine.records:
+            self.saver.worked(0.0, 1)  # a batch all the same: without a snapshot of it no upgrade is allowed
+        closed = self.care.seal(settled)
+        closed.blobs.update(self.publisher.slice(machine.core.state.entities))
+        self.costs.lap("seal")
+        self.keeping.take()
+        if now_s - self.stats_at_s >= STATS_EVERY_S:
+            add_stats(self, closed.commit, now_s)
+        self.pipeline.send(closed.commit, group, closed)
 
     def tell(self, now_s: float) -> bool:
         """Statistics in a transaction of their own, for want of a batch; False without a generation."""
         if (group := self.outside.log.group()) is None:
             return False
         commit = Commit([], [], None, list(self.machine.positions))
-        self.add_stats(commit, now_s)
+        add_stats(self, commit, now_s)
         self.notices.written(commit)
         self.stats_due = False
         self.pipeline.send(commit, group, None)
         return True
-
-    def add_stats(self, commit: Commit, now_s: float) -> None:
-        self.stats_at_s = now_s
-        stats = shard_stats(
-            self.machine, self.merge, self.publisher, self.saver,
-            time_ms=self.clock.now_ms(), now_s=now_s, owner=self.tuning.owner, replayed=self.replayed,
-            cost_s={**self.costs.seconds, "commit": self.pipeline.busy_s},
-            ends=self.outside.log.ends(self.shard),
-            seconds={
-                "step_seconds": self.step_seconds, "transaction_seconds": self.pipeline.seconds,
-                "snapshot_seconds": self.saver.seconds,
-            },
-            definition=self.definition,
-        )  # fmt: skip
-        self.outside.telemetry.stats(self.shard, stats)
-        commit.others.append(Send("stats", str(self.shard).encode(), encode(stats)))
-        commit.others += self.notices.paced(self.pace)
-        self.notices.shown(self.publisher, now_s)
-        self.notices.fenced(self.publisher, self.publication)
-        commit.others += self.notices.take()
 
     def finish(self, *, last_words: bool) -> bool:
         """Commit what is stepped, step nothing more, tell the last statistics; True when done."""
@@ -295,20 +240,11 @@ class Live:
         if self.care.announced is not None:
             self.advance()  # else it would count as an attempt that failed
         if not self.drained:
-            self.submit(eager=True)
+            self.submit(eager=True, leaving=True)
             return False
         if last_words and self.stats_due and self.tell(self.clock.monotonic()):
             return False
-        return self.publication.finish(self.machine, cheap=self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S)
-
-    def sum_up(self) -> None:
-        """The last line of the log about a shard that rests: what became of all its records so far."""
-        counters = self.machine.core.state.counters
-        dead = counters.dead_events + counters.dead_labels + counters.dead_commands
-        log.info(
-            "so far", shard=self.shard, predictions=counters.predictions, learned=counters.labels_learned,
-            dead_letters=dead,
-        )  # fmt: skip
+        return self.publisher.finish() & self.publication.finish()
 
     def close(self) -> None:
         """Stop reading and writing; waits for a commit in flight."""

@@ -7,16 +7,20 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import structlog
 
-from stream_app.errors import Halted, Refused
+from stream_app.errors import Halted, Refused, ShardFailed
+from stream_app.learner.lives import replaced
 from stream_app.learner.notices import tell_halt
 from stream_app.learner.outside import Outside
+from stream_app.learner.reports import sum_up
 from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
+from stream_app.learner.watchdog import HUNG_EXIT_CODE, Watchdog
 from stream_app.ports import Polled
 from topics.envelope import RANK_NAMES
 
@@ -27,8 +31,9 @@ COLLECT_EVERY_TURNS = 64
 COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
 WAITING_S = 10.0  # for the same, until the log says for what; and again after as long
 INSPECT_EVERY_S = 15.0  # what is gone is certain at the second look
-LAST_WORDS_S = 0.5  # for the statistics that tell of the last snapshot
-HUNG_EXIT_CODE = 70  # the supervisor restarts after any code that is neither 0 nor a refusal
+LAST_WORDS_S = 1.0  # to commit and show what the last snapshot needs, and for statistics that tell of it
+LAST_WRITE_S = 20.0  # for the last snapshots: whoever sent SIGTERM may send SIGKILL after half a minute
+TOPIC_IDS_EVERY_S = 10.0
 log = structlog.get_logger()
 
 
@@ -51,6 +56,9 @@ class Learner:
         self.waits_since_s = 0.0
         self.joined = False
         self.collect_at_s = 0.0
+        self.watchdog = Watchdog(outside.clock, outside.tuning.loop_watchdog_s)
+        self.topic_ids: Future[dict[str, str]] | None = None
+        self.topic_ids_at_s = outside.clock.monotonic() + TOPIC_IDS_EVERY_S
         self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
         self.inspection: Future[Refused | None] | None = None
         self.inspect_at_s = 0.0
@@ -62,7 +70,16 @@ class Learner:
         Raises:
             Refused: every owned shard halted; the first one's reason.
         """
-        inputs = self.outside.log
+        self.watchdog.start()
+        try:
+            self.turns()
+            self.leave()
+        finally:
+            self.watchdog.rest()
+
+    def turns(self) -> None:
+        """One after the other until `stopping`; raises as `run`."""
+        inputs, beat = self.outside.log, self.watchdog.beat
         inputs.subscribe(self.assigned, self.revoked)
         gc.disable()  # a collection in the middle of a batch costs more than all that it frees
         self.collect_all()
@@ -73,17 +90,19 @@ class Learner:
             # With plenty at hand one record is asked for: the poll must go on, or the group would let us go.
             limit = POLL_RECORDS if self.hungry else 1
             started_s = self.outside.clock.monotonic()
+            beat("poll")
             polled = inputs.poll(limit, 0.0 if busy else IDLE_POLL_S)
             # One that may wait is no cost.
             self.take_in(polled, self.outside.clock.monotonic() - started_s if busy else 0.0)
             busy = bool(polled.records)
             for shard in list(self.shards.values()):
+                beat(f"shard {shard.number}, {shard.phase.value}")
                 busy |= shard.turn()
+            beat("between turns")
             self.rest()
             self.tidy(turn)
             self.inspect()
             self.watch()
-        self.leave()
 
     def rest(self) -> None:
         """Sleep while every live shard is blocked by its commit: turning on would take the helpers' time.
@@ -131,6 +150,9 @@ class Learner:
         for (number, rank), position in polled.ends.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
                 shard.live.merge.end(rank, position)
+        if polled.cut:
+            with suppress(ShardFailed):  # perhaps it is not the offset that is gone, but the topic
+                self.require_same_inputs(self.outside.log.topic_ids())
         for (number, rank), why in polled.cut.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
                 shard.halt(
@@ -163,6 +185,7 @@ class Learner:
             if shard.hangs(now_s):
                 log.critical("a commit hangs; leaving so that the supervisor can restart", shard=shard.number)
                 os._exit(HUNG_EXIT_CODE)
+        self.look_at_inputs(now_s)
         refusals = [shard.refusal for shard in self.shards.values() if shard.refusal is not None]
         if refusals and len(refusals) == len(self.shards):
             self.leave()
@@ -219,22 +242,59 @@ class Learner:
         wait(telling, TOO_LONG_TO_LEAVE_S)
         raise refusal
 
+    def look_at_inputs(self, now_s: float) -> None:
+        """Ask now and then for the ids of the input topics, and judge the answer."""
+        if self.topic_ids is None:
+            if now_s >= self.topic_ids_at_s:
+                self.topic_ids_at_s = now_s + TOPIC_IDS_EVERY_S
+                self.topic_ids = self.outside.pool.submit(self.outside.log.topic_ids)
+        elif self.topic_ids.done():
+            asked, self.topic_ids = self.topic_ids, None
+            if not asked.exception():
+                self.require_same_inputs(asked.result())
+
+    def require_same_inputs(self, found: dict[str, str]) -> None:
+        """Leave at once if input topics are not those of the start: what was stepped may be of the new ones,
+        and belongs in no journal. The next start decides what they mean.
+        """
+        if names := replaced(found, self.fingerprint["topics"]):
+            log.critical("input topics were deleted and created again; leaving to start again", topics=names)
+            os._exit(HUNG_EXIT_CODE)
+
     def leave(self) -> None:
         """Commit what is stepped, snapshot what is cheap, tell the last statistics, leave the group."""
         clock = self.outside.clock
-        deadline_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S
-        for last_words in (False, True):
-            unfinished = list(self.shards.values())
-            while unfinished and clock.monotonic() < deadline_s:
-                unfinished = [s for s in unfinished if not s.finish(last_words=last_words)]
-                time.sleep(0.001)  # not `stopping.wait`, which is set and would not
-            for shard in self.shards.values():
-                if shard.live is not None and shard.live.drained and shard.live.saver.cheap:
-                    shard.live.save()
-            deadline_s = max(deadline_s, clock.monotonic() + LAST_WORDS_S)
+        written_by_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S + LAST_WRITE_S
+        self.finish(TOO_LONG_TO_LEAVE_S, last_words=False)
+        self.await_snapshots(written_by_s)  # one is written at a time
         for shard in self.shards.values():
             if shard.live is not None:
-                shard.live.sum_up()
+                shard.live.leave()
+        for last_words in (False, True):  # what it commits is written and shown, and then told of
+            self.finish(LAST_WORDS_S, last_words=last_words)
+            self.await_snapshots(written_by_s)
+        for shard in self.shards.values():
+            if shard.live is not None:
+                sum_up(shard.live)
             shard.drop()
         self.shards.clear()
         self.outside.log.close()
+
+    def finish(self, within_s: float, *, last_words: bool) -> None:
+        """Let every shard commit what it has stepped and show it; `last_words`: and tell its statistics."""
+        self.watchdog.beat("leaving")
+        deadline_s = self.outside.clock.monotonic() + within_s
+        unfinished = list(self.shards.values())
+        while unfinished and self.outside.clock.monotonic() < deadline_s:
+            unfinished = [s for s in unfinished if not s.finish(last_words=last_words)]
+            time.sleep(0.001)  # not `stopping.wait`, which is set and would not
+
+    def await_snapshots(self, until_s: float) -> None:
+        """Wait for what is being written; a store that hangs is left then."""
+        lives = [shard.live for shard in self.shards.values() if shard.live is not None]
+        writes = [live.saver.writing for live in lives if live.saver.writing is not None]
+        _, hanging = wait(writes, max(0.0, until_s - self.outside.clock.monotonic()))
+        if hanging:
+            log.error("a snapshot is not written in time; leaving without it", shards=len(hanging))
+        for live in lives:
+            live.saved()

@@ -79,7 +79,7 @@ class Machine:
         core, perform = self.core, self.emitter.perform
         outputs: list[Output] = []
         ordered = [record for _, records in runs for record in records]
-        if core.state.untold:
+        if core.state.untold and ordered:  # a batch without records tells nothing, live or replayed
             self.births(ordered[0])
         for first in range(0, len(ordered), TOGETHER):
             stride = ordered[first : first + TOGETHER]
@@ -123,8 +123,16 @@ class Machine:
         self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)
         self.count(record.rank, [record])
 
-    def seal(self) -> Closed:
+    def settle(self, which: journal.Settled) -> None:
+        """Lay out the sets of the champion or of all models, as the record says that is replayed."""
+        state = self.core.state
+        slots = [state.champion] if which == "champion" else state.slots
+        self.core.settle([slot.model for slot in slots])
+
+    def seal(self, settled: journal.Settled | None = None) -> Closed:
         """Close the batch: chain the digest, write its journal record, begin the next.
+
+        `settled` says whose sets were laid out after the batch's last record was stepped.
 
         Raises:
             ValueError: the journal record is too large.
@@ -143,6 +151,7 @@ class Machine:
             digest=emitter.digest,
             decisions=few(emitter.decisions),
             crashed=self.crashed or UNSET,
+            settled=settled or UNSET,
         )
         encoded = journal.encode(record)
         if len(encoded) > LARGEST_OUTPUT_BYTES:

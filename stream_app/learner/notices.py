@@ -97,12 +97,12 @@ class Notices:
             self.notice("snapshot-failed", "warning", text, error=saver.error, newest_seq=saver.seq)
         if self.begins("snapshot-too-dear", schedule.breached):
             text = (
-                f"a snapshot took {schedule.cost_s:.2f} s; at max_recovery {schedule.max_recovery_s:g} s "
-                f"max_cost allows {schedule.allowed_s:.2f} s"
+                f"pickling a snapshot held the shard up for {schedule.pickling_s:.2f} s; at max_recovery "
+                f"{schedule.max_recovery_s:g} s max_cost allows {schedule.allowed_s:.2f} s"
             )
             self.notice(
-                "snapshot-too-dear", "warning", text, cost_s=schedule.cost_s, allowed_s=schedule.allowed_s,
-                bytes=saver.size_bytes,
+                "snapshot-too-dear", "warning", text, cost_s=schedule.pickling_s,
+                allowed_s=schedule.allowed_s, bytes=saver.size_bytes,
             )  # fmt: skip
 
     def paced(self, pace: Pace) -> list[Send]:

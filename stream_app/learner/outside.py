@@ -30,6 +30,7 @@ class Tuning:
     owner: str = "learner"
     publish_s: float = 1.0
     restarted: bool = False  # the process before this one died
+    loop_watchdog_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -48,4 +49,5 @@ class Outside:
     clock: Clock
     telemetry: Telemetry
     pool: Executor
+    store_pool: Executor  # for the snapshot store, whose calls may never return
     tuning: Tuning

@@ -5,12 +5,13 @@
                                                       └──Redis lost it───┘
     fenced: Redis shows a newer one. Nothing is written until that is gone; then the champion is taken again.
 
-What predictors see is always a model that the journal contains: a champion is pickled where a batch was
+What predictors see is always a model that the journal contains: a champion is pickled where a batch is
 sealed, before anything more is stepped, and written once that batch is committed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ from stream_app.learner.allowance import Allowance
 from stream_app.learner.fingerprint import for_predictors
 from stream_app.learner.machine import Machine
 from stream_app.learner.snapshots import said
-from stream_app.ports import Clock, ModelShelf
+from stream_app.ports import Clock, Dumped, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
+from topics.life import life_of
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
 RETRY_S = 1.0
@@ -45,7 +47,8 @@ class Taken(NamedTuple):
 
 
 class Publication:
-    """`due` and `take` between batches, `committed` after each; `tick` writes on a helper thread.
+    """`due`, `pickle` and `take` where a batch is sealed, `committed` after each; `tick` writes on a helper
+    thread.
 
     `version` is the champion that was taken last; `error` tells why the newest attempt failed.
     """
@@ -55,11 +58,13 @@ class Publication:
         fingerprint: dict[str, Any], interval_s: float,
     ) -> None:  # fmt: skip
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
-        self.fingerprint = for_predictors(fingerprint)
+        self.fingerprint, self.life = for_predictors(fingerprint), life_of(fingerprint["topics"])
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
         self.allowance = Allowance(MAX_SHARE, 0.0)
+        self.making: Dumped | None = None  # between `pickle` and `take`
+        self.pickled_s = 0.0
         self.taken: Taken | None = None
         self.waiting: Taken | None = None
         self.shown: Taken | None = None
@@ -74,36 +79,50 @@ class Publication:
         """Something that predictors are to see is not written yet."""
         return self.waiting is not None or self.job is not None
 
-    def due(self, machine: Machine, now_s: float) -> bool:
-        """Whether to take the champion now: another one serves, or it learned and the interval is over."""
+    def behind(self, machine: Machine, *, more: bool) -> bool:
+        """Whether there is a newer champion than the one taken last, or will be with one batch more."""
+        return not self.fenced and (more or machine.stamp != self.stamp)
+
+    def due(self, machine: Machine, now_s: float, *, more: bool) -> bool:
+        """Whether to take the champion now: another one serves, or it learned and the interval is over.
+
+        `more`: the batch that is sealed next has records.
+        """
         if self.taken is not None or self.fenced:
             return False
         if machine.core.state.champion_version != self.version:
             return True
-        if machine.stamp == self.stamp:
+        if not self.behind(machine, more=more):
             return False
         return now_s - self.allowance.last_s >= self.interval_s and self.allowance.due(now_s)
 
-    def finish(self, machine: Machine, *, cheap: bool) -> bool:
+    def finish(self) -> bool:
         """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
-        if cheap and machine.stamp != self.stamp and not self.fenced:
-            self.take(machine)
-            self.committed()
         self.tick("")
         return not self.pending or self.retry_at_s > self.clock.monotonic()
 
-    def take(self, machine: Machine) -> None:
-        """Pickle the champion as the newest sealed batch leaves it."""
-        started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        self.version, self.stamp = machine.core.state.champion_version, machine.stamp
+    def pickle(self, machine: Machine) -> Mapping[int, Any]:
+        """Pickle the champion as the batch leaves it that is sealed next; the sets to lay out before that."""
+        started_s = self.clock.monotonic()
+        self.making = None
+        published = publish(self.app, machine)
         try:
-            payload = self.shelf.dump(publish(self.app, machine))
-            head = header(self.app, machine, self.fingerprint)
-            self.taken, self.error = Taken(machine.stamp, now_ms, head, payload, []), None
+            self.making = self.shelf.dump(published, [published.model])
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
             self.failed(error)
+        self.pickled_s = self.clock.monotonic() - started_s
+        return {} if self.making is None else self.making.layouts
+
+    def take(self, machine: Machine) -> None:
+        """The batch is sealed that was pickled."""
+        started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
+        self.version, self.stamp = machine.core.state.champion_version, machine.stamp
+        making, self.making = self.making, None
+        if making is not None:
+            head = {**header(self.app, machine, self.fingerprint), "life": self.life}
+            self.taken, self.error = Taken(machine.stamp, now_ms, head, making.payload, []), None
         now_s = self.clock.monotonic()
-        self.allowance.spent(now_s, now_s - started_s)
+        self.allowance.spent(now_s, self.pickled_s + now_s - started_s)
 
     def failed(self, error: Exception) -> None:
         """It cannot be published."""

@@ -7,7 +7,7 @@
      waiting ───────┘      fenced, from anywhere ──the newer stamp is gone──▶ looking
 
 While Redis shows a newer stamp than the committed one, nothing is written: either another process owns the
-shard, and then Kafka refuses the commits of this one, or the stamp is not of this life of the application.
+shard, and then Kafka refuses the commits of this one, or the journal was restored from before the stamp.
 A rebuild first looks which blobs there are: those of entities that are gone, or of another life of the name,
 are deleted. The learner never waits for Redis: what could not be written is kept by entity, newest blob only,
 so memory is bounded by the number of entities.
@@ -67,6 +67,11 @@ class Publisher:
             and self.rebuilding is None
             and not self.fenced
         )
+
+    def finish(self) -> bool:
+        """Write what is committed; True when the view shows it, or does not answer, or is being rebuilt."""
+        self.tick(None)
+        return self.caught_up or self.fenced or not self.whole or self.retry_at_s > self.clock.monotonic()
 
     def committed(self, closed: Closed) -> None:
         """Take a committed batch's blobs; called in commit order."""
@@ -163,7 +168,10 @@ class Publisher:
         self.looking = None
         if not self.fenced:
             self.fenced = True
-            remedy = f"if no other learner runs, delete the keys {self.keys}"
+            remedy = (
+                "if no other learner runs, the journal was restored from before it: delete the keys "
+                f"{self.keys}"
+            )
             log.critical("the view carries a newer stamp", shard=self.shard, ours=self.stamp, fix=remedy)
 
     def come_back(self, outcome: str) -> None:

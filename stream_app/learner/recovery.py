@@ -1,7 +1,7 @@
 """Recovery of a shard, read top to bottom: fence, find a snapshot, replay, compare, go live.
 
 A generator: each `yield` gives the process's live shards a turn and tells whether there is more to do right
-away. Nothing is written but a first epoch record.
+away. Nothing is written but a first epoch record, and an alert while the snapshots cannot be read.
 """
 
 from __future__ import annotations
@@ -15,34 +15,39 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.errors import Halted, ShardFailed
-from stream_app.flow.core import Core, RoundTrip
+from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.care import Failures
 from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.fingerprint import changes, check_fingerprint
-from stream_app.learner.guards import check_entered, check_predicted
-from stream_app.learner.journal import BatchRecord, EpochRecord, JournalRecord
+from stream_app.learner.guards import check_entered, check_predicted, compare, refuse_lost_journal
+from stream_app.learner.journal import EpochRecord, JournalRecord
+from stream_app.learner.journal_start import check_start
+from stream_app.learner.lives import left_aside, refuse_lost_history, require_same_inputs
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.outside import Outside
-from stream_app.learner.replay import MORE, WAITING, replay
+from stream_app.learner.replay import WAITING, replay
 from stream_app.learner.snapshots import restore
+from stream_app.learner.store_calls import Ask, StoreCalls
 from stream_app.learner.torn import refuse_torn
-from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
+from stream_app.ports import Commit, ReplaySource, Send, ShardWriter, SnapshotStore, View
 from stream_app.state.shard import ShardState
 
 T = TypeVar("T")
-SCANNED = 1_000  # journal records that are searched before others have a turn
 log = structlog.get_logger()
 
 
 class Recovered(msgspec.Struct):
-    """A shard that may go live; `replayed` counts batches, `snapshot_seq` is where the replay began."""
+    """A shard that may go live; `replayed` counts batches, `snapshot_seq` is where the replay began, and
+    `stored` the batch that the view shows.
+    """
 
     machine: Machine
     writer: ShardWriter
     journal_offset: int
     replayed: int
     snapshot_seq: int | None
+    view: View
+    stored: str | None
     failures: Failures = msgspec.field(default_factory=Failures)  # of the lives before in this process
 
 
@@ -96,17 +101,28 @@ def replayed(
     source: ReplaySource,
 ) -> Generator[bool, None, Recovered]:  # fmt: skip
     """The steps of a recovery in their order."""
+
+    def write(send: Send) -> Generator[bool, None, None]:
+        yield from helper.call(writer.commit, Commit([], [send], None, []), None)
+
     yield from helper.call(writer.fence)
+    require_same_inputs(shard, (yield from helper.call(outside.log.topic_ids)), fingerprint)
     committed = yield from helper.call(source.committed)
     predicted = yield from helper.call(source.predicted)
     first = yield from first_entry(source, -1)
+    ask, store, view = StoreCalls(outside, shard, write), outside.open_store(shard), outside.open_view(shard)
+    yield from ask(store.tidy)
     if first is None:
         refuse_lost_journal(shard, committed, predicted)
+        topics = fingerprint["topics"]
+        yield from ask(refuse_lost_history, outside.app.name, shard, store, view, topics)
+        alerts = yield from ask(left_aside, outside, shard, store, view, topics)
         machine, newest, seq = yield from helper.call(
-            first_epoch, outside, shard, fingerprint, source, writer
+            first_epoch, outside, shard, fingerprint, source, writer, alerts
         )
     else:
-        machine, newest, seq = yield from newest_start(outside, source, shard, fingerprint, *first)
+        start = newest_start(outside, ask, store, source, shard, fingerprint, *first)
+        machine, newest, seq = yield from start
     batches, last = 0, None
 
     def count(closed: Closed, at: int) -> None:
@@ -120,7 +136,8 @@ def replayed(
     check_predicted(shard, predicted, machine.positions)
     compare(shard, committed, machine.positions)
     refuse_torn(shard, predicted, last)
-    return Recovered(machine, writer, newest, batches, seq)
+    stored = yield from helper.call(view.stamp)
+    return Recovered(machine, writer, newest, batches, seq, view, stored)
 
 
 def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, tuple[int, JournalRecord] | None]:
@@ -148,39 +165,43 @@ def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, tupl
 
 
 def first_epoch(
-    outside: Outside, shard: int, fingerprint: dict[str, Any], source: ReplaySource, writer: ShardWriter
+    outside: Outside,
+    shard: int,
+    fingerprint: dict[str, Any],
+    source: ReplaySource,
+    writer: ShardWriter,
+    alerts: list[Send],
 ) -> tuple[Machine, int, int | None]:
     """A shard without history: journal its first epoch from the earliest retained inputs."""
     positions = source.earliest()
     record = EpochRecord(0, 0, fingerprint, journal.by_name(positions), FIRST_DIGEST, [])
-    offset = writer.commit(Commit([], [], journal.encode(record), positions), None)
+    offset = writer.commit(Commit([], alerts, journal.encode(record), positions), None)
     if offset is None:
         raise ShardFailed(f"shard {shard}: the first epoch record was committed without a report")
-    round_trip = outside.open_store(shard).round_trip
-    return fresh(outside.app, shard, record, outside.input_topics, round_trip), offset, None
+    store = outside.open_store(shard)
+    return fresh(outside.app, shard, record, outside.input_topics, store), offset, None
 
 
 def fresh(
-    app: Application, shard: int, record: EpochRecord, input_topics: tuple[str, ...], round_trip: RoundTrip
+    app: Application, shard: int, record: EpochRecord, input_topics: tuple[str, ...], store: SnapshotStore
 ) -> Machine:
     """The machine at the very start of an epoch that carried nothing over."""
     positions = journal.by_rank(record.positions)
-    core = Core(app, ShardState(app, shard), round_trip)
+    core = Core(app, ShardState(app, shard), store.round_trip, store.settle)
     return Machine(
         core, input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
     )
 
 
 def newest_start(
-    outside: Outside, source: ReplaySource, shard: int, fingerprint: dict[str, Any], offset: int,
-    first: JournalRecord,
+    outside: Outside, ask: Ask, store: SnapshotStore, source: ReplaySource, shard: int,
+    fingerprint: dict[str, Any], offset: int, first: JournalRecord,
 ) -> Generator[bool, None, tuple[Machine, int, int | None]]:  # fmt: skip
     """The newest snapshot that the journal confirms, else its beginning, which is `first` at `offset`."""
-    store = outside.open_store(shard)
-    loaded = yield from newest_snapshot(store, source, outside.app, shard, fingerprint)
+    loaded = yield from newest_snapshot(ask, store, source, outside.app, shard, fingerprint)
     if loaded is not None:
         header, state = loaded
-        machine = resumed(outside.app, header, state, outside.input_topics, store.round_trip)
+        machine = resumed(outside.app, header, state, outside.input_topics, store)
         return machine, header["journal_offset"], header["seq"]
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
@@ -189,14 +210,23 @@ def newest_start(
             "`stream-app upgrade MODULE:APP --from-log`",
         )
     yield from check_start(source, shard, first.fingerprint, fingerprint, offset)
-    return fresh(outside.app, shard, first, outside.input_topics, store.round_trip), offset, None
+    return fresh(outside.app, shard, first, outside.input_topics, store), offset, None
 
 
 def newest_snapshot(
-    store: SnapshotStore, source: ReplaySource, app: Application, shard: int, fingerprint: dict[str, Any]
+    ask: Ask,
+    store: SnapshotStore,
+    source: ReplaySource,
+    app: Application,
+    shard: int,
+    fingerprint: dict[str, Any],
 ) -> Generator[bool, None, tuple[dict[str, Any], ShardState] | None]:
     """Try snapshots, newest first: signed by us, confirmed by the journal, same fingerprint and answers."""
-    for header, load in store.load():
+    for name in (yield from ask(store.names)):
+        found = yield from ask(store.read, name)
+        if found is None:
+            continue
+        header, load = found
         if not (yield from confirmed(source, header)):
             log.warning(
                 "snapshot passed over", shard=shard, seq=header["seq"], why="the journal does not confirm it"
@@ -204,50 +234,12 @@ def newest_snapshot(
             continue
         yield from check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"])
         try:
-            return header, restore(app, header, load)
+            return header, (yield from ask(restore, app, header, load))
+        except ShardFailed:  # of the alert that says so, if that takes long
+            raise
         except Exception as error:  # any failure of a foreign pickle means: try the next older one
             log.warning("snapshot passed over", shard=shard, seq=header["seq"], why=str(error))
     return None
-
-
-def check_start(
-    source: ReplaySource, shard: int, recorded: dict[str, Any], fingerprint: dict[str, Any], offset: int
-) -> Generator[bool, None, None]:
-    """Whether this process may go on from journal offset `offset`, which `recorded` wrote.
-
-    Only where it may not, the journal is searched: a later epoch in it explains why the two differ.
-
-    Raises:
-        Halted: the snapshots of a later epoch are not there, or an input topic is another one.
-        Refused: another definition, library or platform: upgrade.
-    """
-    if any(changes(recorded, fingerprint)):
-        yield from refuse_lost_epoch(source, shard, offset)
-    check_fingerprint(recorded, fingerprint)
-
-
-def refuse_lost_epoch(source: ReplaySource, shard: int, offset: int) -> Generator[bool, None, None]:
-    """Halt if an epoch begins after `offset`: none of its snapshots was found, so an older start was."""
-    epoch, batches = 0, False
-    for number, entry in enumerate(source.journal(offset + 1), 1):
-        if entry is None:
-            yield WAITING
-            continue
-        record = journal.read(entry.value, entry.offset)
-        epoch = max(epoch, record.epoch if isinstance(record, EpochRecord) else 0)
-        batches |= isinstance(record, BatchRecord)
-        if number % SCANNED == 0:  # not its offset: control records take up every second one
-            yield MORE
-    if not epoch:
-        return
-    remedy = (
-        "Restore the snapshot directory; `snapshot passed over` in the log names unusable ones. Or run "
-        "`stream-app upgrade MODULE:APP`: "
-    )
-    remedy += "it names what is lost" if batches else "an upgrade was cut off, and nothing is lost"
-    raise Halted(
-        f"shard {shard}: the snapshots of epoch {epoch} are missing, and nothing else leads into it", remedy
-    )
 
 
 def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, None, bool]:
@@ -271,31 +263,10 @@ def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, N
 
 def resumed(
     app: Application, header: dict[str, Any], state: ShardState, input_topics: tuple[str, ...],
-    round_trip: RoundTrip,
+    store: SnapshotStore,
 ) -> Machine:  # fmt: skip
     """The machine where a snapshot left it."""
     return Machine(
-        Core(app, state, round_trip), input_topics,
+        Core(app, state, store.round_trip, store.settle), input_topics,
         epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
     )  # fmt: skip
-
-
-def refuse_lost_journal(shard: int, committed: list[int | None], predicted: int | None) -> None:
-    """Committed offsets or predictions without a journal: its topic was emptied or created again."""
-    if predicted is not None or any(position is not None and position > 0 for position in committed):
-        answered = "" if predicted is None else f" and predictions up to event {predicted}"
-        raise Halted(
-            f"shard {shard} has committed offsets {committed}{answered} but its journal is empty",
-            "Restore the journal topic, or start the application under a new name",
-        )
-
-
-def compare(shard: int, committed: list[int | None], positions: list[int]) -> None:
-    """Committed offsets, where the broker still has them, must be the journal's (invariant I4)."""
-    for stored, expected in zip(committed, positions, strict=True):
-        if stored is not None and stored != expected:
-            raise Halted(
-                f"shard {shard}: committed offsets {committed} are not the journal's {positions}: the "
-                "group's offsets were reset",
-                "Stop every learner and run `stream-app upgrade MODULE:APP`: it sets them to the journal's",
-            )

@@ -91,6 +91,8 @@ def batches(
                 pass_by(machine, runs, record.crashed, machine.apply)
             else:
                 machine.apply(runs)
+            if record.settled:
+                machine.settle(record.settled)
         except Exception as error:  # of a model or a detector: what it left behind is of no use
             raise Refused(
                 f"batch {record.seq} cannot be replayed ({type(error).__name__}: {error})",

@@ -75,7 +75,9 @@ def replay(
         else:
             (apply or machine.apply)(runs)
         machine.positions[:] = [end for _, end, _ in record.inputs.values()]
-        closed = machine.seal()
+        if record.settled:
+            machine.settle(record.settled)
+        closed = machine.seal(record.settled or None)
         if machine.digest != record.digest:
             raise Diverged(machine, record, entry.offset)
         on_batch(closed, entry.offset)

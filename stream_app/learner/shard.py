@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from stream_app.errors import Refused, ShardFailed
+from stream_app.errors import Refused, ShardFailed, Unreachable
 from stream_app.learner.care import Failures
 from stream_app.learner.live import Live
 from stream_app.learner.logs import placed
@@ -89,6 +89,8 @@ class Shard:
                 self.move(Phase.RECOVERING)
                 self.recovery = recover(self.outside, self.number, self.fingerprint)
             return self.recover() if self.phase is Phase.RECOVERING else False
+        except Unreachable as away:
+            self.fail(away)
         except Refused as refusal:
             self.halt(refusal)
         except Exception as error:
@@ -128,7 +130,7 @@ class Shard:
         return True
 
     def hangs(self, now_s: float) -> bool:
-        """Its commit is past the watchdog."""
+        """Its commit is past the watchdog; to be asked once a turn."""
         return self.live is not None and self.live.pipeline.hangs(now_s, self.outside.tuning.watchdog_s)
 
     @placed
@@ -142,7 +144,7 @@ class Shard:
 
     def fail(self, error: Exception) -> None:
         """Crash-only: whatever this shard held in memory is void; recover it from the log after a pause."""
-        expected = isinstance(error, ShardFailed)
+        expected = isinstance(error, ShardFailed | Unreachable)
         log.error("shard failed", shard=self.number, error=str(error), exc_info=None if expected else error)
         now_s = self.outside.clock.monotonic()
         if self.live is not None:

@@ -14,9 +14,11 @@ from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import changes, check_topics
 from stream_app.learner.guards import Forked, positions_after
 from stream_app.learner.journal import EpochRecord, JournalRecord
-from stream_app.learner.recovery import check_start, confirmed, fresh, newest_snapshot, resumed
+from stream_app.learner.journal_start import check_start
+from stream_app.learner.recovery import confirmed, fresh, newest_snapshot, resumed
 from stream_app.learner.relearn import renumber
 from stream_app.learner.replay import Diverged, replay
+from stream_app.learner.store_calls import at_once
 from stream_app.learner.tail import Tail, read_tail
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
@@ -110,14 +112,14 @@ def diverged(
     Raises:
         Refused: it diverges at another batch than the operator names, or the definition changed as well.
     """
-    loaded = yield from newest_snapshot(store, source, app, shard, fingerprint)
+    loaded = yield from newest_snapshot(at_once, store, source, app, shard, fingerprint)
     record = first[1]
     if loaded is not None:
         head, state = loaded
-        machine, offset = resumed(app, head, state, input_topics, store.round_trip), head["journal_offset"]
+        machine, offset = resumed(app, head, state, input_topics, store), head["journal_offset"]
     elif isinstance(record, EpochRecord) and record.epoch == 0:
         yield from check_start(source, shard, record.fingerprint, fingerprint, first[0])
-        machine, offset = fresh(app, shard, record, input_topics, store.round_trip), first[0]
+        machine, offset = fresh(app, shard, record, input_topics, store), first[0]
     else:
         raise Refused(f"shard {shard} has no start that can be replayed", f"Start {FROM_LOG}")
     core = machine.core

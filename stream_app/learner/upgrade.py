@@ -16,11 +16,12 @@ from stream_app.application import Application
 from stream_app.errors import Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
+from stream_app.learner.guards import refuse_lost_journal
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import first_entry, refuse_lost_journal
+from stream_app.learner.recovery import first_entry
 from stream_app.learner.relearn import relearn
-from stream_app.learner.snapshots import header, keep, parts
+from stream_app.learner.snapshots import dumped, header, keep
 from stream_app.learner.starts import Wish, diverged, log_start, snapshot_start
 from stream_app.learner.tail import Tail, check_unmoved
 from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
@@ -172,7 +173,7 @@ def open_epoch(
         writer.commit(Commit([], [], None, prepared.positions), source.group())
         return
     machine = Machine(
-        Core(app, state, store.round_trip), input_topics,
+        Core(app, state, store.round_trip, store.settle), input_topics,
         epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
     )  # fmt: skip
     if tail.batches or prepared.restart:
@@ -180,11 +181,11 @@ def open_epoch(
             plan.given_up += lost
             agreed(plan)
         machine = Machine(
-            Core(app, state, store.round_trip), input_topics,
+            Core(app, state, store.round_trip, store.settle), input_topics,
             epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
         )  # fmt: skip
     try:
-        payload = store.dump(parts(state))
+        payload = dumped(store, state).payload
     except Exception as error:  # a model may raise anything; what cannot be saved must not be entered
         raise Refused(
             f"shard {plan.shard}: the new state cannot be saved ({type(error).__name__}: {error})",

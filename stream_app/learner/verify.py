@@ -11,8 +11,9 @@ import msgspec
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
 from stream_app.learner.journal import EpochRecord
+from stream_app.learner.journal_start import check_start
 from stream_app.learner.machine import Machine
-from stream_app.learner.recovery import check_start, confirmed, first_entry, fresh, resumed
+from stream_app.learner.recovery import confirmed, first_entry, fresh, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
@@ -80,13 +81,13 @@ def find_starts(
         if not drain(confirmed(source, header)):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
-        machine = resumed(app, header, restore(app, header, load), input_topics, store.round_trip)
+        machine = resumed(app, header, restore(app, header, load), input_topics, store)
         snapshots.append(("snapshot", machine, header["journal_offset"]))
     first = drain(first_entry(source, -1))
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
         drain(check_start(source, shard, first[1].fingerprint, fingerprint, first[0]))
-        earliest = fresh(app, shard, first[1], input_topics, store.round_trip)
+        earliest = fresh(app, shard, first[1], input_topics, store)
         return [("earliest", earliest, first[0]), *snapshots[:1]]
     if not snapshots:
         raise Refused(

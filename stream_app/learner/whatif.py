@@ -252,7 +252,7 @@ def beside(machine: Machine, app: Application, store: SnapshotStore) -> Machine:
     state.policy = Policy(app.swap, bool(app.challengers))
     state.recent = deque(state.recent, maxlen=app.swap.warm if app.swap.policy == "evidence" else 0)
     state.cause, state.champion_before = {}, None
-    core = Core(app, state, store.round_trip)
+    core = Core(app, state, store.round_trip, store.settle)
     state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
     core.rebind()
     return Machine(

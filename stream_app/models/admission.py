@@ -14,8 +14,8 @@ from stream_app.models.build import Factory, build
 from stream_app.models.calls import ModelFault, bind
 from stream_app.models.digest import structural_digest
 from stream_app.models.fit import misfit
-from stream_app.models.probe import RoundTrip, answers_of, behaviour
-from stream_app.models.sample import Row, Terms, samples
+from stream_app.models.probe import RoundTrip, Settle, Storage, answers_of, behaviour, leave
+from stream_app.models.sample import Lessons, Row, Terms, samples
 
 SEED = 42
 DEEPEST = 8
@@ -36,12 +36,17 @@ class Admission(msgspec.Struct):
     refusals: list[Refusal]
 
 
-def exercise(factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip) -> Admission:
-    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would."""
+def exercise(
+    factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip, settle: Settle = leave
+) -> Admission:
+    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would, `settle`
+    lays out the sets of live models as those that are loaded then.
+    """
+    storage = Storage(round_trip, settle)
     refusals: list[Refusal] = []
     traces: list[str] = []
     for slot, factory in factories.items():
-        found, trace = judge(slot, factory, terms, round_trip)
+        found, trace = judge(slot, factory, terms, storage)
         refusals += found
         traces += trace
     return Admission(structural_digest(traces), refusals)
@@ -53,16 +58,14 @@ def sample_digest(factories: Mapping[str, Factory], terms: Terms) -> str:
     for factory in factories.values():
         found: list[str] = []
         for counts in (False, True):
-            for rows in () if found and counts else samples(terms, counts=counts):
+            for rows, _ in () if found and counts else samples(terms, counts=counts):
                 with suppress(ModelFault):
                     found.append(run(build(factory, SEED), rows, terms))
         traces += found
     return structural_digest(traces)
 
 
-def judge(
-    slot: str, factory: Factory, terms: Terms, round_trip: RoundTrip
-) -> tuple[list[Refusal], list[str]]:
+def judge(slot: str, factory: Factory, terms: Terms, storage: Storage) -> tuple[list[Refusal], list[str]]:
     """One slot's refusals, and what two runs of it did to the bit."""
     model, twin = build(factory, SEED), build(factory, SEED)
     found = [Refusal(slot, reason, fix) for reason, fix in static(model, twin, terms.question.task)]
@@ -70,20 +73,21 @@ def judge(
         return found, []
     traces: list[str] = []
     faults: list[str] = []
-    for rows in samples(terms):
-        found += try_out(slot, factory, rows, terms, round_trip, traces, faults)
-    for rows in () if traces else samples(terms, counts=True):  # models that take counts alone
-        found += try_out(slot, factory, rows, terms, round_trip, traces, faults)
+    for sampled in samples(terms):
+        found += try_out(slot, factory, sampled, terms, storage, traces, faults)
+    for sampled in () if traces else samples(terms, counts=True):  # models that take counts alone
+        found += try_out(slot, factory, sampled, terms, storage, traces, faults)
     if not traces:
         found.append(Refusal(slot, f"the model raised on sample data ({faults[0]})", way_out(terms)))
     return list({refusal.reason: refusal for refusal in found}.values()), traces
 
 
 def try_out(
-    slot: str, factory: Factory, rows: list[tuple[Row, Any]], terms: Terms, round_trip: RoundTrip,
+    slot: str, factory: Factory, sampled: tuple[Lessons, Lessons], terms: Terms, storage: Storage,
     traces: list[str], faults: list[str],
 ) -> list[Refusal]:  # fmt: skip
     """Two runs over one sample: what they did goes to `traces`, or why it cannot be run to `faults`."""
+    rows, after = sampled
     model, twin = build(factory, SEED), build(factory, SEED)
     try:
         trace, again = run(model, rows, terms), run(twin, rows, terms)
@@ -99,7 +103,7 @@ def try_out(
     return [
         Refusal(slot, reason, fix)
         for learner, seen in ((model, rows), (young, rows[:1]))
-        for reason, fix in behaviour(learner, seen, terms.question, round_trip)
+        for reason, fix in behaviour(learner, seen, after, terms.question, storage)
     ]
 
 
@@ -181,7 +185,7 @@ def parts(model: Any, depth: int = 0) -> Iterator[Any]:
                 yield from parts(item, depth + 1)
 
 
-def run(model: Any, rows: list[tuple[Row, Any]], terms: Terms) -> str:
+def run(model: Any, rows: Lessons, terms: Terms) -> str:
     """The digest of every answer on the sample, and of the model at its end.
 
     Raises:

@@ -11,9 +11,11 @@ import msgspec
 from stream_app.models.question import Question
 
 ROWS = 240  # past the grace period of River's trees, so that they split
+AFTER = 60  # that a model and its stored copy learn alike
 COLORS = ("red", "green", "blue")
 WORDS = ("low", "middle", "high")
 Row = dict[str, Any]
+Lessons = list[tuple[Row, Any]]
 
 
 class Terms(msgspec.Struct):
@@ -29,32 +31,41 @@ class Terms(msgspec.Struct):
     rows: Sequence[Mapping[str, Any]] = ()
 
 
-def samples(terms: Terms, *, counts: bool = False) -> Iterator[list[tuple[Row, Any]]]:
-    """Labelled rows: the definition's own; else of its types, or numbers alone and with a string.
+def samples(terms: Terms, *, counts: bool = False) -> Iterator[tuple[Lessons, Lessons]]:
+    """Labelled rows, and those that come after them: the definition's own; else of its types, or numbers
+    alone and with a string. Strings are of three colors, then never the same.
 
     `counts`: with whole numbers from 0 to 8, for models that take no others.
     """
     if terms.rows and not counts:
-        yield [(dict(terms.rows[i % len(terms.rows)]), label_of(terms, wave(i, 0))) for i in range(ROWS)]
+        own = [
+            (dict(terms.rows[i % len(terms.rows)]), label_of(terms, wave(i, 0))) for i in range(ROWS + AFTER)
+        ]
+        yield own[:ROWS], own[ROWS:]
     if terms.rows:
         return
     numbers = dict.fromkeys("abcd", "number")
     kinds: list[Mapping[str, str]] = [terms.types] if terms.types else [numbers, {**numbers, "s": "string"}]
     for types in kinds:
-        yield sample(terms, types, counts=counts)
+        for many in (False, True) if "string" in types.values() else (False,):
+            made = sample(terms, types, counts=counts, many=many)
+            yield made[:ROWS], made[ROWS:]
 
 
-def sample(terms: Terms, types: Mapping[str, str], *, counts: bool = False) -> list[tuple[Row, Any]]:
-    """Rows of incommensurable sines, with a change of concept in the middle; numbers are 0 to 8 as counts."""
-    rows: list[tuple[Row, Any]] = []
-    for i in range(ROWS):
+def sample(terms: Terms, types: Mapping[str, str], *, counts: bool = False, many: bool = False) -> Lessons:
+    """Rows of incommensurable sines, with a change of concept in the middle; numbers are 0 to 8 as counts,
+    `many` strings never the same.
+    """
+    rows: Lessons = []
+    for i in range(ROWS + AFTER):
+        text = f"{i * 7_919:x}" if many else COLORS[i % 3]
         waves = [wave(i, place) for place in range(len(types))]
         row: Row = {}
         for (name, kind), value in zip(types.items(), waves, strict=True):
             if kind == "number":
                 row[name] = round(4 + 4 * value) if counts else value
             else:
-                row[name] = value > 0 if kind == "bool" else COLORS[i % 3]
+                row[name] = value > 0 if kind == "bool" else text
         score = waves[0] - 0.5 * waves[-1] if i < ROWS // 2 else waves[-1] - waves[0]
         rows.append((row, label_of(terms, score)))
     return rows

@@ -13,7 +13,7 @@ from stream_app.errors import Refused
 from stream_app.models.calls import COLD, Answer, bind, replies, reply
 from stream_app.state.published import FORMAT, KIND, Published
 
-STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}")
+STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}(:[0-9a-f]{1,32})?")
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 MOST_STRANGERS = 2_000  # names and strings that a copy may be asked about without knowing them
 
@@ -54,8 +54,8 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Champion:
-    """One shard's model; never changed, only replaced whole. `stamp` is (epoch, seq) of its batch, `name`
-    what predictions say of it.
+    """One shard's model; never changed, only replaced whole. `stamp` is (epoch, seq) of its batch in `life`,
+    `name` what predictions say of it.
     """
 
     shard: int
@@ -64,14 +64,17 @@ class Champion:
     published: Published
     name: dict[str, Any]
     predict: Callable[[dict[str, Any]], Answer]
+    life: str
 
 
-def parsed(stamp: str) -> tuple[int, int] | None:
-    """<epoch>:<seq> as numbers, which compare as the batches came; None for any other text."""
+def parsed(stamp: str) -> tuple[str, tuple[int, int]] | None:
+    """The life of <epoch>:<seq>:<life>, and the two numbers, which compare as its batches came; None for any
+    other text.
+    """
     if not STAMP.fullmatch(stamp):
         return None
-    epoch, _, seq = stamp.partition(":")
-    return int(epoch), int(seq)
+    epoch, seq, *life = stamp.split(":")
+    return life[0] if life else "", (int(epoch), int(seq))
 
 
 def accept(
@@ -108,4 +111,5 @@ def accept(
     stamp = (head["epoch"], head["seq"])
     served = ServedModel(app, published, load)
     name = {"name": published.name, "version": published.version}
-    return Champion(shard, stamp, tuple(head["positions"]), published, name, served.predict)
+    life = head.get("life", "")
+    return Champion(shard, stamp, tuple(head["positions"]), published, name, served.predict, life)

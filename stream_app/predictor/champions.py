@@ -57,10 +57,12 @@ class Champions:
             mine, newest = self.current[shard], parsed(stamp)
             if newest is None:
                 if stamp != self.refused[shard]:
-                    self.refuse(shard, stamp, "its stamp in Redis is not <epoch>:<seq>: no learner wrote it")
+                    why = "its stamp in Redis is not <epoch>:<seq>:<life>: no learner wrote it"
+                    self.refuse(shard, stamp, why)
                 continue
-            if mine is not None and newest <= mine.stamp:
-                if newest == mine.stamp:
+            life, batch = newest
+            if mine is not None and life == mine.life and batch <= mine.stamp:
+                if batch == mine.stamp:
                     self.at_ms[shard] = max(self.at_ms[shard], at_ms)
                     self.serves(mine)
                 continue  # an older one is what a restored Redis remembers
@@ -96,13 +98,15 @@ class Champions:
         except Refused as refusal:
             self.refuse(shard, stamp, refusal.message, refusal.remedy)
             return
-        if champion.stamp < (parsed(stamp) or champion.stamp):
-            signed = f"{champion.stamp[0]}:{champion.stamp[1]}"
-            self.refuse(shard, stamp, f"its stamp in Redis is newer than the signed one, {signed}")
+        life, batch = parsed(stamp) or (champion.life, champion.stamp)
+        if champion.life != life or champion.stamp < batch:
+            signed = ":".join(map(str, (*champion.stamp, champion.life))).rstrip(":")
+            which = "newer than" if champion.life == life else "of another life than"
+            self.refuse(shard, stamp, f"its stamp in Redis is {which} the signed one, {signed}")
             return
         self.why[shard] = ""
         before = self.current[shard]
-        if before is not None and champion.stamp <= before.stamp:
+        if before is not None and champion.life == before.life and champion.stamp <= before.stamp:
             return
         self.current[shard], self.at_ms[shard] = champion, at_ms
         self.serves(champion)

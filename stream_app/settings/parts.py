@@ -229,7 +229,8 @@ class Learner(Part):
     batch_records: int = Field(4_000, ge=1, le=100_000)  # a journal record holds their order, a byte each
     session_timeout_ms: int = Field(6_000, ge=6_000)  # brokers refuse less by default
     transaction_timeout_ms: int = Field(10_000, ge=1_000)
-    watchdog_s: float = Field(20.0, gt=0)
+    watchdog_s: float = Field(20.0, gt=0)  # a commit that takes longer ends the process
+    loop_watchdog_s: float = Field(600.0, gt=0)  # so does a loop that stands still for longer
     publish_s: float = Field(1.0, gt=0)  # at most so often a champion that learned is published
     metrics_port: int | None = Field(None, ge=0, le=65_535)
     metrics_host: str = "127.0.0.1"

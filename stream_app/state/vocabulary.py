@@ -13,11 +13,16 @@ from stream_app.state.shard import ShardState
 KINDS: Final = {int: "number", float: "number", str: "string", bool: "bool"}
 MANY: Final = 20  # contradictions of one name, before most of the newest can be said
 MOST: Final = 0.5
+MANY_STRINGS: Final = 1_000  # of one feature, beyond which it is probably an id
 
 
-def took(state: ShardState, features: dict[str, Any], offset: int) -> None:
-    """Enter the names, types and strings of an event that passed every check."""
+def took(state: ShardState, features: dict[str, Any], offset: int) -> list[str]:
+    """Enter the names, types and strings of an event that passed every check.
+
+    Gives the features whose different strings are more than `MANY_STRINGS` with this event.
+    """
     kinds = state.kinds
+    many: list[str] = []
     for name, value in features.items():
         kind = KINDS[type(value)]
         if kinds.get(name) != kind:  # new, or a type that was never learned
@@ -29,6 +34,9 @@ def took(state: ShardState, features: dict[str, Any], offset: int) -> None:
                 seen = state.categories[name] = {}
             if value not in seen:
                 seen[value] = False
+                if len(seen) == MANY_STRINGS + 1:
+                    many.append(name)
+    return many
 
 
 def learned(state: ShardState, row: dict[str, Any]) -> None:

@@ -178,6 +178,9 @@ class Log:
     def resume(self, shard: int, rank: int) -> None:
         self.paused.discard(rank)
 
+    def topic_ids(self) -> dict[str, str]:
+        return dict(self.world.topic_ids)
+
     def ends(self, shard: int) -> list[int | None]:
         return [self.world.end(rank) if rank in self.known else None for rank in RANKS]
 

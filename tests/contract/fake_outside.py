@@ -10,8 +10,9 @@ from typing import Any
 
 import orjson
 
+from stream_app.adapters.pickled import Dump, settle
 from stream_app.adapters.signing import seal
-from stream_app.adapters.snapshot_store import KEPT, dump
+from stream_app.adapters.snapshot_store import KEPT, round_trip
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
 from stream_app.errors import Refused
@@ -85,6 +86,10 @@ class World:
         self.view_keys: list[str] = []
         self.sealed: list[tuple[str, str]] = []  # the view as a whole: by a write or a rebuild, its stamp
         self.store_error: Exception | None = None
+        self.store_away: Exception | None = None
+        self.left_over: list[str] = []  # snapshots of an earlier life
+        self.view_life: str | None = None
+        self.topic_ids: dict[str, str] = dict(FINGERPRINT["topics"])
         self.dump_takes_s = self.model_takes_s = 0.0
         self.shelf_answer = "ok"
         self.shown: list[tuple[str, int, bytes]] = []  # what was published, newest last
@@ -96,12 +101,27 @@ class World:
         self.outside = Outside(
             app, TOPICS, Log(self), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
             lambda _: Store(self), lambda _: Shelf(self), self.inspected, self.clock, Silent(), Inline(),
-            Tuning(batch_ms=0),
+            Inline(), Tuning(batch_ms=0),
         )  # fmt: skip
 
     def inspected(self) -> Refused | None:
         """What an inspection of the topics finds."""
         return self.topics_fault
+
+    def save_snapshot(self, header: Mapping[str, Any], payload: bytes) -> None:
+        """Keep it as files would be: the newest, and those that begin an epoch."""
+        saved = orjson.loads(orjson.dumps(header))
+        place = (saved["epoch"], saved["seq"])
+        kept = [one for one in self.snapshots if (one[0]["epoch"], one[0]["seq"]) != place]
+        newest_first = sorted([*kept, (saved, payload)], key=lambda one: (one[0]["epoch"], one[0]["seq"]))[
+            ::-1
+        ]
+        firsts = {one[0]["epoch"]: one for one in newest_first}
+        self.snapshots[:] = [
+            one
+            for number, one in enumerate(newest_first)
+            if number < KEPT or (one[0]["epoch"] and firsts[one[0]["epoch"]] is one)
+        ]
 
     def alerts(self, kind: str) -> list[dict[str, Any]]:
         """The committed alerts of one type."""
@@ -115,7 +135,7 @@ class World:
         outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
         outside.log.stop(0)  # another process, whose client has read nothing yet
         shard = Shard(outside, 0, fingerprint or FINGERPRINT)
-        for _ in range(100):
+        for _ in range(2_000):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:
                 break
@@ -198,6 +218,9 @@ class View:
         down = self.world.view_answer == "down"
         return None if down or stored is None or "rebuilding" in stored else stored
 
+    def wrote(self) -> str | None:
+        return None if self.world.view_answer == "down" else self.world.view_life
+
 
 def is_newer(one: str | None, other: str | None) -> bool:
     """Whether a stamp `<epoch>:<seq>` is later; one that is missing is earlier than any."""
@@ -211,8 +234,8 @@ class Shelf:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def dump(self, published: Any) -> bytes:
-        return dump(published)
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        return Dump(whole, models)
 
     def copy(self, payload: bytes) -> Any:
         return unpickle(payload, self.world.app.modules)
@@ -239,42 +262,61 @@ class Shelf:
 
 
 class Store:
-    """Snapshots in memory, newest first; `store_error` is what saving raises."""
+    """Snapshots in memory, newest first; `store_error` is what saving raises, `store_away` what reading does.
+
+    A name is `<place from the oldest>-<life>`.
+    """
+
+    folder = "snapshots/a/0"
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def dump(self, state: Any) -> bytes:
-        whole = isinstance(state, dict)  # or one model by itself
-        self.world.clock.now_s += self.world.dump_takes_s if whole else self.world.model_takes_s
+    def answer(self) -> None:
+        """As a store that may be away."""
+        if self.world.store_away is not None:
+            raise self.world.store_away
+
+    def names(self) -> list[str]:
+        self.answer()
+        newest = len(self.world.snapshots)
+        return [f"{newest - n}-{head.get('life', '')}" for n, (head, _) in enumerate(self.world.snapshots)]
+
+    def left_over(self) -> list[str]:
+        self.answer()
+        return list(self.world.left_over)
+
+    def tidy(self) -> None:
+        self.answer()
+
+    def read(self, name: str) -> tuple[dict[str, Any], Callable[[], Any]] | None:
+        self.answer()
+        header, payload = self.world.snapshots[-int(name.partition("-")[0])]
+        return header, lambda: unpickle(payload, self.world.app.modules)
+
+    def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
+        state = isinstance(whole, dict)  # or one model by itself
+        self.world.clock.now_s += self.world.dump_takes_s if state else self.world.model_takes_s
         if self.world.store_error is not None:
             raise self.world.store_error
-        return dump(state)
+        return Dump(whole, models)
+
+    def settle(self, models: Iterable[Any]) -> None:
+        settle(models)
 
     def copy(self, payload: bytes) -> Any:
         return unpickle(payload, self.world.app.modules)
 
     def round_trip(self, model: Any) -> Any:
-        return unpickle(dump(model), self.world.app.modules)
+        return round_trip(model, self.world.app.modules)
 
     def save(self, header: Mapping[str, Any], payload: bytes) -> int:
-        saved = orjson.loads(orjson.dumps(header))
-        place = (saved["epoch"], saved["seq"])
-        kept = [one for one in self.world.snapshots if (one[0]["epoch"], one[0]["seq"]) != place]
-        newest_first = sorted([*kept, (saved, payload)], key=lambda one: (one[0]["epoch"], one[0]["seq"]))[
-            ::-1
-        ]
-        firsts = {one[0]["epoch"]: one for one in newest_first}
-        self.world.snapshots[:] = [
-            one
-            for number, one in enumerate(newest_first)
-            if number < KEPT or (one[0]["epoch"] and firsts[one[0]["epoch"]] is one)
-        ]
+        self.world.save_snapshot(header, payload)
         return len(payload)
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:
-        for header, payload in self.world.snapshots:
-            yield header, lambda payload=payload: unpickle(payload, self.world.app.modules)  # type: ignore[misc]
+        found = map(self.read, self.names())
+        return [each for each in found if each is not None]
 
 
 class Silent:

@@ -14,9 +14,11 @@ from tests.contract.fake_outside import FINGERPRINT, PRIVATE, World
 from tests.contract.fake_view import Counted, FakeView
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
+from topics.life import life_of
 
 PRINTS = {name: value for name, value in FINGERPRINT.items() if name != "topics"}
 PUBLIC = [public_key(PRIVATE)]
+LIFE = life_of(FINGERPRINT["topics"])
 
 
 class Predictor:
@@ -61,10 +63,12 @@ def publications() -> list[tuple[str, int, bytes]]:
     world.feed(shard, EVENT, {"event_id": "e", "features": {"x": 1}, "label": True})
     world.settle(shard)
     assert len(world.shown) == 2
-    return world.shown
+    return [(f"{stamp}:{LIFE}", at_ms, sealed) for stamp, at_ms, sealed in world.shown]
 
 
-@pytest.mark.parametrize("stamp", ["rubbish", "", "0:1:2", "-1:5", "1" * 5_000 + ":0", "0:" + "٣"])
+@pytest.mark.parametrize(
+    "stamp", ["rubbish", "", "0:1:2:3", "0:1:life", "-1:5", "1" * 5_000 + ":0", "0:" + "٣"]
+)
 def test_a_stamp_that_no_learner_writes_holds_up_its_own_shard_alone(
     stamp: str, publications: list[tuple[str, int, bytes]]
 ) -> None:
@@ -75,22 +79,26 @@ def test_a_stamp_that_no_learner_writes_holds_up_its_own_shard_alone(
     for _ in range(3):
         predictor.refresh()
     assert [champion is not None for champion in predictor.champions.current] == [False, True]
-    assert predictor.told == [(0, "its stamp in Redis is not <epoch>:<seq>: no learner wrote it")]
+    assert predictor.told == [(0, "its stamp in Redis is not <epoch>:<seq>:<life>: no learner wrote it")]
     assert "no learner wrote it" in predictor.champions.lacking()[0]
 
 
+@pytest.mark.parametrize(
+    ("newer", "which"),
+    [("999:0", "newer than"), ("0:0:aa", "of another life than"), ("999:0:aa", "of another life than")],
+)
 def test_an_old_publication_under_a_newer_stamp_is_refused_once(
-    publications: list[tuple[str, int, bytes]],
+    newer: str, which: str, publications: list[tuple[str, int, bytes]]
 ) -> None:
     """Its own stamp is signed; it is neither served nor read again while Redis shows the same."""
     predictor = Predictor()
     _, at_ms, old = publications[0]
-    predictor.show(("999:0", at_ms, old))
+    predictor.show((f"{newer}:{LIFE}" if newer.count(":") == 1 else newer, at_ms, old))
     for _ in range(3):
         predictor.refresh()
     assert predictor.champions.current == [None, None]
     assert predictor.view.asked == [0, 1]
-    assert "newer than the signed one, 0:0" in predictor.told[0][1]
+    assert f"{which} the signed one, 0:0:{LIFE}" in predictor.told[0][1]
     predictor.show(publications[1])
     predictor.refresh()
     assert predictor.champions.ready

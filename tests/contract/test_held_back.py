@@ -8,7 +8,7 @@ from typing import Any
 from river.base import Classifier
 
 from drift.sources import LONGEST
-from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Labels
 from stream_app.flow.core import Core

@@ -7,6 +7,7 @@ from river import base
 
 from stream_app.application import Snapshots
 from stream_app.errors import Halted
+from stream_app.learner.reports import sum_up
 from stream_app.learner.shard import Phase, Shard
 from tests.contract.fake_outside import World
 from tests.contract.shard_driver import application
@@ -31,7 +32,7 @@ def event(world: World, shard: Shard, n: int) -> None:
 def saved(world: World, shard: Shard) -> None:
     """A snapshot attempt of a shard that has something to save, and the statistics after it."""
     assert shard.live is not None
-    shard.live.save()
+    shard.live.leave()
     world.settle(shard)
 
 
@@ -73,7 +74,7 @@ def test_alerts_stand_in_the_log_too() -> None:
     with structlog.testing.capture_logs() as logs:
         event(world, shard, 0)
         assert shard.live is not None
-        shard.live.sum_up()
+        sum_up(shard.live)
     (alert,) = world.alerts("challenger-failed")
     told = [line["message"] for line in logs if line["event"] == "alert"]
     assert told == [f"a model raised: see {alert['alert_id']}"]

@@ -26,7 +26,9 @@ from tests.contract.fake_outside import FINGERPRINT, PRIVATE, World
 from tests.contract.fake_view import Counted, FakeView
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
+from topics.life import life_of
 
+LIFE = life_of(FINGERPRINT["topics"])
 PRINTS = {name: value for name, value in FINGERPRINT.items() if name != "topics"}
 FEATURES = [f.count(window="10m"), f.mean("x", window="1h"), f.last("x")]
 
@@ -74,6 +76,7 @@ class Served:
     def publish(self, place: int = -1) -> None:
         """Let the predictor see a publication, and the entities as they are."""
         stamp, at_ms, sealed = self.world.shown[place]
+        stamp = f"{stamp}:{life_of(self.world.topic_ids)}"
         self.view.published[0], self.view.models[0] = (stamp, at_ms), sealed
         state = self.live.machine.core.state
         self.view.blobs = {
@@ -277,13 +280,30 @@ def test_a_server_is_ready_once_every_shard_has_a_verified_model() -> None:
     assert served.predict().status_code == 200
 
 
+def test_the_champion_of_a_new_life_is_taken_over_though_its_numbers_are_smaller(served: Served) -> None:
+    """Topics that were created again begin at batch 0; what is shown of it then is known."""
+    assert served.get("/v1/model").json()["shards"][0]["seq"] == 40
+    new = World(served.world.app)
+    new.topic_ids = dict.fromkeys(new.topic_ids, "created again")
+    live = new.shard({**FINGERPRINT, "topics": new.topic_ids}).live
+    assert live is not None
+    live.turn()
+    live.turn()
+    served.world = new
+    served.publish()
+    assert served.get("/v1/model").json()["shards"][0]["seq"] == 0
+    asked = len(served.view.asked)
+    served.publish()
+    assert len(served.view.asked) == asked, "it is known, and only its age is new"
+
+
 def test_a_refused_publication_leaves_the_model_before_and_is_told_once(served: Served) -> None:
     """Whatever stands in Redis."""
     before = served.predict().json()
-    for stamp in ("9:8", "9:8", "9:9", "9:10"):
+    for stamp in (f"{batch}:{LIFE}" for batch in ("9:8", "9:8", "9:9", "9:10")):
         served.view.published[0], served.view.models[0] = (stamp, served.world.clock.now_ms()), b"rubbish"
         served.refresh()
-    assert (served.told, served.counted.refusals) == (["9:8"], [0, 0, 0])
+    assert (served.told, served.counted.refusals) == ([f"9:8:{LIFE}"], [0, 0, 0])
     assert served.predict().json()["probabilities"] == before["probabilities"]
 
 
@@ -295,7 +315,7 @@ def test_a_model_that_cannot_be_read_holds_up_no_other_and_no_entity(served: Ser
     view.published, view.models[1] = [view.published[0], view.published[0]], b"rubbish"
     view.store_down = {0}
     served.refresh()
-    assert (served.told, served.counted.refusals) == (["0:40"], [1])
+    assert (served.told, served.counted.refusals) == ([f"0:40:{LIFE}"], [1])
 
 
 def test_a_store_that_hangs_holds_up_no_other_shard_and_not_the_news_of_redis(served: Served) -> None:

@@ -217,6 +217,7 @@ def test_a_graceful_stop_leaves_the_last_word(world: World) -> None:
     event(world, live, 0)
     live.turn()
     assert len(world.shown) == 1
+    live.leave()
     while not live.finish(last_words=False):
         pass
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:1"]
@@ -275,6 +276,7 @@ def test_a_model_that_answers_its_samples_differently_is_refused(world: World) -
     live = lived(world)
     for n in range(40):
         event(world, live, n)
+    live.publication.pickle(live.machine)
     live.publication.take(live.machine)
     live.publication.committed()
     live.turn()

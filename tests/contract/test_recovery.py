@@ -27,7 +27,7 @@ def lived(events: int = 3, *, save: bool = False) -> World:
     for n in range(events):
         world.feed(shard, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
     if save and shard.live is not None:
-        shard.live.save()
+        shard.live.leave()
     shard.drop()
     return world
 

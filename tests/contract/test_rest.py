@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from stream_app.learner.live import FIRST_TURN, TURN_S, Live
+from stream_app.learner.live import TURN_S, Live
 from stream_app.learner.merge import Run
 from stream_app.learner.outside import Tuning
+from stream_app.learner.parts import FIRST_TURN
 from tests.contract.fake_outside import Held, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT

@@ -1,4 +1,4 @@
-"""A snapshot is taken of the batch on its way, and saved once the journal has that batch."""
+"""A snapshot is taken of a batch where it is sealed, and saved once the journal has that batch."""
 
 from __future__ import annotations
 

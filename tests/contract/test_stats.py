@@ -217,6 +217,6 @@ def told_metrics() -> Metrics:
     shard = world.shard()
     assert shard.live is not None
     world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1}, "label": True})
-    shard.live.save()
+    shard.live.leave()
     world.settle(shard)
     return metrics

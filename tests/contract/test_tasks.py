@@ -11,6 +11,7 @@ from stream_app import features as f
 from stream_app.application import Labels, Limits
 from stream_app.flow.outputs import ReceiptWritten
 from stream_app.models.seeds import seed_for
+from stream_app.state.vocabulary import MANY_STRINGS as MANY
 from tests.contract.shard_driver import ShardDriver, application, logistic
 from topics import reasons
 
@@ -210,6 +211,23 @@ def test_a_full_waiting_room_expires_the_oldest_and_alerts_once() -> None:
     assert list(shard.state.pending.items) == ["e3", "e4", "e5"]
     assert shard.counters.labels_expired == 3
     assert [alert["type"] for alert in shard.written("alerts")] == ["pending-full"]
+
+
+def test_a_feature_with_as_many_strings_as_an_id_is_named_once() -> None:
+    """Each such feature in one alert, when it passes the bound; numbers and other features are not."""
+    shard = ShardDriver()
+    for i in range(MANY + 30):
+        features = {"trip": f"t{i}", "order": f"o{i // 2}", "city": f"c{i % 9}", "x": i % 5}
+        assert shard.event(f"e{i}", features) is None
+        assert len(shard.written("alerts")) == (i >= MANY)
+    for i in range(MANY * 2):
+        assert shard.event(f"later{i}", {"order": f"o{i}"}) is None
+    alerts = shard.written("alerts")
+    assert [(alert["type"], alert["evidence"]["feature"]) for alert in alerts] == [
+        ("many-strings", "trip"),
+        ("many-strings", "order"),
+    ]
+    assert "more than 1,000 different strings" in alerts[0]["message"]
 
 
 def test_a_misplaced_key_alerts_once_and_names_the_fix() -> None:

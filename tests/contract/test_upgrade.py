@@ -48,7 +48,7 @@ def lived(*, save: bool = True) -> World:
     shard = world.shard(PRINTS)
     send(world, shard, 0, 1, 2)
     if save and shard.live is not None:
-        shard.live.save()
+        shard.live.leave()
     shard.drop()
     return world
 
@@ -235,7 +235,7 @@ def test_an_upgrade_of_a_journal_that_lost_batches_goes_on_after_the_newest_pred
     shard = with_two.shard(PRINTS)
     send(with_two, shard, 0, 1)
     assert shard.live is not None
-    shard.live.save()
+    shard.live.leave()
     world.snapshots = with_two.snapshots
 
     def never(plan: Plan) -> None:

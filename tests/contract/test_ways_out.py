@@ -86,7 +86,7 @@ def lived(app: Application, *saved: int) -> World:
         if n >= 2:
             world.feed(shard, LABEL, {"event_id": f"e{n - 2}", "label": n % 2 == 0})
         if n in saved and shard.live is not None:
-            shard.live.save()
+            shard.live.leave()
     shard.drop()
     return world
 

@@ -53,7 +53,7 @@ def world() -> World:
             order = {"command_id": f"c{n}", "command": "pause" if n == 100 else "resume"}
             world.feed(shard, COMMAND, {**order, "actor": "a test", "reason": "some labels are lost"})
         if n == 600:
-            shard.live.save()
+            shard.live.leave()
     shard.drop()
     return world
 

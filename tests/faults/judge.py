@@ -178,7 +178,7 @@ class ShardJudge:
     def check_view(self, client: Any) -> None:
         """I6 of a view that has caught up: stamp and blobs are those of the journal's tail."""
         tag = f"{{{self.app.name}:{self.shard}}}"
-        stamp = (client.get(f"{tag}:s") or b"").decode()
+        stamp, _, _life = (client.get(f"{tag}:s") or b"").decode().rpartition(":")
         due = f"0:{self.seq}"
         if stamp != due:
             self.complain(f"the view is stamped {stamp!r}, the journal ends at {due}")

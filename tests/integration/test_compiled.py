@@ -18,7 +18,8 @@ CUT = 40  # batches before the snapshot
 SCRIPT = f"""
 import sys
 from pathlib import Path
-from stream_app.adapters.snapshot_store import dump, unpickle
+from stream_app.adapters.pickled import dump
+from stream_app.adapters.unpickler import unpickle
 from stream_app.flow import step
 from stream_app.learner.snapshots import state_digest
 from tests.simulation.test_determinism import *

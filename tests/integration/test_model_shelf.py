@@ -28,7 +28,11 @@ class Shelf(RedisModelShelf):
     def __init__(self, url: str, directory: Path) -> None:
         self.client = redis.Redis.from_url(url)
         self.app, self.url, self.store = f"m{uuid4().hex[:8]}", url, str(directory)
-        super().__init__(self.client, self.store, self.app, 0, b"k" * 32)
+        super().__init__(self.client, self.store, self.app, 0, b"k" * 32, life="aa")
+
+    def of(self, life: str) -> RedisModelShelf:
+        """The same name's in another life."""
+        return RedisModelShelf(self.client, self.store, self.app, 0, b"k" * 32, life=life)
 
     def entity(self, key: str, value: bytes | None) -> None:
         """Write an entity's blob as a learner does, or drop it."""
@@ -65,9 +69,9 @@ def test_what_is_put_is_read(shelf: Shelf) -> None:
         assert await view.shown() == [None]
         assert await view.sealed(0) is None
         assert shelf.put("0:7", 100, b"sealed") == "ok"
-        assert (await view.shown(), await view.sealed(0)) == ([("0:7", 100)], b"sealed")
+        assert (await view.shown(), await view.sealed(0)) == ([("0:7:aa", 100)], b"sealed")
         assert shelf.touch("0:7", 200) == "ok"
-        assert await view.shown() == [("0:7", 200)]
+        assert await view.shown() == [("0:7:aa", 200)]
 
     read(shelf, case)
 
@@ -93,7 +97,7 @@ def test_what_others_wrote_there_is_no_fault_of_the_other_shards(shelf: Shelf) -
         view = RedisServing(shelf.url, {}, shelf.app, 6, shelf.store, 2.0)
         first, text, bytes_, late, no_time, none = await view.shown()
         await view.close()
-        assert (first, late, no_time, none) == (("0:7", 100), ("0:1", 0), ("0:2", 0), None)
+        assert (first, late, no_time, none) == (("0:7:aa", 100), ("0:1", 0), ("0:2", 0), None)
         assert text is not None
         assert text[0].startswith("WRONGTYPE")
         assert bytes_ == ("�", 1)
@@ -144,7 +148,7 @@ def test_a_large_model_lies_in_the_store_and_few_of_them(
             assert shelf.put(f"0:{seq}", seq, b"large model %d" % seq) == "ok"
             assert await view.sealed(0) == b"large model %d" % seq
         assert [path.name for path in files()] == [
-            "000000-000000000003.model", "000000-000000000004.model",
+            "000000-000000000003-aa.model", "000000-000000000004-aa.model",
         ]  # fmt: skip
         assert shelf.put("0:5", 5, b"small") == "ok"
         assert await view.sealed(0) == b"small"
@@ -162,14 +166,44 @@ def test_a_large_model_lies_in_the_store_and_few_of_them(
 def test_files_of_an_earlier_life_never_push_out_the_one_that_is_shown(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Their names may sort after it."""
+    """Their names may sort after it; they stay, and of this life what was written last does."""
     monkeypatch.setattr(model_shelf, "LARGEST_IN_REDIS", 10)
-    folder = tmp_path / shelf.app / "0"
-    folder.mkdir(parents=True)
+    old = shelf.of("bb")
     for seq in range(3):
-        (folder / f"000009-00000000000{seq}.model").write_bytes(b"old")
-    assert shelf.put("1:5", 1, b"a large model") == "ok"
-    assert [path.name for path in folder.glob("*.model")] == ["000001-000000000005.model"]
+        assert old.put(f"9:{seq}", 1, b"an old large model") == "ok"
+    for seq in range(5, 8):
+        assert shelf.put(f"1:{seq}", 1, b"a large model") == "ok"
+    assert sorted(path.name for path in tmp_path.rglob("*.model")) == [
+        "000001-000000000006-aa.model", "000001-000000000007-aa.model",
+        "000009-000000000001-bb.model", "000009-000000000002-bb.model",
+    ]  # fmt: skip
+
+
+def test_the_stamp_of_another_life_fences_no_publication(shelf: Shelf) -> None:
+    """However large; it is replaced, and found to be lost by whoever touches it still."""
+    old = shelf.of("bb")
+    assert old.put("9:9", 1, b"old") == "ok"
+    assert shelf.touch("0:1", 2) == "behind"
+    assert shelf.put("0:1", 2, b"new") == "ok"
+    assert shelf.put("0:0", 3, b"older") == "fenced"
+    assert old.touch("9:9", 4) == "behind"
+
+
+def test_the_stamp_of_another_life_fences_no_view(shelf: Shelf) -> None:
+    """Nor is it a view to go on from; within a life newer ones fence, and older ones are behind."""
+    old, new = (RedisView(shelf.client, shelf.app, 0, 60_000, "now", life) for life in ("bb", "aa"))
+    assert (new.stamp(), new.wrote()) == (None, None)
+    assert old.rebuild("9:9", {"a": b"[1,2,[]]"}, True) == "ok"
+    assert (old.stamp(), new.stamp(), new.wrote()) == ("9:9", None, "bb")
+    assert new.write("0:1", "0:2", {}) == "behind"
+    assert new.rebuild("0:1", {"b": b"[1,2,[]]"}, False) == "ok"
+    assert (new.stamp(), new.wrote()) == (None, "aa")
+    assert new.write("0:1", "0:2", {}) == "behind"
+    assert new.rebuild("0:1", {"a": None}, True) == "ok"
+    assert (new.stamp(), new.keys()) == ("0:1", ["b"])
+    assert new.write("0:1", "0:2", {}) == "ok"
+    assert (new.write("0:0", "0:1", {}), new.write("0:3", "0:4", {})) == ("fenced", "behind")
+    assert old.write("9:9", "9:10", {}) == "behind"
 
 
 def test_a_store_that_cannot_be_written_is_tried_again(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +213,7 @@ def test_a_store_that_cannot_be_written_is_tried_again(shelf: Shelf, monkeypatch
     def full(*_: Any) -> None:
         raise RuntimeError("an error of a store's own")
 
-    monkeypatch.setattr(model_shelf, "write_durably", full)
+    monkeypatch.setattr(shelf.files, "write", full)
     assert shelf.put("0:1", 1, b"a large model") == "down"
     assert shelf.touch("0:1", 1) == "behind"
 

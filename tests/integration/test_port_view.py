@@ -70,7 +70,7 @@ def test_a_view_takes_nothing_older_than_it_shows(doors: Doors) -> None:
 def test_a_shelf_shows_the_newest_model_only(doors: Doors) -> None:
     """An older one is fenced; a touch of what is not shown is behind, so that it is put again."""
     shelf = doors.shelf
-    sealed = shelf.seal({"seq": 1}, shelf.dump({"a": "model"}))
+    sealed = shelf.seal({"seq": 1}, shelf.dump({"a": "model"}, []).payload)
     assert shelf.touch("0:9", 1) == "behind"
     assert shelf.put("0:9", 1, sealed) == "ok"
     assert shelf.touch("0:9", 2) == "ok"

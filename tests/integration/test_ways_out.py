@@ -62,7 +62,7 @@ def test_a_divergence_is_accepted_and_a_log_is_learned_again(
     app.lose_snapshots()
     monkeypatch.setenv("SHIFT", "0.25")
     halted = app.learn()
-    assert halted.returncode == 3
+    assert halted.returncode == 3, halted.stderr
     (seq,) = set(re.findall(r"--accept-divergence (\d+)", halted.stderr))
     call = ("upgrade", app.target, "--no-admission", "--accept-divergence", seq)
     refused = app.run(*call)

@@ -22,7 +22,7 @@ from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.replay import in_order
-from stream_app.learner.snapshots import keep, parts, restore, state_digest
+from stream_app.learner.snapshots import dumped, keep, restore, state_digest
 from stream_app.state.shard import ShardState
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 
@@ -172,7 +172,7 @@ def test_a_run_from_a_snapshot_continues_the_bytes(model: str, tmp_path: Path) -
             "seq": machine.seq,
             "digest": machine.digest,
         }
-        keep(app, store, header, store.dump(parts(machine.core.state)))
+        keep(app, store, header, dumped(store, machine.core.state).payload)
         loaded_header, load = next(iter(store.load()))
         assert header.items() <= loaded_header.items()
         state = restore(app, loaded_header, load)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from drift.policy import Phase
-from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core

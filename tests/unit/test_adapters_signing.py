@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.adapters.pickled import dump
 from stream_app.adapters.signing import public_key, seal, unseal
-from stream_app.adapters.snapshot_store import FileSnapshots, dump
+from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.errors import Refused
 
 PRIVATE, NEXT = b"p" * 32, b"n" * 32

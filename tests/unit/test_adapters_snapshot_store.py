@@ -15,6 +15,7 @@ import pytest
 from river import linear_model, stats, utils
 
 from drift.policy import Phase
+from stream_app.adapters.pickled import dump
 from stream_app.adapters.snapshot_store import KEPT, FileSnapshots
 from stream_app.errors import Refused
 
@@ -33,7 +34,7 @@ def header(seq: int, epoch: int = 0, **changed: Any) -> dict[str, Any]:
 
 def save(to: FileSnapshots, seq: int, state: Any = None, **changed: Any) -> Path:
     """Save one and give its file."""
-    to.save(header(seq, **changed), to.dump(state or {"seq": seq}))
+    to.save(header(seq, **changed), dump(state or {"seq": seq}))
     return Path(to.folder) / to.names()[0]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import io
 import pickle
 import pkgutil
 import warnings
@@ -22,7 +23,7 @@ import river
 from river import linear_model
 
 import stream_app.state
-from stream_app.adapters.snapshot_store import dump
+from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import AllowedUnpickler, names, rehearsal, unpickle
 from stream_app.adapters.unpickler.names import AllowList, table
 from stream_app.adapters.unpickler.rehearsal import StandIns
@@ -352,6 +353,18 @@ def test_what_a_definition_defines_is_a_value_and_not_called() -> None:
     payload = b"\x80\x04" + named(__name__, "own") + text("x") + b"\x85R."
     with pytest.raises(pickle.UnpicklingError, match="is called"):
         unpickle(payload, (__name__,))
+
+
+@pytest.mark.parametrize("last", [{}, [({1: 2}, [3])], [([1], [2])], [({1}, (2,))], [({1}, [2], 3)]])
+def test_nothing_but_a_set_is_filled_again(last: Any) -> None:
+    """Any other object would have its own methods called."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, protocol=5)
+    parts: list[Any] = [[], "whole", last]
+    for part in parts:
+        pickler.dump(part)
+    with pytest.raises(pickle.UnpicklingError, match="its last part"):
+        unpickle(file.getvalue(), ())
 
 
 def test_no_array_is_written_to_a_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which shards `status` calls halted."""
+"""Which shards `status` calls halted, and which it says wait for their snapshots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_app.cli.condition import failing, halted, idles
+from stream_app.cli.condition import failing, idles, newest
 from topics.records import AttemptRecord, EpochRecord
 
 HALT = {
@@ -39,15 +39,15 @@ def test_a_halt_stands_until_anything_is_written_after_it(
 ) -> None:
     """A shard whose newest alert is its halt stands; later statistics or a later batch say it goes on."""
     alert = record(10, orjson.dumps(HALT))
-    assert halted(alert, record(stats_ms), record(journal_ms)) == why
-    assert halted(alert, None, None) == "m"
+    assert newest("shard-halted", alert, record(stats_ms), record(journal_ms)) == why
+    assert newest("shard-halted", alert, None, None) == "m"
 
 
 @pytest.mark.parametrize("value", [orjson.dumps({**HALT, "type": "drift"}), b"7", b"{", None])
 def test_what_is_no_halt_is_none(value: bytes | None) -> None:
     """Another alert was raised since, or somebody wrote what is none; no alert at all."""
-    assert halted(record(10, value), record(1), record(1)) is None
-    assert halted(None, record(1), record(1)) is None
+    assert newest("shard-halted", record(10, value), record(1), record(1)) is None
+    assert newest("shard-halted", None, record(1), record(1)) is None
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,11 @@ def test_failures_that_no_record_caused_stand_until_a_batch_is_committed(
 ) -> None:
     """An attempt after the alert is no success."""
     assert failing(record(10, orjson.dumps(FAILING)), record(journal_ms), newest) == why
+
+
+def test_a_shard_waits_for_its_snapshots_until_anything_is_written_after_that_alert() -> None:
+    """It is recovered by itself then: a wait is no halt, and a halt no wait."""
+    alert = record(10, orjson.dumps({**HALT, "type": "snapshots-unreachable", "evidence": {"why": "away"}}))
+    assert newest("snapshots-unreachable", alert, record(9), record(8)) == "m. fix"
+    assert newest("snapshots-unreachable", alert, record(11), record(8)) is None
+    assert newest("shard-halted", alert, record(9), record(8)) is None

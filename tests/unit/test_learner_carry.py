@@ -8,7 +8,7 @@ import pytest
 
 from stream_app.errors import MACHINE
 from stream_app.learner.carry import Started, carry
-from stream_app.learner.snapshots import answers, parts
+from stream_app.learner.snapshots import answers
 from stream_app.state.shard import ShardState
 from tests.contract.shard_driver import ShardDriver, application
 
@@ -24,7 +24,7 @@ def saved() -> dict[str, Any]:
     shard = ShardDriver(application())
     shard.state.sample_rows.append({"x": 0.5, "y": 1})
     shard.warm(20)
-    return parts(shard.state)
+    return {"state": shard.state}
 
 
 ANSWERS = answers(application(), saved()["state"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from river import (
     anomaly,
+    base,
     cluster,
     compose,
     ensemble,
@@ -26,6 +26,8 @@ from river import (
     tree,
 )
 
+from stream_app.adapters.pickled import settle
+from stream_app.adapters.snapshot_store import round_trip
 from stream_app.errors import UsageError
 from stream_app.models.admission import exercise, sample_digest
 from stream_app.models.question import Question
@@ -33,8 +35,8 @@ from stream_app.models.sample import Terms
 
 
 def same(model: Any) -> Any:
-    """A round trip that every picklable model survives."""
-    return pickle.loads(pickle.dumps(model))
+    """A round trip as admission makes it."""
+    return round_trip(model, (__name__,))
 
 
 def refusals(
@@ -46,7 +48,7 @@ def refusals(
 ) -> list[str]:
     """Why a champion of this factory is refused."""
     terms = Terms(Question(task), weighted, types or {})
-    return [refusal.reason for refusal in exercise({"champion": factory}, terms, round_trip).refusals]
+    return [refusal.reason for refusal in exercise({"champion": factory}, terms, round_trip, settle).refusals]
 
 
 ONCE = linear_model.LogisticRegression()
@@ -55,6 +57,52 @@ ONCE = linear_model.LogisticRegression()
 def strings_only(row: dict[str, Any]) -> dict[str, Any]:
     """A transformer that wants a feature of its own."""
     return {"length": len(row["city"])}
+
+
+class Newest(base.Transformer):
+    """Sums over the newest values in the order of a set."""
+
+    def __init__(self) -> None:
+        self.seen: set[Any] = set()
+        self.order: list[Any] = []
+
+    def learn_one(self, x: dict[Any, Any]) -> None:
+        """Take each value in; old ones leave."""
+        for value in x.values():
+            if value not in self.seen:
+                self.seen.add(value)
+                self.order.append(value)
+        while len(self.order) > 50:
+            self.seen.discard(self.order.pop(0))
+
+    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
+        """A sum that depends on the order."""
+        return {"sum": sum(hash(value) % 7 / (3.7 + place) for place, value in enumerate(self.seen))}
+
+
+class Copies(Newest):
+    """Stores a copy of its set, which was laid out by another history."""
+
+    def __getstate__(self) -> Any:
+        return {"seen": set(self.order), "order": self.order}
+
+
+class Pops(Newest):
+    """Takes out what pop() gives, which depends on what was popped before."""
+
+    def learn_one(self, x: dict[Any, Any]) -> None:
+        """Take each value in; any others leave."""
+        self.seen.update(x.values())
+        while len(self.seen) > 50:
+            self.seen.pop()
+
+
+class Addresses(Newest):
+    """A set of objects that are known by where they lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lots = {object(), object()}
 
 
 class Shy(linear_model.LogisticRegression):
@@ -113,6 +161,7 @@ ADMITTED = {
         lambda seed: facto.FMClassifier(latent_initializer=optim.initializers.Constant(0.1), seed=seed),
     ),
     "strings": ("binary", lambda seed: preprocessing.OneHotEncoder() | linear_model.LogisticRegression()),
+    "a set that forgets": ("binary", lambda seed: Newest() | linear_model.LogisticRegression()),
 }
 
 
@@ -184,6 +233,21 @@ REFUSED = {
         "a snapshot cannot hold the model",
     ),
     "forgets in a snapshot": ("binary", lambda seed: Shy(), "differently after a snapshot"),
+    "copies its set": (
+        "binary",
+        lambda seed: Copies() | linear_model.LogisticRegression(),
+        "answers differently after a snapshot",
+    ),
+    "pops from its set": (
+        "binary",
+        lambda seed: Pops() | linear_model.LogisticRegression(),
+        "goes on differently after a snapshot",
+    ),
+    "holds addresses": (
+        "binary",
+        lambda seed: Addresses() | linear_model.LogisticRegression(),
+        "holds one of type object, whose hash is an address",
+    ),
     "raises on everything": (
         "binary",
         lambda seed: compose.FuncTransformer(strings_only) | linear_model.LogisticRegression(),
@@ -291,3 +355,40 @@ def test_a_forecaster_is_refused_with_the_way_out() -> None:
     """It answers no event, and is not taken for a class that is not River's."""
     with pytest.raises(UsageError, match=r"SNARIMAX forecasts a series.*features="):
         refusals(lambda seed: time_series.SNARIMAX(p=1, d=0, q=0), "regression")
+
+
+ENCODERS = {
+    "strings": lambda seed: compose.SelectType(str) | preprocessing.OneHotEncoder(),
+    "numbers": lambda seed: preprocessing.OneHotEncoder(),
+    "sparse": lambda seed: preprocessing.OneHotEncoder(drop_zeros=True),
+    "but the first": lambda seed: preprocessing.OneHotEncoder(drop_first=True),
+    "ordinal": lambda seed: compose.SelectType(str) | preprocessing.OrdinalEncoder(),
+}
+
+
+@pytest.mark.parametrize("types", [None, {"city": "string", "x": "number"}], ids=["no types", "types"])
+@pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS.keys())
+def test_encoders_are_admitted(encoder: Callable[[int], Any], types: dict[str, str] | None) -> None:
+    """Whatever they encode, their sets of hundreds of values are stored."""
+    assert refusals(lambda seed: encoder(seed) | linear_model.LogisticRegression(), types=types) == []
+
+
+def test_a_model_is_tried_with_many_strings() -> None:
+    """So that what holds them is judged before the first event, not at a snapshot weeks later."""
+    heard: set[Any] = set()
+
+    def factory(_seed: int) -> Any:
+        return compose.FuncTransformer(heard_by(heard)) | linear_model.LogisticRegression()
+
+    refusals(factory)
+    assert sum(isinstance(value, str) for value in heard) >= 240
+
+
+def heard_by(heard: set[Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A transformer's function that changes nothing."""
+
+    def hear(row: dict[str, Any]) -> dict[str, Any]:
+        heard.update(row.values())
+        return {"a": 1.0}
+
+    return hear

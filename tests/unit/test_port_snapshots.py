@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotStore:
 def save(store: SnapshotStore, epoch: int, seq: int, state: Any) -> None:
     """A snapshot of that place."""
     header = {"app": "a", "shard": 0, "format": 1, "epoch": epoch, "seq": seq}
-    assert store.save(header, store.dump(state)) > 0
+    assert store.save(header, store.dump(state, []).payload) > 0
 
 
 def places(store: SnapshotStore) -> list[tuple[int, int]]:

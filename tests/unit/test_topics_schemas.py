@@ -146,9 +146,9 @@ def test_a_prediction_names_everything_in_order(
 
 def test_the_journal_is_of_the_type(machine: Machine) -> None:
     """Batches and epochs as the learner writes them read as the published types."""
-    batch = machine.seal().commit.journal
-    assert batch is not None
-    reads_whole(batch, records.JournalRecord)
+    for batch in (machine.seal().commit.journal, machine.seal("champion").commit.journal):
+        assert batch is not None
+        reads_whole(batch, records.JournalRecord)
     epoch = journal.EpochRecord(
         epoch=1,
         seq=0,

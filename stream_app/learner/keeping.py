@@ -1,0 +1,72 @@
+"""What is kept where a batch is sealed: its snapshot and its publication, where they are due (ADR 19).
+
+    pickled ──▶ the sets that were found are laid out ──▶ the batch is sealed and says so ──▶ taken
+
+From there on the live sets are like those of whatever is loaded. A replay does the same where the journal
+says so; in between nothing is stepped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_app.adapters.set_order import lay_out
+from stream_app.learner.costs import Costs
+from stream_app.learner.journal import Settled
+from stream_app.learner.machine import Machine
+from stream_app.learner.publication import Publication
+from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
+
+
+class Keeping:
+    """`snapshot` and `champion`: what is kept of the batch that is sealed next; chosen, pickled, taken."""
+
+    def __init__(self, machine: Machine, saver: Saver, publication: Publication, costs: Costs) -> None:
+        self.machine, self.saver, self.publication, self.costs = machine, saver, publication, costs
+        self.snapshot = self.champion = False
+
+    def choose(self, now_s: float, *, more: bool, later: bool) -> bool:
+        """Choose what is due; nothing where that is to wait until `later`. `more`: the batch has records."""
+        self.snapshot = not later and self.saver.due(now_s)
+        self.champion = not later and self.publication.due(self.machine, now_s, more=more)
+        return self.snapshot or self.champion
+
+    def choose_last(self) -> bool:
+        """Choose what a shard leaves behind, as far as that is cheap. Both at once: a snapshot that is not of
+        the journal's end allows no upgrade.
+        """
+        self.snapshot, cheap = self.saver.cheap, self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
+        self.champion = cheap and self.publication.behind(self.machine, more=self.snapshot)
+        return self.snapshot or self.champion
+
+    def pickle(self) -> Settled | None:
+        """Pickle, and lay out the sets; what the record of the batch must say, None where none was found."""
+        settled: Settled | None = None
+        found: dict[int, Any] = {}
+        if self.champion:
+            found.update(self.publication.pickle(self.machine))
+            settled = "champion" if found else None
+            self.costs.lap("publish")
+        if self.snapshot:
+            sets = self.saver.pickle(self.machine)
+            found.update(sets)
+            settled = "models" if sets else settled
+            self.costs.lap("snapshot")
+        lay_out(found)
+        return settled
+
+    def take(self) -> None:
+        """The machine stands at the batch that was sealed, and nothing was stepped since."""
+        if self.champion:
+            self.publication.take(self.machine)
+            self.costs.lap("publish")
+        if self.snapshot:
+            self.saver.take(self.machine)
+            self.costs.lap("snapshot")
+
+    def committed(self, journal_offset: int) -> None:
+        """What was sealed is in the journal: its snapshot is written now, on a helper."""
+        self.publication.committed()
+        self.costs.lap("seal")
+        self.saver.committed(journal_offset)
+        self.costs.lap("snapshot")

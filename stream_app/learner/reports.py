@@ -1,0 +1,44 @@
+"""What a live shard reports of itself: statistics and alerts beside a batch, and one last line in the log."""
+
+from __future__ import annotations
+
+import structlog
+
+from stream_app.learner.notices import encode
+from stream_app.learner.parts import Parts
+from stream_app.learner.stats import shard_stats
+from stream_app.ports import Commit, Send
+
+log = structlog.get_logger()
+
+
+def add_stats(live: Parts, commit: Commit, now_s: float) -> None:
+    """Add the statistics of now to a transaction, and the alerts that wait."""
+    live.stats_at_s = now_s
+    stats = shard_stats(
+        live.machine, live.merge, live.publisher, live.saver,
+        time_ms=live.clock.now_ms(), now_s=now_s, owner=live.tuning.owner, replayed=live.replayed,
+        cost_s={**live.costs.seconds, "commit": live.pipeline.busy_s},
+        ends=live.outside.log.ends(live.shard),
+        seconds={
+            "step_seconds": live.step_seconds, "transaction_seconds": live.pipeline.seconds,
+            "snapshot_seconds": live.saver.seconds,
+        },
+        definition=live.definition,
+    )  # fmt: skip
+    live.outside.telemetry.stats(live.shard, stats)
+    commit.others.append(Send("stats", str(live.shard).encode(), encode(stats)))
+    commit.others += live.notices.paced(live.pace)
+    live.notices.shown(live.publisher, now_s)
+    live.notices.fenced(live.publisher, live.publication)
+    commit.others += live.notices.take()
+
+
+def sum_up(live: Parts) -> None:
+    """The last line of the log about a shard that rests: what became of all its records so far."""
+    counters = live.machine.core.state.counters
+    dead = counters.dead_events + counters.dead_labels + counters.dead_commands
+    log.info(
+        "so far", shard=live.shard, predictions=counters.predictions, learned=counters.labels_learned,
+        dead_letters=dead,
+    )  # fmt: skip
