@@ -78,5 +78,6 @@ def assault(run: Run, traffic: Traffic, dice: random.Random, static: bool) -> in
         hits += working and traffic.outstanding > 0
     traffic.join()
     for learner in learners:
-        assert learner.stop() == 0, learner.tail()
+        # 137: its supervisor is stopped before it has started a new learner for the one just killed.
+        assert learner.stop() in (0, 137), learner.tail()
     return hits
