@@ -10,7 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 # Servers and browsers first, so that no long test is left to the end.
 ROOMS = ("faults", "browser", "integration", "simulation", "architecture", "contract", "unit")
 TOGETHER = {"browser"}  # all files share a scene that takes half a minute to set
-APART = {"test_swap_kills.py", "test_sigkill.py"}  # no test shares anything with another
+# No test in them shares anything with another.
+APART = {"test_swap_kills.py", "test_sigkill.py", "test_poison.py", "test_lives_replayed.py"}
 
 
 class Sharing(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -73,7 +73,7 @@ class Source:
     def __init__(self, world: World) -> None:
         self.world = world
         self.heads: Positions = []
-        self.late: set[int] = set()  # inputs whose records are here when they are asked for again
+        self.late: set[int] = set()  # inputs whose records are not here yet
 
     def journal(self, from_offset: int) -> Iterator[JournalEntry | None]:
         world = self.world
@@ -89,8 +89,8 @@ class Source:
         self.heads, self.late = list(positions), set(RANKS)
 
     def take(self, rank: int, n: int, end: int) -> list[Record] | None:
-        self.late ^= {rank}
-        if rank not in self.late:
+        if rank in self.late:  # once after each placing: every wait costs a pause of whoever drains
+            self.late.discard(rank)
             return None
         start = self.heads[rank]
         if start < self.world.low[rank] or self.world.end(rank) < end:
