@@ -81,6 +81,7 @@ class Slot:
         self.generation = generation
         self.learned = 0
         self.knows = has_learned(model)
+        self.silence = 0.0
         self.scores = Scores(classify)
         self.failed: str | None = None
 
