@@ -14,6 +14,7 @@ from stream_app import features as f
 from stream_app.adapters.definition_hash import definition_hashes
 from stream_app.application import Application, Labels
 from stream_app.errors import Halted, Refused
+from stream_app.flow import learn
 from stream_app.learner import journal
 from stream_app.learner.journal import EpochRecord
 from stream_app.learner.shard import Phase, Shard
@@ -409,11 +410,12 @@ def test_what_cannot_be_saved_or_replayed_is_refused_before_anything_is_written(
         steps(world, changed, Writer(world), agree, Wish())
     assert "--restart SLOT" in caught.value.remedy
     world.store_error = None
-    monkeypatch.setattr("stream_app.flow.learn.count", breaks)
-    with pytest.raises(Refused, match="batch 8 cannot be replayed") as caught:
-        steps(world, changed, Writer(world), agree, Wish())
-    assert "--restart SLOT" in caught.value.remedy
-    monkeypatch.undo()
+    if learn.__file__.endswith(".py"):  # a compiled module's functions cannot be replaced
+        monkeypatch.setattr(learn, "count", breaks)
+        with pytest.raises(Refused, match="batch 8 cannot be replayed") as caught:
+            steps(world, changed, Writer(world), agree, Wish())
+        assert "--restart SLOT" in caught.value.remedy
+        monkeypatch.undo()
     assert len(world.journal) == before
     upgrade(world, changed, restart=("bayes",))
     goes_on(world, changed)
