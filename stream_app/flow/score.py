@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.flow.core import Core
-from stream_app.models.calls import ModelFault
+from stream_app.models.calls import reply
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 
@@ -39,10 +39,7 @@ def served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, float]]:
 
 def gap(core: Core, calls: Any, row: PendingRow, label: Any, answer: tuple[Any, Any]) -> None:
     """Predict the row again with today's champion, so that the flattery of re-prediction can be shown."""
-    try:
-        prediction, probabilities = calls.predict(row.row)
-    except ModelFault:
-        return
+    prediction, probabilities = reply(calls, row.row)
     if prediction is not None:
         core.state.gap_served.update(label, *answer)
         core.state.gap_again.update(label, prediction, probabilities)

@@ -15,14 +15,14 @@ from stream_app.state.published import FORMAT, KIND, Published
 
 STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}(:[0-9a-f]{1,32})?")
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
-MOST_STRANGERS = 2_000  # names and strings that a copy may be asked about without knowing them
+MOST_STRANGERS = 2_000  # names that the learner has not seen, and different strings, before a copy is replaced
 
 
 class ServedModel:
     """Answers rows with a copy of a published model.
 
     Many of River's models remember each name that they are asked about. So a copy that was asked about
-    `MOST_STRANGERS` names and strings which the learner has not seen is replaced by a new one, on a thread.
+    `MOST_STRANGERS` new names and different strings is replaced by a new one, on a thread.
     """
 
     def __init__(self, app: Application, published: Published, load: Callable[[], Published]) -> None:

@@ -80,7 +80,7 @@ class Slot:
         self.version = version
         self.generation = generation
         self.learned = 0
-        self.knows = has_learned(model)
+        self.knows = False
         self.silence = 0.0
         self.scores = Scores(classify)
         self.failed: str | None = None
@@ -155,6 +155,7 @@ class ShardState:
         factory = app.champion if name == CHAMPION else app.challengers[name]
         model = build(factory, seed_for(app.seed, name, generation))
         slot = Slot(name, model, self.next_version, generation, self.classify)
+        slot.knows = has_learned(model)
         self.untold[slot.version] = why
         return self.keep(slot)
 
@@ -164,7 +165,9 @@ class ShardState:
         factory = app.champion if origin == CHAMPION else app.challengers[origin]
         model = build(factory, seed_for(app.seed, origin, version))
         name, parent = f"{origin}-{version}", self.champion.version
-        return self.keep(Slot(name, model, version, version, self.classify, origin, kind, parent))
+        slot = Slot(name, model, version, version, self.classify, origin, kind, parent)
+        slot.knows = has_learned(model)
+        return self.keep(slot)
 
     def keep_champion(self) -> Slot:
         """The champion as it is now, as a candidate: the one copy that is taken of a model, once a hunt."""
