@@ -15,7 +15,7 @@ from stream_app.state.published import FORMAT, KIND, Published
 
 STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}(:[0-9a-f]{1,32})?")
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
-MOST_STRANGERS = 2_000  # names that the learner has not seen, and different strings, before a copy is replaced
+MOST_STRANGERS = 2_000  # new names and different strings, then a copy is replaced
 
 
 class ServedModel:

@@ -13,6 +13,7 @@ from stream_app.state.shard import ShardState
 KINDS: Final = {int: "number", float: "number", str: "string", bool: "bool"}
 MANY: Final = 20  # contradictions of one name, before most of the newest can be said
 MOST: Final = 0.5
+NONE: Final[dict[str, bool]] = {}
 MANY_STRINGS: Final = 1_000  # of one feature, beyond which it is probably an id
 
 
@@ -44,10 +45,11 @@ def learned(state: ShardState, row: dict[str, Any]) -> None:
     for name in [name for name in state.unproven if name in row] if state.unproven else ():
         if state.kinds.get(name) == KINDS.get(type(row[name])):
             del state.unproven[name]
-    for name, seen in state.categories.items():
-        value = row.get(name)
-        if type(value) is str and value in seen:
-            seen[value] = True
+    if not state.categories:
+        return
+    for name, value in row.items():
+        if type(value) is str and value in state.categories.get(name, NONE):
+            state.categories[name][value] = True
 
 
 def forget(state: ShardState, row: dict[str, Any]) -> None:
@@ -56,10 +58,9 @@ def forget(state: ShardState, row: dict[str, Any]) -> None:
         if state.kinds.get(name) == KINDS.get(type(row[name])):
             del state.unproven[name], state.kinds[name], state.type_from[name]
             state.categories.pop(name, None)
-    for name, seen in state.categories.items():
-        value = row.get(name)
-        if type(value) is str and seen.get(value) is False:
-            del seen[value]
+    for name, value in row.items():
+        if type(value) is str and state.categories.get(name, NONE).get(value) is False:
+            del state.categories[name][value]
 
 
 def contradiction(state: ShardState, name: str) -> tuple[int, float] | None:
