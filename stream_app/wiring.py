@@ -29,6 +29,7 @@ from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.starts import Wish
+from stream_app.learner.step_marks import StepMarks
 from stream_app.learner.upgrade import Plan, upgrade_shard
 from stream_app.learner.verify import drain
 from stream_app.settings import Settings
@@ -55,7 +56,7 @@ def output_topics(topics: Catalog) -> dict[str, str]:
 
 def outside_for(
     app: Application, settings: Settings, instance_id: str | None = None, life: str = "", *,
-    restarted: bool = False,
+    marks: StepMarks | None = None,
 ) -> Outside:  # fmt: skip
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
@@ -97,9 +98,9 @@ def outside_for(
             tuning.watchdog_s,
             f"{socket.gethostname()}:{os.getpid()}",
             tuning.publish_s,
-            restarted,
             tuning.loop_watchdog_s,
         ),
+        marks=marks or StepMarks(),
     )
 
 
@@ -234,6 +235,7 @@ def learner(
     exit_when_idle_s: float | None = None,
     instance_id: str | None = None,
     restarted: bool = False,
+    marks: StepMarks | None = None,
 ) -> Learner:
     """A learner process's loop, ready to run; `sample_run` is asked last, since it may have to wait.
 
@@ -248,5 +250,5 @@ def learner(
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
     prints = fingerprint_for(app, settings, None)
-    outside = outside_for(app, settings, instance_id, life_of(prints["topics"]), restarted=restarted)
+    outside = outside_for(app, settings, instance_id, life_of(prints["topics"]), marks=marks)
     return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

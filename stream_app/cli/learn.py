@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from contextlib import nullcontext
 
 import structlog
@@ -27,6 +28,7 @@ def learn(
     ),
     instance_id: str | None = typer.Option(None, help="Static membership: a restart keeps its shards."),
     supervise: bool = typer.Option(True, help="Restart the learner when it dies."),
+    marks: int | None = typer.Option(None, hidden=True, help="The descriptor of the file of step marks."),
     life: int = typer.Option(0, hidden=True, help="Which start this is under a supervisor; 0 without one."),
     admission: bool = typer.Option(True, help="Check first that the definition can be replayed."),
 ) -> None:
@@ -39,10 +41,12 @@ def learn(
         from stream_app.adapters.clock import SystemClock
         from stream_app.learner.supervisor import supervise as run
 
-        command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--life"]
-        raise typer.Exit(run(command, SystemClock()))
+        with tempfile.TemporaryFile() as file:
+            number = file.fileno()
+            command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--marks", str(number), "--life"]
+            raise typer.Exit(run(command, SystemClock(), number))
     try:
-        work(target, exit_when_idle, instance_id, life=life, admission=admission)
+        work(target, exit_when_idle, instance_id, life=life, admission=admission, marks=marks)
     except Unreachable as error:
         if life < 2:  # a person looks: tell them; later only a supervisor does, which starts anew
             raise
@@ -51,7 +55,13 @@ def learn(
 
 
 def work(
-    target: str, exit_when_idle: float | None, instance_id: str | None, *, life: int, admission: bool
+    target: str,
+    exit_when_idle: float | None,
+    instance_id: str | None,
+    *,
+    life: int,
+    admission: bool,
+    marks: int | None = None,
 ) -> None:
     """Learn until told to stop.
 
@@ -70,6 +80,7 @@ def work(
         definition = load_app(target)
 
         from stream_app import wiring
+        from stream_app.learner.step_marks import StepMarks
         from stream_app.learner.supervisor import watch_parent
 
         settings = settings_for(redis=True)
@@ -83,7 +94,7 @@ def work(
 
         loop = wiring.learner(
             definition, settings, run_the_sample, exit_when_idle_s=exit_when_idle, instance_id=instance_id,
-            restarted=life > 1,
+            restarted=life > 1, marks=StepMarks(marks),
         )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stopping.set())

@@ -8,7 +8,8 @@
 A life is what goes live until it fails or ends. Before it is proven, what it is about to step is announced in
 the journal, in a transaction before, and is stepped only once the batch before is committed. So whatever ends
 a life that is not proven, the records at fault are among those that it announced last. One that is proven
-announces nothing: of its end the supervisor knows, or the process itself.
+announces nothing. Whether a life ended while records were stepped, the process itself knows, or the marks
+that its supervisor keeps: an end at any other moment is never held against a record.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stream_app.learner.journal import AttemptRecord, Settled, by_name, encode
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run
 from stream_app.learner.notices import alert
+from stream_app.learner.step_marks import RESTING, STEPPING, StepMarks
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
 
@@ -31,14 +33,15 @@ MOST_FAILURES = 3  # of a shard at one batch for reasons outside of it, before a
 
 
 class Failures(msgspec.Struct):
-    """How the lives of a shard in this process ended; `error` names what ended the newest one.
+    """How the lives of a shard ended; `error` names what ended the newest one, if it was in this process.
 
-    `blamed`: it crashed, as a record may have made it, or the process before this one did. Of the other ends,
-    by a broker that was away for example, `n` came after batch `stamp`, and `spared` is the attempt that the
-    newest of them broke off: it counts for nothing. `told`: an alert says so.
+    `blamed`: it crashed while it stepped records. Of the other ends, by a broker that was away or by a signal
+    for example, `n` came after batch `stamp`, and `spared` is the attempt that the newest of them broke off:
+    it counts for nothing. `at_rest`: so ended the process before this one. `told`: an alert says so.
     """
 
     blamed: bool = False
+    at_rest: bool = False
     error: str = ""
     stamp: str = ""
     n: int = 0
@@ -65,12 +68,19 @@ class Care:
     committed batch, `suspects` counts the records that may have crashed the life before.
     """
 
-    def __init__(self, machine: Machine, batch_records: int, failures: Failures) -> None:
+    def __init__(
+        self, machine: Machine, batch_records: int, failures: Failures, marks: StepMarks | None = None
+    ) -> None:
         self.machine, self.batch_records, self.failures = machine, batch_records, failures
-        self.attempts = [attempt for attempt in machine.attempts if attempt != failures.spared]
+        self.marks = marks or StepMarks()
+        last = machine.attempts[-1] if machine.attempts else None
+        if failures.at_rest:
+            failures.spared, failures.at_rest = last, False
         self.suspects = FIRST_SIZE if failures.blamed else 0
-        if machine.attempts and (self.attempts or machine.attempts[-1].record):
-            self.suspects = machine.attempts[-1].records
+        if last is not None and (last.record or last != failures.spared):
+            self.suspects = last.records
+        if not failures.blamed:
+            self.marks.set(machine.core.state.shard, RESTING)
         # The life before stepped no record beyond two batches: one on its way, one being stepped.
         self.unproven = 2 * batch_records
         self.batch = FIRST_SIZE
@@ -108,7 +118,9 @@ class Care:
         if self.careful:
             ((rank, records),) = self.held
             record = (RANK_NAMES[rank], records[0].offset)
-            number += max((one.attempt for one in self.attempts if one.record == record), default=0)
+            for before in machine.attempts:
+                if before.record == record:  # the newest one counts, and one that was spared is made again
+                    number = before.attempt + (before != self.failures.spared)
         n = sum(len(records) for _, records in self.held)
         self.announced = AttemptRecord(
             machine.epoch, machine.seq, machine.digest, number, by_name(machine.positions),
@@ -158,12 +170,15 @@ class Care:
     @contextmanager
     def blamed(self) -> Iterator[None]:
         """Whatever is raised within comes from the records, also where a model calls `sys.exit`."""
+        shard = self.machine.core.state.shard
         self.stepping = True
+        self.marks.set(shard, STEPPING)
         try:
             yield
         except (SystemExit, KeyboardInterrupt) as error:
             raise RuntimeError(f"a model raised {type(error).__name__}") from error
         self.stepping = False
+        self.marks.set(shard, RESTING)
 
     def committed(self) -> None:
         """What was stepped last is committed."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream_app.application import Application
 from stream_app.errors import Refused
+from stream_app.learner.step_marks import StepMarks
 from stream_app.ports import (
     Clock,
     InputLog,
@@ -29,7 +30,6 @@ class Tuning:
     watchdog_s: float = 20.0
     owner: str = "learner"
     publish_s: float = 1.0
-    restarted: bool = False  # the process before this one died
     loop_watchdog_s: float = 600.0
 
 
@@ -51,3 +51,4 @@ class Outside:
     pool: Executor
     store_pool: Executor  # for the snapshot store, whose calls may never return
     tuning: Tuning
+    marks: StepMarks = field(default_factory=StepMarks)

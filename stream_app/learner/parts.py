@@ -35,7 +35,7 @@ class Parts:
         self.machine: Machine = recovered.machine
         self.replayed = recovered.replayed
         self.merge = Merge(self.machine.core.state.log_time_ms)
-        self.care = Care(self.machine, self.tuning.batch_records, recovered.failures)
+        self.care = Care(self.machine, self.tuning.batch_records, recovered.failures, outside.marks)
         self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
         view, stored = recovered.view, recovered.stored
         self.publisher = Publisher(

@@ -21,6 +21,7 @@ from stream_app.learner.logs import placed
 from stream_app.learner.notices import tell_halt
 from stream_app.learner.outside import Outside
 from stream_app.learner.recovery import Recovered, recover
+from stream_app.learner.step_marks import RESTING, STEPPING
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
@@ -61,7 +62,8 @@ class Shard:
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
         self.retry_s = RETRY_FIRST_S
-        self.failures = Failures(blamed=outside.tuning.restarted)
+        before = outside.marks.take(number)
+        self.failures = Failures(blamed=before == STEPPING, at_rest=before == RESTING)
 
     def move(self, phase: Phase) -> None:
         """Change phase, along the drawing above only."""

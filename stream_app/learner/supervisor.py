@@ -19,10 +19,11 @@ FINAL_CODES = {0, 2, 3}  # done, a wrong call, a refusal: a restart would end th
 log = structlog.get_logger()
 
 
-def supervise(command: list[str], clock: Clock) -> int:
+def supervise(command: list[str], clock: Clock, *files: int) -> int:
     """Run `command` until it ends for good and give its exit code; SIGTERM and SIGINT are passed on.
 
     Its last argument is which life it is, from 1: only the first checks what a restart need not check again.
+    It inherits `files`.
     The child's stdin is a pipe that nobody writes to: it closes with this process, however this one ends, and
     so tells the child that it is alone (`watch_parent`).
     """
@@ -39,7 +40,7 @@ def supervise(command: list[str], clock: Clock) -> int:
     backoff_s = BACKOFF_FIRST_S
     for life in count(1):
         started_s = clock.monotonic()
-        with subprocess.Popen([*command, str(life)], stdin=subprocess.PIPE) as started:
+        with subprocess.Popen([*command, str(life)], stdin=subprocess.PIPE, pass_fds=files) as started:
             child = started
             if stopping.is_set():  # the signal came while there was no child to take it
                 child.send_signal(signal.SIGTERM)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
+from tempfile import TemporaryFile
 from typing import Any
+from weakref import finalize
 
 import orjson
 
@@ -19,6 +21,7 @@ from stream_app.errors import Refused
 from stream_app.learner.live import Live
 from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.shard import Phase, Shard
+from stream_app.learner.step_marks import StepMarks
 from stream_app.ports import Send
 from tests.contract.fake_kafka import Log, Source, Writer
 from tests.contract.shard_driver import TOPICS
@@ -98,6 +101,8 @@ class World:
         self.topics_fault: Refused | None = None
         self.journal_reads = 0
         self.clock = Clock()
+        self.step_file = TemporaryFile()  # noqa: SIM115  as the supervisor holds it
+        finalize(self, self.step_file.close)
         self.outside = Outside(
             app, TOPICS, Log(self), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
             lambda _: Store(self), lambda _: Shelf(self), self.inspected, self.clock, Silent(), Inline(),
@@ -131,8 +136,13 @@ class World:
     def shard(
         self, fingerprint: dict[str, Any] | None = None, *, proven: bool = True, restarted: bool = False
     ) -> Shard:
-        """A shard over this world, recovered as far as it comes; `proven`: its inputs were at their ends."""
-        outside = replace(self.outside, tuning=replace(self.outside.tuning, restarted=restarted))
+        """A shard over this world, recovered as far as it comes; `proven`: its inputs were at their ends.
+
+        `restarted`: its process succeeds another one under the same supervisor.
+        """
+        if not restarted:
+            self.step_file.truncate(0)
+        outside = replace(self.outside, marks=StepMarks(self.step_file.fileno()))
         outside.log.stop(0)  # another process, whose client has read nothing yet
         shard = Shard(outside, 0, fingerprint or FINGERPRINT)
         for _ in range(2_000):

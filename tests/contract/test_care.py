@@ -81,7 +81,7 @@ def work(world: World, shard: Shard) -> Shard:
 
 def lives(world: World) -> int:
     """Processes until one ends well: how many died."""
-    for died in range(10):
+    for died in range(12):
         try:
             # The first runs for long already, the others are started by its supervisor.
             work(world, world.shard(proven=died == 0, restarted=died > 0))
@@ -194,6 +194,28 @@ def test_a_failure_outside_is_never_held_against_a_record(
     (alert,) = world.alerts("shard-failing")
     assert "the broker is away" in alert["message"]
     assert "by no fault of a record" in alert["message"]
+
+
+def test_a_process_killed_beside_a_step_is_never_held_against_a_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the same record's transaction again and again, in careful mode: it is predicted at last."""
+    monkeypatch.setattr(Poisoned, "rows", {0})
+    commit, kills = Writer.commit, [True] * (2 * MOST_ATTEMPTS)
+
+    def killed(self: Writer, commit_: Commit, group: bytes | None) -> int | None:
+        Poisoned.rows = set()
+        if commit_.predictions and kills:
+            kills.pop()
+            raise Killed
+        return commit(self, commit_, group)
+
+    monkeypatch.setattr(Writer, "commit", killed)
+    lives(world)
+    assert kills == []
+    assert {one["attempt"] for one in journal(world, "attempt")} == {1}
+    assert letters(world) == []
+    assert len(world.predictions) == EVENTS
 
 
 def test_a_stop_within_an_attempt_is_no_failed_attempt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,29 @@
+"""What each shard was doing when the process before this one ended."""
+
+from __future__ import annotations
+
+import os
+
+RESTING, STEPPING = 1, 2  # 0: the process never had the shard
+MOST_SHARDS = 1 << 16
+
+
+class StepMarks:
+    """One byte for each shard in a file that the supervisor holds open, so that it outlives the process.
+
+    Without a file (no supervisor) nothing is known of a process before this one.
+    """
+
+    def __init__(self, file: int | None = None) -> None:
+        self.file = file
+        left = b"" if file is None else os.pread(file, MOST_SHARDS, 0)
+        self.left = dict(enumerate(left))
+
+    def take(self, shard: int) -> int:
+        """What the shard was doing in the process before, told once: of a later failure this one knows."""
+        return self.left.pop(shard, 0)
+
+    def set(self, shard: int, mark: int) -> None:
+        """Write down what the shard does now; the page cache keeps it, however the process ends."""
+        if self.file is not None:
+            os.pwrite(self.file, bytes([mark]), shard)
