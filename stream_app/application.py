@@ -41,6 +41,7 @@ class Limits:
     max_pending: int = 1_000_000
     max_parked: int = 100_000
     max_ids: int = 1_000_000
+    max_entities: int = 1_000_000
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

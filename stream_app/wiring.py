@@ -178,15 +178,17 @@ def signing_key(settings: Settings) -> bytes:
     return keys[0]
 
 
-def fingerprint_for(app: Application, settings: Settings, sample_run: str | None) -> dict[str, Any]:
-    """Who may append to the application's journal.
+def fingerprint_for(
+    app: Application, settings: Settings, sample_run: str | None, *, learns: bool = False
+) -> dict[str, Any]:
+    """Who may append to the application's journal; `learns`: the topics' settings must allow that too.
 
     Raises:
         Refused: as `TopicAdmin.require`.
     """
     topics = catalog_for(app, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
-        ids = admin.require(topics)
+        ids = admin.require(topics, settings=learns)
     return fingerprint(app, {name: ids[name] for name in input_topics(topics)}, sample_run)
 
 
@@ -249,6 +251,6 @@ def learner(
     signing_key(settings)
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
-    prints = fingerprint_for(app, settings, None)
+    prints = fingerprint_for(app, settings, None, learns=True)
     outside = outside_for(app, settings, instance_id, life_of(prints["topics"]), marks=marks)
     return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

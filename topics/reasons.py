@@ -8,6 +8,7 @@ MALFORMED = "malformed"
 TOO_LARGE = "too-large"
 NO_KEY = "no-key"
 BAD_KEY = "bad-key"
+BAD_TIME = "bad-time"
 BAD_FEATURE = "bad-feature"
 EVENT_ID_REUSED = "event-id-reused"
 LABEL_BAD = "label-bad"
@@ -45,6 +46,10 @@ REASONS: dict[str, Reason] = {
     BAD_KEY: Reason(
         "The key is empty, over 256 bytes, not UTF-8, or has a NUL",
         "Use a short text as key",
+    ),
+    BAD_TIME: Reason(
+        "The record is stamped before 1973: in seconds, or not at all",
+        "Stamp records with epoch milliseconds",
     ),
     BAD_FEATURE: Reason(
         "A feature's value, type or name cannot be taken, or there are none or too many",

@@ -182,8 +182,9 @@ class Stats(msgspec.Struct):
 
     `lag` counts records by input that are written and not applied, `lag_s` is the age of the oldest of them.
     `moved` ranks the features whose distribution moved furthest: standard deviations, PSI for categories.
-    `memory_bytes` is by slot, `champion_since_ms` event time, `definition` a hash of what runs. Those are
-    empty where a learner does not know.
+    `memory_bytes` is by slot, `champion_since_ms` event time, `definition` a hash of what runs, `forgotten`
+    counts what a bound drove out: ids within dedupe, entities within ttl. Those are empty where a learner
+    does not know.
     """
 
     shard: int
@@ -217,6 +218,7 @@ class Stats(msgspec.Struct):
     memory_bytes: dict[str, int] = {}
     champion_since_ms: int | None = None
     definition: str = ""
+    forgotten: dict[str, int] = {}
     v: Version = 1
 
 

@@ -24,12 +24,13 @@ from kafka.errors import (
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.codecs import CODECS, unread
 from stream_app.errors import Refused, Unreachable
-from topics.catalog import Catalog
+from topics.catalog import DAY_MS, Catalog
 from topics.specs import TopicSpec
 
 T = TypeVar("T")
 COORDINATOR_WITHIN_S = 15.0  # the first request for any group makes the broker create its offsets topic
 COORDINATOR_RETRY_S = 0.2
+SHORTEST_RETENTION_MS = DAY_MS  # a learner that was away for a night must find its records
 CREATE = "Run `stream-app topics create MODULE:APP`"
 LOG = ("commands", "events", "labels", "journal")  # a replay reads them: another topic is no substitute
 DELETED = (
@@ -119,14 +120,15 @@ class TopicAdmin:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return found
 
-    def require(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
+    def require(self, specs: Iterable[TopicSpec], *, settings: bool = False) -> dict[str, str]:
         """Require topics that can be used; give the broker's id of each, by name.
 
-        A topic that was deleted and created again has another id.
+        A topic that was deleted and created again has another id. `settings`: they are looked at too.
 
         Raises:
             Unreachable: topics are missing, or not yet known to a broker that has just started.
-            Refused: one has another number of partitions. Each error names the fix.
+            Refused: one has another number of partitions, or a setting that endangers what is promised.
+                Each error names the fix.
         """
         specs = list(specs)
         with explained():
@@ -139,8 +141,10 @@ class TopicAdmin:
                 + (", though its application has a journal" * lived),
                 DELETED if lived else CREATE,
             )
+        with explained():
+            configs = self.configs(list(described)) if settings else {}
         for spec in specs:
-            for mismatch in differences(spec, described[spec.name], {}):
+            for mismatch in differences(spec, described[spec.name], configs.get(spec.name, {})):
                 if mismatch.grave:
                     raise Refused(f"topic {spec.name} {mismatch.what}", mismatch.fix)
         return {name: str(topic["topic_id"]) for name, topic in described.items()}
@@ -221,12 +225,28 @@ def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[s
         actual = config.get(name)
         if actual != wanted:
             fix = f"kafka-configs --alter --topic {spec.name} --add-config {name}={wanted}"
-            found.append(Mismatch(spec.name, f"{name} is {actual}, declared is {wanted}", fix, grave=False))
+            what, grave = f"{name} is {actual}, declared is {wanted}", endangers(name, wanted, actual)
+            found.append(Mismatch(spec.name, what, fix, grave=grave))
     codec = config.get("compression.type", "")
     for client, fix in unread(codec) if codec in CODECS else ():
         what = f"compression.type is {codec}, which {client} cannot read in this environment"
         found.append(Mismatch(spec.name, what, fix, grave=False))
     return found
+
+
+def endangers(name: str, wanted: str, actual: str | None) -> bool:
+    """Whether another setting than the declared one can break a promise, and not only cost history.
+
+    A compacted log loses records, one that is kept for a moment loses them unread, and a stamp far ahead
+    drags log time with it: everything after it is late. None: the broker does not know the setting.
+    """
+    if actual is None:
+        return False
+    if name == "cleanup.policy":
+        return wanted == "delete" and "compact" in actual
+    if name == "retention.ms":
+        return wanted == "-1" and 0 <= int(actual) < SHORTEST_RETENTION_MS
+    return name == "message.timestamp.after.max.ms" and int(actual) > int(wanted)
 
 
 def settled(ask: Callable[[], T]) -> T:

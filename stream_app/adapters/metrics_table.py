@@ -138,6 +138,8 @@ TABLE = (
            one(lambda stats: stats["entities"])),
     Metric("stream_app_remembered_ids", "gauge", "Event ids held to find duplicates", (),
            one(lambda stats: stats["ids"])),
+    Metric("stream_app_forgotten", "counter", "Driven out by a bound: ids within dedupe, entities within ttl",
+           ("what",), by("forgotten")),
     Metric("stream_app_learning_paused", "gauge", "1 while an operator paused learning", (),
            one(lambda stats: float(stats["paused"]))),
     Metric("stream_app_replayed_batches", "gauge", "Batches that the newest recovery replayed", (),

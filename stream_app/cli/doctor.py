@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.application import Application
     from stream_app.settings import Settings
+    from topics.records import Stats
 
 app = typer.Typer()
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -200,6 +201,19 @@ def running(definition: Application, settings: Settings, admin: TopicAdmin) -> I
         yield Check("running", WARN, detail, DIFFERS_FIX)
     elif runs:
         yield Check("running", OK, "the definition on disk is the one that ran last")
+    yield from forgotten({shard: STATS.decode(record.value) for shard, record in told.items()})
+
+
+def forgotten(told: Mapping[int, Stats]) -> Iterator[Check]:
+    """Bounds that weaken what is promised, as the newest statistics tell."""
+    for what, bound, promise in (("ids", "max_ids", "dedupe"), ("entities", "max_entities", "ttl")):
+        counts = {shard: n for shard, stats in told.items() if (n := stats.forgotten.get(what, 0))}
+        if counts:
+            shards = ", ".join(map(str, counts))
+            detail = f"{sum(counts.values()):,} {what} were forgotten within {promise} (shard {shards})"
+            yield Check(
+                "bounds", WARN, detail, f"Raise limits=Limits({bound}=…) or shorten {promise}, upgrade"
+            )
 
 
 def storage(settings: Settings) -> Iterator[Check]:

@@ -11,6 +11,7 @@ import orjson
 from stream_app.errors import UsageError
 from topics.catalog import FURTHEST_AHEAD_MS
 from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES
+from topics.times import EARLIEST_MS, doubt
 
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 LONGEST_ID_BYTES = 256
@@ -82,7 +83,9 @@ def epoch_ms(time: int | datetime | None) -> int | None:
             f"the time {time} lies {ahead_ms // 1000} s ahead",
             "Pass epoch milliseconds (not micro- or nanoseconds), at most 10 minutes ahead",
         )
-    return max(0, time)  # a stamp of -1 means none to Kafka; log time raises what is older than itself anyway
+    if time < EARLIEST_MS:
+        raise UsageError(doubt(time), "Pass epoch milliseconds (not seconds), or an aware datetime")
+    return time
 
 
 def utf8(text: str, what: str) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from stream_app.errors import UsageError
+from topics.times import EARLIEST_MS
 
-EARLIEST_MS = 100_000_000_000  # March 1973: a number below it counts seconds, or is no time at all
 STEP_MS = 2  # events are 2 ms apart, so that a label fits strictly between two of them
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 from zlib import crc32
 
+from topics import reasons
 from topics.codec import Rejected, check_headers, decode_command, decode_event, decode_key, decode_label
 from topics.envelope import COMMAND, EVENT, Record
+from topics.times import EARLIEST_MS, doubt
 
 checksum: Final = crc32  # compiled, what is final is at hand, any other name is looked up
+earliest_ms: Final = EARLIEST_MS
 
 
 def read(record: Record) -> Any:
@@ -18,6 +21,8 @@ def read(record: Record) -> Any:
     headers = check_headers(record.headers)
     if headers is not None:
         return headers
+    if record.time_ms < earliest_ms:
+        return Rejected(reasons.BAD_TIME, doubt(record.time_ms))
     if record.rank == COMMAND:
         return decode_command(record.value)
     key = decode_key(record.key)

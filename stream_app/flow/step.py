@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from stream_app.flow import detect, hold, learn, obey, predict, score, swap, validate
+from stream_app.flow import bounds, detect, hold, learn, obey, predict, score, swap, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
 from stream_app.flow.read import read
@@ -107,14 +107,13 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     if core.has_features:
         remember(core, record, key, entity, features, out)
 
+    if state.ids.add(event_id, content, label if inline and core.has_labels else NO_LABEL, now):
+        bounds.ids_go_early(core, record, out)
     if not core.has_labels:
-        state.ids.add(event_id, content, NO_LABEL, now)
         return learn.without_label(core, record, row, out)
     pending = PendingRow(key, now, record.offset, row, served, state.last_label)
     if inline:
-        state.ids.add(event_id, content, label, now)
         return settle(core, record, pending, label, 1.0, out)
-    state.ids.add(event_id, content, NO_LABEL, now)
     if state.pending.full:
         expire_oldest(core, record, out)
     state.pending.put(event_id, pending)
@@ -131,7 +130,11 @@ def remember(
     now = core.state.log_time_ms
     if entity is None:
         entity = [now, record.offset, core.windows.new()]
-        core.state.entities.add(key, entity)
+        gone = core.state.entities.add(key, entity)
+        if gone is not None:
+            out.append(EntityDropped(gone))
+            if core.state.entities.evicted == 1:
+                bounds.entities_go_early(core, record, out)
     entity[0], entity[1] = now, record.offset
     core.windows.update(entity[2], now, features)
     out.append(FeaturesChanged(key))
@@ -263,11 +266,7 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
     core.state.pending.take(oldest[0])
     if not core.state.pending_overflowed:
         core.state.pending_overflowed = True
-        bound = core.app.limits.max_pending
-        text = (
-            f"{bound} rows wait for labels; the oldest expire early. Raise max_pending or shorten the horizon"
-        )
-        core.alert(out, record.offset, "pending-full", "warning", text, max_pending=bound)
+        bounds.rows_expire_early(core, record, out)
     expire(core, record, oldest[1], out)
 
 

@@ -144,7 +144,7 @@ def adopt(
     old.ids.width_ms, old.ids.limit = new.ids.width_ms, new.ids.limit
     new.ids = old.ids
     if same_features:
-        old.entities.ttl_ms = new.entities.ttl_ms
+        old.entities.ttl_ms, old.entities.limit = new.entities.ttl_ms, new.entities.limit
         new.entities = old.entities
     if same_drift:
         new.monitors = old.monitors

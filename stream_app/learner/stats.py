@@ -87,6 +87,7 @@ def shard_stats(
         },
         "champion_since_ms": state.vigil.champion_since_ms or None,
         "definition": definition,
+        "forgotten": {"ids": state.ids.evicted, "entities": state.entities.evicted},
     }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.adapters.clock import SystemClock
@@ -26,7 +25,7 @@ from stream_app.ops.board import Board
 from stream_app.ops.feed import MOST, Feed, encode
 from stream_app.ops.health import verdict
 from stream_app.ops.orders import CommandRequest, Order
-from stream_app.web.guard import BodyLimit, Guard
+from stream_app.web.guard import BodyLimit, Guard, keep_strangers_names_out
 from stream_app.web.problems import RETRY_AFTER, ProblemError, handle_errors
 from stream_app.web.routes import BEARER, allow, watched
 
@@ -40,7 +39,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-LOOPBACK = ["localhost", "127.0.0.1"]
 NO_TOKENS = "Set STREAM_APP_OPS__TOKENS_ADMIN to a token of 16 characters or more, and start ops again"
 ShardQuery = Annotated[int | None, Query(ge=0, description="One shard; default all together.")]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -74,8 +72,7 @@ def create_app(
     app.include_router(watched(metrics))
     app.include_router(readiness(ready))
     app.add_middleware(BodyLimit)
-    if not guard.tokens:  # another name that leads here is a stranger's page that wants to read
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
+    keep_strangers_names_out(app, guard)
     app.add_middleware(SecurityHeaders)
     handle_errors(app)
     return app

@@ -31,7 +31,7 @@ from stream_app.predictor.requests import (
     PredictResponse,
     Problem,
 )
-from stream_app.web.guard import BodyLimit, Guard
+from stream_app.web.guard import BodyLimit, Guard, keep_strangers_names_out
 from stream_app.web.problems import MEDIA_TYPE, RETRY_AFTER, ProblemError, handle_errors
 from stream_app.web.routes import allow, watched
 from topics.codec import JSON_OPTIONS, Rejected
@@ -95,6 +95,7 @@ def create_app(
     app.include_router(watched(metrics))
     app.include_router(readiness(predictor))
     app.add_middleware(BodyLimit, told=predictor.telemetry.problem)
+    keep_strangers_names_out(app, guard)
     handle_errors(app, predictor.telemetry.problem)
     return app
 

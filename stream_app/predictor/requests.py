@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from topics.times import EARLIEST_MS, doubt
+
+
+def since_1973(time_ms: int) -> int:
+    """A time that does not count in seconds."""
+    if time_ms < EARLIEST_MS:
+        raise ValueError(doubt(time_ms))
+    return time_ms
+
 
 FeatureValue = Annotated[Any, Field(json_schema_extra={"type": ["number", "string", "boolean"]})]
 Key = Annotated[
     str, Field(min_length=1, max_length=256, description="the entity: the Kafka key, ≤ 256 bytes")
 ]
 EventId = Annotated[str, Field(min_length=1, max_length=256, description="1 to 256 bytes")]
-TimeMs = Annotated[int, Field(ge=0, le=4_102_444_800_000, description="epoch milliseconds; default now")]
+TimeMs = Annotated[
+    int,
+    AfterValidator(since_1973),
+    Field(le=4_102_444_800_000, description="epoch milliseconds; default now"),
+]
 Age = Annotated[
     str, Field(max_length=32, examples=["30s", "10m"], description="a number with ms, s, m, h or d")
 ]

@@ -1,4 +1,4 @@
-"""What is known of each entity (Kafka key), bounded by a time to live in log time."""
+"""What is known of each entity (Kafka key), bounded by a time to live in log time and by a number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ Entity = list[Any]  # [log time of the last event in ms, its offset, the window 
 class Entities:
     """key → entity in two generations: memory of an idle entity is freed between `ttl_ms` and twice that.
 
-    Reads are exact all the same: an entity idle for longer than `ttl_ms` reads as unknown.
+    Reads are exact all the same: an entity idle for longer than `ttl_ms` reads as unknown. Beyond `limit`
+    each new entity drives out one of the old generation; `evicted` counts them.
     """
 
-    def __init__(self, ttl_ms: int) -> None:
+    evicted: int = 0
+
+    def __init__(self, ttl_ms: int, limit: int) -> None:
         self.ttl_ms = ttl_ms
+        self.limit = limit
+        self.evicted = 0
         self.young: dict[str, Entity] = {}
         self.old: dict[str, Entity] = {}
         self.turns_at_ms = 0
@@ -40,8 +45,20 @@ class Entities:
             return None
         return entity
 
-    def add(self, key: str, entity: Entity) -> None:
+    def add(self, key: str, entity: Entity) -> str | None:
+        """Take in a new entity; the key of the one that had to leave for it, if one had."""
+        gone = self.evict(entity[0]) if len(self.young) + len(self.old) >= self.limit else None
         self.young[key] = entity
+        return gone
+
+    def evict(self, now_ms: int) -> str:
+        """Forget one of those that were not seen since the generations last changed."""
+        if not self.old:
+            self.old, self.young = self.young, {}
+            self.turns_at_ms = now_ms + self.ttl_ms  # else what was seen just now would be freed too early
+        self.evicted += 1
+        key: str = self.old.popitem()[0]
+        return key
 
     def peek(self, key: str) -> Entity | None:
         """The stored entity whatever its age, moving nothing."""

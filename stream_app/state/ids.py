@@ -64,12 +64,17 @@ class Ids:
         self.current = {}
         self.current_until_ms = (now_ms // self.width_ms + 1) * self.width_ms
 
-    def make_room(self) -> None:
-        """Close the bucket when it holds its share of `limit`, so that memory stays bounded in a burst."""
+    def make_room(self) -> bool:
+        """Close the bucket when it holds its share of `limit`, so that memory stays bounded in a burst.
+
+        True if ids went early for the first time.
+        """
+        before = self.evicted
         self.older.appendleft(self.current)
         self.current = {}
         while len(self.older) > BUCKETS:
             self.evicted += len(self.older.pop())
+        return not before and self.evicted > 0
 
     def get(self, event_id: str) -> tuple[int, Any] | None:
         """The stored (hash, label) pair, or None for an id that is new within the window."""
@@ -82,13 +87,15 @@ class Ids:
                         return found
         return found
 
-    def add(self, event_id: str, content: int, label: Any, now_ms: int) -> None:
-        """Remember a new id; the caller has checked that it is new."""
+    def add(self, event_id: str, content: int, label: Any, now_ms: int) -> bool:
+        """Remember a new id, as the caller has checked; True if ids went early for it for the first time."""
+        first = False
         if now_ms >= self.current_until_ms:
             self.rotate(now_ms)
         elif (len(self.current) + 1) * (BUCKETS + 1) > self.limit:
-            self.make_room()
+            first = self.make_room()
         self.current[event_id] = (content, label)
+        return first
 
     def settle(self, event_id: str, label: Any) -> None:
         """Store the label that was applied, so that a second one can be told as the same or contradictory."""

@@ -115,7 +115,7 @@ class ShardState:
         self.pending: Waiting[PendingRow] = Waiting(app.limits.max_pending)
         self.parked: Waiting[ParkedLabel] = Waiting(app.limits.max_parked)
         self.ids = Ids(max(app.dedupe_ms, horizon_ms), app.limits.max_ids)
-        self.entities = Entities(app.ttl_ms)
+        self.entities = Entities(app.ttl_ms, app.limits.max_entities)
         self.kinds: dict[str, str] = dict(app.types or {})
         self.unproven: dict[str, int] = {}  # names whose type no learned row has confirmed
         self.type_from: dict[str, int] = {}  # the offset of the event that gave a name its type

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 
+from fastapi import FastAPI
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.web.problems import RETRY_AFTER, ProblemError, Told, nobody, response
@@ -16,6 +18,7 @@ from stream_app.web.problems import RETRY_AFTER, ProblemError, Told, nobody, res
 LARGEST_BODY = 65_536
 SCOPES = ("read", "feedback", "admin")  # each allows what stands before it as well
 ANYONE = "anyone"
+LOOPBACK = ["localhost", "127.0.0.1"]
 
 
 class Guard:
@@ -61,6 +64,14 @@ class Guard:
         if SCOPES.index(found[1]) < SCOPES.index(scope):
             raise ProblemError(403, "forbidden", f"the token is for {found[1]}", f"Use a token for {scope}")
         return f"token {found[0]}"
+
+
+def keep_strangers_names_out(app: FastAPI, guard: Guard) -> None:
+    """Without tokens only loopback's own names are served: behind another name that leads here stands a
+    stranger's page, which a person's browser has open and which wants to read and write (DNS rebinding).
+    """
+    if not guard.tokens:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
 
 
 class BodyLimit:

@@ -56,7 +56,7 @@ class Clock:
     """Stands until it is moved."""
 
     def __init__(self) -> None:
-        self.now_s = 1_000.0
+        self.now_s = 1_000_000_000.0  # of 2001
 
     def now_ms(self) -> int:
         return int(self.now_s * 1000)

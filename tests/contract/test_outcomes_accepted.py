@@ -14,6 +14,7 @@ from stream_app.learner.snapshots import state_digest
 from tests.contract.shard_driver import START_MS, ShardDriver, application
 from topics import reasons
 from topics.envelope import EVENT, LABEL, Record
+from topics.times import EARLIEST_MS
 
 DAY_MS = 86_400_000
 YEAR_MS = 365 * DAY_MS
@@ -87,7 +88,7 @@ def test_constant_features_never_stop_the_stream() -> None:
     assert shard.champion.learned == 50
 
 
-@pytest.mark.parametrize("stamp", [0, -1, -YEAR_MS, START_MS - YEAR_MS, 1])
+@pytest.mark.parametrize("stamp", [START_MS - YEAR_MS, START_MS - 1, EARLIEST_MS])
 def test_an_old_timestamp_is_clamped_up_to_log_time(stamp: int) -> None:
     """Log time never goes back: an old event counts as of now, and its windows and horizon too."""
     shard = ShardDriver(application(features=[f.count("10m")]))
@@ -101,13 +102,25 @@ def test_an_old_timestamp_is_clamped_up_to_log_time(stamp: int) -> None:
     assert shard.counters.labels_expired == 0
 
 
-@pytest.mark.parametrize("stamp", [0, -5])
-def test_the_first_record_may_be_of_any_age(stamp: int) -> None:
-    """A stream that begins at the epoch, or before it, is a stream; nothing is stamped "now"."""
+def test_the_first_record_may_be_decades_old() -> None:
+    """A stream that begins in 1973 is a stream; nothing is stamped "now"."""
     shard = ShardDriver()
-    assert shard.event("first", time_ms=stamp) is None
-    assert shard.predictions()[0]["time_ms"] == 0
-    assert shard.closed[0].commit.predictions[0][2] == 1
+    assert shard.event("first", time_ms=EARLIEST_MS) is None
+    assert shard.predictions()[0]["time_ms"] == EARLIEST_MS
+    assert shard.closed[0].commit.predictions[0][2] == EARLIEST_MS
+    shard.still_works()
+
+
+@pytest.mark.parametrize("stamp", [0, -1, -YEAR_MS, START_MS // 1000, EARLIEST_MS - 1])
+def test_a_record_stamped_in_seconds_or_not_at_all_is_refused(stamp: int) -> None:
+    """Events and labels alike, each with a dead letter that says so; log time stays."""
+    shard = ShardDriver()
+    shard.warm()
+    before = shard.state.log_time_ms
+    for letter in (shard.event("e", time_ms=stamp), shard.label("warm0", True, time_ms=stamp)):
+        assert letter is not None
+        assert (letter.reason, "the record's time is" in letter.message) == ("bad-time", True)
+    assert shard.state.log_time_ms == before
     shard.still_works()
 
 

@@ -24,7 +24,7 @@ from stream_app.predictor.predictor import Predictor
 from stream_app.web.guard import LARGEST_BODY, Guard
 from tests.contract.fake_outside import FINGERPRINT, PRIVATE, World
 from tests.contract.fake_view import Counted, FakeView
-from tests.contract.shard_driver import application
+from tests.contract.shard_driver import START_MS, application
 from topics.envelope import EVENT
 from topics.life import life_of
 
@@ -72,6 +72,7 @@ class Served:
         predictor = Predictor(app, self.champions, entities, self.feedback, self.world.clock, self.counted)
         self.routes = create_app(predictor, guard, lambda: (b"metrics", "text/plain"), list)
         self.loop = asyncio.Runner()
+        self.host = "localhost"
 
     def publish(self, place: int = -1) -> None:
         """Let the predictor see a publication, and the entities as they are."""
@@ -98,7 +99,7 @@ class Served:
 
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.routes, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://predictor") as client:
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{self.host}") as client:
                 return await client.request(method, path, **request)
 
         return self.loop.run(send())
@@ -136,6 +137,18 @@ def problem(response: httpx.Response, status: int, kind: str) -> Mapping[str, An
     assert body["detail"]
     assert body["fix"]
     return body
+
+
+def test_a_strangers_name_for_loopback_is_answered_nothing() -> None:
+    """Without tokens a page that points its own name here neither reads nor writes."""
+    served = Served(application(), Guard({}, None), events=0)
+    served.host = "evil.example"
+    body = {"key": "k", "event_id": "e", "label": True}
+    assert served.post("/v1/feedback", body).status_code == 400
+    assert served.feedback.records == []
+    guarded = Served(application(), Guard(TOKENS, None), events=0)
+    guarded.host = "predictor.example"
+    assert guarded.get("/livez").status_code == 200
 
 
 def test_an_answer_is_the_learner_s_own_to_the_bit(served: Served) -> None:
@@ -411,10 +424,10 @@ def test_an_application_without_features_says_when_its_model_may_be_old() -> Non
 
 def test_a_recorded_row_becomes_an_event(served: Served) -> None:
     """Under the id that the answer gives, so that feedback can name it."""
-    answer = served.predict(record=True, time=1_000).json()
+    answer = served.predict(record=True, time=START_MS).json()
     (name, key, value, time_ms), = served.feedback.records  # fmt: skip
     assert answer["recorded"]
-    assert (name, key, time_ms) == ("events", b"known", 1_000)
+    assert (name, key, time_ms) == ("events", b"known", START_MS)
     assert value == {"v": 1, "event_id": answer["event_id"], "features": {"x": 3.0}}
 
 
@@ -435,10 +448,10 @@ def test_without_kafka_predictions_go_on_and_feedback_says_when_to_come_back(ser
 
 def test_feedback_is_a_label_under_the_event_s_key(served: Served) -> None:
     """With its weight and time, if given."""
-    body = {"key": "known", "event_id": "e1", "label": "yes", "weight": 2, "time": 5}
+    body = {"key": "known", "event_id": "e1", "label": "yes", "weight": 2, "time": START_MS}
     assert served.post("/v1/feedback", body).json() == {"event_id": "e1", "written": True}
     value = {"v": 1, "event_id": "e1", "label": "yes", "weight": 2.0}
-    assert served.feedback.records == [("labels", b"known", value, 5)]
+    assert served.feedback.records == [("labels", b"known", value, START_MS)]
 
 
 @pytest.mark.parametrize("label", [None, {"a": 1}, [1], 0.5])

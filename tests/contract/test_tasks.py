@@ -213,6 +213,25 @@ def test_a_full_waiting_room_expires_the_oldest_and_alerts_once() -> None:
     assert [alert["type"] for alert in shard.written("alerts")] == ["pending-full"]
 
 
+def test_ids_that_are_forgotten_within_dedupe_are_an_alert_once() -> None:
+    """Whoever repeats an event later than that finds it predicted twice."""
+    shard = ShardDriver(application(limits=Limits(max_ids=10)))
+    for i in range(40):
+        assert shard.event(f"e{i}") is None
+    (alert,) = shard.written("alerts")
+    assert (alert["type"], alert["evidence"]["max_ids"]) == ("ids-full", 10)
+
+
+def test_entities_beyond_their_bound_leave_the_view_and_are_an_alert_once() -> None:
+    """The features of one that comes back begin anew, here and in Redis alike."""
+    shard = ShardDriver(application(features=[f.count(window="1h")], limits=Limits(max_entities=3)))
+    for i in range(6):
+        assert shard.event(f"e{i}", key=f"k{i}") is None
+    assert len(shard.state.entities) == 3
+    (alert,) = shard.written("alerts")
+    assert (alert["type"], alert["evidence"]["max_entities"]) == ("entities-full", 3)
+
+
 def test_a_feature_with_as_many_strings_as_an_id_is_named_once() -> None:
     """Each such feature in one alert, when it passes the bound; numbers and other features are not."""
     shard = ShardDriver()

@@ -16,6 +16,7 @@ from redis import Redis
 from stream_app.cli import doctor
 from tests.integration.command_line import CommandLine
 
+WEEK_MS = 7 * 86_400_000
 KEYS = {
     "STREAM_APP_SNAPSHOTS__URL": "snapshots",
     "STREAM_APP_SIGNING__KEYS": "5a" * 32,
@@ -116,11 +117,40 @@ def test_another_partition_count_fails_everywhere(whole: CommandLine) -> None:
 def test_a_changed_topic_is_told_with_the_way_back(whole: CommandLine, admin: KafkaAdminClient) -> None:
     """A configuration that keeps less than is promised: a warning, with the command that restores it."""
     events = f"{whole.name}.events"
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs={"retention.ms": "1000"})])
+    admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, events, configs={"retention.ms": str(WEEK_MS)})]
+    )
     code, found = checks(whole, whole.target)
     assert (code, found["topics"]["state"]) == (0, "warn")
-    assert found["topics"]["detail"] == f"{events}: retention.ms is 1000, declared is -1"
+    assert found["topics"]["detail"] == f"{events}: retention.ms is {WEEK_MS}, declared is -1"
     assert f"--topic {events} --add-config retention.ms=-1" in found["topics"]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "restored"),
+    [
+        ("retention.ms", "1000", "-1"),
+        ("cleanup.policy", "compact", "delete"),
+        ("message.timestamp.after.max.ms", "9223372036854775807", "600000"),
+    ],
+)
+def test_a_setting_that_endangers_the_promise_stops_doctor_and_learner_until_it_is_restored(
+    whole: CommandLine, admin: KafkaAdminClient, name: str, value: str, restored: str
+) -> None:
+    """One sentence with the setting and the command; what that sets lets the learner start."""
+    events = f"{whole.name}.events"
+    setting = {name: value}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
+    code, found = checks(whole, whole.target)
+    assert (code, found["topics"]["state"]) == (1, "fail")
+    learn = ("learn", whole.target, "--no-admission", "--no-supervise", "--exit-when-idle", "0.1")
+    refused = whole(*learn)
+    assert refused.code == 3
+    assert f"error: topic {events} {name} is {value}, declared is {restored}" in refused.err
+    assert f"--topic {events} --add-config {name}={restored}" in refused.err
+    setting = {name: restored}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
+    assert whole(*learn).code == 0
 
 
 def test_creating_topics_again_changes_nothing(created: CommandLine) -> None:

@@ -100,9 +100,14 @@ def test_a_time_that_could_mean_two_things_is_refused(moment: Any) -> None:
 
 
 def test_times_become_epoch_milliseconds() -> None:
-    """An aware datetime is converted; a little ahead is fine; before 1970 is 0, as Kafka knows none."""
+    """An aware datetime is converted; a little ahead is fine."""
     assert epoch_ms(None) is None
     soon_ms = now_ms() + 300_000
     assert epoch_ms(soon_ms) == soon_ms
-    assert epoch_ms(datetime(1970, 1, 2, 0, 0, 0, 5_000, tzinfo=UTC)) == 86_400_005
-    assert epoch_ms(-1) == 0
+    assert epoch_ms(datetime(1973, 3, 4, 0, 0, 0, 5_000, tzinfo=UTC)) == 100_051_200_005
+
+
+@pytest.mark.parametrize("time", [1_795_920_616, 0, -5, datetime(1970, 1, 2, tzinfo=UTC)])
+def test_a_time_in_seconds_or_none_at_all_is_refused(time: Any) -> None:
+    """Every window, horizon and bound would be a thousand times too long."""
+    assert "the record's time is" in refusal(epoch_ms, time).message

@@ -16,6 +16,7 @@ from stream_app.client.predictor import NotNow, Trial
 from stream_app.errors import Refused, StreamAppError, Unreachable, UsageError
 from tests.unit.told_server import TOKEN, Call, Server
 
+AT_MS = 1_700_000_000_000
 ANSWER = {
     "key": "k", "prediction": True, "cold": False, "model": {"name": "champion", "version": 2, "new": 1},
     "learned": 7, "shard": 0, "time_ms": 5, "model_age_ms": 1, "feature_age_ms": None, "entity_known": False,
@@ -72,7 +73,7 @@ def test_an_answer_is_typed_and_may_tell_more_than_is_known(server: Server, call
 def test_bounds_and_headers_of_the_caller_are_sent(server: Server, call: Call) -> None:
     """Ages, times and a header of the caller's own arrive; the token stays beside it."""
     server.tell(200, ANSWER)
-    bounds = {"max_model_age": "30s", "max_feature_age": "1h", "time": 5}
+    bounds = {"max_model_age": "30s", "max_feature_age": "1h", "time": AT_MS}
     call("predict", "k", {}, how={"headers": {"X-Trace": "7"}}, **bounds)
     assert server.seen[0].body == {"key": "k", "features": {}, "record": False, **bounds}
     assert server.seen[0].headers["x-trace"] == "7"
@@ -94,10 +95,10 @@ def test_a_recorded_event_has_one_id_in_all_attempts(server: Server, call: Call)
 def test_a_batch_keeps_a_bad_rows_problem_in_its_place(server: Server, call: Call) -> None:
     """Answers and problems come in the order of the rows."""
     server.tell(200, {"rows": [ANSWER, {**PROBLEM, "status": 422, "reason": "bad-feature"}]})
-    good, bad = call("predict_batch", [("k", {"x": 1}), ("l", {"x": 2})], max_model_age="1m", time=9)
+    good, bad = call("predict_batch", [("k", {"x": 1}), ("l", {"x": 2})], max_model_age="1m", time=AT_MS)
     assert (type(good), type(bad)) == (Answer, Problem)
     assert bad.detail == "what is off"
-    rows = [{"key": key, "features": {"x": x}, "time": 9} for key, x in (("k", 1), ("l", 2))]
+    rows = [{"key": key, "features": {"x": x}, "time": AT_MS} for key, x in (("k", 1), ("l", 2))]
     assert server.seen[0].body == {"rows": rows, "max_model_age": "1m"}
 
 
@@ -116,8 +117,8 @@ def test_a_model_is_told_of_and_a_label_confirmed(server: Server, call: Call) ->
     server.tell(200, {"event_id": "e", "written": True})
     server.tell(200, {"event_id": "e", "written": False})
     assert call("model")["shards"] == [{"shard": 0, "version": None}]
-    call("feedback", "k", "e", False, weight=0.5, time=8)
-    assert server.seen[1].body == {"key": "k", "event_id": "e", "label": False, "weight": 0.5, "time": 8}
+    call("feedback", "k", "e", False, weight=0.5, time=AT_MS)
+    assert server.seen[1].body == {"key": "k", "event_id": "e", "label": False, "weight": 0.5, "time": AT_MS}
     with pytest.raises(StreamAppError, match="written is not true"):
         call("feedback", "k", "e", True)
 

@@ -31,12 +31,13 @@ def test_an_id_is_remembered_for_the_window_and_at_most_a_quarter_longer(gaps: l
 @given(st.integers(1, 300), st.integers(1, 1_000))
 def test_memory_is_bounded_in_a_burst(limit: int, n: int) -> None:
     """However many ids come at once, no more than the limit stay; the newest is always among them."""
-    ids = Ids(WINDOW_MS, limit)
+    ids, first = Ids(WINDOW_MS, limit), 0
     for i in range(n):
-        ids.add(f"e{i}", i, NO_LABEL, 5)
+        first += ids.add(f"e{i}", i, NO_LABEL, 5)
         assert ids.get(f"e{i}") == (i, NO_LABEL)
         assert len(ids) <= max(limit, BUCKETS + 1)
     assert len(ids) + ids.evicted == n
+    assert first == (ids.evicted > 0)
 
 
 def test_a_settled_label_stays_with_its_id_in_whatever_bucket() -> None:

@@ -1,0 +1,1 @@
+"""Takes one guard after the other out of a copy of the source, and names the test that notices."""

@@ -1,0 +1,173 @@
+"""Guards of the promises: where each stands in the source, and the test that notices when it is gone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Guard(NamedTuple):
+    """`old` stands in `file` exactly once; with `new` instead of it, `test` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+GUARDS = (
+    Guard(
+        "a replay reads committed records alone",
+        "stream_app/adapters/kafka_replay.py",
+        '"isolation.level": "read_committed"',
+        '"isolation.level": "read_uncommitted"',
+        "tests/integration/test_port_replay.py",
+    ),
+    Guard(
+        "offsets are committed in the transaction of their outputs",
+        "stream_app/adapters/kafka_writer.py",
+        "            if group is not None:\n",
+        "            if False:\n",
+        "tests/integration/test_port_writer.py",
+    ),
+    Guard(
+        "a writer fences the one before it",
+        "stream_app/adapters/kafka_writer.py",
+        '            "transactional.id": transactional_id,\n',
+        '            "transactional.id": f"{transactional_id}-{id(self)}",\n',
+        "tests/integration/test_port_writer.py",
+    ),
+    Guard(
+        "after a lost connection the next transaction has a new producer",
+        "stream_app/adapters/kafka_writer.py",
+        "        if self.unanswered:\n            self.renew()\n",
+        "",
+        "tests/faults/test_late_requests.py",
+    ),
+    Guard(
+        "an input that is not known to be at its end is waited for",
+        "stream_app/learner/merge.py",
+        "                    if not self.quiet[rank]:\n                        return runs\n",
+        "",
+        "tests/unit/test_learner_merge.py",
+    ),
+    Guard(
+        "at one time a command precedes an event, and an event a label",
+        "stream_app/learner/merge.py",
+        "(time_ms == bound_ms and best > bound_rank)",
+        "(time_ms == bound_ms and best < bound_rank)",
+        "tests/unit/test_learner_merge.py",
+    ),
+    Guard(
+        "what a life steps unproven is announced before",
+        "stream_app/learner/care.py",
+        "        if self.proven or self.announced is not None:\n            return False\n",
+        "        return False\n",
+        "tests/contract/test_care.py",
+    ),
+    Guard(
+        "a death while nothing is stepped is held against no record",
+        "stream_app/learner/care.py",
+        "        self.stepping = False\n        self.marks.set(shard, RESTING)\n",
+        "        self.stepping = False\n",
+        "tests/contract/test_care.py",
+    ),
+    Guard(
+        "an epoch continues the batch before it",
+        "stream_app/learner/guards.py",
+        "    if moved or (epoch.seq, epoch.digest) != (seq, digest):\n",
+        "    if False:\n",
+        "tests/contract/test_upgrade.py",
+    ),
+    Guard(
+        "a journal record without its predictions halts",
+        "stream_app/learner/recovery.py",
+        "    refuse_torn(shard, predicted, last)\n",
+        "",
+        "tests/contract/test_recovery.py",
+    ),
+    Guard(
+        "an empty journal over inputs with a history halts",
+        "stream_app/learner/lives.py",
+        "    if known or any(",
+        "    if False and any(",
+        "tests/contract/test_lives.py",
+    ),
+    Guard(
+        "a dead letter fits its broker",
+        "stream_app/learner/fitting.py",
+        "    if record_bytes(record.key, record.value, headers) <= LARGEST_LETTER_BYTES:\n",
+        "    if record_bytes(record.key, record.value, headers) > 0:\n",
+        "tests/contract/test_fitting.py",
+    ),
+    Guard(
+        "a model that has learned nothing is not asked",
+        "stream_app/flow/predict.py",
+        "        if not slot.cold:\n",
+        "        if True:\n",
+        "tests/contract/test_model_faults.py",
+    ),
+    Guard(
+        "a champion is shown once its batch is committed",
+        "stream_app/learner/publication.py",
+        "            self.taken, self.error = Taken(machine.stamp, now_ms, head, making.payload, []), None\n",
+        "            self.waiting = Taken(machine.stamp, now_ms, head, making.payload, [])\n",
+        "tests/contract/test_publication.py",
+    ),
+    Guard(
+        "only what our keys signed is loaded",
+        "stream_app/adapters/signing.py",
+        "    if not verified(public, bytes.fromhex(signature.decode()), signed(head, payload)):\n",
+        "    if False:\n",
+        "tests/unit/test_adapters_signing.py",
+    ),
+    Guard(
+        "a predictor takes no older champion of the same life",
+        "stream_app/predictor/champions.py",
+        "            if mine is not None and life == mine.life and batch <= mine.stamp:\n",
+        "            if mine is not None and life == mine.life and batch == mine.stamp:\n",
+        "tests/contract/test_predictor.py",
+    ),
+    Guard(
+        "features that changed while they were read are not trusted",
+        "stream_app/predictor/entities.py",
+        "hearing == self.hearing and key not in changed",
+        "hearing == self.hearing",
+        "tests/contract/test_entity_cache.py",
+    ),
+    Guard(
+        "ops acknowledges a record once its changes are written",
+        "stream_app/ops/faust_app.py",
+        "        sent = list(self.unwritten)\n",
+        "        sent, self.unwritten = self.unwritten, []\n",
+        "tests/unit/test_ops_tables.py",
+    ),
+    Guard(
+        "a hunt's rivals share what it may spend",
+        "drift/policy.py",
+        "alpha_of(self.alpha, max(1, self.hunt)) / max(1, self.rivals)",
+        "alpha_of(self.alpha, max(1, self.hunt))",
+        "tests/unit/test_drift_policy.py",
+    ),
+    Guard(
+        "hunts spend less and less",
+        "drift/sequential.py",
+        "    return alpha * SHARE / k**2\n",
+        "    return alpha\n",
+        "tests/unit/test_drift_sequential.py",
+    ),
+    Guard(
+        "differences that come in runs are whitened",
+        "drift/sequential.py",
+        "            dependence = self.dependence()\n",
+        "            dependence = 0.0\n",
+        "tests/simulation/test_null_losses.py",
+    ),
+    Guard(
+        "labels of a source that contradicts all others are held back",
+        "stream_app/flow/hold.py",
+        "    if verdict == LEARN:\n        return False\n",
+        "    return False\n",
+        "tests/contract/test_held_back.py",
+    ),
+)

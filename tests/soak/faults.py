@@ -1,0 +1,150 @@
+"""The faults, each one whole: what is done, and undone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import redis
+
+from stream_app.embedded import services as embedded
+from stream_app.embedded.state import read
+from tests.faults.learners import Learner, Run, until
+
+SESSION_S = 6.0  # of a learner in its group: the default
+LIVE_WITHIN_S = 60.0
+
+
+class Scene(NamedTuple):
+    """What faults are done to."""
+
+    run: Run
+    directory: Path
+    learners: list[Learner]
+    dice: random.Random
+
+    def one(self) -> Learner:
+        """Any of the learners, with a child that works."""
+        learner = self.dice.choice(self.learners)
+        until(lambda: works(learner), LIVE_WITHIN_S, self.run.tails)
+        return learner
+
+
+def works(learner: Learner) -> bool:
+    """Whether its newest child has a live shard."""
+    return any(line["event"] == "shard live" for line in learner.log_of_child())
+
+
+def child_killed(scene: Scene) -> float:
+    """SIGKILL what learns; its supervisor goes on."""
+    scene.one().kill_child()
+    return time.monotonic()
+
+
+def machine_lost(scene: Scene) -> float:
+    """SIGKILL supervisor and child; another one is started in their place, as after a machine's loss."""
+    learner = scene.one()
+    learner.end()
+    scene.learners[scene.learners.index(learner)] = scene.run.learner()
+    return time.monotonic()
+
+
+def zombie(scene: Scene) -> float:
+    """SIGSTOP the child for longer than its session, so that the other one takes over; then SIGCONT."""
+    learner = scene.one()
+    children = learner.children()
+    for child in children:
+        os.kill(child.pid, signal.SIGSTOP)
+    begun_s = time.monotonic()
+    time.sleep(SESSION_S + scene.dice.uniform(0.0, 3.0))
+    for child in children:
+        os.kill(child.pid, signal.SIGCONT)
+    return begun_s
+
+
+def rebalance(scene: Scene) -> float:
+    """A third learner joins under load and leaves again."""
+    begun_s = time.monotonic()
+    third = scene.run.learner()
+    until(lambda: works(third) or third.process.poll() is not None, LIVE_WITHIN_S, scene.run.tails)
+    time.sleep(scene.dice.uniform(0.0, 2.0))
+    assert third.stop() in (0, 137), third.tail()
+    return begun_s
+
+
+def broker_restarted(scene: Scene) -> float:
+    """SIGKILL the broker and start it anew; recovery counts from when it answers."""
+    pid = read(scene.directory).kafka
+    assert pid is not None
+    os.kill(pid.pid, signal.SIGKILL)
+    time.sleep(scene.dice.uniform(0.0, 2.0))
+    embedded.start_kafka(scene.directory)
+    return time.monotonic()
+
+
+def broker_stalled(scene: Scene) -> float:
+    """SIGSTOP the broker for 5 s; recovery counts from SIGCONT."""
+    server = read(scene.directory).kafka
+    assert server is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    time.sleep(5.0)
+    os.kill(server.pid, signal.SIGCONT)
+    return time.monotonic()
+
+
+def redis_killed(scene: Scene) -> float:
+    """SIGKILL Redis and start it anew: nothing that is felt in Kafka."""
+    server = read(scene.directory).valkey
+    assert server is not None
+    begun_s = time.monotonic()
+    os.kill(server.pid, signal.SIGKILL)
+    time.sleep(scene.dice.uniform(0.0, 2.0))
+    embedded.start_valkey(scene.directory)
+    return begun_s
+
+
+def redis_flushed(scene: Scene) -> float:
+    """FLUSHALL."""
+    with redis.Redis.from_url(scene.run.redis_url) as client:
+        client.flushall()
+    return time.monotonic()
+
+
+def redis_frozen(scene: Scene) -> float:
+    """SIGSTOP Redis for up to 10 s; learning must not notice."""
+    server = read(scene.directory).valkey
+    assert server is not None
+    begun_s = time.monotonic()
+    os.kill(server.pid, signal.SIGSTOP)
+    time.sleep(scene.dice.uniform(2.0, 10.0))
+    os.kill(server.pid, signal.SIGCONT)
+    return begun_s
+
+
+def snapshots_lost(scene: Scene) -> float:
+    """Delete every snapshot and kill a learner: it replays from the beginning of the journal."""
+    for file in scene.run.snapshots.rglob("*"):
+        if file.is_file():
+            file.unlink(missing_ok=True)
+    return child_killed(scene)
+
+
+# Twice as many kills as of any other fault.
+FAULTS: dict[str, Callable[[Scene], float]] = {
+    "learner killed": child_killed,
+    "learner and supervisor killed": machine_lost,
+    "zombie": zombie,
+    "rebalance": rebalance,
+    "broker restarted": broker_restarted,
+    "broker stalled": broker_stalled,
+    "Redis killed": redis_killed,
+    "Redis flushed": redis_flushed,
+    "Redis frozen": redis_frozen,
+    "snapshots lost": snapshots_lost,
+}
+WEIGHTS = [5, 2, 2, 2, 1, 1, 1, 1, 1, 1]
