@@ -146,7 +146,7 @@ class TopicAdmin:
         for spec in specs:
             for mismatch in differences(spec, described[spec.name], configs.get(spec.name, {})):
                 if mismatch.grave:
-                    raise Refused(f"topic {spec.name} {mismatch.what}", mismatch.fix)
+                    raise Refused(f"topic {spec.name}: {mismatch.what}", mismatch.fix)
         return {name: str(topic["topic_id"]) for name, topic in described.items()}
 
     def ids(self, specs: Iterable[TopicSpec]) -> dict[str, str]:

@@ -89,7 +89,7 @@ def test_without_laying_out_the_live_sets_they_part() -> None:
 def test_a_small_set_keeps_its_order(size: int) -> None:
     """So that what a model sums over its classes stays bit for bit what River alone would answer."""
     kept = hard = 0
-    for seed in range(60):
+    for seed in range(300):
         members: set[Any] = set()
         dice = random.Random(seed)
         while len(members) < size:
@@ -98,7 +98,7 @@ def test_a_small_set_keeps_its_order(size: int) -> None:
         hard += insertion_order(tuple(before)) is not None
         settle([members])
         kept += list(members) == before
-    assert kept >= 50
+    assert kept >= 250
     assert hard, "no set of this size was hard: the test shows nothing"
 
 
