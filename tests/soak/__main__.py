@@ -27,7 +27,7 @@ SHARDS = 6
 LEARNERS = 2
 RATE = 150.0  # records a second
 RECOVERED_WITHIN_S = 60.0
-PAUSE_S = 4.0  # at most, between the recovery from one fault and the next
+PAUSE_S = 2.0  # at most, between the recovery from one fault and the next
 
 
 def say(text: str) -> None:

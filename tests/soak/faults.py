@@ -134,7 +134,6 @@ def snapshots_lost(scene: Scene) -> float:
     return child_killed(scene)
 
 
-# Twice as many kills as of any other fault.
 FAULTS: dict[str, Callable[[Scene], float]] = {
     "learner killed": child_killed,
     "learner and supervisor killed": machine_lost,
@@ -147,4 +146,4 @@ FAULTS: dict[str, Callable[[Scene], float]] = {
     "Redis frozen": redis_frozen,
     "snapshots lost": snapshots_lost,
 }
-WEIGHTS = [5, 2, 2, 2, 1, 1, 1, 1, 1, 1]
+WEIGHTS = [18, 2, 5, 10, 2, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most
