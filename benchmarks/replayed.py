@@ -17,13 +17,13 @@ from stream_app import wiring
 from stream_app.adapters.clock import SystemClock
 from stream_app.application import Application
 from stream_app.cli.context import settings_for
-from stream_app.learner.journal import EpochRecord
 from stream_app.learner.recovery import first_entry, fresh, newest_snapshot, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.store_calls import at_once
 from stream_app.learner.verify import PAUSE_S, drain
 from stream_app.wiring_topics import catalog_for
 from topics.life import life_of
+from topics.records import EpochRecord
 
 
 def main(model: str, start: str) -> None:

@@ -24,6 +24,7 @@ from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.ports import free_ports
 from stream_app.learner import journal
 from topics.catalog import catalog
+from topics.records import BatchRecord
 
 SAMPLE_S = 0.05
 TURN_S = 1.0
@@ -201,7 +202,7 @@ def batches(servers: Servers, app: str) -> list[Batch]:
     found = []
     for message in read_topic(servers, catalog(app, 1).journal.name):
         record = journal.read(message.value(), message.offset())
-        if isinstance(record, journal.BatchRecord):
+        if isinstance(record, BatchRecord):
             found.append(Batch(message.timestamp()[1], record.inputs["events"][2]))
     return found
 

@@ -263,6 +263,3 @@ class Telemetry(Protocol):
     def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
     def phase(self, shard: int, phase: str) -> None:
         """Where a shard of this process stands; `dropped`: it is no longer one."""
-
-
-ShardRanks = Sequence[int]

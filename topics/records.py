@@ -222,11 +222,14 @@ class Stats(msgspec.Struct):
     v: Version = 1
 
 
-class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
+Settled = Literal["champion", "models"]
+
+
+class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
     """One committed batch: per input [from, to, n]; `to` is the consumer position, n the data records.
 
     `order` packs the run-lengths in which the inputs were applied, `digest` chains over all that came out.
-    `crashed` names by input the offsets that became dead letters without being read.
+    `crashed` names by input the offsets that became dead letters without being read: a replay skips them.
     `settled`: at the end of the batch the sets of the champion, or of all models, were filled again (ADR 19).
     """
 
@@ -238,15 +241,15 @@ class JournalRecord(msgspec.Struct, tag="batch", tag_field="type"):
     digest: str
     decisions: list[dict[str, Any]]
     crashed: dict[str, list[int]] | UnsetType = UNSET
-    settled: Literal["champion", "models"] | UnsetType = UNSET
     v: Version = 1
+    settled: Settled | UnsetType = UNSET
 
 
 class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
     """What is about to be tried after batch `seq`: committed before it is, so that a crash leaves a trace.
 
     `record`, [input, offset], is tried alone, for the `attempt`th time; null: all are tried together. So many
-    `records` from here on may be at fault.
+    `records` from here on may be at fault. A replay passes it by.
     """
 
     epoch: int
@@ -262,7 +265,8 @@ class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
 class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
     """The start of an epoch: who may append to the journal. Digests are compared within one epoch only.
 
-    `given_up` says in words what an operator gave up to open it.
+    It continues the record before it: the same seq, digest and positions. `given_up` says in words what an
+    operator gave up to open it; only then its positions may be further.
     """
 
     epoch: int

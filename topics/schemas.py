@@ -20,7 +20,7 @@ TYPES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model-receipt": (records.ModelReceipt, "models"),
     "command-outcome": (records.CommandOutcome, "models"),
     "stats": (records.Stats, "stats"),
-    "journal-batch": (records.JournalRecord, "journal"),
+    "journal-batch": (records.BatchRecord, "journal"),
     "journal-attempt": (records.AttemptRecord, "journal"),
     "journal-epoch": (records.EpochRecord, "journal"),
 }

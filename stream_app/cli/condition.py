@@ -22,13 +22,13 @@ from stream_app.client.newest import Peek, Place
 from stream_app.settings import Settings
 from topics.catalog import Catalog
 from topics.life import life_of
-from topics.records import Alert, AttemptRecord, EpochRecord, JournalRecord, Stats
+from topics.records import Alert, AttemptRecord, BatchRecord, EpochRecord, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
 SILENT_S = 30.0  # and every ten seconds while nothing does
 IDLE_S = 10.0  # without a batch
 ALERT = msgspec.json.Decoder(Alert)
-Journaled = JournalRecord | EpochRecord | AttemptRecord
+Journaled = BatchRecord | EpochRecord | AttemptRecord
 JOURNAL = msgspec.json.Decoder(Journaled)
 STATS = msgspec.json.Decoder(Stats)
 

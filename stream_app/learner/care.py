@@ -19,13 +19,14 @@ from contextlib import contextmanager
 
 import msgspec
 
-from stream_app.learner.journal import AttemptRecord, Settled, by_name, encode
+from stream_app.learner.journal import by_name, encode
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run
 from stream_app.learner.notices import alert
 from stream_app.learner.step_marks import RESTING, STEPPING, StepMarks
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
+from topics.records import AttemptRecord, Settled
 
 FIRST_SIZE = 128  # records of a life's first batch; each one after it is twice as large
 MOST_ATTEMPTS = 3  # at one record; the third is its dead letter

@@ -6,9 +6,10 @@ from collections.abc import Generator
 
 from stream_app.errors import Halted
 from stream_app.learner import journal
-from stream_app.learner.journal import AttemptRecord, BatchRecord, EpochRecord, JournalRecord
+from stream_app.learner.journal import JournalRecord
 from stream_app.ports import Positions, ReplaySource
 from topics.envelope import EVENT
+from topics.records import AttemptRecord, BatchRecord, EpochRecord
 
 FIRST_LOOK_BACK = 8  # offsets before a record, eight times as many at each further look
 

@@ -8,9 +8,9 @@ from typing import Any
 from stream_app.errors import Halted
 from stream_app.learner import journal
 from stream_app.learner.fingerprint import changes, check_fingerprint
-from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.replay import MORE, WAITING
 from stream_app.ports import ReplaySource
+from topics.records import BatchRecord, EpochRecord
 
 SCANNED = 1_000  # journal records that are searched before others have a turn
 

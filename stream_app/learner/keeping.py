@@ -12,10 +12,10 @@ from typing import Any
 
 from stream_app.adapters.set_order import lay_out
 from stream_app.learner.costs import Costs
-from stream_app.learner.journal import Settled
 from stream_app.learner.machine import Machine
 from stream_app.learner.publication import Publication
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
+from topics.records import Settled
 
 
 class Keeping:

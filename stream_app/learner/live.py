@@ -6,11 +6,11 @@ from concurrent.futures import Future
 
 import structlog
 
-from stream_app.learner.journal import Settled
 from stream_app.learner.parts import Parts
 from stream_app.learner.reports import add_stats
 from stream_app.ports import Commit
 from topics.envelope import RANKS, Record
+from topics.records import Settled
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 BUFFER_LOW = 5_000

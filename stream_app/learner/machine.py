@@ -16,6 +16,7 @@ from stream_app.learner.emit import Emitter
 from stream_app.learner.merge import Run, pack_order
 from stream_app.ports import Commit, Positions
 from topics.envelope import RANK_NAMES, RANKS, Record
+from topics.records import AttemptRecord, BatchRecord, Settled
 from topics.sizes import LARGEST_OUTPUT_BYTES
 
 # Records that are read, stepped and performed in three strides. One by one each stride finds the processor's
@@ -61,7 +62,7 @@ class Machine:
         self.emitter.batch = (self.epoch, self.seq + 1)
         self.records = 0
         self.crashed: dict[str, list[int]] = {}
-        self.attempts: list[journal.AttemptRecord] = []  # those that no batch has followed
+        self.attempts: list[AttemptRecord] = []  # those that no batch has followed
 
     @property
     def digest(self) -> str:
@@ -123,13 +124,13 @@ class Machine:
         self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)
         self.count(record.rank, [record])
 
-    def settle(self, which: journal.Settled) -> None:
+    def settle(self, which: Settled) -> None:
         """Lay out the sets of the champion or of all models, as the record says that is replayed."""
         state = self.core.state
         slots = [state.champion] if which == "champion" else state.slots
         self.core.settle([slot.model for slot in slots])
 
-    def seal(self, settled: journal.Settled | None = None) -> Closed:
+    def seal(self, settled: Settled | None = None) -> Closed:
         """Close the batch: chain the digest, write its journal record, begin the next.
 
         `settled` says whose sets were laid out after the batch's last record was stepped.
@@ -142,7 +143,7 @@ class Machine:
         blobs = emitter.close()
         self.seq += 1
         spans = zip(self.start, self.positions, self.counts, strict=True)
-        record = journal.BatchRecord(
+        record = BatchRecord(
             epoch=self.epoch,
             seq=self.seq,
             inputs=dict(zip(RANK_NAMES, spans, strict=True)),

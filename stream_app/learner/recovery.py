@@ -20,7 +20,7 @@ from stream_app.learner import journal
 from stream_app.learner.care import Failures
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.guards import check_entered, check_predicted, compare, refuse_lost_journal
-from stream_app.learner.journal import EpochRecord, JournalRecord
+from stream_app.learner.journal import JournalRecord
 from stream_app.learner.journal_start import check_start
 from stream_app.learner.lives import left_aside, refuse_lost_history, require_same_inputs
 from stream_app.learner.machine import Closed, Machine
@@ -31,6 +31,7 @@ from stream_app.learner.store_calls import Ask, StoreCalls
 from stream_app.learner.torn import refuse_torn
 from stream_app.ports import Commit, ReplaySource, Send, ShardWriter, SnapshotStore, View
 from stream_app.state.shard import ShardState
+from topics.records import EpochRecord
 
 T = TypeVar("T")
 log = structlog.get_logger()

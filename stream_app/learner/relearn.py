@@ -7,13 +7,13 @@ from typing import Any
 
 from stream_app.errors import Halted, Refused
 from stream_app.learner import journal
-from stream_app.learner.journal import BatchRecord
 from stream_app.learner.machine import Machine
 from stream_app.learner.replay import WAITING, in_order, pass_by
 from stream_app.learner.tail import Tail
 from stream_app.ports import ReplaySource
 from stream_app.state.shard import ShardState
 from topics.envelope import RANKS, Record
+from topics.records import BatchRecord
 
 
 class Silent:

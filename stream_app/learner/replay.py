@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from stream_app.errors import Halted
 from stream_app.learner import journal
 from stream_app.learner.guards import check_continued
-from stream_app.learner.journal import AttemptRecord, BatchRecord, EpochRecord
 from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run, unpack_order
 from stream_app.ports import Clock, ReplaySource
 from topics.envelope import RANK_NAMES, RANKS, Record
+from topics.records import AttemptRecord, BatchRecord, EpochRecord
 
 MORE, WAITING = True, False
 SLICE_S = 0.2  # live shards of the process wait at most this long between their turns

@@ -13,7 +13,7 @@ from stream_app.learner.carry import FROM_LOG, SETTLE, Started, Unreadable, carr
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import changes, check_topics
 from stream_app.learner.guards import Forked, positions_after
-from stream_app.learner.journal import EpochRecord, JournalRecord
+from stream_app.learner.journal import JournalRecord
 from stream_app.learner.journal_start import check_start
 from stream_app.learner.recovery import confirmed, fresh, newest_snapshot, resumed
 from stream_app.learner.relearn import renumber
@@ -22,6 +22,7 @@ from stream_app.learner.store_calls import at_once
 from stream_app.learner.tail import Tail, read_tail
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
+from topics.records import EpochRecord
 
 BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest record
 

@@ -10,9 +10,9 @@ import msgspec
 from stream_app.errors import Halted
 from stream_app.learner import journal
 from stream_app.learner.guards import Forked, check_continued, positions_after
-from stream_app.learner.journal import BatchRecord, EpochRecord
 from stream_app.learner.replay import WAITING
 from stream_app.ports import Positions, ReplaySource
+from topics.records import BatchRecord, EpochRecord
 
 
 class Tail(msgspec.Struct):

@@ -17,7 +17,6 @@ from stream_app.errors import Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.guards import refuse_lost_journal
-from stream_app.learner.journal import EpochRecord
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import first_entry
 from stream_app.learner.relearn import relearn
@@ -27,6 +26,7 @@ from stream_app.learner.tail import Tail, check_unmoved
 from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 from topics.envelope import EVENT, RANK_NAMES, RANKS
+from topics.records import EpochRecord
 
 NOTHING = Wish()
 

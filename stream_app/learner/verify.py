@@ -10,13 +10,13 @@ import msgspec
 
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
-from stream_app.learner.journal import EpochRecord
 from stream_app.learner.journal_start import check_start
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import confirmed, first_entry, fresh, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from topics.records import EpochRecord
 
 T = TypeVar("T")
 PAUSE_S = 0.002

@@ -194,6 +194,7 @@ class Board:
         }  # fmt: skip
         if any(self.changed_models.get(number, 0) > since for number in chosen):
             told["models"] = self.chosen_models(shard)
+            told["models_in_all"] = sum(len(self.models_of(number)) for number in chosen)
         if since >= 0:
             told["series"] = {
                 "near": self.history.series(NEAR_MS, shard, NEWEST_ROWS),

@@ -66,6 +66,7 @@ class Kafka(Part):
     ssl_key_password: SecretStr | None = None
     replication: int = Field(1, ge=1)
     min_insync: int = Field(1, ge=1)
+    input_retention_bytes: int = Field(100 << 30, ge=-1)  # of each partition of inputs and outputs; -1: all
     connect_timeout_s: float = Field(10.0, gt=0)
     client: dict[str, str | int | float | bool] = Field({}, repr=False)  # more of librdkafka's own settings
 

@@ -10,7 +10,6 @@ from river import base
 
 from stream_app.errors import ShardFailed
 from stream_app.learner.care import MOST_ATTEMPTS, MOST_FAILURES, Care, Failures
-from stream_app.learner.journal import AttemptRecord
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.verify import verify_shard
 from stream_app.ports import Commit
@@ -18,6 +17,7 @@ from tests.contract.fake_kafka import Source, Writer
 from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, ShardDriver, application, read_letter
 from topics.envelope import EVENT, LABEL, RANKS, Record
+from topics.records import AttemptRecord
 
 POISON = 13
 EVENTS = 20

@@ -9,13 +9,13 @@ import pytest
 
 from stream_app.errors import Halted, Refused
 from stream_app.learner import journal
-from stream_app.learner.journal import EpochRecord
 from stream_app.learner.shard import Phase
 from stream_app.learner.verify import verify_shard
 from tests.contract.fake_kafka import Source
 from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import EVENT
+from topics.records import BatchRecord, EpochRecord
 
 CHANGED = {**FINGERPRINT, "definition": {"slots": {"champion": "1" * 32}}}
 
@@ -35,7 +35,7 @@ def lived(events: int = 3, *, save: bool = False) -> World:
 def enter_next_epoch(world: World) -> None:
     """The journal's record of an upgrade, whose snapshot is lost."""
     newest = journal.read(world.journal[-1], 0)
-    assert isinstance(newest, journal.BatchRecord)
+    assert isinstance(newest, BatchRecord)
     positions = {name: span[1] for name, span in newest.inputs.items()}
     record = EpochRecord(newest.epoch + 1, newest.seq, CHANGED, positions, newest.digest, [])
     world.journal.append(journal.encode(record))

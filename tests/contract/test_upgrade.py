@@ -15,7 +15,6 @@ from stream_app.application import Application
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner import journal
 from stream_app.learner.guards import Forked
-from stream_app.learner.journal import EpochRecord
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.starts import Wish
 from stream_app.learner.upgrade import Plan, open_epoch, prepare, upgrade_shard
@@ -24,6 +23,7 @@ from tests.contract.fake_kafka import STRIDE, Source, Writer
 from tests.contract.fake_outside import Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import EVENT
+from topics.records import BatchRecord, EpochRecord
 
 APP = application()
 PRINTS: dict[str, Any] = {
@@ -105,7 +105,7 @@ def fork(world: World) -> None:
     shard = world.shard(PRINTS)
     send(world, shard, 3)
     shard.drop()
-    assert isinstance(newest, journal.BatchRecord)
+    assert isinstance(newest, BatchRecord)
     positions = {name: span[1] for name, span in newest.inputs.items()}
     record = EpochRecord(1, newest.seq, CHANGED, positions, newest.digest, ["champion"])
     world.journal.append(journal.encode(record))

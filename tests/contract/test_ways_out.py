@@ -16,7 +16,6 @@ from stream_app.application import Application, Labels
 from stream_app.errors import Halted, Refused
 from stream_app.flow import learn
 from stream_app.learner import journal
-from stream_app.learner.journal import EpochRecord
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.starts import Wish
 from stream_app.learner.upgrade import Plan, upgrade_shard
@@ -27,6 +26,7 @@ from tests.contract.fake_kafka import Source, Writer
 from tests.contract.fake_outside import Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT, LABEL
+from topics.records import BatchRecord, EpochRecord
 
 EVENTS = 8
 OUTSIDE = {"shift": 0.0, "calls": 0}
@@ -373,7 +373,7 @@ def test_a_batch_whose_inputs_are_others_is_left_out() -> None:
     app = define()
     world = lived(app)
     newest = journal.read(world.journal[6], 0)
-    assert isinstance(newest, journal.BatchRecord)
+    assert isinstance(newest, BatchRecord)
     inputs = {name: (start, end, 7) for name, (start, end, _) in newest.inputs.items()}
     world.journal[6] = journal.encode(msgspec.structs.replace(newest, inputs=inputs))
     assert "the journal read 7" in refusal(world, app).message

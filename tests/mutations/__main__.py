@@ -1,4 +1,4 @@
-"""python -m tests.mutations [PART OF A NAME]: take each guard out of a copy, and run the test that must fail.
+"""python -m tests.mutations [PART OF A NAME …]: take guards out of a copy, and run the tests that must fail.
 
 Prints a line for each guard: the test that noticed, or that none did. Then it exits with 1.
 """
@@ -60,8 +60,8 @@ def noticed(guard: Guard, directory: Path) -> str:
 
 def main() -> None:
     """The command line above."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    chosen = [guard for guard in GUARDS if wanted in guard.name]
+    wanted = sys.argv[1:] or [""]
+    chosen = [guard for guard in GUARDS if any(part in guard.name for part in wanted)]
     missed = 0
     with tempfile.TemporaryDirectory(prefix="stream-app-mutations-") as directory:
         copy(Path(directory))

@@ -25,6 +25,7 @@ from stream_app.learner.replay import in_order
 from stream_app.learner.snapshots import dumped, keep, restore, state_digest
 from stream_app.state.shard import ShardState
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
+from topics.records import BatchRecord
 
 ROOT = Path(__file__).parents[2]
 TOPICS = ("a.commands", "a.events", "a.labels")
@@ -191,7 +192,7 @@ def test_the_journal_alone_tells_the_order() -> None:
     heads = [0, 0, 0]
     for batch in closed:
         record = journal.read(batch.commit.journal or b"", 0)
-        assert isinstance(record, journal.BatchRecord)
+        assert isinstance(record, BatchRecord)
         taken = []
         for rank, (_, _, n) in zip(RANKS, record.inputs.values(), strict=True):
             taken.append(inputs[rank][heads[rank] : heads[rank] + n])

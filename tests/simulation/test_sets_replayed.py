@@ -22,6 +22,7 @@ from tests.contract.fake_kafka import Source, Writer
 from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT
+from topics.records import AttemptRecord, BatchRecord
 
 SEEN = 64  # newest values that the model below sums over; filled again, nine sets of ten get another order
 
@@ -107,7 +108,7 @@ def layout(live: Live) -> list[list[str]]:
 def settled(world: World) -> list[Any]:
     """What the batches of the journal say of sets, where they do."""
     records = [journal.read(value, 0) for value in world.journal]
-    said = [record.settled for record in records if isinstance(record, journal.BatchRecord)]
+    said = [record.settled for record in records if isinstance(record, BatchRecord)]
     return [which for which in said if which]
 
 
@@ -298,10 +299,10 @@ def test_nothing_is_kept_between_an_announcement_and_its_records() -> None:
     feed(world, shard, random.Random(8), 30)
     kinds = [type(journal.read(value, 0)) for value in world.journal]
     counts = [
-        sum(n for *_, n in orjson.loads(value)["inputs"].values()) if kind is journal.BatchRecord else 0
+        sum(n for *_, n in orjson.loads(value)["inputs"].values()) if kind is BatchRecord else 0
         for kind, value in zip(kinds, world.journal, strict=True)
     ]
-    followed = [counts[place + 1] for place, kind in enumerate(kinds) if kind is journal.AttemptRecord]
+    followed = [counts[place + 1] for place, kind in enumerate(kinds) if kind is AttemptRecord]
     assert len(followed) > 1
     assert all(followed)
     assert settled(world)

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 import pytest
 
-from stream_app.ops.board import ALERTS, LETTERS, VERSIONS, Board
+from stream_app.ops.board import ALERTS, LETTERS, SHOWN_MODELS, VERSIONS, Board
 from topics.records import (
     Alert,
     DriftStats,
@@ -121,6 +121,8 @@ def test_receipts_and_history_are_bounded() -> None:
     for second in range(30 * VERSIONS, 31 * VERSIONS):
         found.stats(stats(second))
     assert len(found.snapshot(shard=0)["models"]) == VERSIONS
+    together = found.snapshot()
+    assert (len(together["models"]), together["models_in_all"]) == (SHOWN_MODELS, VERSIONS)
     series = found.snapshot()["series"]
     assert (len(series["near"]["t"]), len(series["far"]["t"])) == (20, 20)
 

@@ -30,6 +30,7 @@ from stream_app.learner.machine import Machine
 from stream_app.state.shard import ShardState
 from topics import records
 from topics.codec import JSON_OPTIONS
+from topics.records import EpochRecord
 from topics.schemas import TYPES, json_schemas
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -148,8 +149,8 @@ def test_the_journal_is_of_the_type(machine: Machine) -> None:
     """Batches and epochs as the learner writes them read as the published types."""
     for batch in (machine.seal().commit.journal, machine.seal("champion").commit.journal):
         assert batch is not None
-        reads_whole(batch, records.JournalRecord)
-    epoch = journal.EpochRecord(
+        reads_whole(batch, records.BatchRecord)
+    epoch = EpochRecord(
         epoch=1,
         seq=0,
         fingerprint={"python": "3"},

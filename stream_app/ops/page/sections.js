@@ -143,7 +143,8 @@ export function lineage(board) {
   fill("lineage", "Model lineage", born.length ? h("ol", { class: "timeline scroll tall", tabindex: "0", "aria-label": "Models, newest first" }, born.map((model) =>
     h("li", { "data-key": `${model.shard}/${model.version}`, "data-kind": model.status }, h("p", { class: "line" }, h("b", null, `${model.slot} v${model.version}`), tag(model.status),
       h("span", { class: "dim" }, board.shards > 1 ? `shard ${model.shard}, ` : "", model.parent === null ? "" : `to replace v${model.parent}, `, known(model.since_ms) ? time(model.since_ms) : UNKNOWN)),
-    h("details", null, h("summary", null, model.why || "Receipt"), model.words.map((text) => h("p", null, text)))))) : h("p", { class: "none" }, "No receipt has been read yet."));
+    h("details", null, h("summary", null, model.why || "Receipt"), model.words.map((text) => h("p", null, text)))))) : h("p", { class: "none" }, "No receipt has been read yet."),
+  board.models_in_all > born.length && h("p", { class: "dim" }, `The newest ${count(born.length)} of ${count(board.models_in_all)}. One shard shows all of its own, `, h("code", null, "stream-app models ls MODULE:APP"), " all there are."));
 }
 
 export function costs(board) {
