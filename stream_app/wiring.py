@@ -64,7 +64,10 @@ def outside_for(
     kafka = settings.kafka.confluent()
     names = output_topics(topics)
     tuning = settings.learner
-    member: dict[str, Any] = {"session.timeout.ms": tuning.session_timeout_ms}
+    member: dict[str, Any] = {
+        "session.timeout.ms": tuning.session_timeout_ms,
+        "max.poll.interval.ms": max(tuning.rebalance_timeout_ms, tuning.session_timeout_ms),
+    }
     if instance_id:
         member["group.instance.id"] = instance_id
     client = client_for(settings.redis.url.get_secret_value(), settings.redis.client_kwargs())

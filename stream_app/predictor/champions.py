@@ -106,8 +106,6 @@ class Champions:
             return
         self.why[shard] = ""
         before = self.current[shard]
-        if before is not None and champion.life == before.life and champion.stamp <= before.stamp:
-            return
         self.current[shard], self.at_ms[shard] = champion, at_ms
         self.serves(champion)
         if before is None or before.published.version != champion.published.version:

@@ -60,6 +60,18 @@ def test_shards_let_go_by_a_member_that_died_before_it_said_so_are_owned_again(s
         member.close()
 
 
+def test_a_member_that_stands_still_holds_a_rebalance_up_for_its_bound_at_most(services: Endpoints) -> None:
+    """It still sends heartbeats, from a thread of its client: without the bound nobody would own a shard."""
+    name = created(services)
+    bound = {"max.poll.interval.ms": "7000", "session.timeout.ms": "6000"}
+    standing = Member(services.bootstrap_servers, name, **bound)
+    until_owned([standing], {SHARDS})
+    other = Member(services.bootstrap_servers, name, **bound)
+    until_owned([other], {SHARDS})
+    for member in (other, standing):
+        member.close()
+
+
 def created(services: Endpoints) -> str:
     """An application's name, its topics made."""
     name = f"log-{uuid4().hex[:8]}"
