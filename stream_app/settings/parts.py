@@ -229,8 +229,8 @@ class Learner(Part):
     batch_ms: float = Field(30.0, gt=0)
     batch_records: int = Field(4_000, ge=1, le=100_000)  # a journal record holds their order, a byte each
     session_timeout_ms: int = Field(6_000, ge=6_000)  # brokers refuse less by default
-    # A member that does not come back to a rebalance holds all others up so long. A broker that has changed its
-    # group's leader may not know of its end otherwise. A loop that stands still for longer loses its shards.
+    # A member that does not come back to a rebalance holds all others up so long: a broker whose coordinator
+    # has just changed may not know of its end otherwise. A loop that stands for longer loses its shards.
     rebalance_timeout_ms: int = Field(60_000, ge=6_000)
     transaction_timeout_ms: int = Field(10_000, ge=1_000)
     watchdog_s: float = Field(20.0, gt=0)  # a commit that takes longer ends the process
