@@ -154,7 +154,7 @@ class Log:
                 found.records[SHARD, rank] = records
                 self.next[rank] = records[-1].offset + 1
                 self.silent.discard(rank)
-            elif rank not in self.silent:
+            elif not here and rank not in self.silent:
                 found.ends[SHARD, rank] = self.next[rank] = max(self.next[rank], world.end(rank))
                 self.silent.add(rank)
         return found

@@ -20,7 +20,7 @@ import msgspec
 
 from tests.faults.committed import COMMANDS, EVENTS, INPUTS, LABELS, Stored
 
-UNREADABLE = {"malformed", "too-large", "no-key", "bad-key"}
+UNREADABLE = {"malformed", "too-large", "no-key", "bad-key", "bad-time"}
 BAD_VALUES = {"bad-feature", "label-bad", "label-unknown-class", "label-unexpected"}
 
 
