@@ -1,9 +1,9 @@
-"""What a predictor reads, in memory: blobs, publications and what is said of changes."""
+"""What a predictor reads, in memory, as strict as Redis is: tests/integration/test_port_serving.py."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from stream_app.errors import Unreachable
 
@@ -21,6 +21,13 @@ class FakeView:
         self.asked: list[int] = []  # shards whose model was read
         self.reads: list[list[str]] = []
         self.gate: asyncio.Event | None = None
+        self.ears: list[asyncio.Queue[list[str]]] = []
+
+    def write(self, shard: int, blobs: Mapping[str, bytes]) -> None:
+        """A learner's write, which is told to whoever listens."""
+        self.blobs |= {(shard, key): blob for key, blob in blobs.items()}
+        for ear in self.ears:
+            ear.put_nowait(list(blobs))
 
     def answer(self) -> None:
         """As a server that may be away."""
@@ -49,8 +56,17 @@ class FakeView:
         self.answer()
         return found
 
-    async def changes(self) -> AsyncIterator[list[str] | None]:
-        yield None
+    async def changes(self) -> AsyncGenerator[list[str] | None, None]:
+        if self.down:
+            return
+        ear: asyncio.Queue[list[str]] = asyncio.Queue()
+        self.ears.append(ear)
+        try:
+            yield None
+            while True:
+                yield await ear.get()
+        finally:
+            self.ears.remove(ear)
 
     async def close(self) -> None:
         """Nothing is held."""
