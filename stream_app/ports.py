@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -223,7 +223,7 @@ class ServingView(Protocol):
     async def entities(self, keys: Sequence[tuple[int, str]]) -> list[bytes | None]:
         """The blobs of (shard, key), None where Redis knows none; one round trip, and changes are told."""
 
-    def changes(self) -> AsyncIterator[list[str] | None]:
+    def changes(self) -> AsyncGenerator[list[str] | None, None]:
         """First None: changes are told from now on; then keys whose blobs changed, None: any may have.
 
         Ends when the connection is lost; begin again, and read nothing before that as if it were fresh.

@@ -132,11 +132,12 @@ def test_changes_are_told_from_the_first_word_on(doors: Doors) -> None:
     async def ask(view: ServingView) -> set[str]:
         told: set[str] = set()
         changes = view.changes()
-        assert await anext(changes) is None  # type: ignore[arg-type]  # an asynchronous generator
+        assert await anext(changes) is None
         doors.write(0, {"a": b"[1,null]"})
         doors.write(1, {"b": b"[1,null]"})
         while not {"a", "b"} <= told:
-            told.update(await anext(changes) or ())  # type: ignore[arg-type]
+            keys = await anext(changes)
+            told.update(keys or ())
         await changes.aclose()
         return told
 
