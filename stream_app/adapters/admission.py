@@ -9,23 +9,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
 import orjson
+import structlog
 
 from stream_app.errors import Refused
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.models.sample import Terms
+    from stream_app.models.sample import Row, Terms
 
+log = structlog.get_logger()
 REQUESTED_SEEDS = ("1", "2")
 WITHIN_S = 120.0
 
 
-def admission_report(target: str) -> dict[str, Any]:
-    """One process's half: `digest`, and `refusals` with slot, reason and fix."""
+def admission_report(target: str, rows: Sequence[Row] = ()) -> dict[str, Any]:
+    """One process's half: `digest`, what was `judged`, and `refusals` with slot, reason and fix.
+
+    With `rows` they are the sample that is judged; the digest is of the definition's own sample all the same,
+    since a later start must come to it again.
+    """
     # Loaded by these processes alone: the one that starts them needs no model yet.
     from stream_app.adapters.definition import load  # noqa: PLC0415
     from stream_app.adapters.pickled import settle  # noqa: PLC0415
@@ -35,12 +44,15 @@ def admission_report(target: str) -> dict[str, Any]:
     app = load(target)
     found = exercise(
         {"champion": app.champion, **app.challengers},
-        terms_of(app),
+        msgspec.structs.replace(terms_of(app), rows=rows) if rows else terms_of(app),
         lambda model: round_trip(model, app.modules),
         settle,
     )
-    refusals = [{"slot": r.slot, "reason": r.reason, "fix": r.fix} for r in found.refusals]
-    return {"digest": found.digest, "refusals": refusals}
+    refusals = [
+        {"slot": r.slot, "reason": r.reason, "fix": r.fix, "raised": r.raised} for r in found.refusals
+    ]
+    digest = sample_run(app) if rows else found.digest
+    return {"digest": digest, "judged": found.digest, "refusals": refusals}
 
 
 def terms_of(app: Application) -> Terms:
@@ -67,8 +79,9 @@ class Admission:
     They are ended with the block, so that a caller who is refused something else leaves none behind.
     """
 
-    def __init__(self, target: str) -> None:
-        self.halves = [start_half(target, seed) for seed in REQUESTED_SEEDS]
+    def __init__(self, target: str, rows: Sequence[Row] = ()) -> None:
+        self.target = target
+        self.halves = [start_half(target, seed, rows) for seed in REQUESTED_SEEDS]
 
     def __enter__(self) -> Self:
         return self
@@ -80,19 +93,26 @@ class Admission:
             half.kill()
             half.communicate()
 
-    def conclude(self) -> str:
+    def conclude(self, rows: Callable[[], Sequence[Row]] = tuple) -> str:
         """Wait for both and give the digest of their sample run.
+
+        `rows` are asked for where a model raised on the sample: values may need a form that it does not have.
+        Then they are the sample.
 
         Raises:
             Refused: the definition is not admitted, with every reason and its fix.
         """
         reports = [half_report(half) for half in self.halves]
         refusals = reports[0]["refusals"]
+        if any(refusal["raised"] for refusal in refusals) and (found := rows()):
+            log.info("a model raised on sample data: rows of the topic are tried", rows=len(found))
+            with Admission(self.target, found) as again:
+                return again.conclude()
         if refusals:
             reasons = "; ".join(f"{r['slot']}: {r['reason']}" for r in refusals)
             fixes = "; ".join(dict.fromkeys(r["fix"] for r in refusals))
             raise Refused(f"the definition is not admitted: {reasons}", fixes)
-        if reports[0]["digest"] != reports[1]["digest"]:
+        if reports[0]["judged"] != reports[1]["judged"]:
             raise Refused(
                 "two processes with the same seed learned different models",
                 "Seed every random part; use nothing that depends on addresses, time or the environment",
@@ -111,15 +131,18 @@ def admit(target: str) -> str:
         return check.conclude()
 
 
-def start_half(target: str, hash_seed: str) -> subprocess.Popen[bytes]:
-    """A process that runs the sample under the hash seed that it asks for."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "stream_app", "admit", target],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        stdin=subprocess.DEVNULL,  # a learner's own is its tie to the supervisor
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def start_half(target: str, hash_seed: str, rows: Sequence[Row] = ()) -> subprocess.Popen[bytes]:
+    """A process that runs the sample, or these rows, under the hash seed that it asks for."""
+    with TemporaryFile() as file:  # its stdin: a learner's own is its tie to the supervisor
+        file.write(orjson.dumps(list(rows)))
+        file.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-m", "stream_app", "admit", target],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
 
 def half_report(half: subprocess.Popen[bytes]) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def work(
         definition = load_app(target)
 
         from stream_app import wiring
+        from stream_app.cli.first_rows import first_rows
         from stream_app.learner.step_marks import StepMarks
         from stream_app.learner.supervisor import watch_parent
 
@@ -89,7 +90,9 @@ def work(
 
         def run_the_sample() -> str | None:
             if admitting:
-                return admitting.conclude()
+                return admitting.conclude(
+                    lambda: [] if definition.sample else first_rows(definition, settings)
+                )
             return sample_run(definition) if admission else None
 
         loop = wiring.learner(

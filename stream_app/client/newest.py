@@ -57,6 +57,15 @@ class Peek:
             back *= 16
         return found
 
+    def oldest(self, topic: str, partitions: int, offsets: int) -> list[ConsumerRecord]:
+        """What the first so many offsets of each partition hold."""
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        with reading(topic):
+            first, end = self.consumer.beginning_offsets(places), self.consumer.end_offsets(places)
+        until = {place: min(end[place], first[place] + offsets) for place in places}
+        starts = {place: first[place] for place in places if until[place] > first[place]}
+        return self.read(starts, until) if starts else []
+
     def read(
         self, starts: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
     ) -> list[ConsumerRecord]:

@@ -27,6 +27,7 @@ class Refusal(msgspec.Struct):
     slot: str
     reason: str
     fix: str
+    raised: bool = False  # on the sample, which may only lack the form that the values have
 
 
 class Admission(msgspec.Struct):
@@ -78,7 +79,7 @@ def judge(slot: str, factory: Factory, terms: Terms, storage: Storage) -> tuple[
     for sampled in () if traces else samples(terms, counts=True):  # models that take counts alone
         found += try_out(slot, factory, sampled, terms, storage, traces, faults)
     if not traces:
-        found.append(Refusal(slot, f"the model raised on sample data ({faults[0]})", way_out(terms)))
+        found.append(Refusal(slot, f"the model raised on sample data ({faults[0]})", way_out(terms), True))
     return list({refusal.reason: refusal for refusal in found}.values()), traces
 
 

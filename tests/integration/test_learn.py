@@ -22,6 +22,21 @@ app = Application(name={name!r}, task="binary", champion=lambda seed: forest.ARF
 """
 
 
+FORMED = """
+from datetime import datetime
+from river import compose, linear_model
+from stream_app.application import Application
+
+def hour(x):
+    return {{"hour": datetime.fromisoformat(x["moment"]).hour / 24, "a": x["a"]}}
+
+app = Application(
+    name={name!r}, task="binary", types={{"a": "number", "moment": "string"}},
+    champion=lambda seed: compose.FuncTransformer(hour) | linear_model.LogisticRegression(),
+)
+"""
+
+
 class Learn:
     """Runs `stream-app learn` to its end."""
 
@@ -67,6 +82,28 @@ def test_a_model_that_cannot_be_replayed_is_refused(created: CommandLine, learn:
     assert done.code == 3, done.err
     assert "seed" in done.err
     assert "fix: " in done.err
+
+
+@pytest.mark.soak(only=True)  # three admissions, and one of them twice
+def test_a_model_that_needs_values_of_a_form_is_judged_on_the_rows_of_its_topic(
+    created: CommandLine, learn: Learn
+) -> None:
+    """Dates in a string: refused while nothing tells their form, admitted once events do, at each start."""
+    file = created.file("formed.py", FORMED.format(name=f"{created.name}-f"))
+    target = f"{file}:app"
+    assert created("topics", "create", target).code == 0
+    refused = learn(target, "--exit-when-idle", "0.3")
+    assert refused.code == 3
+    assert "sample=[{" in refused.err
+    rows = "".join(f"u{n % 3},{n},2026-01-{n + 1:02}T{n:02}:30:00+00:00,{str(n % 2 == 0).lower()}\n" for n in range(20))
+    csv = created.file("formed.csv", f"user,a,moment,y\n{rows}")
+    words = ("--key", "user", "--label", "y", "--types", "moment=string")
+    assert created("produce", target, csv, *words).code == 0
+    for flags in ((), ("--no-supervise",)):  # the second takes another way to the digest of the sample
+        done = learn(target, "--exit-when-idle", "0.3", *flags)
+        assert done.code == 0, done.err
+    (shard,) = created("status", target, "--json").lines()
+    assert (shard["lag"], shard["learned"]) == (0, 20)
 
 
 def test_missing_topics_are_refused(stream_app: CommandLine, learn: Learn) -> None:
