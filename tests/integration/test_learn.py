@@ -95,7 +95,9 @@ def test_a_model_that_needs_values_of_a_form_is_judged_on_the_rows_of_its_topic(
     refused = learn(target, "--exit-when-idle", "0.3")
     assert refused.code == 3
     assert "sample=[{" in refused.err
-    rows = "".join(f"u{n % 3},{n},2026-01-{n + 1:02}T{n:02}:30:00+00:00,{str(n % 2 == 0).lower()}\n" for n in range(20))
+    rows = "".join(
+        f"u{n % 3},{n},2026-01-{n + 1:02}T{n:02}:30:00+00:00,{str(n % 2 == 0).lower()}\n" for n in range(20)
+    )
     csv = created.file("formed.csv", f"user,a,moment,y\n{rows}")
     words = ("--key", "user", "--label", "y", "--types", "moment=string")
     assert created("produce", target, csv, *words).code == 0
