@@ -80,7 +80,7 @@ def test_a_record_that_kills_the_process_is_dead_after_three_restarts_at_most(
         assert told == ["shard-failing"]
 
 
-@pytest.mark.soak
+@pytest.mark.soak(only=True)
 def test_sigkill_in_careful_mode_costs_and_doubles_nothing(services: Endpoints, tmp_path: Path) -> None:
     """Killed at random instants while it takes one record at a time: the poison alone is dead in the end."""
     sys.stderr.write(f"FAULTS_SEED={SEED}\n")

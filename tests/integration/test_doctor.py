@@ -148,22 +148,29 @@ def learned(app: CommandLine) -> subprocess.CompletedProcess[str]:
         ("message.timestamp.after.max.ms", "9223372036854775807", "600000"),
     ],
 )
-def test_a_setting_that_endangers_the_promise_stops_doctor_and_learner_until_it_is_restored(
+def test_a_setting_that_endangers_the_promise_fails(
     whole: CommandLine, admin: KafkaAdminClient, name: str, value: str, restored: str
 ) -> None:
-    """One sentence with the setting and the command; what that sets lets the learner start."""
+    """Not only a warning: one sentence with the setting and the command."""
     events = f"{whole.name}.events"
-    setting = {name: value}
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs={name: value})])
     code, found = checks(whole, whole.target)
     assert (code, found["topics"]["state"]) == (1, "fail")
-    refused = learned(whole)
-    assert refused.returncode == 3
-    assert f"error: topic {events}: {name} is {value}, declared is {restored}" in refused.stderr
-    assert f"--topic {events} --add-config {name}={restored}" in refused.stderr
-    setting = {name: restored}
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
-    assert learned(whole).returncode == 0
+    assert f"--topic {events} --add-config {name}={restored}" in found["topics"]["fix"]
+
+
+def test_a_learner_does_not_start_on_such_a_topic_until_its_setting_is_restored(
+    whole: CommandLine, admin: KafkaAdminClient
+) -> None:
+    """The same sentence; what its command sets lets the learner start."""
+    events = f"{whole.name}.events"
+    for value, code in (("compact", 3), ("delete", 0)):
+        setting = {"cleanup.policy": value}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
+        done = learned(whole)
+        assert done.returncode == code, done.stderr
+        told = f"error: topic {events}: cleanup.policy is compact, declared is delete; fix: kafka-configs"
+        assert (told in done.stderr) == bool(code)
 
 
 def test_creating_topics_again_changes_nothing(created: CommandLine) -> None:
