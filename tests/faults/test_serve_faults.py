@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count, pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -42,8 +43,7 @@ SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 200, 2_000)))
 FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", length(2, 5, 30)))
 ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", length(1_000, 5_000, 100_000)))
 RATE = 500  # requests per second
-P99_S = 0.25
-SLOWER = 3.0  # times, than beside a living Redis on the same busy machine
+WAITED_S = 0.05  # half of what an answer waits for a Redis that does not answer
 NOTICED_S = 0.6  # a refresh that waits for its answer in vain, and a request on its way
 TWO = """
 from river import base
@@ -100,9 +100,9 @@ async def loaded(
     return answers
 
 
-def p99_s(answers: list[Answer]) -> float:
-    """Seconds that 99 of 100 answers took at most."""
-    return sorted(answer.done_s - answer.sent_s for answer in answers)[len(answers) * 99 // 100]
+def middle_s(answers: list[Answer]) -> float:
+    """How long the middle one of them took."""
+    return median(answer.done_s - answer.sent_s for answer in answers)
 
 
 @pytest.fixture
@@ -194,9 +194,8 @@ def test_a_frozen_redis_costs_no_answer_and_no_time(learners: Learners, apart: A
         assert all("view-unreachable" in answer.body["stale_because"] for answer in during)
         last = [answer for answer in answers if answer.sent_s > thawed_s + 3.0]
         assert last
-        slowest_s = p99_s([answer for answer in answers if frozen_s <= answer.sent_s < thawed_s])
-        calm_s = p99_s([*last, *(answer for answer in answers if answer.done_s < frozen_s)])
-        assert slowest_s < max(P99_S, SLOWER * calm_s)
+        calm = [*last, *(answer for answer in answers if answer.done_s < frozen_s)]
+        assert middle_s(during) - middle_s(calm) < WAITED_S  # once that is noticed, none waits for Redis
         assert not any(answer.body["stale"] for answer in last)
         assert all(answer.body["entity_known"] for answer in last)
 
