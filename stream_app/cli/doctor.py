@@ -195,13 +195,14 @@ def running(definition: Application, settings: Settings, admin: TopicAdmin) -> I
         return  # another check says so
     with Peek(settings.kafka.kafka_python(), [topic]) as peek:
         told = peek.newest(topic, definition.shards)
-    runs = {stats.definition for found in told.values() if (stats := STATS.decode(found.value)).definition}
+    newest = {shard: STATS.decode(record.value) for shard, record in told.items()}
+    runs = {stats.definition for stats in newest.values() if stats.definition}
     if runs and runs != {definition_hash(definition)}:
         detail = "the file on disk differs from what the newest statistics are of"
         yield Check("running", WARN, detail, DIFFERS_FIX)
     elif runs:
         yield Check("running", OK, "the definition on disk is the one that ran last")
-    yield from forgotten({shard: STATS.decode(record.value) for shard, record in told.items()})
+    yield from forgotten(newest)
 
 
 def forgotten(told: Mapping[int, Stats]) -> Iterator[Check]:

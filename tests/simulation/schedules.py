@@ -299,7 +299,7 @@ class Schedule:
             world.snapshots.clear()
         elif name == "Redis away":
             world.view_answer = world.shelf_answer = "down"
-            self.mends.append((ends, partial(self.redis_back, ())))
+            self.mends.append((ends, self.redis_back))
         elif name == "Redis lost":
             world.view_stamp, world.view_keys = None, []
             world.blobs.clear()
@@ -320,7 +320,7 @@ class Schedule:
         if member is self.process.member:
             member.mine = self.world.generation
 
-    def redis_back(self, _: tuple[()]) -> None:
+    def redis_back(self) -> None:
         self.world.view_answer = self.world.shelf_answer = "ok"
 
     def judged(self) -> list[str]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import redis
 
 from stream_app.embedded import services as embedded
+from stream_app.embedded.process import Running
 from stream_app.embedded.state import read
 from tests.faults.learners import Learner, Run, until
 
@@ -77,11 +78,15 @@ def rebalance(scene: Scene) -> float:
     return begun_s
 
 
+def send(server: Running | None, number: signal.Signals) -> None:
+    """Send a signal to a server, which must be one of ours that runs."""
+    assert server is not None
+    os.kill(server.pid, number)
+
+
 def broker_restarted(scene: Scene) -> float:
     """SIGKILL the broker and start it anew; recovery counts from when it answers."""
-    pid = read(scene.directory).kafka
-    assert pid is not None
-    os.kill(pid.pid, signal.SIGKILL)
+    send(read(scene.directory).kafka, signal.SIGKILL)
     time.sleep(scene.dice.uniform(0.0, 2.0))
     embedded.start_kafka(scene.directory)
     return time.monotonic()
@@ -90,19 +95,16 @@ def broker_restarted(scene: Scene) -> float:
 def broker_stalled(scene: Scene) -> float:
     """SIGSTOP the broker for 5 s; recovery counts from SIGCONT."""
     server = read(scene.directory).kafka
-    assert server is not None
-    os.kill(server.pid, signal.SIGSTOP)
+    send(server, signal.SIGSTOP)
     time.sleep(5.0)
-    os.kill(server.pid, signal.SIGCONT)
+    send(server, signal.SIGCONT)
     return time.monotonic()
 
 
 def redis_killed(scene: Scene) -> float:
     """SIGKILL Redis and start it anew: nothing that is felt in Kafka."""
-    server = read(scene.directory).valkey
-    assert server is not None
     begun_s = time.monotonic()
-    os.kill(server.pid, signal.SIGKILL)
+    send(read(scene.directory).valkey, signal.SIGKILL)
     time.sleep(scene.dice.uniform(0.0, 2.0))
     embedded.start_valkey(scene.directory)
     return begun_s
@@ -117,12 +119,10 @@ def redis_flushed(scene: Scene) -> float:
 
 def redis_frozen(scene: Scene) -> float:
     """SIGSTOP Redis for up to 10 s; learning must not notice."""
-    server = read(scene.directory).valkey
-    assert server is not None
-    begun_s = time.monotonic()
-    os.kill(server.pid, signal.SIGSTOP)
+    server, begun_s = read(scene.directory).valkey, time.monotonic()
+    send(server, signal.SIGSTOP)
     time.sleep(scene.dice.uniform(2.0, 10.0))
-    os.kill(server.pid, signal.SIGCONT)
+    send(server, signal.SIGCONT)
     return begun_s
 
 
