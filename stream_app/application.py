@@ -33,7 +33,12 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds of one shard's memory; what would pass them is refused or expires early, never grows."""
+    """Bounds of one shard's memory; what would pass them is refused or expires early, never grows.
+
+    `max_waiting_bytes` bounds the records of rows that wait for labels, and again of labels that wait for
+    events; in memory they take a few times as much. `max_category_bytes` bounds the different strings of all
+    features together.
+    """
 
     max_features: int = 256
     max_feature_names: int = 1_024
@@ -42,6 +47,8 @@ class Limits:
     max_parked: int = 100_000
     max_ids: int = 1_000_000
     max_entities: int = 1_000_000
+    max_waiting_bytes: int = 1 << 30
+    max_category_bytes: int = 1 << 28
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -197,6 +197,18 @@ class TopicAdmin:
             found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
         return [int(found[tp].offset) for tp in specs]
 
+    def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Delete the records of partitions that stand before an offset, for good."""
+        with explained():
+            self.client.delete_records({TopicPartition(topic, number): at for number, at in offsets.items()})
+
+    def begins(self, topic: str, partitions: int) -> list[int]:
+        """By partition: the offset of the first retained record."""
+        specs = {TopicPartition(topic, number): OffsetSpec.EARLIEST for number in range(partitions)}
+        with explained():
+            found = self.client.list_partition_offsets(specs)
+        return [int(found[tp].offset) for tp in specs]
+
     def transaction_version(self) -> int:
         """The level of the cluster's feature `transaction.version`; 0 from brokers that do not know it."""
         with explained():

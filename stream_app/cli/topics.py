@@ -1,4 +1,4 @@
-"""`stream-app topics create|check MODULE:APP`."""
+"""`stream-app topics create|check|trim MODULE:APP`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from stream_app.cli.context import load_app, print_json, settings_for
 
-app = typer.Typer(no_args_is_help=True, help="Create and check an application's topics.")
+app = typer.Typer(no_args_is_help=True, help="Create, check and trim an application's topics.")
 TARGET = typer.Argument(..., metavar="MODULE:APP")
 JSON = typer.Option(False, "--json", help="One JSON object per topic.")
 
@@ -23,6 +23,54 @@ def create(target: str = TARGET, json: bool = JSON) -> None:
 def check(target: str = TARGET, json: bool = JSON) -> None:
     """Compare every topic with its declaration; exit 1 on a difference, each with its fix."""
     run(target, json, make=False)
+
+
+@app.command()
+def trim(
+    target: str = TARGET,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Delete nothing, only show what would be deleted."),
+    json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
+) -> None:
+    """Delete the part of the journal that no replay can use, because its inputs are deleted."""
+    from stream_app import wiring
+    from stream_app.adapters.kafka_admin import TopicAdmin
+    from stream_app.learner.trim import trim_offset
+    from stream_app.learner.verify import drain
+    from stream_app.wiring_topics import catalog_for
+    from topics.life import life_of
+
+    definition, settings = load_app(target, models=False), settings_for()
+    catalog = catalog_for(definition, settings)
+    open_source = wiring.source_opener(definition, settings)
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        ids = admin.require(catalog)
+        life = life_of({name: ids[name] for name in wiring.input_topics(catalog)})
+        open_store = wiring.store_opener(definition, settings, life)
+        begins = admin.begins(catalog.journal.name, definition.shards)
+        cuts: dict[int, int] = {}
+        for shard in range(definition.shards):
+            source = open_source(shard)
+            try:
+                headers = (header for header, _ in open_store(shard).load())
+                cuts[shard] = drain(trim_offset(shard, source, headers))
+            finally:
+                source.close()
+        needless = {shard: cut for shard, cut in cuts.items() if cut > begins[shard]}
+        if needless and not dry_run:
+            admin.delete_before(catalog.journal.name, needless)
+    for shard, cut in cuts.items():
+        begin = begins[shard]
+        if json:
+            print_json(
+                {"shard": shard, "begins": begin, "needed_from": cut, "deleted": not dry_run and cut > begin}
+            )
+        elif cut > begin:
+            what = "would be deleted" if dry_run else "deleted"
+            sys.stdout.write(f"shard {shard}: journal offsets {begin:,} to {cut - 1:,} {what}\n")
+        else:
+            sys.stdout.write(
+                f"shard {shard}: nothing to delete, the journal is needed from offset {begin:,}\n"
+            )
 
 
 def run(target: str, json: bool, *, make: bool) -> None:

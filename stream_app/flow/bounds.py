@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from stream_app.flow import validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
+from stream_app.state import vocabulary
+from topics import reasons
+from topics.codec import Rejected
 from topics.envelope import Record
+
+
+def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
+    """The first fault of an event's own features, or None; their strings must fit too."""
+    state, bound = core.state, core.app.limits.max_category_bytes
+    fault = validate.feature_fault(core.app, state.kinds, state.unproven, state.categories, features)
+    new = vocabulary.new_bytes(state, features) if fault is None else 0
+    if new and state.category_bytes + new > bound:
+        text = f"the different strings of all features would pass {bound} bytes; raise max_category_bytes"
+        fault = Rejected(reasons.BAD_FEATURE, text)
+    return fault
 
 
 def rows_expire_early(core: Core, record: Record, out: list[Output]) -> None:
     """More rows wait for labels than may."""
-    bound = core.app.limits.max_pending
-    text = f"{bound} rows wait for labels; the oldest expire early. Raise max_pending or shorten the horizon"
-    core.alert(out, record.offset, "pending-full", "warning", text, max_pending=bound)
+    limits, waiting = core.app.limits, core.state.pending
+    by_number = len(waiting) + 1 >= limits.max_pending  # one of them has just left
+    name = "max_pending" if by_number else "max_waiting_bytes"
+    bound = limits.max_pending if by_number else limits.max_waiting_bytes
+    what = f"{bound} rows" if by_number else f"rows of {bound} bytes"
+    text = f"{what} wait for labels; the oldest expire early. Raise {name} or shorten the horizon"
+    core.alert(out, record.offset, "pending-full", "warning", text, **{name: bound})
 
 
 def ids_go_early(core: Core, record: Record, out: list[Output]) -> None:

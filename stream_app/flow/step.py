@@ -71,11 +71,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
     plain = validate.plain(state.kinds, features, core.max_features)
-    fault = (
-        None
-        if plain
-        else validate.feature_fault(app, state.kinds, state.unproven, state.categories, features)
-    )
+    fault = None if plain else bounds.feature_fault(core, features)
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
         fault = validate.label_fault(app, state, label)
@@ -111,10 +107,10 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         bounds.ids_go_early(core, record, out)
     if not core.has_labels:
         return learn.without_label(core, record, row, out)
-    pending = PendingRow(key, now, record.offset, row, served, state.last_label)
+    pending = PendingRow(key, now, record.offset, row, served, state.last_label, len(record.value or b""))
     if inline:
         return settle(core, record, pending, label, 1.0, out)
-    if state.pending.full:
+    while state.pending.full(pending.size):
         expire_oldest(core, record, out)
     state.pending.put(event_id, pending)
     early = state.parked.take(event_id)
@@ -164,8 +160,9 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
     elif fault is None and ((row is not None and row.time_ms + core.horizon_ms < now) or known is not None):
         fault = Rejected(reasons.LABEL_LATE, f"the label came after the horizon of {core.horizon_ms} ms")
-    elif fault is None and row is None and state.parked.full:
-        fault = Rejected(reasons.LABEL_ORPHAN, "no such event yet, and no room to wait; raise max_parked")
+    elif fault is None and row is None and state.parked.full(len(record.value or b"")):
+        text = "no such event yet, and no room to wait; raise max_parked or max_waiting_bytes"
+        fault = Rejected(reasons.LABEL_ORPHAN, text)
     if fault is not None:
         detect.contradicted(core, record, fault, {}, out)
         return dead(core, record, fault, out)

@@ -14,6 +14,7 @@ from stream_app.application import Application
 from stream_app.errors import MACHINE, Refused
 from stream_app.learner.snapshots import said
 from stream_app.models.calls import bind, reply
+from stream_app.state import vocabulary
 from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
 
 SETTLE = (
@@ -129,6 +130,7 @@ def adopt(
     new.counters.take(old.counters)
     # A snapshot from before they kept their order holds sets.
     new.categories = {name: dict.fromkeys(seen, True) for name, seen in old.categories.items()}
+    new.category_bytes = sum(vocabulary.n_bytes(text) for seen in new.categories.values() for text in seen)
     new.recent.extend(old.recent)
     declared = new.kinds
     new.kinds = {**old.kinds, **declared}
@@ -139,7 +141,8 @@ def adopt(
     new.classes = {**new.classes, **kept}
     for name in ("pending", "parked"):
         waiting = getattr(old, name)
-        waiting.limit = getattr(new, name).limit
+        bounds = getattr(new, name)
+        waiting.limit, waiting.limit_bytes = bounds.limit, bounds.limit_bytes
         setattr(new, name, waiting)
     old.ids.width_ms, old.ids.limit = new.ids.width_ms, new.ids.limit
     new.ids = old.ids

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TextIO, TypeVar, cast
 
 import structlog
 
@@ -21,6 +23,7 @@ class Placed(Protocol):
 P = ParamSpec("P")
 T = TypeVar("T")
 Self = TypeVar("Self", bound=Placed)
+STDERR = 2
 AT: ContextVar[Placed | None] = ContextVar("at", default=None)
 
 
@@ -44,6 +47,20 @@ def place(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mutable
     return line if at is None else {**at.where(), **line}
 
 
+class LogStream:
+    """Standard error for log lines: one that cannot be written (disk full, reader gone) is lost.
+
+    Without a buffer, so that a line that was lost does not fail again when the process ends.
+    """
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            os.write(STDERR, text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
 def configure_logs() -> None:
     """Logs go to stderr, so that `--json` owns stdout: JSON when no person looks, colours otherwise."""
     renderer = (
@@ -60,6 +77,6 @@ def configure_logs() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, LogStream())),
         cache_logger_on_first_use=True,
     )

@@ -19,12 +19,10 @@ from stream_app.learner.recovery import confirmed, fresh, newest_snapshot, resum
 from stream_app.learner.relearn import renumber
 from stream_app.learner.replay import Diverged, replay
 from stream_app.learner.store_calls import at_once
-from stream_app.learner.tail import Tail, read_tail
+from stream_app.learner.tail import BEFORE_ALL, Tail, read_tail
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 from topics.records import EpochRecord
-
-BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest record
 
 
 class Wish(msgspec.Struct, frozen=True):

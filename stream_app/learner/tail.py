@@ -14,6 +14,8 @@ from stream_app.learner.replay import WAITING
 from stream_app.ports import Positions, ReplaySource
 from topics.records import BatchRecord, EpochRecord
 
+BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest record
+
 
 class Tail(msgspec.Struct):
     """The end of a journal: `seq`, `digest`, `positions` are of its newest batch, `epoch` is its highest.

@@ -10,12 +10,13 @@ import msgspec
 
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
+from stream_app.learner.journal import by_rank
 from stream_app.learner.journal_start import check_start
 from stream_app.learner.machine import Machine
 from stream_app.learner.recovery import confirmed, first_entry, fresh, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.ports import Clock, Positions, ReplaySource, SnapshotStore
 from topics.records import EpochRecord
 
 T = TypeVar("T")
@@ -73,12 +74,20 @@ def find_starts(
     app: Application, shard: int, source: ReplaySource, store: SnapshotStore, fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
 ) -> list[tuple[str, Machine, int]]:  # fmt: skip
-    """The earliest start of the newest epoch, and its newest snapshot where there is one."""
+    """The earliest start of the newest epoch, and its newest snapshot where there is one.
+
+    A start whose inputs are no longer retained is passed over for a later one.
+    """
+    retained = source.earliest()
+
+    def replayable(positions: Positions) -> bool:
+        return all(at < 0 or at >= low for at, low in zip(positions, retained, strict=True))
+
     snapshots: list[tuple[str, Machine, int]] = []
     for header, load in store.load():
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
-        if not drain(confirmed(source, header)):
+        if not drain(confirmed(source, header)) or (snapshots and not replayable(header["positions"])):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
         machine = resumed(app, header, restore(app, header, load), input_topics, store)
@@ -86,9 +95,11 @@ def find_starts(
     first = drain(first_entry(source, -1))
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
-        drain(check_start(source, shard, first[1].fingerprint, fingerprint, first[0]))
-        earliest = fresh(app, shard, first[1], input_topics, store)
-        return [("earliest", earliest, first[0]), *snapshots[:1]]
+        offset, begun = first[0], first[1]
+        if not snapshots or replayable(by_rank(begun.positions)):
+            drain(check_start(source, shard, begun.fingerprint, fingerprint, offset))
+            earliest = fresh(app, shard, begun, input_topics, store)
+            return [("earliest", earliest, offset), *snapshots[:1]]
     if not snapshots:
         raise Refused(
             f"shard {shard} has neither a journal from its beginning nor a valid snapshot",

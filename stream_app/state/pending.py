@@ -17,12 +17,15 @@ SLACK: Final = 1_024  # queue entries of rows already joined that are tolerated 
 class PendingRow:
     """A predicted event: its feature row and what each slot served, until label or horizon.
 
-    `served` maps model version → (prediction, probabilities); `baseline` is the last label known then.
+    `served` maps model version → (prediction, probabilities); `baseline` is the last label known then. `size`
+    is the length of the event's value in bytes.
     """
+
+    size: int = 0
 
     def __init__(
         self, key: str, time_ms: int, offset: int, row: dict[str, Any], served: dict[int, tuple[Any, Any]],
-        baseline: Any,
+        baseline: Any, size: int = 0,
     ) -> None:  # fmt: skip
         self.key = key
         self.time_ms = time_ms
@@ -30,6 +33,7 @@ class PendingRow:
         self.row = row
         self.served = served
         self.baseline = baseline
+        self.size = size
 
 
 class ParkedLabel(msgspec.Struct):
@@ -41,39 +45,55 @@ class ParkedLabel(msgspec.Struct):
     weight: float
     record: Record
 
+    @property
+    def size(self) -> int:
+        """Length of the label's value in bytes."""
+        return len(self.record.value or b"")
+
 
 T = TypeVar("T", PendingRow, ParkedLabel)
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Waiting(Generic[T]):
-    """A bounded map id → item in order of arrival, with `expired` in amortised constant time.
+    """A map id → item in order of arrival, bounded in items and bytes; `expired` in amortised constant time.
 
     Arrival order is time order because log time never goes back. The queue keeps entries of items already
     taken and is rebuilt when they outnumber the living, since deleting from the front of one dictionary turns
     quadratic.
     """
 
-    def __init__(self, limit: int) -> None:
+    limit_bytes: int = 1 << 30
+    n_bytes: int = 0  # of the records of all items
+
+    def __init__(self, limit: int, limit_bytes: int) -> None:
         self.limit = limit
+        self.limit_bytes = limit_bytes
+        self.n_bytes = 0
         self.items: dict[str, T] = {}
         self.queue: deque[tuple[int, str]] = deque()
 
     def __len__(self) -> int:
         return len(self.items)
 
-    @property
-    def full(self) -> bool:
-        return len(self.items) >= self.limit
+    def full(self, size: int) -> bool:
+        """Whether one more item of `size` bytes would pass a bound."""
+        n = len(self.items)
+        return n >= self.limit or (n > 0 and self.n_bytes + size > self.limit_bytes)
 
     def put(self, item_id: str, item: T) -> None:
+        """Add an item whose id is not there."""
         self.items[item_id] = item
+        self.n_bytes += item.size
         self.queue.append((item.time_ms, item_id))
         if len(self.queue) > 2 * len(self.items) + SLACK:
             self.queue = deque((kept.time_ms, kept_id) for kept_id, kept in self.items.items())
 
     def take(self, item_id: str) -> T | None:
-        return self.items.pop(item_id, None)
+        item = self.items.pop(item_id, None)
+        if item is not None:
+            self.n_bytes -= item.size
+        return item
 
     def oldest(self) -> tuple[str, T] | None:
         """The item that has waited longest, or None; it stays until taken."""
@@ -93,5 +113,5 @@ class Waiting(Generic[T]):
         if found is None or found[1].time_ms >= before_ms:
             return None
         self.queue.popleft()
-        del self.items[found[0]]
+        self.take(found[0])
         return found

@@ -112,14 +112,15 @@ class ShardState:
         self.champion_version = 1
         self.champion_before: int | None = None
         horizon_ms = app.labels.horizon_ms if app.labels else 0
-        self.pending: Waiting[PendingRow] = Waiting(app.limits.max_pending)
-        self.parked: Waiting[ParkedLabel] = Waiting(app.limits.max_parked)
+        self.pending: Waiting[PendingRow] = Waiting(app.limits.max_pending, app.limits.max_waiting_bytes)
+        self.parked: Waiting[ParkedLabel] = Waiting(app.limits.max_parked, app.limits.max_waiting_bytes)
         self.ids = Ids(max(app.dedupe_ms, horizon_ms), app.limits.max_ids)
         self.entities = Entities(app.ttl_ms, app.limits.max_entities)
         self.kinds: dict[str, str] = dict(app.types or {})
         self.unproven: dict[str, int] = {}  # names whose type no learned row has confirmed
         self.type_from: dict[str, int] = {}  # the offset of the event that gave a name its type
         self.categories: dict[str, dict[str, bool]] = {}  # by feature in order of first sight: learned?
+        self.category_bytes = 0  # of all their strings
         self.contradicted: dict[str, list[int]] = {}  # by name: contradictions, and records before the first
         self.classes: dict[Any, type] = {}
         if self.classify and app.labels is not None:

@@ -17,6 +17,26 @@ NONE: Final[dict[str, bool]] = {}
 MANY_STRINGS: Final = 1_000  # of one feature, beyond which it is probably an id
 
 
+def new_bytes(state: ShardState, features: dict[str, Any]) -> int:
+    """Length of an event's strings that no event had before."""
+    found = 0
+    for name, value in features.items():
+        if type(value) is str and value not in state.categories.get(name, NONE):
+            found += n_bytes(value)
+    return found
+
+
+def n_bytes(text: str) -> int:
+    """Length in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def drop(state: ShardState, name: str) -> None:
+    """Forget the strings of one feature."""
+    for text in state.categories.pop(name, NONE):
+        state.category_bytes -= n_bytes(text)
+
+
 def took(state: ShardState, features: dict[str, Any], offset: int) -> list[str]:
     """Enter the names, types and strings of an event that passed every check.
 
@@ -35,6 +55,7 @@ def took(state: ShardState, features: dict[str, Any], offset: int) -> list[str]:
                 seen = state.categories[name] = {}
             if value not in seen:
                 seen[value] = False
+                state.category_bytes += n_bytes(value)
                 if len(seen) == MANY_STRINGS + 1:
                     many.append(name)
     return many
@@ -57,10 +78,11 @@ def forget(state: ShardState, row: dict[str, Any]) -> None:
     for name in [name for name in state.unproven if name in row]:
         if state.kinds.get(name) == KINDS.get(type(row[name])):
             del state.unproven[name], state.kinds[name], state.type_from[name]
-            state.categories.pop(name, None)
+            drop(state, name)
     for name, value in row.items():
         if type(value) is str and state.categories.get(name, NONE).get(value) is False:
             del state.categories[name][value]
+            state.category_bytes -= n_bytes(value)
 
 
 def contradiction(state: ShardState, name: str) -> tuple[int, float] | None:

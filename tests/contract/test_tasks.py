@@ -213,6 +213,44 @@ def test_a_full_waiting_room_expires_the_oldest_and_alerts_once() -> None:
     assert [alert["type"] for alert in shard.written("alerts")] == ["pending-full"]
 
 
+def test_rows_with_more_bytes_than_may_wait_expire_the_oldest() -> None:
+    """One large event makes room for itself at the cost of several small ones; the alert names the bound."""
+    shard = ShardDriver(application(limits=Limits(max_waiting_bytes=2_000)))
+    for i in range(6):
+        assert shard.event(f"e{i}") is None
+    assert shard.counters.labels_expired == 0
+    assert shard.event("large", {"text": "x" * 1_930}) is None
+    assert list(shard.state.pending.items) == ["large"]
+    assert shard.counters.labels_expired == 6
+    (alert,) = shard.written("alerts")
+    assert (alert["type"], alert["evidence"]["max_waiting_bytes"]) == ("pending-full", 2_000)
+    assert "max_waiting_bytes" in alert["message"]
+
+
+def test_labels_with_more_bytes_than_may_wait_are_dead_letters() -> None:
+    """What came first keeps its place."""
+    shard = ShardDriver(application(limits=Limits(max_waiting_bytes=200)))
+    letters = [shard.label(f"early{i}", True) for i in range(10)]
+    n = letters.count(None)
+    assert 0 < n == len(shard.state.parked)
+    assert letters[:n] == [None] * n
+    assert {letter.reason for letter in letters[n:] if letter} == {reasons.LABEL_ORPHAN}
+
+
+def test_strings_beyond_their_bytes_are_refused_and_known_ones_are_not() -> None:
+    """The bound is that of all features; a refused event leaves no string behind."""
+    shard = ShardDriver(application(limits=Limits(max_category_bytes=20)))
+    assert shard.event("e0", {"a": "x" * 10, "b": "y" * 9}) is None
+    for features in ({"a": "ü"}, {"a": "ü", "b": "y" * 9}, {"c": "zz"}):
+        letter = shard.event("e1", features)
+        assert letter is not None
+        assert letter.reason == reasons.BAD_FEATURE
+        assert "max_category_bytes" in letter.message
+    assert shard.event("e2", {"a": "x" * 10, "b": "z"}) is None
+    assert shard.event("e3", {"a": "x" * 10, "b": "z", "c": "y"}) is not None
+    assert shard.event("e4", {"a": "x" * 10, "b": "z"}) is None
+
+
 def test_ids_that_are_forgotten_within_dedupe_are_an_alert_once() -> None:
     """Whoever repeats an event later than that finds it predicted twice."""
     shard = ShardDriver(application(limits=Limits(max_ids=10)))

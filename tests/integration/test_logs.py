@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import orjson
 from kafka import KafkaProducer
@@ -61,3 +62,16 @@ def test_no_payload_key_or_secret_is_logged(services: Endpoints, stream_app: Com
     assert KEY not in err.decode()
     lines = [orjson.loads(line) for line in err.splitlines()]
     assert {line["app"] for line in lines if line["event"] in {"shard live", "alert"}} == {name}
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(services: Endpoints, stream_app: CommandLine) -> None:
+    """With stderr on a full disk a supervised learner learns all, and ends well."""
+    learners = Learners(services, stream_app.directory)
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    learners.produce(app, [({"x": float(n)}, n % 2 == 0) for n in range(20)], "full", "--label", "label")
+    with Path("/dev/full").open("wb") as full:
+        learning = learners.spawn(
+            "stream_app", "learn", app.target, "--no-admission", "--exit-when-idle", "0.3", stderr=full
+        )
+        assert learning.wait(60) == 0
+    assert len(learners.committed(app, "predictions")) == 20

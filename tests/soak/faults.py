@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,6 +136,20 @@ def snapshots_lost(scene: Scene) -> float:
     return child_killed(scene)
 
 
+def disk_full(scene: Scene) -> float:
+    """No file of a learner may grow for some seconds, its log and its snapshots: nothing that is felt."""
+    learner, begun_s = scene.one(), time.monotonic()
+    children = learner.children()
+    limits = [resource.prlimit(child.pid, resource.RLIMIT_FSIZE) for child in children]
+    for child, (_, hard) in zip(children, limits, strict=True):
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (0, hard))
+    time.sleep(scene.dice.uniform(2.0, 10.0))
+    for child, limit in zip(children, limits, strict=True):
+        with suppress(ProcessLookupError):
+            resource.prlimit(child.pid, resource.RLIMIT_FSIZE, limit)
+    return begun_s
+
+
 FAULTS: dict[str, Callable[[Scene], float]] = {
     "learner killed": child_killed,
     "learner and supervisor killed": machine_lost,
@@ -145,5 +161,6 @@ FAULTS: dict[str, Callable[[Scene], float]] = {
     "Redis flushed": redis_flushed,
     "Redis frozen": redis_frozen,
     "snapshots lost": snapshots_lost,
+    "disk full": disk_full,
 }
-WEIGHTS = [18, 2, 5, 10, 2, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most
+WEIGHTS = [18, 2, 5, 10, 2, 1, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most

@@ -18,7 +18,7 @@ def row(time_ms: int) -> PendingRow:
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans(), st.integers(0, 200)), max_size=200))
 def test_rows_expire_in_order_of_time_as_in_a_plain_list(moves: list[tuple[int, bool, int]]) -> None:
     """After any puts and takes, exactly the rows before the bound expire, oldest first."""
-    waiting: Waiting[PendingRow] = Waiting(1_000)
+    waiting: Waiting[PendingRow] = Waiting(1_000, 1)
     plain: list[tuple[int, str]] = []
     now = 0
     for i, (gap, takes, back) in enumerate(moves):
@@ -55,7 +55,7 @@ class Counting(dict[str, Any]):
 def test_a_long_run_costs_a_constant_number_of_operations_a_row() -> None:
     """100,000 rows, most of them taken, the rest expired: a few reads a row and a short queue."""
     n, horizon = 100_000, 500
-    waiting: Waiting[PendingRow] = Waiting(n)
+    waiting: Waiting[PendingRow] = Waiting(n, 1)
     waiting.items = Counting()
     Counting.reads = expired = longest = 0
     for i in range(n):
@@ -72,10 +72,25 @@ def test_a_long_run_costs_a_constant_number_of_operations_a_row() -> None:
 
 def test_full_tells_the_bound() -> None:
     """`full` is exact at the limit and false again after one was taken."""
-    waiting: Waiting[PendingRow] = Waiting(2)
+    waiting: Waiting[PendingRow] = Waiting(2, 1)
     waiting.put("a", row(1))
-    fullness = [waiting.full]
+    fullness = [waiting.full(0)]
     waiting.put("b", row(2))
-    fullness.append(waiting.full)
+    fullness.append(waiting.full(0))
     waiting.take("a")
-    assert [*fullness, waiting.full] == [False, True, False]
+    waiting.take("a")
+    assert [*fullness, waiting.full(0)] == [False, True, False]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9), st.integers(0, 9)), max_size=60))
+def test_full_tells_the_bytes_of_what_is_there(moves: list[tuple[str, int, int]]) -> None:
+    """Puts, takes and expiries keep the sum; one item alone always has room."""
+    waiting: Waiting[PendingRow] = Waiting(1_000, 20)
+    for now, (item_id, size, back) in enumerate(moves):
+        if waiting.take(item_id) is None:
+            there = sum(item.size for item in waiting.items.values())
+            assert waiting.full(size) == (len(waiting) > 0 and there + size > 20)
+            waiting.put(item_id, PendingRow("k", now, 0, {}, {}, None, size))
+        if not back:
+            waiting.expired(now - 5)
+    assert waiting.n_bytes == sum(item.size for item in waiting.items.values())
