@@ -190,9 +190,9 @@ class TopicAdmin:
         }
         return Group(str(described["group_state"]), len(described["members"]), held, positions)
 
-    def ends(self, topic: str, partitions: int) -> list[int]:
-        """By partition: where the next committed record will stand."""
-        specs = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
+    def ends(self, topic: str, partitions: int, spec: OffsetSpec = OffsetSpec.LATEST) -> list[int]:
+        """By partition: where the next committed record will stand; EARLIEST: the first retained record."""
+        specs = {TopicPartition(topic, number): spec for number in range(partitions)}
         with explained():
             found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
         return [int(found[tp].offset) for tp in specs]
@@ -201,13 +201,6 @@ class TopicAdmin:
         """Delete the records of partitions that stand before an offset, for good."""
         with explained():
             self.client.delete_records({TopicPartition(topic, number): at for number, at in offsets.items()})
-
-    def begins(self, topic: str, partitions: int) -> list[int]:
-        """By partition: the offset of the first retained record."""
-        specs = {TopicPartition(topic, number): OffsetSpec.EARLIEST for number in range(partitions)}
-        with explained():
-            found = self.client.list_partition_offsets(specs)
-        return [int(found[tp].offset) for tp in specs]
 
     def transaction_version(self) -> int:
         """The level of the cluster's feature `transaction.version`; 0 from brokers that do not know it."""

@@ -152,4 +152,4 @@ def show(outcomes: Sequence[Outcome]) -> None:
             )  # fmt: skip
 
 
-SOURCES = {"earliest": "the epoch's beginning", "snapshot": "the newest snapshot"}
+SOURCES = {"earliest": "the earliest point whose inputs are retained", "snapshot": "the newest snapshot"}

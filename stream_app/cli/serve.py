@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TARGET = "STREAM_APP_TARGET"  # for the workers, which are processes of their own
 SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
+KEEP_ALIVE_S = 75  # longer than clients and proxies keep an idle connection, else they ask on a closed one
 
 app = typer.Typer()
 
@@ -65,7 +66,7 @@ def serve(
         uvicorn.run(
             "stream_app.cli.serve:application", factory=True, access_log=False, log_level="warning",
             ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, server_header=False,
-            timeout_graceful_shutdown=5, **how,
+            timeout_graceful_shutdown=5, timeout_keep_alive=KEEP_ALIVE_S, **how,
         )  # fmt: skip
     finally:
         if folder is not None:

