@@ -23,7 +23,7 @@ class Categories:
     0.4 µs, a judgement some µs per class.
 
     Raises:
-        ValueError: a parameter out of range; mend the definition.
+        ValueError: a parameter out of range; correct the definition.
     """
 
     __slots__ = ("alpha_z", "judged", "last", "max_classes", "name", "newest", "psi", "reference", "size")

@@ -60,7 +60,7 @@ class Detect:
 
     Raises:
         ValueError: unknown name, signal or parameter, a value that the detector cannot work with, or dearer
-            than 15 µs a value; mend the definition.
+            than 15 µs a value; correct the definition.
     """
 
     name: str

@@ -22,7 +22,7 @@ class SwapPolicy:
     `max_slowdown` is how much longer than the champion's a candidate's answer may take.
 
     Raises:
-        ValueError: a value out of range; mend the definition.
+        ValueError: a value out of range; correct the definition.
     """
 
     policy: str = "evidence"

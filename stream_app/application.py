@@ -53,7 +53,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not isinstance(value, int) or value < 1:
-                raise UsageError(f"{name}={value!r} is no positive integer", "Give a bound of 1 or more")
+                raise UsageError(f"{name}={value!r} is not a positive integer", "Give a bound of 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class Application:
         parse_duration(self.dedupe), parse_duration(self.ttl)
         if type(self.name) is not str or not NAME.fullmatch(self.name):
             raise UsageError(
-                f"name {self.name!r} is no topic prefix", "Use lower-case letters, digits, _ and -"
+                f"name {self.name!r} is not a valid topic prefix", "Use lower-case letters, digits, _ and -"
             )
         if self.task not in TASKS:
             raise UsageError(f"unknown task {self.task!r}", f"Choose one of {', '.join(TASKS)}")

@@ -25,7 +25,7 @@ def parse_duration(text: str) -> int:
     ms = round(float(found[1]) * UNITS_MS[found[2]]) if found else 0
     if ms < 1:
         raise UsageError(
-            f"{text!r} is no duration",
+            f"{text!r} is not a duration",
             'Write a positive number with a unit: "250ms", "30s", "10m", "1h", "7d"',
         )
     return ms

@@ -41,7 +41,7 @@ class Labels:
             )
         if self.classes is not None and texts_collide(self.classes):
             raise UsageError(
-                f"classes {list(self.classes)!r} cannot be told apart in JSON or in Python",
+                f"classes {list(self.classes)!r} are equal in JSON or in Python",
                 "Use classes of one JSON type",
             )
         if self.classes is not None and self.default is not None and self.default not in self.classes:

@@ -221,10 +221,10 @@ class ServingView(Protocol):
         """The published champion of a shard; None if it is gone meanwhile."""
 
     async def entities(self, keys: Sequence[tuple[int, str]]) -> list[bytes | None]:
-        """The blobs of (shard, key), None where Redis knows none; one round trip, and changes are told."""
+        """The blobs of (shard, key), None where Redis has none; one round trip, and changes are reported."""
 
     def changes(self) -> AsyncGenerator[list[str] | None, None]:
-        """First None: changes are told from now on; then keys whose blobs changed, None: any may have.
+        """First None: changes are reported from now on; then keys whose blobs changed, None: any may have.
 
         Ends when the connection is lost; begin again, and read nothing before that as if it were fresh.
         """

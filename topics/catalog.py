@@ -79,14 +79,14 @@ def catalog(
     `input_retention_bytes` is kept of every partition of the inputs, predictions and alerts; -1 keeps all.
 
     Raises:
-        ValueError: the name is no topic prefix, or the numbers contradict each other; the fix is named.
+        ValueError: the name is not a valid topic prefix, or the numbers contradict each other.
 
     >>> catalog("phishing", 4).dead_letters.name
     'phishing.dead-letters'
     """
     if not NAME.fullmatch(app_name):
         text = "use lower-case letters, digits, _ and -, a letter or digit first, at most 100 characters"
-        raise ValueError(f"application name {app_name!r} is no topic prefix: {text}")
+        raise ValueError(f"application name {app_name!r} is not a valid topic prefix: {text}")
     if shards < 1:
         raise ValueError(f"{shards} shards: give at least 1")
     if min_insync > replication:

@@ -65,7 +65,7 @@ REASONS: dict[str, Reason] = {
         "Send a class (boolean, string, integer of 64 bits) or a finite number",
     ),
     LABEL_UNKNOWN_CLASS: Reason(
-        "The class is not among the declared ones, the set is full, or it cannot be told from another class",
+        "The class is not among the declared ones, the set is full, or it equals another class",
         "Declare the right ones in Labels(classes=[...]), or raise max_classes of a multiclass task; "
         "upgrade and retry; or use classes of one JSON type",
     ),

@@ -162,6 +162,6 @@ def half_report(half: subprocess.Popen[bytes]) -> dict[str, Any]:
         last = " ".join(err.decode(errors="replace").strip().splitlines()[-1:])
         if last.startswith("error: ") and "; fix: " in last:  # said whole already, with its own remedy
             raise Refused(*last.removeprefix("error: ").split("; fix: ", 1))
-        raise Refused(f"the admission check ended with {half.returncode}: {last}", "Mend the definition")
+        raise Refused(f"the admission check ended with {half.returncode}: {last}", "Correct the definition")
     report: dict[str, Any] = orjson.loads(out)
     return report

@@ -44,7 +44,7 @@ def load(target: str, *, models: bool = True) -> Application:
             f"module {error.name} is not found", "Run from the folder that holds it, or give a path"
         ) from error
     except Exception as error:
-        remedy = "Mend the definition"
+        remedy = "Correct the definition"
         if isinstance(error, TypeError) and "Application.__init__" in str(error):
             remedy += f"; Application takes {', '.join(Application.__dataclass_fields__)}"
         raise UsageError(f"{place} raised {type(error).__name__}: {error}", remedy) from error
@@ -66,7 +66,7 @@ def from_file(path: Path) -> Any:
         raise UsageError(f"there is no file {path}", "Check the path before the colon")
     spec = importlib.util.spec_from_file_location(path.stem, path, loader=FromSource(path.stem, str(path)))
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file", "Name a .py file")
+        raise UsageError(f"{path} is not a Python file", "Name a .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)

@@ -2,52 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+
+KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge}
+# (name without `_total`, kind, help, labels); docs/metrics.md is made of them.
+OPS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("stream_app_ops_alerts", "counter", "Alerts received", ("app", "type", "severity")),
+    ("stream_app_ops_notifications", "counter", "Notifications by outcome", ("channel", "route", "outcome")),
+    ("stream_app_ops_held_back", "counter", "Alerts that were sent only as part of a summary", ("route",)),
+    ("stream_app_ops_undelivered_alerts", "counter",
+     "Alerts given up by a route because its channel refused the notification", ("route",)),
+    ("stream_app_ops_outbox_alerts", "gauge", "Alerts that a route has not yet delivered", ("route",)),
+    ("stream_app_ops_outbox_oldest_timestamp_seconds", "gauge",
+     "Time of the oldest alert that a route has not yet delivered; 0 if none", ("route",)),
+    ("stream_app_ops_agent_failures", "counter", "Records that ops could not process", ("app", "topic")),
+    ("stream_app_ops_owner", "gauge", "Whether this process owns the tables of the group (1) or not (0)", ()),
+    ("stream_app_ops_recoveries", "counter", "Recoveries of the tables from Kafka", ()),
+    ("stream_app_ops_recovery_seconds", "gauge", "Duration of the newest recovery of the tables", ()),
+    ("stream_app_ops_board_subscribers", "gauge", "Dashboard pages that are open", ("app",)),
+)  # fmt: skip
 
 
 class OpsMetrics:
     """A registry of its own, so that two in one process do not meet."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        self.alerts = Counter(
-            "stream_app_ops_alerts", "Alerts taken", ["app", "type", "severity"], registry=registry
-        )
-        self.notifications = Counter(
-            "stream_app_ops_notifications", "Notifications by what became of them",
-            ["channel", "route", "outcome"], registry=registry,
-        )  # fmt: skip
-        self.held = Counter(
-            "stream_app_ops_held_back", "Alerts told only in a summary", ["route"], registry=registry
-        )
-        self.given_up = Counter(
-            "stream_app_ops_undelivered_alerts", "Alerts that a route gave up: its channel refused them",
-            ["route"], registry=registry,
-        )  # fmt: skip
-        self.waiting = Gauge(
-            "stream_app_ops_outbox_alerts", "Alerts that a route has still to tell", ["route"],
-            registry=registry,
-        )  # fmt: skip
-        self.oldest = Gauge(
-            "stream_app_ops_outbox_oldest_timestamp_seconds", "Time of the oldest of them, 0: none",
-            ["route"], registry=registry,
-        )  # fmt: skip
-        self.failures = Counter(
-            "stream_app_ops_agent_failures", "Records that ops could not take", ["app", "topic"],
-            registry=registry,
-        )  # fmt: skip
-        self.owner = Gauge(
-            "stream_app_ops_owner", "1 while this process owns the group's tables", registry=registry
-        )
-        self.recoveries = Counter(
-            "stream_app_ops_recoveries", "Times the tables were read again", registry=registry
-        )
-        self.recovery = Gauge(
-            "stream_app_ops_recovery_seconds", "Seconds that the last recovery took", registry=registry
-        )
-        self.subscribers = Gauge(
-            "stream_app_ops_board_subscribers", "Pages that follow a board now", ["app"], registry=registry
-        )
+        self.registry = CollectorRegistry()
+        made = {
+            name.removeprefix("stream_app_ops_"): KINDS[kind](
+                name, text, labelnames=labels, registry=self.registry
+            )
+            for name, kind, text, labels in OPS
+        }
+        self.alerts, self.notifications = made["alerts"], made["notifications"]
+        self.held, self.given_up = made["held_back"], made["undelivered_alerts"]
+        self.waiting, self.oldest = made["outbox_alerts"], made["outbox_oldest_timestamp_seconds"]
+        self.failures, self.owner = made["agent_failures"], made["owner"]
+        self.recoveries, self.recovery = made["recoveries"], made["recovery_seconds"]
+        self.subscribers = made["board_subscribers"]
 
     def alert(self, app: str, kind: str, severity: str) -> None:
         self.alerts.labels(app, kind, severity).inc()

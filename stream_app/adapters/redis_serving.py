@@ -125,7 +125,7 @@ class RedisServing:
         return blobs
 
     async def ask(self, answer: Any) -> Any:
-        """Within the timeout, all told.
+        """Within the timeout, altogether.
 
         Raises:
             Unreachable: no answer.
@@ -193,7 +193,7 @@ class RedisServing:
 
 
 async def in_thread(read: Callable[[], Any]) -> Any:
-    """The outcome of a call that may block for ever: a thread of its own, which holds up no exit."""
+    """The outcome of a call that may block without end: a thread of its own, which holds up no exit."""
     loop, outcome = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
 
     def work() -> None:

@@ -21,26 +21,68 @@ SEVERAL = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's own variable
 KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 # (name without `_total`, kind, help, labels, settings); docs/metrics.md is made of them.
 SERVING: tuple[tuple[str, str, str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("stream_app_predict_seconds", "histogram", "Time to answer a request, features included", ("app",),
-     {"buckets": SECONDS}),
-    ("stream_app_predicted_rows", "counter", "Rows asked for that had a model", ("app",), {}),
-    ("stream_app_refused_rows", "counter", "Rows of them without answer: bad-row, stale", ("app", "why"),
-     {}),
-    ("stream_app_problems", "counter", "Requests that ended with a problem", ("app", "status"), {}),
-    ("stream_app_stale_answers", "counter", "Rows answered and marked stale", ("app",), {}),
-    ("stream_app_unknown_entities", "counter", "Rows of entities that nothing is known of", ("app",), {}),
-    ("stream_app_feature_age_seconds", "histogram",
-     "Time since its last event, of the first known entity of a request", ("app",), {"buckets": AGES_S}),
-    ("stream_app_entity_hits", "counter", "Entities found in this process", ("app",), {}),
-    ("stream_app_entity_misses", "counter", "Entities asked of Redis", ("app",), {}),
-    ("stream_app_publications_refused", "counter", "Publications not taken over", ("app", "shard"), {}),
-    ("stream_app_served_version", "gauge", "Version of the model that answers", ("app", "shard"),
-     {"multiprocess_mode": "mostrecent"}),
-    ("stream_app_served_learned", "gauge", "Labels that it knew", ("app", "shard"),
-     {"multiprocess_mode": "mostrecent"}),
-    ("stream_app_served_newest_timestamp_seconds", "gauge", "When it was known to be the newest",
-     ("app", "shard"), {"multiprocess_mode": "mostrecent"}),
-)  # fmt: skip
+    (
+        "stream_app_predict_seconds",
+        "histogram",
+        "Time to answer a request, reading features included",
+        ("app",),
+        {"buckets": SECONDS},
+    ),
+    ("stream_app_predicted_rows", "counter", "Rows requested from a shard that had a model", ("app",), {}),
+    ("stream_app_refused_rows", "counter", "Rows refused, by reason: bad-row, stale", ("app", "why"), {}),
+    (
+        "stream_app_problems",
+        "counter",
+        "Requests answered with a problem document, by status",
+        ("app", "status"),
+        {},
+    ),
+    (
+        "stream_app_stale_answers",
+        "counter",
+        "Rows answered with a mark that the answer is stale",
+        ("app",),
+        {},
+    ),
+    ("stream_app_unknown_entities", "counter", "Rows whose entity has no stored features", ("app",), {}),
+    (
+        "stream_app_feature_age_seconds",
+        "histogram",
+        "Age of the stored features, for the first known entity of a request",
+        ("app",),
+        {"buckets": AGES_S},
+    ),
+    ("stream_app_entity_hits", "counter", "Entities whose features were cached in the process", ("app",), {}),
+    ("stream_app_entity_misses", "counter", "Entities whose features were read from Redis", ("app",), {}),
+    (
+        "stream_app_publications_refused",
+        "counter",
+        "Published models that were refused",
+        ("app", "shard"),
+        {},
+    ),
+    (
+        "stream_app_served_version",
+        "gauge",
+        "Version of the serving model",
+        ("app", "shard"),
+        {"multiprocess_mode": "mostrecent"},
+    ),
+    (
+        "stream_app_served_learned",
+        "gauge",
+        "Labels learned by the serving model",
+        ("app", "shard"),
+        {"multiprocess_mode": "mostrecent"},
+    ),
+    (
+        "stream_app_served_newest_timestamp_seconds",
+        "gauge",
+        "Time at which the serving model was last confirmed as the newest",
+        ("app", "shard"),
+        {"multiprocess_mode": "mostrecent"},
+    ),
+)
 
 
 class ServingMetrics:
@@ -64,16 +106,26 @@ class ServingMetrics:
         self.newest_at = made["served_newest_timestamp_seconds"]
 
     def answered(
-        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        self,
+        seconds: float,
+        rows: int,
+        *,
+        stale: int,
+        unknown: int,
+        bad: int,
+        broken: int,
         feature_age_s: float | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.seconds.observe(seconds)
         self.rows.inc(rows)
         if feature_age_s is not None:
             self.ages.observe(feature_age_s)
         for counter, n in (
-            (self.stale, stale), (self.unknown, unknown), (self.bad, bad), (self.broken, broken)
-        ):  # fmt: skip
+            (self.stale, stale),
+            (self.unknown, unknown),
+            (self.bad, bad),
+            (self.broken, broken),
+        ):
             if n:
                 counter.inc(n)
 

@@ -130,7 +130,7 @@ def retry(
             "others by their SHA-256\n"
         )
     if counts["foreign"]:
-        sys.stdout.write(f"left {counts['foreign']:,} whose source is no input of {definition.name}\n")
+        sys.stdout.write(f"left {counts['foreign']:,} whose source is not an input of {definition.name}\n")
 
 
 def letters_of(target: str) -> list[DeadLetter]:
@@ -150,7 +150,8 @@ def chosen(letters: list[DeadLetter], places: list[str], reasons: list[str] | No
     missing = set(places) - {letter.place for letter in letters}
     if missing:
         raise UsageError(
-            f"no dead letter stands at {', '.join(sorted(missing))}", "`stream-app dlq show` lists the places"
+            f"there is no dead letter at {', '.join(sorted(missing))}",
+            "`stream-app dlq show` lists the places",
         )
     unknown = set(reasons or ()) - REASONS.keys() - {letter.reason for letter in letters}
     if unknown:

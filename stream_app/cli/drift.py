@@ -39,7 +39,7 @@ def bench(
     shard: int | None = typer.Option(None, metavar="N", min=0, help="With --from-topic: only this shard."),
     json: bool = typer.Option(False, "--json", help="One JSON object per row."),
 ) -> None:
-    """Score detectors on known drifts, or tell what other detectors and policies had done to your topic.
+    """Score detectors on known drifts, or replay your topic under other detectors and policies.
 
     Known drifts: River's generators (abrupt, gradual, recurring, moving, stationary) go through a
     HoeffdingTree, and its losses through every detector that judges losses, beside an alarm at every event
@@ -114,7 +114,7 @@ def detect_of(text: str) -> Detect:
     for part in parts:
         key, equals, value = part.partition("=")
         if not key.isidentifier() or not equals or key in {"name", "signal"}:
-            raise UsageError(f"{part!r} in --detector {text} is no parameter", "Write NAME:key=value:…")
+            raise UsageError(f"{part!r} in --detector {text} is not a parameter", "Write NAME:key=value:…")
         params[key] = value_of(value)
     try:
         return Detect(name, **params)

@@ -24,7 +24,7 @@ TARGET = typer.Argument(..., metavar="MODULE:APP")
 SHARD = typer.Option(None, metavar="N", min=0, help="Only this shard; default all.")
 JSON_MODEL = typer.Option(False, "--json", help="One JSON object per model.")
 JSON_SHARD = typer.Option(False, "--json", help="One JSON object per shard.")
-VERSION = typer.Option(None, metavar="V", min=1, help="The model's version, as `models ls` tells.")
+VERSION = typer.Option(None, metavar="V", min=1, help="The model's version, as listed by `models ls`.")
 SLOT = typer.Option(None, metavar="NAME", help="The model's slot instead of its version.")
 HEADINGS = ("version", "slot", "kind", "status", "parent", "since", "learned", "rolling", "why")
 PIPED_WIDTH = 200
@@ -122,7 +122,7 @@ def promote(
 ) -> None:
     """Let another model serve, without asking for evidence; exit 1 if a shard refuses.
 
-    The model of before learns on for a probation and comes back by itself if it proves to lose less.
+    The previous model goes on learning during a probation, and comes back by itself if it loses less.
     """
     definition, settings = context(target)
     check_named(definition, settings, "promote", version, slot, shard)

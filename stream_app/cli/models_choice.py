@@ -73,4 +73,4 @@ def there(shards: list[Shard], *, retired: bool) -> str:
             known[f"{model.slot} v{model.version}"] = None
     if not known:
         return "No learner ever ran: start one with `stream-app learn MODULE:APP`"
-    return printable(f"There are {', '.join(known)}; `stream-app models ls --all` tells more")
+    return printable(f"There are {', '.join(known)}; see `stream-app models ls --all`")

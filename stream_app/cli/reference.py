@@ -17,7 +17,7 @@ Made by `python -m stream_app.cli.reference`: change the commands, not this file
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | a check failed, or the work was cut off; the message tells what to do |
+| 1 | a check failed, or the work was cut off; the message says what to do |
 | 2 | the call, the definition or the settings are wrong; nothing was touched |
 | 3 | refused: to go on would break a promise, or a server does not answer; the remedy is named |
 | 70 | `learn --no-supervise` only: a commit hung. Under a supervisor the learner starts again instead |

@@ -106,7 +106,7 @@ def notes(shard: Condition) -> Iterator[str]:
     if shard.view_caught_up is False and shard.last_owner is not None:
         yield "Redis is behind or silent"
     if shard.stats_age_s is not None and not shard.stats_fresh:
-        yield f"what was learned is told as of {duration(shard.stats_age_s)} ago"
+        yield f"learner statistics are as of {duration(shard.stats_age_s)} ago"
 
 
 def snapshot(shard: Condition) -> str:

@@ -24,7 +24,9 @@ app = typer.Typer()
 @app.command()
 def upgrade(
     target: str = typer.Argument(..., metavar="MODULE:APP", help="The changed definition, or path.py:attr."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be kept and what starts anew."),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Show what would be kept and what starts from nothing."
+    ),
     restart: list[str] = typer.Option(
         [], metavar="SLOT", help="Start this slot fresh, or `all`, whatever it has learned; repeatable."
     ),

@@ -55,7 +55,7 @@ def encoded(value: dict[str, Any]) -> bytes:
         body = orjson.dumps(value, option=JSON_OPTIONS)
     except TypeError as error:
         raise UsageError(
-            f"the record is no JSON ({error})", "Send numbers within 64 bits, strings and booleans"
+            f"the record is not JSON ({error})", "Send numbers within 64 bits, strings and booleans"
         ) from error
     if len(body) > LARGEST_VALUE_BYTES:
         raise UsageError(

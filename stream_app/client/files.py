@@ -98,10 +98,10 @@ def json_rows(text: TextIO, path: Path) -> Iterator[Row]:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise UsageError(
-                f"{path.name} line {number} is no JSON: {error}", "Write one object per line"
+                f"{path.name} line {number} is not JSON: {error}", "Write one object per line"
             ) from error
         if not isinstance(row, dict):
-            raise UsageError(f"{path.name} line {number} is no object", "Write one JSON object per line")
+            raise UsageError(f"{path.name} line {number} is not an object", "Write one JSON object per line")
         yield row
 
 
@@ -146,7 +146,7 @@ def refuse_mistakes(rows: list[Row], column: str) -> None:
             number, text = next(iter(odd.items()))
             raise UsageError(
                 f"row {number} has {text!r} in column {column}, whose other values are {what}",
-                f"Mend it or leave it empty; if strings are meant, give --types {column}=string",
+                f"Correct it or leave it empty; if strings are meant, give --types {column}=string",
             )
 
 

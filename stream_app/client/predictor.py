@@ -127,14 +127,16 @@ class Connection(Generic[Http]):
         try:
             url = httpx.URL(base_url)
         except httpx.InvalidURL as error:
-            raise UsageError(f"base_url is no address ({error})", f"Write it as in {BASE_URL}") from None
+            raise UsageError(
+                f"base_url is not a valid address ({error})", f"Write it as in {BASE_URL}"
+            ) from None
         if url.scheme not in ("http", "https") or not url.host:
-            raise UsageError("base_url is no HTTP address", f"Write it as in {BASE_URL}")
+            raise UsageError("base_url is not an HTTP address", f"Write it as in {BASE_URL}")
         headers = {**httpx_arguments.pop("headers", {}), "Content-Type": "application/json"}
         if token is not None:
             # The end of a line in a header would be refused in words that hold the token.
             if not token.strip() or not token.isascii() or not token.isprintable():
-                raise UsageError("the token is no line of printable ASCII", "Strip it where it is read")
+                raise UsageError("the token is not one line of printable ASCII", "Strip it where it is read")
             headers["Authorization"] = f"Bearer {token}"
         self.where = str(url.copy_with(userinfo=b""))
         self.timeout_s, self.within_s = timeout_s, within_s

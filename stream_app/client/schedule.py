@@ -88,6 +88,6 @@ def epoch_ms(value: Any, column: str) -> int:
     elif isinstance(value, int | float) and not isinstance(value, bool) and value >= EARLIEST_MS:
         return round(value)
     raise UsageError(
-        f"{value!r} in column {column} is no time",
+        f"{value!r} in column {column} is not a time",
         "Use epoch milliseconds (not seconds), or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
     )

@@ -49,6 +49,6 @@ def entities_go_early(core: Core, record: Record, out: list[Output]) -> None:
     bound = core.app.limits.max_entities
     text = (
         f"{bound} entities are known; for each new one another is forgotten before its ttl, and its features "
-        "begin anew. Raise max_entities or shorten ttl"
+        "start from zero. Raise max_entities or shorten ttl"
     )
     core.alert(out, record.offset, "entities-full", "warning", text, max_entities=bound)

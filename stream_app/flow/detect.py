@@ -57,7 +57,7 @@ def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
     if behind <= BASELINE_NOISE * abs(base[name]):
         return
     text = (
-        f"{champion.name} v{champion.version} is worse than repeating the newest label: {name} "
+        f"{champion.name} v{champion.version} is worse than predicting the previous label: {name} "
         f"{own[name]:.3g} against {base[name]:.3g} over the newest {own['n']:,.0f} labels"
     )
     core.alert(

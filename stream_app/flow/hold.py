@@ -42,14 +42,14 @@ def tell(core: Core, record: Record, doubt: Doubt, verdict: int, out: list[Outpu
         recent = core.state.champion.scores.report()["rolling"]
         if "accuracy" in recent:  # a champion that has just come has none
             known["all_loss"] = 1.0 - recent["accuracy"]
-        text = f"{doubt.wrong} of one key's newest {n} labels contradict what was answered, and the others' "
-        text += "do not: its labels are held back, not learned"
-    elif verdict == OVER:
-        text = f"a key that was held back agrees again; {doubt.held} labels of it were not learned"
-    else:
         text = (
-            f"a key still contradicts after {LONGEST} labels that were held back: from now on it is learned"
+            f"{doubt.wrong} of one key's newest {n} labels contradict the predictions, those of other keys "
         )
+        text += "do not: its labels are quarantined, not learned"
+    elif verdict == OVER:
+        text = f"a quarantined key agrees again: its labels are learned; {doubt.held} were not"
+    else:
+        text = f"a key still disagrees after {LONGEST:,} quarantined labels: its labels are learned again"
     severity = "info" if verdict == OVER else "warning"
     known |= {"state": ("held", "over", "believed")[verdict - BEGUN], "held": min(doubt.held, LONGEST)}
     core.alert(out, record.offset, "source-suspect", severity, text, **known)

@@ -150,7 +150,7 @@ def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
             "e_value": found.capital, "pairs": found.pairs,
             "champion_loss": found.champion_loss, "rival_loss": found.rival_loss,
         }  # fmt: skip
-    why = "rollback: the champion of before loses less" if won.reverse else "it loses less on the same rows"
+    why = "rollback: the previous champion loses less" if won.reverse else "it loses less on the same rows"
     take_over(core, record, slot, why, evidence, out, reverse=won.reverse)
 
 
@@ -199,7 +199,7 @@ def take_over(
     else:
         core.alert(out, record.offset, "swap", "info", text, **told)
     if not state.policy.affordable:
-        text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels} labels: no more for now"
+        text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels:,} labels: the budget is used up"
         core.alert(out, record.offset, "swap-budget", "warning", text, budget=core.app.swap.budget)
 
 
@@ -242,7 +242,10 @@ def rollback(core: Core, record: Record, command: Command, out: list[Output]) ->
     before = state.policy.previous if state.policy.previous is not None else state.champion_before
     slot = None if before is None else state.slot_of(before)
     if slot is None or slot.name == state.serving:
-        return "refused", "no champion of before is kept: its probation is over; promote another version"
+        return (
+            "refused",
+            "the previous champion is no longer kept: the probation is over; promote another version",
+        )
     return order(core, record, command, slot, out, reverse=True)
 
 

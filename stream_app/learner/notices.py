@@ -174,6 +174,6 @@ def tell_halt(outside: Outside, shard: int, refusal: Refused) -> Future[None]:
             finally:
                 writer.close()
         except Exception as error:  # whatever it is: it must not mask the halt, which stands in the log
-            log.warning("the halt could not be told as an alert", shard=shard, error=str(error))
+            log.warning("the alert about the halt could not be written", shard=shard, error=str(error))
 
     return outside.pool.submit(write)

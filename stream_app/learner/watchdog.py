@@ -46,7 +46,7 @@ class Watchdog:
         """End the process if the loop stands still; the stacks on stderr show where."""
         stands_s = self.clock.monotonic() - self.beat_s
         if stands_s > self.limit_s:
-            text = "the loop stands still; leaving so that the supervisor can restart"
+            text = "the loop makes no progress; leaving so that the supervisor can restart"
             log.critical(text, doing=self.doing, seconds=round(stands_s))
             if sys.__stderr__ is not None:
                 faulthandler.dump_traceback(sys.__stderr__)

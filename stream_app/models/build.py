@@ -16,7 +16,7 @@ def build(factory: Factory, seed: int) -> Any:
     """A fresh model.
 
     Raises:
-        UsageError: the factory raised, or gave something that cannot learn and predict; mend the definition.
+        UsageError: the factory raised, or made something that cannot learn and predict: correct it.
     """
     try:
         model = factory(seed)

@@ -201,7 +201,7 @@ class Apprise:
             import apprise  # noqa: PLC0415  an extra
         except ImportError as error:
             raise UsageError(
-                f"route {route.name} wants Apprise, which is not installed",
+                f"route {route.name} needs Apprise, which is not installed",
                 "Run `pip install 'stream-app[apprise]'`",
             ) from error
         self.apprise = apprise.Apprise()
@@ -215,7 +215,7 @@ class Apprise:
         # As text: Apprise itself escapes what a channel reads as HTML, such as mail.
         sent = await asyncio.to_thread(self.apprise.notify, text, title, body_format="text")
         if not sent:
-            raise ConnectionError("Apprise could not deliver it; its log tells why")
+            raise ConnectionError("Apprise could not deliver it; see its log for the reason")
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -91,7 +91,7 @@ class Delivery:
         await self.settle(told.items, SUMMARISED if told.summary else SENT)
 
     async def settle(self, items: list[Item], outcome: str) -> None:
-        """Durably; without ownership the tables are another's, who tells it again under the same id."""
+        """Write durably; without ownership the tables are another's, who sends it again under the same id."""
         if self.active.is_set():
             for item in items:
                 self.desks[item.app].told(item, self.way.route.name, outcome)

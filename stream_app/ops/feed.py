@@ -104,7 +104,7 @@ class Feed:
             turn.set()
 
     async def beat(self) -> None:
-        """Tick for ever."""
+        """Tick until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
             self.tick()

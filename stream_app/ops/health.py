@@ -75,7 +75,7 @@ def of_shard(board: Watched, shard: int, now_ms: int) -> Iterator[Finding]:
     stats = board.newest.get(shard)
     if stats is None:
         if board.newest:
-            text = "No learner has told anything of it yet."
+            text = "No learner has reported on it yet."
             yield Finding("attention", shard, text, "Start another learner, or look at its log.")
         return
     silent_s = (now_ms - stats.time_ms) / 1000
@@ -122,7 +122,7 @@ def quality(board: Watched, stats: Stats) -> Iterator[Finding]:
     for failed in stats.slots:
         if failed.failed:
             text = f"{failed.name} v{failed.version} has failed: {failed.failed[:200]}"
-            yield Finding("attention", stats.shard, text, "Drop it, or mend the definition and upgrade.")
+            yield Finding("attention", stats.shard, text, "Drop it, or correct the definition and upgrade.")
 
 
 def halted(board: Watched, stats: Stats) -> tuple[str, str] | None:

@@ -64,7 +64,7 @@ class House:
         await asyncio.gather(*(table.written() for table in self.tables))
 
     async def revoked(self, *_: Any, **__: Any) -> None:
-        """A rebalance begins: nothing is told until it is over."""
+        """A rebalance begins: nothing is sent until it is over."""
         self.pause("starting")
 
     async def assigned(self, *told: Any, **__: Any) -> None:

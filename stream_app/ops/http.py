@@ -98,7 +98,7 @@ def recovered(ready: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
 
     async def check() -> None:
         if not ready():
-            text, fix = "this process reads its tables, or stands by for another one", "Wait"
+            text, fix = "this process is reading its tables, or is on standby", "Wait"
             raise ProblemError(503, "unavailable", text, fix, headers=RETRY_AFTER)
 
     return check
@@ -179,7 +179,7 @@ def ordering(boards: Mapping[str, Board], guard: Guard, order: Order) -> APIRout
     ) -> Response:
         """Write an order to the log and wait for the answer of each shard."""
         if not guard.tokens:
-            raise ProblemError(403, "forbidden", "no token is set, so nobody may order anything", NO_TOKENS)
+            raise ProblemError(403, "forbidden", "no admin token is set, so commands are refused", NO_TOKENS)
         authorization = request.headers.get("authorization")
         await guard.allow(authorization, "admin")
         who = guard.who(authorization, "admin")

@@ -72,7 +72,7 @@ def silencing(
 
     async def admin(request: Request) -> str:
         if not guard.tokens:
-            raise ProblemError(403, "forbidden", "no token is set, so nobody may silence anything", NO_TOKENS)
+            raise ProblemError(403, "forbidden", "no admin token is set, so silences are refused", NO_TOKENS)
         authorization = request.headers.get("authorization")
         await guard.allow(authorization, "admin")
         if not ready():
@@ -88,7 +88,7 @@ def silencing(
 
     @router.post("")
     async def put(asked: Silence, request: Request, _: Annotated[Any, Depends(BEARER)]) -> dict[str, Any]:
-        """Tell nobody of the alerts that match, until a time."""
+        """Silence the alerts that match, until a time."""
         who = await admin(request)
         if len(silences.ordered) >= MOST:
             raise ProblemError(422, "malformed", f"there are {MOST} silences", "End one first")
@@ -99,7 +99,7 @@ def silencing(
 
     @router.delete("/{name}")
     async def end(name: str, request: Request, _: Annotated[Any, Depends(BEARER)]) -> dict[str, Any]:
-        """Tell people again."""
+        """End a silence."""
         await admin(request)
         if not silences.remove(name):
             raise ProblemError(

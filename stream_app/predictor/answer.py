@@ -83,7 +83,7 @@ def row_fault(app: Application, windows: Windows, champion: Champion, asked: Ask
     if not asked.recorded and names and not (features and names.isdisjoint(features)):
         for name in names.intersection(features):
             if type(features[name]) not in PLAIN:
-                return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is no number, string or boolean")
+                return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is not a number, string or boolean")
         features = {name: value for name, value in features.items() if name not in names}
         if not features:
             return None

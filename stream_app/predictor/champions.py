@@ -142,7 +142,7 @@ class Champions:
 
 
 async def keep_fresh(champions: Champions, every_s: float, reachable: Callable[[bool], None]) -> None:
-    """For ever: refresh, and say whether the view answered."""
+    """Until cancelled: refresh, and say whether the view answered."""
     while True:
         try:
             await champions.refresh()

@@ -149,7 +149,7 @@ class EntityCache:
 
 
 async def hear(view: ServingView, cache: EntityCache) -> None:
-    """For ever: let the cache know which of its copies are no longer what Redis has."""
+    """Until cancelled: let the cache know which of its copies are no longer what Redis has."""
     while True:
         try:
             async for keys in view.changes():

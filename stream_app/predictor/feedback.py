@@ -75,7 +75,7 @@ class Feedback:
             raise Unreachable(f"{self.app}.events was not written in time", REMEDY) from error
 
     async def alert(self, shard: int, alert: Mapping[str, Any]) -> None:
-        """Write an alert of this predictor; its id tells repeats apart. It is told in the log in any case."""
+        """Write an alert of this predictor; its id identifies repeats. It is logged in any case."""
         try:
             await self.write("alerts", alert["alert_id"].encode(), dict(alert), alert["time_ms"], shard)
         except StreamAppError as error:

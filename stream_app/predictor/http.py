@@ -101,7 +101,7 @@ def create_app(
 
 
 async def unending(work: Callable[[], Awaitable[None]]) -> None:
-    """Background work that ends by itself alone: a fault is told, and it begins anew."""
+    """Background work that ends by itself alone: a fault is logged, and it starts again."""
     while True:
         try:
             await work()

@@ -31,7 +31,7 @@ class Refusals:
             self.waiting.put_nowait(alert)
 
     async def write(self, feedback: Feedback) -> None:
-        """For ever."""
+        """Until cancelled."""
         while True:
             alert = await self.waiting.get()
             await feedback.connected.wait()

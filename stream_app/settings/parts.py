@@ -81,7 +81,9 @@ class Kafka(Part):
             if missing:
                 raise ValueError(f"{self.security_protocol} needs {', '.join(missing)}")
         elif self.sasl_username or self.sasl_password:
-            raise ValueError("credentials are set, but security_protocol is no SASL_… and would not use them")
+            raise ValueError(
+                "credentials are set, but security_protocol is not SASL_…, so they would not be used"
+            )
         if self.min_insync > self.replication:
             raise ValueError("min_insync is above replication, so that no write would ever be taken")
         return self
@@ -163,7 +165,9 @@ class Redis(Part):
         """Certificates without TLS would be ignored in silence."""
         certificates = self.ssl_cafile or self.ssl_certfile or self.ssl_keyfile
         if certificates and not self.url.get_secret_value().startswith("rediss://"):
-            raise ValueError("certificates are set, but url is no rediss:// and would not use them")
+            raise ValueError(
+                "certificates are set, but the url does not begin with rediss://, so they would not be used"
+            )
         return self
 
     def client_kwargs(self) -> dict[str, Any]:

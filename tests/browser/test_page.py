@@ -36,7 +36,7 @@ def test_it_tells_who_serves_since_when_why_and_how_good(tab: Open, ops: Ops, sc
         expect(page.locator("#serving .versus tr", has_text=line).locator(".number")).to_have_text(
             re.compile(r"[01]\.\d{3}")
         )
-    expect(page.locator("#scores figcaption")).to_contain_text(f"swap: {name} serves, told at")
+    expect(page.locator("#scores figcaption")).to_contain_text(f"swap: {name} serves, at")
     expect(page.locator("#alerts")).to_contain_text("serves instead of champion v1")
     expect(page.locator("#lineage li", has_text=name).first).to_contain_text("serving")
     expect(page.locator("#scores canvas")).to_be_visible()

@@ -127,5 +127,5 @@ def test_a_halt_that_cannot_be_told_is_a_halt_all_the_same() -> None:
     assert str(shard.refusal) == "inputs were cut. Restore them"
     assert shard.finish(last_words=True)
     assert [line["event"] for line in logs] == [
-        "shard", "shard halted", "the halt could not be told as an alert",
+        "shard", "shard halted", "the alert about the halt could not be written",
     ]  # fmt: skip

@@ -86,7 +86,7 @@ def test_the_loops_watchdog_says_what_stands_still() -> None:
     assert codes == [70]
     assert logs == [
         {
-            "event": "the loop stands still; leaving so that the supervisor can restart",
+            "event": "the loop makes no progress; leaving so that the supervisor can restart",
             "doing": "shard 3, live", "seconds": 601, "log_level": "critical",
         }
     ]  # fmt: skip

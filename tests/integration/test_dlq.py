@@ -161,10 +161,10 @@ def test_what_could_not_be_learned_is_not_sent_back(services: Endpoints, tmp_pat
 @pytest.mark.parametrize(
     ("verb", "arguments", "why"),
     [
-        ("show", ["9:9"], "no dead letter stands at 9:9"),
+        ("show", ["9:9"], "there is no dead letter at 9:9"),
         ("show", ["--reason", "bad-mood"], "there is no reason bad-mood"),
         ("retry", [], "nothing is chosen"),
-        ("retry", ["here"], "no dead letter stands at here"),
+        ("retry", ["here"], "there is no dead letter at here"),
     ],
 )
 def test_a_wrong_call_is_a_usage_error(

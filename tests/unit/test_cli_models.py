@@ -109,7 +109,7 @@ def test_an_operators_order_is_told_with_its_reason_and_cannot_steer_the_termina
 def test_a_rollback_is_told_as_one() -> None:
     """It came back; the alarm that once began the hunt is not its reason, the evidence is."""
     back = receipt(
-        1, "serving", "rollback: the champion of before loses less", parent=3, evidence=ALARM | TEST
+        1, "serving", "rollback: the previous champion loses less", parent=3, evidence=ALARM | TEST
     )
     text = told(shard(receipt(3, "retired", "version 1 took over", parent=1, kind="fresh"), back), 1)
     assert "It came back in place of champion-3 v3." in text

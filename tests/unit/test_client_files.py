@@ -111,7 +111,7 @@ def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     [
         ("rows.txt", b"a", "neither .csv nor .jsonl"),
         ("rows.jsonl", b'{"a": 1}\n{"a": NaN}\n', "line 2"),
-        ("rows.jsonl", b"[1]\n", "line 1 is no object"),
+        ("rows.jsonl", b"[1]\n", "line 1 is not an object"),
         ("rows.csv", b"a,a\n1,2\n", "twice"),
         ("rows.csv", b"a,b\n1,2\n1,2,3\n", "line 3"),
         ("rows.csv", b"a\n\xff\n", "cannot be read"),

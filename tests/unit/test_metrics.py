@@ -8,7 +8,10 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from stream_app.adapters.metrics_table import PROCESS, TABLE
+from stream_app.adapters.ops_metrics import OPS
 from stream_app.adapters.serving_metrics import SERVING
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +19,7 @@ PAGE = ROOT / "docs" / "metrics.md"
 TITLE = "\n## {}\n\n| metric | kind | labels | |\n|---|---|---|---|\n"
 LEARNER = "Learner (`STREAM_APP_LEARNER__METRICS_PORT`)"
 PREDICTOR = "Predictor (`/metrics` of `serve`)"
+OPERATIONS = "Operations (`/metrics` of `ops`)"
 
 
 def row(name: str, kind: str, labels: tuple[str, ...], text: str) -> str:
@@ -29,7 +33,22 @@ def tables() -> str:
     learner = [row(name, "gauge", labels, text) for name, text, labels in PROCESS]
     learner += [row(m.name, m.kind, ("app", "shard", *m.labels), m.help) for m in TABLE]
     serving = [row(name, kind, labels, text) for name, kind, text, labels, _ in SERVING]
-    return "".join((TITLE.format(LEARNER), *learner, TITLE.format(PREDICTOR), *serving))
+    ops = [row(name, kind, labels, text) for name, kind, text, labels in OPS]
+    parts = ((LEARNER, learner), (PREDICTOR, serving), (OPERATIONS, ops))
+    return "".join(line for title, rows in parts for line in (TITLE.format(title), *rows))
+
+
+def helps() -> dict[str, str]:
+    """Each metric's HELP text, by its name."""
+    found = {name: text for name, text, _ in PROCESS} | {metric.name: metric.help for metric in TABLE}
+    return found | {name: text for name, _, text, *_ in (*SERVING, *OPS)}
+
+
+@pytest.mark.parametrize(("name", "text"), helps().items())
+def test_a_help_text_is_understood_alone(name: str, text: str) -> None:
+    """It begins with what is measured, and no word points at another line."""
+    assert text[0].isupper(), name
+    assert not re.search(r"\b(it|them|they|those|the same|told|tells?)\b", text), name
 
 
 def test_the_page_of_metrics_is_what_the_code_says() -> None:
@@ -44,7 +63,7 @@ def test_the_page_of_metrics_is_what_the_code_says() -> None:
 def test_names_are_as_prometheus_wants_them() -> None:
     """Base units at the end, `_total` left to the kind, and no name twice."""
     kinds = [(name, "gauge") for name, _, _ in PROCESS]
-    kinds += [(m.name, m.kind) for m in TABLE] + [(name, kind) for name, kind, *_ in SERVING]
+    kinds += [(m.name, m.kind) for m in TABLE] + [(name, kind) for name, kind, *_ in (*SERVING, *OPS)]
     names = [name for name, _ in kinds]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"stream_app_[a-z_]+", name)] == []

@@ -58,10 +58,10 @@ class AllowedUnpickler(pickle.Unpickler):
 def checked(moved: Any) -> list[tuple[set[Any], list[Any]]]:
     """Sets and lists, as the third pickle must hold them; a stand-in of a set's subclass is a set, too."""
     if type(moved) is not list:
-        raise pickle.UnpicklingError("its last part is no list of sets")
+        raise pickle.UnpicklingError("its last part is not a list of sets")
     for pair in moved:
         if type(pair) is not tuple or len(pair) != 2 or not is_set(pair[0]) or type(pair[1]) is not list:
-            raise pickle.UnpicklingError("its last part fills what is no set")
+            raise pickle.UnpicklingError("its last part fills an object that is not a set")
     return moved
 
 

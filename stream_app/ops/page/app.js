@@ -44,13 +44,13 @@ function takeToken() {
   history.replaceState(null, "", `#${asked}`);
 }
 
-function denied(told) {
+function denied(problem) {
   const text = "Reading needs a token", remedy = "Give one of STREAM_APP_OPS__TOKENS_READ or STREAM_APP_OPS__TOKENS_ADMIN, as they are set where `stream-app ops` runs.";
   page.link = "denied";
   $("link").dataset.state = "lost";
   $("link-text").textContent = "no access";
   draw.health({ findings: [], app: page.app }, { state: "denied", text, remedy });
-  if (!$("dialog").open) askToken(token.get() ? `Refused: ${told.detail}.` : `${text}. ${remedy}`, start);
+  if (!$("dialog").open) askToken(token.get() ? `Refused: ${problem.detail}.` : `${text}. ${remedy}`, start);
 }
 
 // A single shard is shown as such: its slots can be told apart.
@@ -68,13 +68,13 @@ function choose(name, shard) {
   $("shard").value = page.shard === null ? "" : String(page.shard);
 }
 
-function take(kind, told) {
+function take(kind, data) {
   page.lastMs = performance.now();
   if (kind === "snapshot" || !page.board) {
-    page.board = { models: [], ...told };
+    page.board = { models: [], ...data };
     everything();
   } else {
-    const { alerts, letters, models, series, ...now } = told;
+    const { alerts, letters, models, series, ...now } = data;
     Object.assign(page.board, now);
     if (models) {
       page.board.models = models;

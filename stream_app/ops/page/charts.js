@@ -86,7 +86,7 @@ export class Chart {
     const shape = JSON.stringify([lines.map(({ label, color, scale }) => [label, color, scale]), css("--ink"), css("--paper")]);
     if (this.plot && this.shape === shape) this.plot.setData(data);
     else this.make(shape, data);
-    this.tell(null);
+    this.showAt(null);
   }
 
   make(shape, data) {
@@ -104,7 +104,7 @@ export class Chart {
           values: (u, ticks) => ticks.map((tick) => this.lines.find((line) => line.scale === name).text(tick)) }))],
       series: [{}, ...this.lines.map(({ label, color, width, dash, scale }) => ({
         label, scale, stroke: css(color), width: width || 1.5, dash, points: { show: (u) => u.data[0].length < 3, size: 7 }, spanGaps: false }))],
-      hooks: { draw: [(u) => drawMarks(u, this.marks)], setCursor: [(u) => this.tell(u.cursor.idx)] },
+      hooks: { draw: [(u) => drawMarks(u, this.marks)], setCursor: [(u) => this.showAt(u.cursor.idx)] },
     }, data, this.box);
   }
 
@@ -116,7 +116,7 @@ export class Chart {
   }
 
   // Values under the pointer, else the newest.
-  tell(at) {
+  showAt(at) {
     const times = this.plot ? this.plot.data[0] : [];
     const row = at === null || at === undefined ? times.length - 1 : at;
     children(this.legend, [...this.lines.map((line) =>

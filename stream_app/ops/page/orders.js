@@ -3,7 +3,7 @@ import { $, children, h } from "./dom.js";
 import { headers, token } from "./stream.js";
 
 const WORDS = {
-  promote: (on) => [`Promote ${on.name}`, `${on.name} will serve at once, without evidence. The model of before learns on and may come back by itself.`],
+  promote: (on) => [`Promote ${on.name}`, `${on.name} will serve at once, without evidence. The previous model goes on learning and may come back by itself.`],
   drop: (on) => [`Drop ${on.name}`, `${on.name} and what it has learned go for good.`],
   rollback: () => ["Roll back", "The model that served before comes back, if it is still kept."],
   pause: () => ["Pause learning", "Events are still answered; labels that come meanwhile are never learned."],
@@ -79,13 +79,13 @@ export function order(app, command, on, scope, allowed) {
     if (on.slot) body.slot = on.slot;
     try {
       const response = await fetch("/v1/commands", { method: "POST", headers: headers({ "Content-Type": "application/json" }), body: JSON.stringify(body) });
-      const told = await response.json();
+      const answer = await response.json();
       if (!response.ok) {
-        if (response.status === 401 || response.status === 403) refuse(form, told);
-        else say("bad", `Refused: ${told.detail}`, told.fix || "");
+        if (response.status === 401 || response.status === 403) refuse(form, answer);
+        else say("bad", `Refused: ${answer.detail}`, answer.fix || "");
       } else {
-        const bad = told.shards.some((one) => one.outcome !== "done");
-        say(bad ? "bad" : "good", ...told.shards.slice(0, 20).map((one) => `Shard ${one.shard}: ${one.outcome}${one.why ? `. ${one.why}` : ""}`));
+        const bad = answer.shards.some((one) => one.outcome !== "done");
+        say(bad ? "bad" : "good", ...answer.shards.slice(0, 20).map((one) => `Shard ${one.shard}: ${one.outcome}${one.why ? `. ${one.why}` : ""}`));
         if (!bad) children(form.querySelector(".actions"), [h("button", { type: "button", class: "main", "data-close": true }, "Close")]);
         form.querySelector("[data-close]").focus();
       }
@@ -97,10 +97,10 @@ export function order(app, command, on, scope, allowed) {
 }
 
 // A token that does not do: it is forgotten, and the field for another one comes back.
-function refuse(form, told) {
+function refuse(form, answer) {
   token.set("");
   if (!form.elements.given) form.querySelector(".actions").before(field("given", "Token of scope admin", { type: "password" }));
-  say("bad", `Refused: ${told.detail}.`, told.fix || "");
+  say("bad", `Refused: ${answer.detail}.`, answer.fix || "");
   form.elements.given.value = "";
   form.elements.given.focus();
 }

@@ -118,11 +118,11 @@ export function alerts(board, runbook) {
     const address = /^https?:\/\//.test(one.runbook) ? one.runbook : runbook ? `${runbook}#${one.runbook.split("#")[1] || one.type}` : "";
     return address ? h("a", { href: address, rel: "noreferrer", target: "_blank" }, "Runbook") : h("code", null, one.runbook);
   };
-  const told = board.alerts.map((one) => h("li", { "data-key": one.id, "data-severity": one.over ? null : one.severity },
+  const items = board.alerts.map((one) => h("li", { "data-key": one.id, "data-severity": one.over ? null : one.severity },
     h("p", { class: "line" }, tag(one.severity), h("b", null, one.type), one.over && tag("over", "serving"), h("span", { class: "dim" }, board.shards > 1 ? `shard ${one.shard}, ` : "", time(one.time_ms), CLOCK.has(one.type) ? "" : " (event time)")),
     h("p", null, one.message), h("p", { class: "dim" }, one.delivered ? `sent to: ${one.delivered}` : "not sent anywhere yet", one.runbook ? [" · ", link(one)] : ""),
     Object.keys(one.evidence).length > 0 && h("details", null, h("summary", null, "Evidence"), pairs(Object.entries(one.evidence)))));
-  fill("alerts", "Alerts", told.length ? h("ol", { class: "timeline scroll tall", tabindex: "0", "aria-label": "Alerts, newest first" }, told) : h("p", { class: "none" }, "No alert has been raised."));
+  fill("alerts", "Alerts", items.length ? h("ol", { class: "timeline scroll tall", tabindex: "0", "aria-label": "Alerts, newest first" }, items) : h("p", { class: "none" }, "No alert has been raised."));
 }
 
 export function letters(board) {

@@ -40,7 +40,7 @@ export function scores(board, span) {
   const what = board.score === "mae" ? "mean absolute error, lower is better" : "accuracy, higher is better";
   const found = place("scores", `Rolling ${what}`, chart, range(span));
   chart.draw(series.t, lines, series.marks);
-  const marks = series.marks.slice(-3).map(([t, said]) => `${said}, told at ${moment(t)}`); // lists name event time
+  const marks = series.marks.slice(-3).map(([t, said]) => `${said}, at ${moment(t)}`); // lists name event time
   const words = `The serving model is at ${score(last(series.serving))}, the best challenger at ${score(last(series.rival))}, the baseline at ${score(last(series.baseline))}. ${marks.length ? `Newest marks: ${marks.join("; ")}.` : "No drift and no swap in this time."}`;
   found.caption.textContent = words;
   children(found.below, [numbers(found.below, "Scores", ["Time", "Serving", "Best challenger", "Baseline"], () => every(series, (at) => [moment(series.t[at]), score(series.serving[at]), score(series.rival[at]), score(series.baseline[at])], 30))]);
