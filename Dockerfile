@@ -5,15 +5,19 @@
 ARG PYTHON=3.11
 FROM python:${PYTHON}-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/venv
-COPY requirements/runtime.lock /src/requirements/
+COPY requirements/runtime.lock requirements/build.lock requirements/mypyc.ini /src/requirements/
 RUN /opt/venv/bin/pip install --require-hashes --no-deps --requirement /src/requirements/runtime.lock
-COPY pyproject.toml README.md LICENSE /src/
+RUN /opt/venv/bin/pip install --require-hashes --no-deps --target /opt/build --requirement /src/requirements/build.lock
+COPY pyproject.toml setup.py README.md LICENSE /src/
 COPY docs/runbooks.md /src/docs/
 COPY stream_app /src/stream_app
 COPY topics /src/topics
 COPY drift /src/drift
-RUN /opt/venv/bin/pip install --no-deps --no-build-isolation /src
+# The flow is compiled to C: the same bytes, half as many microseconds an event (ADR 9).
+RUN cd /src && STREAM_APP_COMPILE=1 PYTHONPATH=/opt/build /opt/venv/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheels . \
+    && /opt/venv/bin/pip install --no-deps /opt/wheels/*.whl
 
 FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin stream-app \

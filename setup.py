@@ -1,4 +1,4 @@
-"""Compiles the flow to C where STREAM_APP_COMPILE=1 asks for it; everything else stands in pyproject.toml.
+"""Compiles the flow to C where STREAM_APP_COMPILE=1 asks for it; everything else is in pyproject.toml.
 
 Compiled and interpreted modules give the same bytes. What is pickled into snapshots is marked `serializable`
 where it is defined, and `allow_interpreted_subclasses`, without which mypyc 2.4 leaves its `__init__` empty.

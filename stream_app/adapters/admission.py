@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -19,6 +18,7 @@ import orjson
 import structlog
 
 from stream_app.errors import Refused
+from stream_app.own_process import own_command
 
 if TYPE_CHECKING:
     from stream_app.application import Application
@@ -137,7 +137,7 @@ def start_half(target: str, hash_seed: str, rows: Sequence[Row] = ()) -> subproc
         file.write(orjson.dumps(list(rows)))
         file.seek(0)
         return subprocess.Popen(
-            [sys.executable, "-m", "stream_app", "admit", target],
+            own_command("admit", target),
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             stdin=file,
             stdout=subprocess.PIPE,

@@ -30,10 +30,12 @@ def load(target: str, *, models: bool = True) -> Application:
     place, colon, attribute = target.rpartition(":")
     if not colon or not place or not attribute:
         raise UsageError(f"{target!r} names no definition", "Write MODULE:APP or path/to/file.py:app")
+    root = Path(place).stem if place.endswith(".py") else place.partition(".")[0]
+    require_own_name(root, Path(place).parent if place.endswith(".py") else Path.cwd())
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))  # last: what lies there hides no library
     importlib.invalidate_caches()  # a file that was written just now is there
-    load_from_source(Path(place).stem if place.endswith(".py") else place.partition(".")[0])
+    load_from_source(root)
     try:
         with nullcontext() if models else river_on_use():
             module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
@@ -58,6 +60,26 @@ def load(target: str, *, models: bool = True) -> Application:
         raise UsageError(f"{target} is {what}, no Application", remedy)
     object.__setattr__(found, "home", module.__name__)
     return found
+
+
+def require_own_name(name: str, folder: Path) -> None:
+    """Refuse a definition's module in `folder` that has the name of a module of Python or of a library.
+
+    Imported as that name, one of the two would be loaded in place of the other.
+
+    Raises:
+        UsageError: with the fix.
+    """
+    if not (folder / f"{name}.py").exists() and not (folder / name).is_dir():
+        return
+    elsewhere = [entry for entry in sys.path if entry and Path(entry).resolve() != folder.resolve()]
+    spec = None if name in sys.stdlib_module_names else PathFinder.find_spec(name, elsewhere)
+    if name in sys.stdlib_module_names or (spec is not None and spec.origin is not None):
+        owner = "Python itself" if spec is None else str(spec.origin)
+        raise UsageError(
+            f"{name} in {folder.resolve()} has the name of another module ({owner})",
+            "Rename it",
+        )
 
 
 def from_file(path: Path) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from stream_app.own_process import own_command
+
 PINNED = "0"
 
 
@@ -15,4 +17,4 @@ def pin_hash_seed() -> None:
     os.environ["PYTHONHASHSEED"] = PINNED
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "stream_app", *sys.argv[1:]])
+    os.execv(sys.executable, own_command(*sys.argv[1:]))

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from stream_app.adapters.metrics_table import PHASES, PROCESS, TABLE, Metric
 from stream_app.errors import Refused
+from stream_app.flow.build import flow_build
 from stream_app.ports import Clock
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -58,15 +59,16 @@ class Metrics(Collector):
 
     def process(self, phases: Mapping[int, str]) -> list[GaugeMetricFamily]:
         """What is known without statistics."""
-        shards, phase, halted = (
+        shards, compiled, phase, halted = (
             GaugeMetricFamily(name, text, labels=labels) for name, text, labels in PROCESS
         )
         shards.add_metric([self.app], self.shards)
+        compiled.add_metric([self.app], float(flow_build() == "compiled"))
         for shard, current in phases.items():
             for one in PHASES:
                 phase.add_metric([self.app, str(shard), one], float(one == current))
             halted.add_metric([self.app, str(shard)], float(current == "halted"))
-        return [shards, phase, halted]
+        return [shards, compiled, phase, halted]
 
     def family(self, metric: Metric, shown: Mapping[int, Mapping[str, Any]]) -> Family:
         """One metric over all shards."""

@@ -165,6 +165,7 @@ TABLE = (
 # What a process knows of its shards without their statistics; (name, help, labels).
 PROCESS = (
     ("stream_app_shards", "Shards declared by the definition", ("app",)),
+    ("stream_app_flow_compiled", "Whether the flow is compiled to C (1) or interpreted (0)", ("app",)),
     ("stream_app_shard_phase", f"Phase of the shard, 1 for the current one: {', '.join(PHASES)}",
      ("app", "shard", "phase")),
     ("stream_app_shard_halted", "Whether the shard is halted until a person decides (1) or not (0)",

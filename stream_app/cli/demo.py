@@ -17,6 +17,7 @@ import typer
 from stream_app.cli.context import pin, print_json, settings_for
 from stream_app.cli.demo_reference import Act, compare
 from stream_app.errors import StreamAppError
+from stream_app.own_process import own_command
 from stream_app.settings import load_settings
 
 app = typer.Typer()
@@ -130,7 +131,7 @@ def learn(act: Act, definition: Any, settings: Any, n: int, console: Any) -> Non
     """Run a learner until it is idle, and show what it says of itself meanwhile."""
     from rich.live import Live
 
-    command = [sys.executable, "-m", "stream_app", "learn", f"stream_app.cli.demo_app:{act.name}"]
+    command = own_command("learn", f"stream_app.cli.demo_app:{act.name}")
     newest: dict[str, Any] = {}
     done = threading.Event()
     follower = threading.Thread(target=follow, args=(definition.name, settings, newest, done), daemon=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import httpx
 
 from stream_app.embedded.ports import free_ports
 from stream_app.errors import StreamAppError
+from stream_app.own_process import own_command
 
 DEFINITIONS = "stream_app.cli.demo_app"
 READY_S = 60.0
@@ -38,7 +38,7 @@ class Dashboard:
         }
         targets = [f"{DEFINITIONS}:{act}" for act in acts]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stream_app", "ops", *targets, "--port", str(port)],
+            own_command("ops", *targets, "--port", str(port)),
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -87,7 +87,7 @@ def serve(shown: Dashboard, act: str, settings: Any, stream: Sequence[Any]) -> N
 
     name, kafka = getattr(demo_app, act).name, settings.kafka.kafka_python()
     learner = subprocess.Popen(
-        [sys.executable, "-m", "stream_app", "learn", f"{DEFINITIONS}:{act}", "--no-admission"],
+        own_command("learn", f"{DEFINITIONS}:{act}", "--no-admission"),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     over = threading.Event()

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 
 from stream_app.errors import StreamAppError
+from stream_app.own_process import own_command
 
 EVENTS = 6_000
 TURN = 3_000  # the event from which on every label is the opposite
@@ -62,7 +63,7 @@ def run(settings: Any, console: Any) -> dict[str, Any]:
         threading.Thread(target=predictions, args=(turning.name, kafka, stream, seen, done), daemon=True),
         threading.Thread(target=alerts, args=(turning.name, kafka, seen, done), daemon=True),
     ]
-    command = [sys.executable, "-m", "stream_app", "learn", "stream_app.cli.demo_app:turning"]
+    command = own_command("learn", "stream_app.cli.demo_app:turning")
     tail: deque[bytes] = deque(maxlen=20)
     with subprocess.Popen(
         [*command, "--no-admission", "--exit-when-idle", "1.5"], stderr=subprocess.PIPE

@@ -82,12 +82,17 @@ def checks(target: str | None) -> Iterator[Check]:
 
 def packages() -> Iterator[Check]:
     """Versions, and what kafka-python needs to be quick."""
+    from stream_app.flow.build import flow_build
+
     yield Check("python", OK, f"{platform.python_version()} on {platform.platform(terse=True)}")
     for name in PACKAGES:
         try:
             yield Check(name, OK, version(name))
         except PackageNotFoundError:
             yield Check(name, FAIL, "is not installed", f"pip install {name}")
+    build = flow_build()
+    slower = "" if build == "compiled" else "; a wheel that `scripts/wheel` makes has the faster one"
+    yield Check("flow", OK, build + slower)
     if find_spec("crc32c"):
         yield Check("crc32c", OK, "present")
     else:

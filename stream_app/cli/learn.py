@@ -40,10 +40,11 @@ def learn(
     if supervise and not life:
         from stream_app.adapters.clock import SystemClock
         from stream_app.learner.supervisor import supervise as run
+        from stream_app.own_process import own_command
 
         with tempfile.TemporaryFile() as file:
             number = file.fileno()
-            command = [sys.executable, "-m", "stream_app", *sys.argv[1:], "--marks", str(number), "--life"]
+            command = own_command(*sys.argv[1:], "--marks", str(number), "--life")
             raise typer.Exit(run(command, SystemClock(), number))
     try:
         work(target, exit_when_idle, instance_id, life=life, admission=admission, marks=marks)
@@ -71,6 +72,9 @@ def work(
         Unreachable: a server does not answer now.
     """
     from stream_app.adapters.admission import Admission, sample_run
+    from stream_app.flow.build import flow_build
+
+    structlog.get_logger().info("starting", target=target, flow=flow_build())
 
     # Its processes start first: they take as long as everything else that has to be loaded. Later lives, and
     # one without a supervisor, only run the sample.

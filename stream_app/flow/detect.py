@@ -46,7 +46,7 @@ def on_event(
 
 
 def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
-    """Alert when what was served is worse than repeating the newest label, over the newest 1,000 labels."""
+    """Alert when what was served is worse than predicting the previous label, over the newest 1,000."""
     state = core.state
     name = "accuracy" if state.classify else "mae"
     champion = state.champion

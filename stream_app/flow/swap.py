@@ -199,7 +199,7 @@ def take_over(
     else:
         core.alert(out, record.offset, "swap", "info", text, **told)
     if not state.policy.affordable:
-        text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels:,} labels: the budget is used up"
+        text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels:,} labels: none is left"
         core.alert(out, record.offset, "swap-budget", "warning", text, budget=core.app.swap.budget)
 
 
