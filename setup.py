@@ -21,11 +21,11 @@ HOT = [
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/vocabulary.py",
     "stream_app/state/windows.py",
     "stream_app/flow/bounds.py", "stream_app/flow/core.py", "stream_app/flow/detect.py",
-    "stream_app/flow/hold.py",
+    "stream_app/flow/quarantine.py",
     "stream_app/flow/learn.py", "stream_app/flow/predict.py", "stream_app/flow/read.py",
     "stream_app/flow/score.py", "stream_app/flow/served.py", "stream_app/flow/step.py",
     "stream_app/flow/swap.py", "stream_app/flow/validate.py",
-    "stream_app/learner/emit.py", "stream_app/learner/machine.py", "stream_app/learner/merge.py",
+    "stream_app/learner/emit.py", "stream_app/learner/processor.py", "stream_app/learner/merge.py",
 ]  # fmt: skip
 
 LINKED = "-flto=auto -fvisibility=hidden -fno-semantic-interposition -fno-plt"

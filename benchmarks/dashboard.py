@@ -25,7 +25,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from stream_app.embedded.ports import free_ports
-from stream_app.ops.board import Board
+from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.http import create_app
 from stream_app.web.guard import Guard
 from tests.browser.chromium import chromium
@@ -46,36 +46,63 @@ def record(shard: int, second: int, time_ms: int) -> bytes:
     scores = {"n": 1_000, "accuracy": 0.9, "kappa": 0.8, "f1": 0.85, "log_loss": 0.2, "roc_auc": 0.95}
     slots = [
         {
-            "name": f"slot-{n}", "version": n, "learned": 50 * second, "failed": None,
+            "name": f"slot-{n}",
+            "version": n,
+            "learned": 50 * second,
+            "failed": None,
             "scores": {
-                "rolling": scores | {"accuracy": 0.9 - n / 50 + random.gauss(0, 0.002)}, "cumulative": scores
+                "rolling": scores | {"accuracy": 0.9 - n / 50 + random.gauss(0, 0.002)},
+                "cumulative": scores,
             },
         }
         for n in range(1, SLOTS + 1)
-    ]  # fmt: skip
+    ]
     told: dict[str, Any] = {
-        "shard": shard, "time_ms": time_ms, "owner": f"host-{shard % 4}:1", "epoch": 0, "seq": second,
-        "log_time_ms": time_ms, "dead_letters": {"malformed": second // 9, "label-late": second},
+        "shard": shard,
+        "time_ms": time_ms,
+        "owner": f"host-{shard % 4}:1",
+        "epoch": 0,
+        "seq": second,
+        "log_time_ms": time_ms,
+        "dead_letters": {"malformed": second // 9, "label-late": second},
         "counts": dict.fromkeys(("events", "predictions", "labels", "labels_learned"), 99 * second),
-        "waiting": {"pending": 400, "parked": 3}, "entities": 1_000, "ids": 4_000, "paused": False,
-        "serving": "slot-1", "slots": slots, "baseline": {"rolling": {"n": 1_000, "accuracy": 0.6}},
-        "repredicted": {}, "positions": {"events": second}, "merge_waits_for": [], "buffered": {},
-        "replayed_batches": 0, "view": {"stamp": f"0:{second}", "caught_up": True}, "lag_s": 0.2,
+        "waiting": {"pending": 400, "parked": 3},
+        "entities": 1_000,
+        "ids": 4_000,
+        "paused": False,
+        "serving": "slot-1",
+        "slots": slots,
+        "baseline": {"rolling": {"n": 1_000, "accuracy": 0.6}},
+        "repredicted": {},
+        "positions": {"events": second},
+        "merge_waits_for": [],
+        "buffered": {},
+        "replayed_batches": 0,
+        "view": {"stamp": f"0:{second}", "caught_up": True},
+        "lag_s": 0.2,
         "snapshot": {"seq": 1, "age_s": 9.0, "bytes": 200_000, "cost_s": 0.1, "too_dear": False},
         "cost_s": {"step": 0.2 * second, "commit": 0.1 * second, "view": 0.02 * second},
-        "lag": {"events": 9, "labels": 1}, "moved": [[f"feature-{n}", 2.0 / (n + 1)] for n in range(20)],
+        "lag": {"events": 9, "labels": 1},
+        "moved": [[f"feature-{n}", 2.0 / (n + 1)] for n in range(20)],
         "drift": [
-            {"signal": "features", "name": f"f{n}", "detector": "psi", "level": "stable", "before": 0.1,
-             "after": 0.1, "at_ms": time_ms}
+            {
+                "signal": "features",
+                "name": f"f{n}",
+                "detector": "psi",
+                "level": "stable",
+                "before": 0.1,
+                "after": 0.1,
+                "at_ms": time_ms,
+            }
             for n in range(5)
         ],
-    }  # fmt: skip
+    }
     return orjson.dumps(told)
 
 
 def serve(port: int) -> None:
     """The server's process: a full history at once, then one record a second of each shard."""
-    board, read = Board(APP, SHARDS, "binary"), msgspec.json.Decoder(Stats).decode
+    board, read = DashboardModel(APP, SHARDS, "binary"), msgspec.json.Decoder(Stats).decode
 
     async def feed() -> None:
         second = HISTORY_S

@@ -97,9 +97,12 @@ def run(stream: str, seed: int, events: int, late: int, column: str) -> Run:
     """Play one stream through a shard's core."""
     rows = rows_of(stream, seed, events)
     app = Application(
-        name="bench", task="multiclass", champion=COLUMNS[column].make, labels=Labels(horizon="30d"),
+        name="bench",
+        task="multiclass",
+        champion=COLUMNS[column].make,
+        labels=Labels(horizon="30d"),
         swap=SwapPolicy(policy=COLUMNS[column].policy),
-    )  # fmt: skip
+    )
     core, outputs = Core(app, ShardState(app, 0)), list[Output]()
     right, changes = 0, list[tuple[int, str, str]]()
     for record in records(rows, late):
@@ -119,11 +122,15 @@ def told(row: tuple[str, int, int], found: dict[str, Run]) -> dict[str, Any]:
     best = max(found[name].accuracy for name in SINGLE)
     ours = found["ours"]
     return {
-        "stream": stream, "seed": seed, "late": late,
+        "stream": stream,
+        "seed": seed,
+        "late": late,
         "accuracy": {name: one.accuracy for name, one in found.items()},
-        "behind": best - ours.accuracy, "holds": ours.accuracy >= best - SLACK,
-        "swaps": ours.changes, "paid": ours.accuracy - found["static"].accuracy,
-    }  # fmt: skip
+        "behind": best - ours.accuracy,
+        "holds": ours.accuracy >= best - SLACK,
+        "swaps": ours.changes,
+        "paid": ours.accuracy - found["static"].accuracy,
+    }
 
 
 def show(rows: list[dict[str, Any]], columns: list[str]) -> None:

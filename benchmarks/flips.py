@@ -107,12 +107,16 @@ def told(row: tuple[str, str, int], seeds: list[dict[str, float]]) -> dict[str, 
     """One row of the table."""
     lost = {way: [one[way] for one in seeds] for way in ("on", "off")}
     return {
-        "stream": row[0], "model": row[1], "late": row[2], "clean": mean(one["clean"] for one in seeds),
+        "stream": row[0],
+        "model": row[1],
+        "late": row[2],
+        "clean": mean(one["clean"] for one in seeds),
         **{name: mean(values) for name, values in lost.items()},
         **{f"{name}_worst": max(values) for name, values in lost.items()},
         "held": mean(one["held"] for one in seeds),
-        "held_of_clean": mean(one["held_of_clean"] for one in seeds), "holds": mean(lost["on"]) <= MOST,
-    }  # fmt: skip
+        "held_of_clean": mean(one["held_of_clean"] for one in seeds),
+        "holds": mean(lost["on"]) <= MOST,
+    }
 
 
 def main() -> int:

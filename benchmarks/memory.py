@@ -62,12 +62,18 @@ def main() -> int:
     peak = max(peak, rss)
     entities = len(core.state.entities)
     told = {
-        "entities": entities, "events": core.state.counters.predictions,
+        "entities": entities,
+        "events": core.state.counters.predictions,
         "features": len(definitions.logistic.features),
-        "before_mib": before / 2**20, "resident_mib": rss / 2**20, "peak_mib": peak / 2**20,
-        "bound_mib": BOUND_BYTES / 2**20, "bytes_per_entity": (rss - before) / entities,
-        "ids": len(core.state.ids), "seconds": took_s, "holds": peak <= BOUND_BYTES,
-    }  # fmt: skip
+        "before_mib": before / 2**20,
+        "resident_mib": rss / 2**20,
+        "peak_mib": peak / 2**20,
+        "bound_mib": BOUND_BYTES / 2**20,
+        "bytes_per_entity": (rss - before) / entities,
+        "ids": len(core.state.ids),
+        "seconds": took_s,
+        "holds": peak <= BOUND_BYTES,
+    }
     if entities != options.entities or core.state.counters.predictions != n:
         raise SystemExit(f"{entities} entities of {options.entities}, {core.state.counters} of {n} events")
     if options.json:

@@ -39,26 +39,29 @@ def main(model: str, start: str) -> None:
     first = drain(first_entry(source, -1))
     if first is None or not isinstance(first[1], EpochRecord):
         raise SystemExit("the journal has no beginning")
-    machine, offset = fresh(app, 0, first[1], topics, store), first[0]
+    processor, offset = fresh(app, 0, first[1], topics, store), first[0]
     if start == "snapshot":
         loaded = drain(newest_snapshot(at_once, store, source, app, 0, prints))
         if loaded is None:
             raise SystemExit("no snapshot was taken")
         header, state = loaded
-        machine = resumed(app, header, state, topics, store)
+        processor = resumed(app, header, state, topics, store)
         offset = header["journal_offset"]
-    restored = machine.core.state.counters.events
+    restored = processor.core.state.counters.events
     restore_s = time.perf_counter() - wall_s
-    for more in replay(machine, source, offset + 1, SystemClock()):
+    for more in replay(processor, source, offset + 1, SystemClock()):
         if not more:
             time.sleep(PAUSE_S)
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     source.close()
-    events = machine.core.state.counters.events
+    events = processor.core.state.counters.events
     told = {
-        "events": events, "replayed": events - restored, "restore_s": restore_s, "wall_s": wall_s,
+        "events": events,
+        "replayed": events - restored,
+        "restore_s": restore_s,
+        "wall_s": wall_s,
         "cpu_s": cpu_s,
-    }  # fmt: skip
+    }
     sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
 
 

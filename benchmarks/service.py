@@ -79,10 +79,14 @@ def write_backlog(servers: Servers, app: str, n: int, late: int | None) -> None:
         admin.create(names)
     producer = Producer(
         {
-            "bootstrap.servers": servers.bootstrap_servers, "linger.ms": 50, "compression.type": "lz4",
-            "batch.size": 1 << 19, "queue.buffering.max.messages": 2_000_000, "enable.idempotence": True,
+            "bootstrap.servers": servers.bootstrap_servers,
+            "linger.ms": 50,
+            "compression.type": "lz4",
+            "batch.size": 1 << 19,
+            "queue.buffering.max.messages": 2_000_000,
+            "enable.idempotence": True,
         }
-    )  # fmt: skip
+    )
     start_ms = int(time.time() * 1000) - APART_MS * (n + (late or 0))
     for i, event in enumerate(made(n)):
         key, at_ms = event.key.encode(), start_ms + APART_MS * i
@@ -102,22 +106,33 @@ def learn(
     """Run a learner to the end of its inputs as a user would; it stands still for each `turn`."""
     (port,) = free_ports(0)
     command = [
-        sys.executable, "-m", "benchmarks.learner", "learn", target, "--no-supervise", "--no-admission",
-        "--exit-when-idle", "0.5",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "benchmarks.learner",
+        "learn",
+        target,
+        "--no-supervise",
+        "--no-admission",
+        "--exit-when-idle",
+        "0.5",
+    ]
     watched = Watched([], [])
     log = servers.directory / "learner.log"
     with (
         log.open("ab") as told,
         stopped(servers.directory) as stop,
         subprocess.Popen(
-            command, cwd=ROOT, stderr=told,
+            command,
+            cwd=ROOT,
+            stderr=told,
             env={
-                **servers.environment, **run, **stop.environment,
+                **servers.environment,
+                **run,
+                **stop.environment,
                 "STREAM_APP_LEARNER__METRICS_PORT": str(port),
             },
         ) as child,
-    ):  # fmt: skip
+    ):
         process = psutil.Process(child.pid)
         scraped_s = turned_s = time.monotonic()
         while child.poll() is None:
@@ -179,10 +194,13 @@ def read_topic(servers: Servers, topic: str) -> list[Any]:
     """Every committed message of partition 0."""
     consumer = Consumer(
         {
-            "bootstrap.servers": servers.bootstrap_servers, "group.id": "bench", "enable.partition.eof": True,
-            "isolation.level": "read_committed", "enable.auto.commit": False,
+            "bootstrap.servers": servers.bootstrap_servers,
+            "group.id": "bench",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
         }
-    )  # fmt: skip
+    )
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[Any] = []
     while True:
@@ -215,9 +233,15 @@ def cpu_at(samples: list[tuple[float, float]], time_ms: float) -> float:
 
 
 def measure(
-    servers: Servers, app: str, target: str, n: int, skipped: int, late: int | None, run: dict[str, str],
+    servers: Servers,
+    app: str,
+    target: str,
+    n: int,
+    skipped: int,
+    late: int | None,
+    run: dict[str, str],
     turn: Turn | None = None,
-) -> Cost:  # fmt: skip
+) -> Cost:
     """Write the backlog, learn it, and give the cost of all but the first `skipped` events."""
     write_backlog(servers, app, n, late)
     with committed(servers, app) as so_far:

@@ -212,8 +212,14 @@ def measured(at: Servers, options: argparse.Namespace) -> Iterator[dict[str, Any
             plan = Plan(server.port, "features", OPEN_TIMES * seconds, OPEN, MODERATE * uncached["rate"])
             yield load.run("features", server, plan, cached=cached)
         holds = ratio >= RATIO and factor >= FACTOR
-        yield {"what": "bounds", "ratio": ratio, "ratio_asked": RATIO, "factor": factor,
-               "factor_asked": FACTOR, "holds": holds}  # fmt: skip
+        yield {
+            "what": "bounds",
+            "ratio": ratio,
+            "ratio_asked": RATIO,
+            "factor": factor,
+            "factor_asked": FACTOR,
+            "holds": holds,
+        }
 
 
 def show(row: dict[str, Any]) -> None:

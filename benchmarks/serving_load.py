@@ -205,12 +205,17 @@ def measure(plan: Plan, requests: list[bytes]) -> dict[str, Any]:
     for one in connections:
         one.socket.close()
     return {
-        **summary(took_s, lags_s), "rate": len(took_s) / plan.seconds, "answers": answers,
-        "refused": len(refused), "refusal": refused[0].decode() if refused else None, "checked": len(kept),
+        **summary(took_s, lags_s),
+        "rate": len(took_s) / plan.seconds,
+        "answers": answers,
+        "refused": len(refused),
+        "refusal": refused[0].decode() if refused else None,
+        "checked": len(kept),
         "away": sum(AWAY.encode() in body for _, body in kept),
         "fault": next((text for number, body in kept if (text := fault(plan.kind, number, body))), None),
-        "load_cpu_us": cpu_s / answers * 1e6, "load_busy": cpu_s / wall_s,
-    }  # fmt: skip
+        "load_cpu_us": cpu_s / answers * 1e6,
+        "load_busy": cpu_s / wall_s,
+    }
 
 
 def summary(took_s: list[float], lags_s: list[float]) -> dict[str, float]:

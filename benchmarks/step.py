@@ -25,7 +25,7 @@ from benchmarks.throughput import CASES, SKIPPED, WATCHED
 from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.models.seeds import seed_for
 from stream_app.state.shard import ShardState
 from topics.envelope import EVENT, Record
@@ -38,12 +38,14 @@ START_MS = 1_700_000_000_000
 def machine_of(app: Application) -> Callable[[int, list[Record]], None]:
     """A fresh shard that takes blocks by their number."""
     core = Core(app, ShardState(app, 0))
-    machine = Machine(core, ("e", "l", "c"), epoch=1, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0])
+    processor = BatchProcessor(
+        core, ("e", "l", "c"), epoch=1, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
+    )
 
     def take(block: int, records: list[Record]) -> None:
-        machine.apply([(EVENT, records)])
+        processor.apply([(EVENT, records)])
         if block % BATCH == BATCH - 1:
-            machine.seal()
+            processor.seal()
 
     return take
 

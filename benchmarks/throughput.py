@@ -156,12 +156,14 @@ def summary(
     """Medians over the rounds, and whether they meet their bounds."""
     river = [one.river for way in rounds.values() for one in way]
     told: dict[str, Any] = {
-        "model": case.model, "events": n, "bound": case.bound,
+        "model": case.model,
+        "events": n,
+        "bound": case.bound,
         "bare": {
             "events_per_s": median(cost.rate for cost in river),
             "cpu_us": median(cost.cpu_us for cost in river),
         },
-    }  # fmt: skip
+    }
     for way, measured in rounds.items():
         told[way] = {
             "events_per_s": median(one.service.rate for one in measured),

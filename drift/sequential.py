@@ -63,9 +63,19 @@ class Comparison:
     """
 
     __slots__ = (
-        "capital", "champion_total", "cross", "gamblers", "margin", "next_start", "pairs", "previous",
-        "rival_total", "square", "total", "waiting",
-    )  # fmt: skip
+        "capital",
+        "champion_total",
+        "cross",
+        "gamblers",
+        "margin",
+        "next_start",
+        "pairs",
+        "previous",
+        "rival_total",
+        "square",
+        "total",
+        "waiting",
+    )
 
     def __init__(self, margin: float = 0.0) -> None:
         self.margin = margin

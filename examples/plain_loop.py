@@ -21,9 +21,12 @@ def run(servers: str, topic: str, out: str, limit: int | None = None) -> None:
     model: Any = preprocessing.StandardScaler() | linear_model.LogisticRegression()
     producer = KafkaProducer(bootstrap_servers=servers)
     consumer = KafkaConsumer(
-        topic, bootstrap_servers=servers, group_id=f"{topic}-loop", auto_offset_reset="earliest",
+        topic,
+        bootstrap_servers=servers,
+        group_id=f"{topic}-loop",
+        auto_offset_reset="earliest",
         enable_auto_commit=False,
-    )  # fmt: skip
+    )
     for n, message in enumerate(consumer, 1):
         event = json.loads(message.value)
         answer = {"id": event["id"], "p": model.predict_proba_one(event["x"]).get(True)}
@@ -38,4 +41,4 @@ def run(servers: str, topic: str, out: str, limit: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run(*sys.argv[1:4], *map(int, sys.argv[4:]))
+    run(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]) if sys.argv[4:] else None)

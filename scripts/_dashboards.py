@@ -141,13 +141,18 @@ def panel(number: int, one: Panel) -> dict[str, Any]:
     width = 24 // COLUMNS
     place = {"x": number % COLUMNS * width, "y": number // COLUMNS * HEIGHT, "w": width, "h": HEIGHT}
     return {
-        "id": number + 1, "type": one.kind, "title": one.title, "description": one.says, "gridPos": place,
-        "datasource": SOURCE, "fieldConfig": {"defaults": {"unit": one.unit, "min": 0}, "overrides": []},
+        "id": number + 1,
+        "type": one.kind,
+        "title": one.title,
+        "description": one.says,
+        "gridPos": place,
+        "datasource": SOURCE,
+        "fieldConfig": {"defaults": {"unit": one.unit, "min": 0}, "overrides": []},
         "targets": [
             {"refId": chr(65 + n), "expr": expr, "legendFormat": legend, "datasource": SOURCE}
             for n, (expr, legend) in enumerate(one.queries)
         ],
-    }  # fmt: skip
+    }
 
 
 def board(name: str, title: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
@@ -155,15 +160,32 @@ def board(name: str, title: str, panels: tuple[Panel, ...]) -> dict[str, Any]:
     asked = f"label_values({'stream_app_served_version' if name == 'serving' else 'stream_app_shards'}, app)"
     variables = [
         {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
-        {"name": "app", "label": "Application", "type": "query", "datasource": SOURCE, "refresh": 2,
-         "query": {"query": asked, "refId": "app"}, "multi": True, "includeAll": True, "allValue": ".*",
-         "current": {"text": "All", "value": "$__all"}},
-    ]  # fmt: skip
+        {
+            "name": "app",
+            "label": "Application",
+            "type": "query",
+            "datasource": SOURCE,
+            "refresh": 2,
+            "query": {"query": asked, "refId": "app"},
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*",
+            "current": {"text": "All", "value": "$__all"},
+        },
+    ]
     return {
-        "id": None, "uid": f"stream-app-{name}", "title": title, "tags": ["stream_app"], "schemaVersion": 38,
-        "editable": True, "refresh": "15s", "time": {"from": "now-1h", "to": "now"}, "timezone": "browser",
-        "templating": {"list": variables}, "panels": [panel(n, one) for n, one in enumerate(panels)],
-    }  # fmt: skip
+        "id": None,
+        "uid": f"stream-app-{name}",
+        "title": title,
+        "tags": ["stream_app"],
+        "schemaVersion": 38,
+        "editable": True,
+        "refresh": "15s",
+        "time": {"from": "now-1h", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": variables},
+        "panels": [panel(n, one) for n, one in enumerate(panels)],
+    }
 
 
 def text(name: str) -> str:

@@ -236,9 +236,16 @@ class ServingTelemetry(Protocol):
     """Where a predictor reports."""
 
     def answered(
-        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        self,
+        seconds: float,
+        rows: int,
+        *,
+        stale: int,
+        unknown: int,
+        bad: int,
+        broken: int,
         feature_age_s: float | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One request; of its rows so many are marked stale, of unknown entities, bad, or break their bounds.
 
         `feature_age_s` is of its first known entity.

@@ -25,9 +25,9 @@ from stream_app.adapters.write_test import try_writing
 from stream_app.application import Application
 from stream_app.errors import Halted, Refused
 from stream_app.learner.daemon_pool import DaemonPool
+from stream_app.learner.dependencies import Dependencies, Tuning
 from stream_app.learner.fingerprint import fingerprint
 from stream_app.learner.loop import Learner
-from stream_app.learner.outside import Outside, Tuning
 from stream_app.learner.starts import Wish
 from stream_app.learner.step_marks import StepMarks
 from stream_app.learner.upgrade import Plan, upgrade_shard
@@ -49,15 +49,23 @@ def output_topics(topics: Catalog) -> dict[str, str]:
     """What a shard's transaction writes, by the catalog's attribute."""
     return {
         "commands": topics.commands.name,  # a learner's own orders go through the log, as everybody's do
-        "predictions": topics.predictions.name, "alerts": topics.alerts.name, "models": topics.models.name,
-        "stats": topics.stats.name, "dead_letters": topics.dead_letters.name, "journal": topics.journal.name,
-    }  # fmt: skip
+        "predictions": topics.predictions.name,
+        "alerts": topics.alerts.name,
+        "models": topics.models.name,
+        "stats": topics.stats.name,
+        "dead_letters": topics.dead_letters.name,
+        "journal": topics.journal.name,
+    }
 
 
 def outside_for(
-    app: Application, settings: Settings, instance_id: str | None = None, life: str = "", *,
+    app: Application,
+    settings: Settings,
+    instance_id: str | None = None,
+    life: str = "",
+    *,
     marks: StepMarks | None = None,
-) -> Outside:  # fmt: skip
+) -> Dependencies:
     """Every door of a learner process."""
     topics = catalog_for(app, settings)
     inputs = input_topics(topics)
@@ -75,7 +83,7 @@ def outside_for(
     metrics = Metrics(app.name, app.shards, clock)
     if tuning.metrics_port is not None:
         metrics.serve(tuning.metrics_port, tuning.metrics_host)
-    return Outside(
+    return Dependencies(
         app=app,
         input_topics=inputs,
         log=KafkaLog(kafka, app.name, inputs, **member),
@@ -145,9 +153,13 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
     """Opens a shard's journal and inputs for a replay."""
     topics = catalog_for(app, settings)
     return lambda shard: KafkaReplay(
-        settings.kafka.confluent(), app.name, shard, topics.journal.name, topics.predictions.name,
+        settings.kafka.confluent(),
+        app.name,
+        shard,
+        topics.journal.name,
+        topics.predictions.name,
         input_topics(topics),
-    )  # fmt: skip
+    )
 
 
 def store_opener(app: Application, settings: Settings, life: str = "") -> Callable[[int], FileSnapshots]:
@@ -196,9 +208,15 @@ def fingerprint_for(
 
 
 def upgrade(
-    app: Application, settings: Settings, agreed: Callable[[Plan], None], wish: Wish,
-    sample_run: str | None, *, dry_run: bool, only: int | None = None,
-) -> Iterator[Plan]:  # fmt: skip
+    app: Application,
+    settings: Settings,
+    agreed: Callable[[Plan], None],
+    wish: Wish,
+    sample_run: str | None,
+    *,
+    dry_run: bool,
+    only: int | None = None,
+) -> Iterator[Plan]:
     """Take every shard, or `only` one, into a new epoch, or say what that would do; see `upgrade_shard`.
 
     Raises:
@@ -255,5 +273,5 @@ def learner(
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
     prints = fingerprint_for(app, settings, None, learns=True)
-    outside = outside_for(app, settings, instance_id, life_of(prints["topics"]), marks=marks)
-    return Learner(outside, {**prints, "sample_run": sample_run()}, exit_when_idle_s)
+    deps = outside_for(app, settings, instance_id, life_of(prints["topics"]), marks=marks)
+    return Learner(deps, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

@@ -16,17 +16,17 @@ from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.ops_metrics import OpsMetrics
 from stream_app.application import Application
 from stream_app.errors import UsageError
-from stream_app.ops.agents import Around, attach
-from stream_app.ops.board import Board
+from stream_app.ops.agents import AgentContext, attach
+from stream_app.ops.alert_store import TABLES, AlertStore, Tables
 from stream_app.ops.channels import channel_of
+from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.delivery import Delivery
-from stream_app.ops.desk import Desk
-from stream_app.ops.faust_app import Kept, faust_app, kept_table
-from stream_app.ops.house import House
+from stream_app.ops.faust_app import DurableTable, faust_app, kept_table
 from stream_app.ops.http import create_app
-from stream_app.ops.memory import TABLES, Memory, Tables
+from stream_app.ops.intake import AlertIntake
 from stream_app.ops.orders import orders
-from stream_app.ops.routing import Way
+from stream_app.ops.process import OpsProcess
+from stream_app.ops.routing import RouteQueue
 from stream_app.ops.silences import Silences, silencing
 from stream_app.settings import Settings
 from stream_app.web.guard import Guard
@@ -36,7 +36,7 @@ MINUTES = 450  # of the history that outlives a restart
 QUIETER = ("faust", "mode", "aiokafka", "httpx", "apprise", "kafka")
 
 
-def house(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[House, OpsMetrics]:
+def house(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[OpsProcess, OpsMetrics]:
     """The Faust app with its agents, tables and routes, ready to run; Faust makes folders in `directory`.
 
     Raises:
@@ -51,25 +51,28 @@ def house(apps: Sequence[Application], settings: Settings, directory: Path) -> t
         for topics in catalogs.values():
             admin.require([topics.alerts, topics.stats, topics.models, topics.dead_letters])
     app = faust_app(
-        ours.group or f"{names[0]}.ops", settings.kafka.faust(), directory,
-        replication=settings.kafka.replication, session_s=ours.session_timeout_s,
-    )  # fmt: skip
+        ours.group or f"{names[0]}.ops",
+        settings.kafka.faust(),
+        directory,
+        replication=settings.kafka.replication,
+        session_s=ours.session_timeout_s,
+    )
     silenced = kept_table(app, "silences")
     silences = Silences(ours.silences, silenced)
-    ways = [Way(route, silences.mean) for route in ours.routes]
-    tables: list[Kept] = [silenced]
-    desks: dict[str, Desk] = {}
+    ways = [RouteQueue(route, silences.mean) for route in ours.routes]
+    tables: list[DurableTable] = [silenced]
+    desks: dict[str, AlertIntake] = {}
     deliveries: list[Delivery] = []
-    made = House(app, desks, deliveries, tables, silences, metrics, clock, ours.silent_s)
-    around = Around(made.written, clock.now_ms, made.die, metrics)
+    made = OpsProcess(app, desks, deliveries, tables, silences, metrics, clock, ours.silent_s)
+    around = AgentContext(made.written, clock.now_ms, made.die, metrics)
     for one in apps:
         mine = [kept_table(app, f"{one.name}-{name}") for name in TABLES]
         tables += mine
-        board = Board(one.name, one.shards, one.task, loss=one.loss)
-        memory = Memory(
+        board = DashboardModel(one.name, one.shards, one.task, loss=one.loss)
+        memory = AlertStore(
             Tables(*mine), board.score, minutes=MINUTES, alerts=ours.keep_alerts, letters=ours.keep_letters
         )
-        desks[one.name] = Desk(board, memory, ways, metrics, made.wake)
+        desks[one.name] = AlertIntake(board, memory, ways, metrics, made.wake)
         attach(app, desks[one.name], catalogs[one.name], around)
     deliveries += [
         Delivery(way, channel_of(way.route), desks, metrics, clock.now_ms, made.written, ours.failing_s)
@@ -78,7 +81,7 @@ def house(apps: Sequence[Application], settings: Settings, directory: Path) -> t
     return made, metrics
 
 
-def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, House]:
+def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, OpsProcess]:
     """What `stream-app ops` serves, and the process behind it."""
     made, metrics = house(apps, settings, directory)
     guard = Guard(settings.ops.tokens(), settings.ops.requests_per_s)

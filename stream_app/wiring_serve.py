@@ -45,9 +45,13 @@ def predictor(app: Application, settings: Settings) -> FastAPI:
     """One worker of `stream-app serve`: its routes, and what runs beside them."""
     serve = settings.serve
     view = RedisServing(
-        settings.redis.url.get_secret_value(), settings.redis.client_kwargs(), app.name, app.shards,
-        settings.snapshots.url, serve.redis_timeout_s,
-    )  # fmt: skip
+        settings.redis.url.get_secret_value(),
+        settings.redis.client_kwargs(),
+        app.name,
+        app.shards,
+        settings.snapshots.url,
+        serve.redis_timeout_s,
+    )
     metrics, clock = ServingMetrics(app.name), SystemClock()
     entities = EntityCache(view, app.shards, serve.cache_entities, metrics, layout_of(app))
     feedback = Feedback(app.name, settings.kafka.kafka_python())

@@ -15,6 +15,9 @@ def catalog_for(app: Application, settings: Settings) -> Catalog:
     """The application's topics under the settings' replication and retention."""
     kafka = settings.kafka
     return catalog(
-        app.name, app.shards, replication=kafka.replication, min_insync=kafka.min_insync,
+        app.name,
+        app.shards,
+        replication=kafka.replication,
+        min_insync=kafka.min_insync,
         input_retention_bytes=kafka.input_retention_bytes,
-    )  # fmt: skip
+    )

@@ -58,12 +58,28 @@ def fetch(packages: tuple[str, ...], scratch: Path) -> None:
     for needed in (scratch / "state" / "lists" / "partial", archives / "partial", scratch / "root"):
         needed.mkdir(parents=True)
     apt = [
-        "apt-get", "-q", "-y",
-        "-o", f"Dir::State={scratch}/state", "-o", "Dir::State::status=/var/lib/dpkg/status",
-        "-o", f"Dir::Cache={scratch}/cache", "-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User=root",
-        "-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20",
-        "-o", "Acquire::Languages=none",
-    ]  # fmt: skip
+        "apt-get",
+        "-q",
+        "-y",
+        "-o",
+        f"Dir::State={scratch}/state",
+        "-o",
+        "Dir::State::status=/var/lib/dpkg/status",
+        "-o",
+        f"Dir::Cache={scratch}/cache",
+        "-o",
+        "Debug::NoLocking=true",
+        "-o",
+        "APT::Sandbox::User=root",
+        "-o",
+        "Acquire::Retries=2",
+        "-o",
+        "Acquire::http::Timeout=20",
+        "-o",
+        "Acquire::https::Timeout=20",
+        "-o",
+        "Acquire::Languages=none",
+    ]
     # A source that does not answer is no obstacle as long as another has the packages.
     run([*apt, "update"], UPDATE_S, check=False)
     run([*apt, "install", "--download-only", "--no-install-recommends", "--reinstall", *packages], FETCH_S)

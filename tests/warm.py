@@ -71,9 +71,11 @@ class Server:
         with other:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm", str(other.fileno())],
-                cwd=ROOT, env={**environment, "PYTHONHASHSEED": "0"}, pass_fds=[other.fileno()],
+                cwd=ROOT,
+                env={**environment, "PYTHONHASHSEED": "0"},
+                pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+            )
         atexit.register(self.end, process)
 
     def end(self, process: subprocess.Popen[bytes]) -> None:

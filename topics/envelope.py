@@ -22,9 +22,14 @@ class Record:
     """A consumed record; `time_ms` is the Kafka record timestamp (epoch ms), the only clock of the core."""
 
     def __init__(
-        self, rank: int, offset: int, time_ms: int, key: bytes | None, value: bytes | None,
+        self,
+        rank: int,
+        offset: int,
+        time_ms: int,
+        key: bytes | None,
+        value: bytes | None,
         headers: Headers | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.rank = rank
         self.offset = offset
         self.time_ms = time_ms

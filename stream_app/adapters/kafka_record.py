@@ -14,7 +14,7 @@ END: Final = KafkaError._PARTITION_EOF
 CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
-class Sorted(NamedTuple):
+class PolledBatch(NamedTuple):
     """Records in order, the position of an end that no record followed, and whatever else is told of one."""
 
     records: dict[Source, list[Record]]
@@ -22,7 +22,7 @@ class Sorted(NamedTuple):
     faults: list[tuple[Source, KafkaError]]
 
 
-def sort(messages: list[Message], rank_of: dict[str, int]) -> Sorted:
+def sort(messages: list[Message], rank_of: dict[str, int]) -> PolledBatch:
     """What was polled by its source; records come in runs of one source, which is looked up once a run."""
     records: dict[Source, list[Record]] = {}
     ends: dict[Source, int] = {}
@@ -45,7 +45,7 @@ def sort(messages: list[Message], rank_of: dict[str, int]) -> Sorted:
             run = records.setdefault((shard, rank), [])
             ends.pop((shard, rank), None)
         run.append(to_record(message, rank))
-    return Sorted(records, ends, faults)
+    return PolledBatch(records, ends, faults)
 
 
 def to_record(message: Message, rank: int) -> Record:

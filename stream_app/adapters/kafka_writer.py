@@ -52,9 +52,14 @@ class KafkaWriter:
     """`topics` maps the catalog's attribute names to topic names; used by one helper thread at a time."""
 
     def __init__(
-        self, config: Mapping[str, Any], transactional_id: str, shard: int, topics: Mapping[str, str],
-        input_topics: tuple[str, ...], transaction_timeout_ms: int = 10_000,
-    ) -> None:  # fmt: skip
+        self,
+        config: Mapping[str, Any],
+        transactional_id: str,
+        shard: int,
+        topics: Mapping[str, str],
+        input_topics: tuple[str, ...],
+        transaction_timeout_ms: int = 10_000,
+    ) -> None:
         self.shard = shard
         self.topics = topics
         self.input_topics = input_topics
@@ -142,9 +147,14 @@ class KafkaWriter:
         """Queue one record that is no prediction."""
         headers: list[Any] = send.headers or []
         self.producer.produce(
-            self.topics[send.topic], send.value, send.key, partition=self.shard, headers=headers,
-            timestamp=send.time_ms, on_delivery=self.delivered,
-        )  # fmt: skip
+            self.topics[send.topic],
+            send.value,
+            send.key,
+            partition=self.shard,
+            headers=headers,
+            timestamp=send.time_ms,
+            on_delivery=self.delivered,
+        )
 
     def make_room(self) -> None:
         """Wait until the client's queue, 1 GiB, is written: many large dead letters pass it in one batch.

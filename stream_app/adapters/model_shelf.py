@@ -50,9 +50,15 @@ class RedisModelShelf:
     """
 
     def __init__(
-        self, client: redis.Redis, url: str, app: str, shard: int, key: bytes,
-        own_modules: tuple[str, ...] = (), life: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        client: redis.Redis,
+        url: str,
+        app: str,
+        shard: int,
+        key: bytes,
+        own_modules: tuple[str, ...] = (),
+        life: str = "",
+    ) -> None:
         self.files = ShardFiles(url, app, shard, SUFFIX, KEPT)
         self.life = life
         self.name = f"{{{app}:{shard}}}:m"

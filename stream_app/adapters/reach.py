@@ -115,8 +115,11 @@ def statement(node: ast.stmt, lines: list[str], source: Source, own: Mapping[str
 def is_plain(node: ast.stmt) -> bool:
     """Whether it only defines: a function, a class, an import, a value for names, a docstring."""
     if isinstance(node, ast.Assign):
-        return all(isinstance(part, ast.Name | ast.Tuple | ast.Store) for target in node.targets
-                   for part in ast.walk(target))  # fmt: skip
+        return all(
+            isinstance(part, ast.Name | ast.Tuple | ast.Store)
+            for target in node.targets
+            for part in ast.walk(target)
+        )
     if isinstance(node, ast.AnnAssign):
         return isinstance(node.target, ast.Name)
     if isinstance(node, ast.Expr):

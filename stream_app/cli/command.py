@@ -33,9 +33,16 @@ def command(
     definition, settings = load_app(target, models=False), settings_for()
     check_shard(definition, shard)
     carry_out(
-        definition, settings, order, reason=reason, actor=actor, timeout_s=timeout, json=json, shard=shard,
+        definition,
+        settings,
+        order,
+        reason=reason,
+        actor=actor,
+        timeout_s=timeout,
+        json=json,
+        shard=shard,
         key=key,
-    )  # fmt: skip
+    )
 
 
 def check(order: str, shard: int | None, key: str | None) -> None:

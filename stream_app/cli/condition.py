@@ -18,7 +18,7 @@ from stream_app.adapters.kafka_admin import Group, TopicAdmin
 from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.application import Application
-from stream_app.client.newest import Peek, Place
+from stream_app.client.tail_reader import Place, TailReader
 from stream_app.settings import Settings
 from topics.catalog import Catalog
 from topics.life import life_of
@@ -89,7 +89,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
     kafka = settings.kafka.kafka_python()
     with TopicAdmin(kafka) as admin:
         ids = admin.require(topics)
-        with Peek(kafka, [topic.name for topic in topics]) as peek:
+        with TailReader(kafka, [topic.name for topic in topics]) as peek:
             group = admin.group(app.name)
             told = peek.newest(topics.stats.name, app.shards)
             journaled = peek.newest(topics.journal.name, app.shards)
@@ -121,7 +121,7 @@ def input_lags(
     app: Application,
     topics: Catalog,
     admin: TopicAdmin,
-    peek: Peek,
+    peek: TailReader,
     group: Group,
     stats: Mapping[int, Stats],
 ) -> list[dict[str, InputLag]]:

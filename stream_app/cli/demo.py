@@ -219,15 +219,29 @@ def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> 
 
     table = Table(title="exactly once, and exactly River", box=SIMPLE_HEAD, padding=0)  # fits 80 columns
     for column in (
-        "data", "events", "predicted", "learned", "dead", "accuracy", "River", "identical", "events/s",
-    ):  # fmt: skip
+        "data",
+        "events",
+        "predicted",
+        "learned",
+        "dead",
+        "accuracy",
+        "River",
+        "identical",
+        "events/s",
+    ):
         table.add_column(column, justify="left" if column == "data" else "right", no_wrap=True)
     for row in (*results, {**total, "name": "together"}):
         table.add_row(
-            row["name"], f"{row['events']:,}", f"{row['predictions']:,}", f"{row['labels_learned']:,}",
-            str(row["dead_letters"]), f"{row['accuracy']:.4f}", f"{row['reference_accuracy']:.4f}",
-            "yes" if row["identical_to_reference"] else "NO", f"{row['events_per_second']:,}",
-        )  # fmt: skip
+            row["name"],
+            f"{row['events']:,}",
+            f"{row['predictions']:,}",
+            f"{row['labels_learned']:,}",
+            str(row["dead_letters"]),
+            f"{row['accuracy']:.4f}",
+            f"{row['reference_accuracy']:.4f}",
+            "yes" if row["identical_to_reference"] else "NO",
+            f"{row['events_per_second']:,}",
+        )
     console.print(table)
 
 

@@ -39,8 +39,10 @@ class Dashboard:
         targets = [f"{DEFINITIONS}:{act}" for act in acts]
         self.process = subprocess.Popen(
             own_command("ops", *targets, "--port", str(port)),
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def wait(self) -> None:
         """Until it shows something.
@@ -88,8 +90,9 @@ def serve(shown: Dashboard, act: str, settings: Any, stream: Sequence[Any]) -> N
     name, kafka = getattr(demo_app, act).name, settings.kafka.kafka_python()
     learner = subprocess.Popen(
         own_command("learn", f"{DEFINITIONS}:{act}", "--no-admission"),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     over = threading.Event()
     feeder = threading.Thread(target=trickle, args=(name, kafka, stream, over), daemon=True)
     feeder.start()

@@ -191,14 +191,14 @@ def running(definition: Application, settings: Settings, admin: TopicAdmin) -> I
     from stream_app.adapters.definition_hash import definition_hash
     from stream_app.cli.condition import STATS
     from stream_app.cli.status import DIFFERS_FIX
-    from stream_app.client.newest import Peek
+    from stream_app.client.tail_reader import TailReader
     from stream_app.wiring_topics import catalog_for
 
     topic = catalog_for(definition, settings).stats.name
     found = admin.describe([topic]).get(topic)
     if found is None or len(found["partitions"]) != definition.shards:
         return  # another check says so
-    with Peek(settings.kafka.kafka_python(), [topic]) as peek:
+    with TailReader(settings.kafka.kafka_python(), [topic]) as peek:
         told = peek.newest(topic, definition.shards)
     newest = {shard: STATS.decode(record.value) for shard, record in told.items()}
     runs = {stats.definition for stats in newest.values() if stats.definition}

@@ -51,9 +51,11 @@ class Judged(NamedTuple):
         if not isinstance(other, Judged):
             return NotImplemented
         return Judged(
-            self.delays + other.delays, self.misses + other.misses, self.false + other.false,
+            self.delays + other.delays,
+            self.misses + other.misses,
+            self.false + other.false,
             self.calm + other.calm,
-        )  # fmt: skip
+        )
 
 
 NOTHING = Judged([], 0, 0, 0)
@@ -108,9 +110,11 @@ class Cell(NamedTuple):
         if not isinstance(other, Cell):
             return NotImplemented
         runs = self.runs + other.runs
-        us = None if self.us is None or other.us is None else (
-            (self.us * self.runs + other.us * other.runs) / runs
-        )  # fmt: skip
+        us = (
+            None
+            if self.us is None or other.us is None
+            else ((self.us * self.runs + other.us * other.runs) / runs)
+        )
         return Cell(self.judged + other.judged, us, runs)
 
 
@@ -145,11 +149,18 @@ def line(stream: str, kind: str, detector: str, cell: Cell) -> dict[str, Any]:
     """One row as JSON."""
     judged = cell.judged
     return {
-        "stream": stream, "kind": kind, "detector": detector, "runs": cell.runs,
-        "drifts": len(judged.delays) + judged.misses, "delay": judged.delay, "misses": judged.misses,
-        "false_alarms": judged.false, "calm_events": judged.calm, "false_per_10k": judged.rate,
+        "stream": stream,
+        "kind": kind,
+        "detector": detector,
+        "runs": cell.runs,
+        "drifts": len(judged.delays) + judged.misses,
+        "delay": judged.delay,
+        "misses": judged.misses,
+        "false_alarms": judged.false,
+        "calm_events": judged.calm,
+        "false_per_10k": judged.rate,
         "us_per_event": cell.us,
-    }  # fmt: skip
+    }
 
 
 def table(cells: Mapping[tuple[str, str], Mapping[str, Cell]], kinds: Sequence[str]) -> Any:

@@ -65,9 +65,16 @@ def from_its_topic(
 
             try:
                 found = rehearse(
-                    definition, variants, number, source, open_store(number), SystemClock(), fingerprint,
-                    topics, progress,
-                )  # fmt: skip
+                    definition,
+                    variants,
+                    number,
+                    source,
+                    open_store(number),
+                    SystemClock(),
+                    fingerprint,
+                    topics,
+                    progress,
+                )
             finally:
                 source.close()
         outcomes += found
@@ -148,8 +155,9 @@ def show(outcomes: Sequence[Outcome]) -> None:
             console.print(
                 f"{one.variant}: {change.type} v{change.parent} → v{change.version} "
                 f"at {change.input} offset {change.offset:,} (log time {when})",
-                markup=False, highlight=False,
-            )  # fmt: skip
+                markup=False,
+                highlight=False,
+            )
 
 
 SOURCES = {"earliest": "the earliest point whose inputs are retained", "snapshot": "the newest snapshot"}

@@ -16,13 +16,13 @@ def first_rows(app: Application, settings: Settings) -> list[dict[str, Any]]:
     Raises:
         Refused: no broker answers.
     """
-    from stream_app.client.newest import Peek
+    from stream_app.client.tail_reader import TailReader
     from stream_app.wiring_topics import catalog_for
     from topics.codec import Rejected, decode_event
 
     topic = catalog_for(app, settings).events.name
     derived = {feature.name: 1.0 for feature in app.features}
-    with Peek(settings.kafka.kafka_python(), [topic]) as peek:
+    with TailReader(settings.kafka.kafka_python(), [topic]) as peek:
         records = peek.oldest(topic, app.shards, MOST)
     found = [decode_event(record.value) for record in records[:MOST]]
     return [derived | event.features for event in found if not isinstance(event, Rejected)]

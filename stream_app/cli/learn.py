@@ -100,9 +100,14 @@ def work(
             return sample_run(definition) if admission else None
 
         loop = wiring.learner(
-            definition, settings, run_the_sample, exit_when_idle_s=exit_when_idle, instance_id=instance_id,
-            restarted=life > 1, marks=StepMarks(marks),
-        )  # fmt: skip
+            definition,
+            settings,
+            run_the_sample,
+            exit_when_idle_s=exit_when_idle,
+            instance_id=instance_id,
+            restarted=life > 1,
+            marks=StepMarks(marks),
+        )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stopping.set())
     if life:

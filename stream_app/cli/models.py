@@ -16,7 +16,7 @@ from stream_app.errors import printable
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.client.standing import Shard, Standing
+    from stream_app.client.model_status import Shard, Standing
     from stream_app.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Which models there are and why; promote, roll back or drop.")
@@ -81,7 +81,7 @@ def why(
     json: bool = JSON_MODEL,
 ) -> None:
     """Why a model serves, or what became of it, in plain words; default the model that serves."""
-    from stream_app.client import words
+    from stream_app.client import explain
 
     definition, settings = context(target)
     shards = read(definition, settings, shard)
@@ -90,15 +90,15 @@ def why(
             if found.serving() is None:
                 sys.stdout.write(f"{empty(found)}\n")
     for found, model in chosen(shards, version):
-        told = words.why(found, model, definition.loss)
+        told = explain.why(found, model, definition.loss)
         if json:
             receipt = found.receipts[model.version]
             print_json(
                 {
                     **msgspec.to_builtins(model),
-                    "alarm": msgspec.to_builtins(words.part(receipt, words.Alarm)),
-                    "test": msgspec.to_builtins(words.part(receipt, words.Comparison)),
-                    "order": msgspec.to_builtins(words.part(receipt, words.Order)),
+                    "alarm": msgspec.to_builtins(explain.part(receipt, explain.Alarm)),
+                    "test": msgspec.to_builtins(explain.part(receipt, explain.Comparison)),
+                    "order": msgspec.to_builtins(explain.part(receipt, explain.Order)),
                     "scores": receipt.scores,
                     "words": told,
                 }
@@ -127,9 +127,17 @@ def promote(
     definition, settings = context(target)
     check_named(definition, settings, "promote", version, slot, shard)
     carry_out(
-        definition, settings, "promote", reason=reason, actor=actor, timeout_s=timeout, json=json,
-        shard=shard, slot=slot, version=version,
-    )  # fmt: skip
+        definition,
+        settings,
+        "promote",
+        reason=reason,
+        actor=actor,
+        timeout_s=timeout,
+        json=json,
+        shard=shard,
+        slot=slot,
+        version=version,
+    )
 
 
 @app.command()
@@ -171,9 +179,17 @@ def drop(
     definition, settings = context(target)
     check_named(definition, settings, "drop", version, slot, shard)
     carry_out(
-        definition, settings, "drop", reason=reason, actor=actor, timeout_s=timeout, json=json, shard=shard,
-        slot=slot, version=version,
-    )  # fmt: skip
+        definition,
+        settings,
+        "drop",
+        reason=reason,
+        actor=actor,
+        timeout_s=timeout,
+        json=json,
+        shard=shard,
+        slot=slot,
+        version=version,
+    )
 
 
 def context(target: str) -> tuple[Application, Settings]:
@@ -207,7 +223,7 @@ def draw(shard: int, models: list[Standing]) -> None:
 
 def cells(model: Standing) -> list[str]:
     """One line of the table."""
-    from stream_app.client.words import moment, score
+    from stream_app.client.explain import moment, score
 
     rolling = model.rolling if model.rolling and model.rolling.get("n") else None
     return [

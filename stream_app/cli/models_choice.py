@@ -9,7 +9,7 @@ from stream_app.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.client.standing import Shard, Standing
+    from stream_app.client.model_status import Shard, Standing
     from stream_app.settings import Settings
 
 
@@ -40,9 +40,13 @@ def chosen(shards: list[Shard], version: int | None) -> list[tuple[Shard, Standi
 
 
 def check_named(
-    definition: Application, settings: Settings, order: str, version: int | None, slot: str | None,
+    definition: Application,
+    settings: Settings,
+    order: str,
+    version: int | None,
+    slot: str | None,
     shard: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Refuse an order that no shard could carry out; nothing is written then.
 
     Raises:

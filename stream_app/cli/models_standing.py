@@ -6,9 +6,9 @@ import msgspec
 
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.application import Application
-from stream_app.client.newest import Peek
+from stream_app.client.model_status import Shard, ShardReceipts, shard_of
 from stream_app.client.receipts import newest_receipts
-from stream_app.client.standing import Shard, ShardReceipts, shard_of
+from stream_app.client.tail_reader import TailReader
 from stream_app.settings import Settings
 from topics.catalog import Catalog
 from topics.records import Stats
@@ -26,7 +26,7 @@ def shards(app: Application, settings: Settings, topics: Catalog) -> list[Shard]
     with TopicAdmin(kafka) as admin:
         admin.require((topics.models, topics.stats))
     # Statistics first: receipts are then never older, and what they tell later wins.
-    with Peek(kafka, [topics.stats.name]) as peek:
+    with TailReader(kafka, [topics.stats.name]) as peek:
         told = peek.newest(topics.stats.name, app.shards)
     receipts = newest_receipts(app.name, kafka)
     return [

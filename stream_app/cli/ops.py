@@ -50,10 +50,17 @@ def ops(
         # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
         signal.signal(signal.SIGTERM, lambda *_: None)
         config = uvicorn.Config(
-            served, host=where[0], port=where[1], access_log=False, log_config=None, server_header=False,
-            ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, timeout_graceful_shutdown=GRACE_S,
+            served,
+            host=where[0],
+            port=where[1],
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            ssl_certfile=ours.ssl_certfile,
+            ssl_keyfile=ours.ssl_keyfile,
+            timeout_graceful_shutdown=GRACE_S,
             loop="asyncio",
-        )  # fmt: skip
+        )
 
         class Server(uvicorn.Server):
             def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -33,10 +33,19 @@ def check_shard(definition: Application, shard: int | None) -> None:
 
 
 def carry_out(
-    definition: Application, settings: Settings, order: str, *, reason: str, actor: str | None,
-    timeout_s: float, json: bool, shard: int | None = None, key: str | None = None, slot: str | None = None,
+    definition: Application,
+    settings: Settings,
+    order: str,
+    *,
+    reason: str,
+    actor: str | None,
+    timeout_s: float,
+    json: bool,
+    shard: int | None = None,
+    key: str | None = None,
+    slot: str | None = None,
     version: int | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Send an order, print what each shard answered, and end with 1 where one refused it.
 
     Raises:
@@ -49,9 +58,14 @@ def carry_out(
     with Outcomes(definition.name, kafka) as outcomes:
         with EventProducer(definition.name, kafka) as producer:
             sent = producer.command(
-                order, actor=actor or getpass.getuser(), reason=reason, shard=shard, key=key, slot=slot,
+                order,
+                actor=actor or getpass.getuser(),
+                reason=reason,
+                shard=shard,
+                key=key,
+                slot=slot,
                 version=version,
-            )  # fmt: skip
+            )
         answers = outcomes.of(sent, timeout_s)
     for number in sent.shards:
         answer = answers.get(number)

@@ -64,10 +64,17 @@ def serve(
         os.environ[SEVERAL] = folder
     try:
         uvicorn.run(
-            "stream_app.cli.serve:application", factory=True, access_log=False, log_level="warning",
-            ssl_certfile=ours.ssl_certfile, ssl_keyfile=ours.ssl_keyfile, server_header=False,
-            timeout_graceful_shutdown=5, timeout_keep_alive=KEEP_ALIVE_S, **how,
-        )  # fmt: skip
+            "stream_app.cli.serve:application",
+            factory=True,
+            access_log=False,
+            log_level="warning",
+            ssl_certfile=ours.ssl_certfile,
+            ssl_keyfile=ours.ssl_keyfile,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            **how,
+        )
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -15,8 +15,8 @@ import httpx
 import msgspec
 import stamina
 
-from stream_app.client import asks
-from stream_app.client.asks import Answer, Ask, Bounds, EntityFeatures, Options, Problem
+from stream_app.client import requests
+from stream_app.client.requests import Answer, Ask, Bounds, EntityFeatures, Options, Problem
 from stream_app.errors import Refused, StreamAppError, Unreachable, UsageError
 
 BASE_URL = "http://127.0.0.1:8000"
@@ -121,9 +121,14 @@ class Connection(Generic[Http]):
     maker: type[Http]
 
     def __init__(
-        self, base_url: str = BASE_URL, *, token: str | None = None, timeout_s: float = 1.0,
-        within_s: float = 4.0, **httpx_arguments: Any,
-    ) -> None:  # fmt: skip
+        self,
+        base_url: str = BASE_URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = 1.0,
+        within_s: float = 4.0,
+        **httpx_arguments: Any,
+    ) -> None:
         try:
             url = httpx.URL(base_url)
         except httpx.InvalidURL as error:
@@ -184,32 +189,36 @@ class PredictorClient(Connection[httpx.Client]):
 
     def predict(self, key: str, features: Mapping[str, Any], **options: Unpack[Options]) -> Answer:
         """Predict one row; a feature that is named overrides what is stored under its name."""
-        return self.send(asks.predict(key, features, **options))
+        return self.send(requests.predict(key, features, **options))
 
     def predict_batch(
         self, rows: Iterable[tuple[str, Mapping[str, Any]]], **bounds: Unpack[Bounds]
     ) -> list[Answer | Problem]:
         """Predict rows of (key, features) from the copies of one moment, in their order."""
-        return self.send(asks.predict_batch(rows, **bounds))
+        return self.send(requests.predict_batch(rows, **bounds))
 
     def features(self, key: str) -> EntityFeatures:
         """An entity's features now."""
-        return self.send(asks.features(key))
+        return self.send(requests.features(key))
 
     def feedback(
-        self, key: str, event_id: str, label: Any, weight: float | None = None,
+        self,
+        key: str,
+        event_id: str,
+        label: Any,
+        weight: float | None = None,
         time: int | datetime | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Give an event its label; returns once Kafka has confirmed it."""
-        self.send(asks.feedback(key, event_id, label, weight, time))
+        self.send(requests.feedback(key, event_id, label, weight, time))
 
     def model(self) -> dict[str, Any]:
         """`app` and `shards`: which model answers for each, and what it was trained through."""
-        return self.send(asks.model())
+        return self.send(requests.model())
 
     def ready(self) -> bool:
         """Whether every shard has a model; asked once, and False where nothing answers."""
-        return self.send(asks.ready())
+        return self.send(requests.ready())
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -245,32 +254,36 @@ class AsyncPredictorClient(Connection[httpx.AsyncClient]):
 
     async def predict(self, key: str, features: Mapping[str, Any], **options: Unpack[Options]) -> Answer:
         """Predict one row; a feature that is named overrides what is stored under its name."""
-        return await self.send(asks.predict(key, features, **options))
+        return await self.send(requests.predict(key, features, **options))
 
     async def predict_batch(
         self, rows: Iterable[tuple[str, Mapping[str, Any]]], **bounds: Unpack[Bounds]
     ) -> list[Answer | Problem]:
         """Predict rows of (key, features) from the copies of one moment, in their order."""
-        return await self.send(asks.predict_batch(rows, **bounds))
+        return await self.send(requests.predict_batch(rows, **bounds))
 
     async def features(self, key: str) -> EntityFeatures:
         """An entity's features now."""
-        return await self.send(asks.features(key))
+        return await self.send(requests.features(key))
 
     async def feedback(
-        self, key: str, event_id: str, label: Any, weight: float | None = None,
+        self,
+        key: str,
+        event_id: str,
+        label: Any,
+        weight: float | None = None,
         time: int | datetime | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Give an event its label; returns once Kafka has confirmed it."""
-        await self.send(asks.feedback(key, event_id, label, weight, time))
+        await self.send(requests.feedback(key, event_id, label, weight, time))
 
     async def model(self) -> dict[str, Any]:
         """`app` and `shards`: which model answers for each, and what it was trained through."""
-        return await self.send(asks.model())
+        return await self.send(requests.model())
 
     async def ready(self) -> bool:
         """Whether every shard has a model; asked once, and False where nothing answers."""
-        return await self.send(asks.ready())
+        return await self.send(requests.ready())
 
     async def close(self) -> None:
         """Let go of the connections."""

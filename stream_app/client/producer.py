@@ -90,9 +90,16 @@ class EventProducer:
         self.write("labels", encoded_key(key), value, epoch_ms(time))
 
     def command(
-        self, command: str, *, actor: str, reason: str, shard: int | None = None, key: str | None = None,
-        slot: str | None = None, version: int | None = None,
-    ) -> SentCommand:  # fmt: skip
+        self,
+        command: str,
+        *,
+        actor: str,
+        reason: str,
+        shard: int | None = None,
+        key: str | None = None,
+        slot: str | None = None,
+        version: int | None = None,
+    ) -> SentCommand:
         """Command one shard, the shard of `key`, or all of them; `slot` or `version` name a model."""
         command_id = uuid4().hex
         value: dict[str, Any] = {

@@ -9,7 +9,7 @@ import msgspec
 
 from stream_app.client.connect import Kafka
 from stream_app.client.consumer import CommittedReader
-from stream_app.client.standing import ShardReceipts
+from stream_app.client.model_status import ShardReceipts
 from topics.records import ModelReceipt
 
 RECEIPT = msgspec.json.Decoder(ModelReceipt)

@@ -37,9 +37,12 @@ class Core:
     """
 
     def __init__(
-        self, app: Application, state: ShardState, round_trip: RoundTrip = as_it_is,
+        self,
+        app: Application,
+        state: ShardState,
+        round_trip: RoundTrip = as_it_is,
         settle: Settle = as_they_are,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.app = app
         self.state = state
         self.round_trip = round_trip
@@ -113,9 +116,16 @@ class Core:
         return f"it answers none of the sample rows: {fault}" if rows and silent == len(rows) else None
 
     def alert(
-        self, out: list[Output], offset: int, kind: str, severity: str, message: str, *, about: str = "",
+        self,
+        out: list[Output],
+        offset: int,
+        kind: str,
+        severity: str,
+        message: str,
+        *,
+        about: str = "",
         **evidence: object,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Raise an alert whose id derives from what caused it, unless it was told a short while ago.
 
         `about` tells apart what is otherwise of the same kind.

@@ -61,9 +61,16 @@ def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
         f"{own[name]:.3g} against {base[name]:.3g} over the newest {own['n']:,.0f} labels"
     )
     core.alert(
-        out, record.offset, "worse-than-baseline", "warning", text, metric=name, score=own[name],
-        baseline=base[name], slots={s.name: s.scores.report()["rolling"].get(name) for s in state.slots},
-    )  # fmt: skip
+        out,
+        record.offset,
+        "worse-than-baseline",
+        "warning",
+        text,
+        metric=name,
+        score=own[name],
+        baseline=base[name],
+        slots={s.name: s.scores.report()["rolling"].get(name) for s in state.slots},
+    )
 
 
 def watch(
@@ -91,9 +98,10 @@ def contradicted(
         text = f"of the newest records have a label that is not among the first classes ({first})"
     elif fault.reason == reasons.BAD_FEATURE:
         odd = [
-            (name, kind) for name, kind in state.kinds.items()
+            (name, kind)
+            for name, kind in state.kinds.items()
             if name in features and vocabulary.KINDS.get(type(features[name]), kind) != kind
-        ]  # fmt: skip
+        ]
         if not odd:
             return
         name, kind = odd[0]
@@ -105,9 +113,16 @@ def contradicted(
     if found is not None:
         text = f"{found[1]:.0%} {text}: they are refused"
         core.alert(
-            out, record.offset, "contradiction", "warning", text, about=name, name=name, records=found[0],
+            out,
+            record.offset,
+            "contradiction",
+            "warning",
+            text,
+            about=name,
+            name=name,
+            records=found[0],
             share=found[1],
-        )  # fmt: skip
+        )
 
 
 def look(core: Core, record: Record, out: list[Output]) -> None:
@@ -120,9 +135,15 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
         if now - since > min(usual, DROUGHT_HORIZON * core.horizon_ms):
             text = f"no label for {(now - since) / 1000:.0f} s of log time; {len(state.pending)} rows wait"
             core.alert(
-                out, record.offset, "label-drought", "critical", text, silent_ms=now - since,
-                usual_delay_ms=round(vigil.delay_ms), pending=len(state.pending),
-            )  # fmt: skip
+                out,
+                record.offset,
+                "label-drought",
+                "critical",
+                text,
+                silent_ms=now - since,
+                usual_delay_ms=round(vigil.delay_ms),
+                pending=len(state.pending),
+            )
     seen = counters.events + counters.labels
     dead = counters.dead_events + counters.dead_labels
     if seen - vigil.seen >= POISON_BLOCK:
@@ -131,15 +152,27 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
         if share > POISON_SHARE:
             text = f"{share:.0%} of the newest records were refused; see the dead letters"
             core.alert(
-                out, record.offset, "poison-rate", "warning", text, share=share,
+                out,
+                record.offset,
+                "poison-rate",
+                "warning",
+                text,
+                share=share,
                 reasons=dict(state.dead_by_reason),
-            )  # fmt: skip
+            )
 
 
 def on_label(
-    core: Core, record: Record, row: PendingRow, label: Any, losses: list[tuple[Slot, float]],
-    raced: float | None, out: list[Output], *, expired: bool = False,
-) -> Opened | None:  # fmt: skip
+    core: Core,
+    record: Record,
+    row: PendingRow,
+    label: Any,
+    losses: list[tuple[Slot, float]],
+    raced: float | None,
+    out: list[Output],
+    *,
+    expired: bool = False,
+) -> Opened | None:
     """A label met its row: watch losses, labels and their delay; what a hunt is to start, if one opens.
 
     `raced` is the champion's loss on the row at label time, while a race is open: it stands in for the served
@@ -184,10 +217,13 @@ def on_label(
 def cause(core: Core, record: Record, alarm: Alarm) -> dict[str, Any]:
     """What the receipt of a swap will say about the alarm that began the hunt."""
     return {
-        "detector": alarm.detector, "signal": alarm.signal, "before": alarm.verdict.before,
-        "after": alarm.verdict.after, "alarm_offset": record.offset,
+        "detector": alarm.detector,
+        "signal": alarm.signal,
+        "before": alarm.verdict.before,
+        "after": alarm.verdict.after,
+        "alarm_offset": record.offset,
         "features": core.state.monitors.ranking(),
-    }  # fmt: skip
+    }
 
 
 def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
@@ -206,11 +242,20 @@ def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
     text += f"{verdict.after:.3g} now"
     mine = alarm.signal == LOSS and alarm.name == state.serving
     core.alert(
-        out, record.offset, "drift", "warning" if mine else "info", text,
-        about=f"{alarm.signal}/{alarm.name}", detector=alarm.detector, signal=alarm.signal, name=alarm.name,
-        before=verdict.before, after=verdict.after, features=state.monitors.ranking(),
+        out,
+        record.offset,
+        "drift",
+        "warning" if mine else "info",
+        text,
+        about=f"{alarm.signal}/{alarm.name}",
+        detector=alarm.detector,
+        signal=alarm.signal,
+        name=alarm.name,
+        before=verdict.before,
+        after=verdict.after,
+        features=state.monitors.ranking(),
         labels_learned=state.counters.labels_learned,
-    )  # fmt: skip
+    )
 
 
 def many_strings(core: Core, record: Record, names: list[str], out: list[Output]) -> None:

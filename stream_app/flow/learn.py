@@ -52,9 +52,16 @@ def from_label(
             if expired:
                 text = f"the champion could not learn the default label of an expired row: {fault}"
                 core.alert(
-                    out, record.offset, "champion-failed", "critical", text,
-                    slot=slot.name, event_offset=row.offset, label=label, error=type_of(fault),
-                )  # fmt: skip
+                    out,
+                    record.offset,
+                    "champion-failed",
+                    "critical",
+                    text,
+                    slot=slot.name,
+                    event_offset=row.offset,
+                    label=label,
+                    error=type_of(fault),
+                )
             else:
                 dead(core, record, fault, out)
             continue

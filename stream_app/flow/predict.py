@@ -44,10 +44,18 @@ def every_slot(
             counters.predictions += 1
             out.append(
                 PredictionMade(
-                    event_id, key, now_ms, prediction, probabilities, slot.name, slot.version, slot.learned,
-                    record.offset, prior,
+                    event_id,
+                    key,
+                    now_ms,
+                    prediction,
+                    probabilities,
+                    slot.name,
+                    slot.version,
+                    slot.learned,
+                    record.offset,
+                    prior,
                 )
-            )  # fmt: skip
+            )
     return served
 
 
@@ -62,9 +70,17 @@ def unanswered(core: Core, record: Record, slot: Slot, fault: ModelFault, out: l
             f"were predicted as cold; the newest cause: {fault}"
         )
         core.alert(
-            out, record.offset, "no-answer", "warning", text, about=slot.name, slot=slot.name,
-            version=slot.version, share=slot.silence, error=type_of(fault),
-        )  # fmt: skip
+            out,
+            record.offset,
+            "no-answer",
+            "warning",
+            text,
+            about=slot.name,
+            slot=slot.name,
+            version=slot.version,
+            share=slot.silence,
+            error=type_of(fault),
+        )
 
 
 def prior_of(state: ShardState) -> Any:

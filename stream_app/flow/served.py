@@ -13,9 +13,18 @@ class PredictionMade:
     """
 
     def __init__(
-        self, event_id: str, key: str, time_ms: int, prediction: Any, probabilities: dict[Any, float] | None,
-        model: str, version: int, learned: int, offset: int, prior: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        event_id: str,
+        key: str,
+        time_ms: int,
+        prediction: Any,
+        probabilities: dict[Any, float] | None,
+        model: str,
+        version: int,
+        learned: int,
+        offset: int,
+        prior: Any = None,
+    ) -> None:
         self.event_id = event_id
         self.key = key
         self.time_ms = time_ms

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from stream_app.flow import bounds, detect, hold, learn, obey, predict, score, swap, validate
+from stream_app.flow import bounds, commands, detect, learn, predict, quarantine, score, swap, validate
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
 from stream_app.flow.read import read
@@ -211,7 +211,7 @@ def settle(
     """
     state = core.state
     losses = score.served(core, row, label)
-    if not expired and hold.back(core, record, row, label, out):  # a default label has no source
+    if not expired and quarantine.back(core, record, row, label, out):  # a default label has no source
         return
     if core.races_standing and not state.paused:
         swap.stand(core, row, label)
@@ -232,7 +232,7 @@ def on_command(core: Core, record: Record, command: Any, out: list[Output]) -> N
     if isinstance(command, Rejected):
         return dead(core, record, command, out)
     advance(core, record, out)
-    out.extend(EntityDropped(key) for key in obey.command(core, record, command, swap.ORDERS, out))
+    out.extend(EntityDropped(key) for key in commands.command(core, record, command, swap.ORDERS, out))
     return None
 
 

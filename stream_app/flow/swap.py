@@ -1,7 +1,6 @@
 """Stage: hunts, races and swaps. `drift.policy` decides, this carries it out on models and slots.
 
-A race is run on the row at label time: champion and rivals predict it, then learn it. That is equal
-information for all, and a label delay sooner than pairs of served predictions (ADR 8).
+A race is run on the row at label time, before it is learned: equal information for all (ADR 8).
 """
 
 from __future__ import annotations
@@ -86,8 +85,7 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
         elif (why := core.gate(slot)) is not None:
             refuse(core, record, slot.version, why, out)
         else:
-            why = "an alarm, under the policy immediate"
-            take_over(core, record, slot, why, dict(state.cause), out)
+            take_over(core, record, slot, "an alarm, under the policy immediate", dict(state.cause), out)
     core.rebind()
 
 
@@ -147,9 +145,11 @@ def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
         evidence |= {"hunt": won.hunt, **state.cause}
     if found is not None:
         evidence |= {
-            "e_value": found.capital, "pairs": found.pairs,
-            "champion_loss": found.champion_loss, "rival_loss": found.rival_loss,
-        }  # fmt: skip
+            "e_value": found.capital,
+            "pairs": found.pairs,
+            "champion_loss": found.champion_loss,
+            "rival_loss": found.rival_loss,
+        }
     why = "rollback: the previous champion loses less" if won.reverse else "it loses less on the same rows"
     take_over(core, record, slot, why, evidence, out, reverse=won.reverse)
 
@@ -163,9 +163,15 @@ def refuse(core: Core, record: Record, version: int, fault: str, out: list[Outpu
 
 
 def take_over(
-    core: Core, record: Record, slot: Slot, why: str, evidence: dict[str, Any], out: list[Output], *,
+    core: Core,
+    record: Record,
+    slot: Slot,
+    why: str,
+    evidence: dict[str, Any],
+    out: list[Output],
+    *,
     reverse: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """The swap itself: one slot serves, the old champion goes on probation's other side, the losers go."""
     state = core.state
     old = state.champion
@@ -178,10 +184,16 @@ def take_over(
     told = {**evidence, "reverse": reverse}
     out.append(
         receipt(
-            core, slot, why, "serving", parent=old.version, evidence=told, trained_through=through(record),
+            core,
+            slot,
+            why,
+            "serving",
+            parent=old.version,
+            evidence=told,
+            trained_through=through(record),
             scores=scores(core),
         )
-    )  # fmt: skip
+    )
     keep = {slot.version} if reverse else {slot.version, state.policy.previous}
     for version in dict.fromkeys((*gone, old.version)):
         loser = state.slot_of(version)

@@ -18,9 +18,12 @@ LONGEST_INTEGER = 20  # characters of -2^63
 
 
 def feature_fault(
-    app: Application, known: dict[str, str], unproven: dict[str, int], categories: dict[str, dict[str, bool]],
+    app: Application,
+    known: dict[str, str],
+    unproven: dict[str, int],
+    categories: dict[str, dict[str, bool]],
     features: dict[str, Any],
-) -> Rejected | None:  # fmt: skip
+) -> Rejected | None:
     """The first fault of an event's own features, or None. One pass, 0.1 µs a feature when all is well.
 
     `known` are the types that were declared or seen, by feature; another one may replace those of `unproven`.

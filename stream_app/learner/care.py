@@ -20,9 +20,9 @@ from contextlib import contextmanager
 import msgspec
 
 from stream_app.learner.journal import by_name, encode
-from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run
-from stream_app.learner.notices import alert
+from stream_app.learner.processor import BatchProcessor, Closed
+from stream_app.learner.runtime_alerts import alert
 from stream_app.learner.step_marks import RESTING, STEPPING, StepMarks
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
@@ -70,18 +70,22 @@ class Care:
     """
 
     def __init__(
-        self, machine: Machine, batch_records: int, failures: Failures, marks: StepMarks | None = None
+        self,
+        processor: BatchProcessor,
+        batch_records: int,
+        failures: Failures,
+        marks: StepMarks | None = None,
     ) -> None:
-        self.machine, self.batch_records, self.failures = machine, batch_records, failures
+        self.processor, self.batch_records, self.failures = processor, batch_records, failures
         self.marks = marks or StepMarks()
-        last = machine.attempts[-1] if machine.attempts else None
+        last = processor.attempts[-1] if processor.attempts else None
         if failures.at_rest:
             failures.spared, failures.at_rest = last, False
         self.suspects = FIRST_SIZE if failures.blamed else 0
         if last is not None and (last.record or last != failures.spared):
             self.suspects = last.records
         if not failures.blamed:
-            self.marks.set(machine.core.state.shard, RESTING)
+            self.marks.set(processor.core.state.shard, RESTING)
         # The life before stepped no record beyond two batches: one on its way, one being stepped.
         self.unproven = 2 * batch_records
         self.batch = FIRST_SIZE
@@ -89,7 +93,7 @@ class Care:
         self.announced: AttemptRecord | None = None
         self.on_its_way = 0
         self.stepping = False
-        self.stamp = machine.stamp
+        self.stamp = processor.stamp
 
     @property
     def proven(self) -> bool:
@@ -115,25 +119,30 @@ class Care:
 
     def announcement(self) -> Commit:
         """The transaction about what is held."""
-        machine, record, number = self.machine, None, 1
+        processor, record, number = self.processor, None, 1
         if self.careful:
             ((rank, records),) = self.held
             record = (RANK_NAMES[rank], records[0].offset)
-            for before in machine.attempts:
+            for before in processor.attempts:
                 if before.record == record:  # the newest one counts, and one that was spared is made again
                     number = before.attempt + (before != self.failures.spared)
         n = sum(len(records) for _, records in self.held)
         self.announced = AttemptRecord(
-            machine.epoch, machine.seq, machine.digest, number, by_name(machine.positions),
-            self.suspects or n, record,
-        )  # fmt: skip
-        return Commit([], self.alerts(number), encode(self.announced), list(machine.positions))
+            processor.epoch,
+            processor.seq,
+            processor.digest,
+            number,
+            by_name(processor.positions),
+            self.suspects or n,
+            record,
+        )
+        return Commit([], self.alerts(number), encode(self.announced), list(processor.positions))
 
     def alerts(self, number: int) -> list[Send]:
         """An alert about a failure that repeats, with the first announcement that shows it."""
-        machine, failures = self.machine, self.failures
+        processor, failures = self.processor, self.failures
         cause, stamp = named(failures.error), self.stamp
-        if number == 2 and all(one.attempt < number for one in machine.attempts):
+        if number == 2 and all(one.attempt < number for one in processor.attempts):
             about = stamp
             text = (
                 f"the learner died or failed again after batch {stamp}{cause}; it takes one record at a time "
@@ -144,8 +153,8 @@ class Care:
             text = f"the shard failed {failures.n} times after batch {stamp}{cause}, by no fault of a record"
         else:
             return []
-        state, app = machine.core.state, machine.core.app.name
-        evidence = {"attempt": number, "positions": by_name(machine.positions), "error": failures.error}
+        state, app = processor.core.state, processor.core.app.name
+        evidence = {"attempt": number, "positions": by_name(processor.positions), "error": failures.error}
         kind, now_ms = "shard-failing", state.log_time_ms
         return [alert(app, state.shard, about, now_ms, kind, "critical", text, evidence)]
 
@@ -159,19 +168,19 @@ class Care:
                 text = (
                     f"the learner died or failed at {MOST_ATTEMPTS - 1} attempts{named(self.failures.error)}"
                 )
-                self.machine.crash(runs[0][1][0], text)
+                self.processor.crash(runs[0][1][0], text)
             else:
-                self.machine.apply(runs, ended)
+                self.processor.apply(runs, ended)
 
     def seal(self, settled: Settled | None) -> Closed:
         """Close the batch."""
         with self.blamed():
-            return self.machine.seal(settled)
+            return self.processor.seal(settled)
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
         """Whatever is raised within comes from the records, also where a model calls `sys.exit`."""
-        shard = self.machine.core.state.shard
+        shard = self.processor.core.state.shard
         self.stepping = True
         self.marks.set(shard, STEPPING)
         try:
@@ -184,7 +193,7 @@ class Care:
     def committed(self) -> None:
         """What was stepped last is committed."""
         n, self.on_its_way, self.announced = self.on_its_way, 0, None
-        self.stamp = self.machine.stamp
+        self.stamp = self.processor.stamp
         self.unproven -= n
         if self.suspects:
             self.suspects = max(0, self.suspects - n)

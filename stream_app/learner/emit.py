@@ -46,10 +46,18 @@ class Emitter:
         self.model_named: dict[str, Any] = {"name": "", "version": 0}
         self.probabilities = {"false": 0.0, "true": 0.0}
         self.binary: dict[str, Any] = {
-            "cold": False, "event_id": "", "key": "", "learned": 0, "model": self.model_named, "offset": 0,
-            "prediction": False, "probabilities": self.probabilities, "shard": self.shard, "time_ms": 0,
+            "cold": False,
+            "event_id": "",
+            "key": "",
+            "learned": 0,
+            "model": self.model_named,
+            "offset": 0,
+            "prediction": False,
+            "probabilities": self.probabilities,
+            "shard": self.shard,
+            "time_ms": 0,
             "v": 1,
-        }  # fmt: skip
+        }
         self.input_topics = input_topics
         self.digest = digest
         self.batch = (0, 0)  # epoch and seq of the batch that is being collected
@@ -169,11 +177,20 @@ class Emitter:
 
     def model(self, told: ReceiptWritten) -> None:
         receipt = {
-            "v": 1, "shard": self.shard, "slot": told.slot, "version": told.version, "parent": told.parent,
-            "why": told.why, "trained_through": told.trained_through, "scores": told.scores,
-            "kind": told.kind, "status": told.status, "time_ms": told.time_ms,
-            "evidence": told.evidence, "fingerprint": {"epoch": self.batch[0], "seq": self.batch[1]},
-        }  # fmt: skip
+            "v": 1,
+            "shard": self.shard,
+            "slot": told.slot,
+            "version": told.version,
+            "parent": told.parent,
+            "why": told.why,
+            "trained_through": told.trained_through,
+            "scores": told.scores,
+            "kind": told.kind,
+            "status": told.status,
+            "time_ms": told.time_ms,
+            "evidence": told.evidence,
+            "fingerprint": {"epoch": self.batch[0], "seq": self.batch[1]},
+        }
         self.write("models", f"{self.shard}/{told.version}", receipt)
         if told.serving:
             self.write("models", f"{self.shard}/champion", receipt)

@@ -11,32 +11,43 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.adapters.set_order import lay_out
+from stream_app.learner.champion_publisher import ChampionPublisher
 from stream_app.learner.costs import Costs
-from stream_app.learner.machine import Machine
-from stream_app.learner.publication import Publication
-from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Saver
+from stream_app.learner.processor import BatchProcessor
+from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Snapshotter
 from topics.records import Settled
 
 
 class Keeping:
     """`snapshot` and `champion`: what is kept of the batch that is sealed next; chosen, pickled, taken."""
 
-    def __init__(self, machine: Machine, saver: Saver, publication: Publication, costs: Costs) -> None:
-        self.machine, self.saver, self.publication, self.costs = machine, saver, publication, costs
+    def __init__(
+        self,
+        processor: BatchProcessor,
+        snapshotter: Snapshotter,
+        champion_publisher: ChampionPublisher,
+        costs: Costs,
+    ) -> None:
+        self.processor, self.snapshotter, self.champion_publisher, self.costs = (
+            processor,
+            snapshotter,
+            champion_publisher,
+            costs,
+        )
         self.snapshot = self.champion = False
 
     def choose(self, now_s: float, *, more: bool, later: bool) -> bool:
         """Choose what is due; nothing where that is to wait until `later`. `more`: the batch has records."""
-        self.snapshot = not later and self.saver.due(now_s)
-        self.champion = not later and self.publication.due(self.machine, now_s, more=more)
+        self.snapshot = not later and self.snapshotter.due(now_s)
+        self.champion = not later and self.champion_publisher.due(self.processor, now_s, more=more)
         return self.snapshot or self.champion
 
     def choose_last(self) -> bool:
         """Choose what a shard leaves behind, as far as that is cheap. Both at once: a snapshot that is not of
         the journal's end allows no upgrade.
         """
-        self.snapshot, cheap = self.saver.cheap, self.saver.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
-        self.champion = cheap and self.publication.behind(self.machine, more=self.snapshot)
+        self.snapshot, cheap = self.snapshotter.cheap, self.snapshotter.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
+        self.champion = cheap and self.champion_publisher.behind(self.processor, more=self.snapshot)
         return self.snapshot or self.champion
 
     def pickle(self) -> Settled | None:
@@ -44,11 +55,11 @@ class Keeping:
         settled: Settled | None = None
         found: dict[int, Any] = {}
         if self.champion:
-            found.update(self.publication.pickle(self.machine))
+            found.update(self.champion_publisher.pickle(self.processor))
             settled = "champion" if found else None
             self.costs.lap("publish")
         if self.snapshot:
-            sets = self.saver.pickle(self.machine)
+            sets = self.snapshotter.pickle(self.processor)
             found.update(sets)
             settled = "models" if sets else settled
             self.costs.lap("snapshot")
@@ -58,15 +69,15 @@ class Keeping:
     def take(self) -> None:
         """The machine stands at the batch that was sealed, and nothing was stepped since."""
         if self.champion:
-            self.publication.take(self.machine)
+            self.champion_publisher.take(self.processor)
             self.costs.lap("publish")
         if self.snapshot:
-            self.saver.take(self.machine)
+            self.snapshotter.take(self.processor)
             self.costs.lap("snapshot")
 
     def committed(self, journal_offset: int) -> None:
         """What was sealed is in the journal: its snapshot is written now, on a helper."""
-        self.publication.committed()
+        self.champion_publisher.committed()
         self.costs.lap("seal")
-        self.saver.committed(journal_offset)
+        self.snapshotter.committed(journal_offset)
         self.costs.lap("snapshot")

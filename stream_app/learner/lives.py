@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 
 from stream_app.errors import Halted, ShardFailed
-from stream_app.learner.notices import alert
-from stream_app.learner.outside import Outside
+from stream_app.learner.dependencies import Dependencies
+from stream_app.learner.runtime_alerts import alert
 from stream_app.ports import Send, SnapshotStore, View
 from topics.life import life_of
 
@@ -62,7 +62,7 @@ def refuse_lost_history(
 
 
 def left_aside(
-    outside: Outside, shard: int, store: SnapshotStore, view: View, recorded: Mapping[str, str]
+    deps: Dependencies, shard: int, store: SnapshotStore, view: View, recorded: Mapping[str, str]
 ) -> list[Send]:
     """The alert about what an earlier life of the name left; empty where there is nothing.
 
@@ -80,5 +80,5 @@ def left_aside(
     )
     log.warning("an earlier life is left aside", shard=shard, snapshots=len(files), redis=keys)
     evidence = {"snapshots": files[:NAMED], "folder": store.folder, "redis": keys, "life": life}
-    now_ms = outside.clock.now_ms()
-    return [alert(outside.app.name, shard, life, now_ms, "earlier-life", "warning", text, evidence)]
+    now_ms = deps.clock.now_ms()
+    return [alert(deps.app.name, shard, life, now_ms, "earlier-life", "warning", text, evidence)]

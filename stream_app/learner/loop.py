@@ -14,10 +14,10 @@ from typing import Any
 import structlog
 
 from stream_app.errors import Halted, Refused, ShardFailed
+from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.lives import replaced
-from stream_app.learner.notices import tell_halt
-from stream_app.learner.outside import Outside
 from stream_app.learner.reports import sum_up
+from stream_app.learner.runtime_alerts import tell_halt
 from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
 from stream_app.learner.watchdog import HUNG_EXIT_CODE, Watchdog
@@ -44,9 +44,9 @@ class Learner:
     """
 
     def __init__(
-        self, outside: Outside, fingerprint: dict[str, Any], exit_when_idle_s: float | None = None
+        self, deps: Dependencies, fingerprint: dict[str, Any], exit_when_idle_s: float | None = None
     ) -> None:
-        self.outside = outside
+        self.deps = deps
         self.fingerprint = fingerprint
         self.exit_when_idle_s = exit_when_idle_s
         self.shards: dict[int, Shard] = {}
@@ -56,9 +56,9 @@ class Learner:
         self.waits_since_s = 0.0
         self.joined = False
         self.collect_at_s = 0.0
-        self.watchdog = Watchdog(outside.clock, outside.tuning.loop_watchdog_s)
+        self.watchdog = Watchdog(deps.clock, deps.tuning.loop_watchdog_s)
         self.topic_ids: Future[dict[str, str]] | None = None
-        self.topic_ids_at_s = outside.clock.monotonic() + TOPIC_IDS_EVERY_S
+        self.topic_ids_at_s = deps.clock.monotonic() + TOPIC_IDS_EVERY_S
         self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
         self.inspection: Future[Refused | None] | None = None
         self.inspect_at_s = 0.0
@@ -79,7 +79,7 @@ class Learner:
 
     def turns(self) -> None:
         """One after the other until `stopping`; raises as `run`."""
-        inputs, beat = self.outside.log, self.watchdog.beat
+        inputs, beat = self.deps.log, self.watchdog.beat
         inputs.subscribe(self.assigned, self.revoked)
         gc.disable()  # a collection in the middle of a batch costs more than all that it frees
         self.collect_all()
@@ -89,11 +89,11 @@ class Learner:
                 break
             # With plenty at hand one record is asked for: the poll must go on, or the group would let us go.
             limit = POLL_RECORDS if self.hungry else 1
-            started_s = self.outside.clock.monotonic()
+            started_s = self.deps.clock.monotonic()
             beat("poll")
             polled = inputs.poll(limit, 0.0 if busy else IDLE_POLL_S)
             # One that may wait is no cost.
-            self.take_in(polled, self.outside.clock.monotonic() - started_s if busy else 0.0)
+            self.take_in(polled, self.deps.clock.monotonic() - started_s if busy else 0.0)
             busy = bool(polled.records)
             for shard in list(self.shards.values()):
                 beat(f"shard {shard.number}, {shard.phase.value}")
@@ -117,9 +117,11 @@ class Learner:
     def tidy(self, turn: int) -> None:
         """Collect garbage between turns: the young often, all of it after a snapshot or a recovery."""
         saved = [
-            (shard.number, shard.live.saver.at_s) for shard in self.shards.values() if shard.live is not None
+            (shard.number, shard.live.snapshotter.at_s)
+            for shard in self.shards.values()
+            if shard.live is not None
         ]
-        if saved != self.saved and self.outside.clock.monotonic() >= self.collect_at_s:
+        if saved != self.saved and self.deps.clock.monotonic() >= self.collect_at_s:
             self.saved = saved
             self.collect_all()
         elif turn % COLLECT_EVERY_TURNS == 0:
@@ -127,7 +129,7 @@ class Learner:
 
     def collect_all(self) -> None:
         """Collect what has grown old, and let a large state not be walked again for a while."""
-        self.collect_at_s = self.outside.clock.monotonic() + COLLECT_ALL_EVERY_S
+        self.collect_at_s = self.deps.clock.monotonic() + COLLECT_ALL_EVERY_S
         gc.unfreeze()
         gc.collect()
         gc.freeze()
@@ -139,9 +141,7 @@ class Learner:
         return not live or any(shard.hungry for shard in live)
 
     def take_in(self, polled: Polled, took_s: float) -> None:
-        """Hand what was polled to its shards, and to each its part of the time that it took; what belongs to
-        none was revoked meanwhile.
-        """
+        """Hand polled records to their shards, with their part of the poll's time; others were revoked."""
         n = sum(map(len, polled.records.values()))
         for (number, rank), records in polled.records.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
@@ -152,7 +152,7 @@ class Learner:
                 shard.live.merge.end(rank, position)
         if polled.cut:
             with suppress(ShardFailed):  # perhaps it is not the offset that is gone, but the topic
-                self.require_same_inputs(self.outside.log.topic_ids())
+                self.require_same_inputs(self.deps.log.topic_ids())
         for (number, rank), why in polled.cut.items():
             if (shard := self.shards.get(number)) is not None and shard.live is not None:
                 shard.halt(
@@ -167,7 +167,7 @@ class Learner:
         """The group gave us shards."""
         self.joined = True
         for number in numbers:
-            self.shards[number] = Shard(self.outside, number, self.fingerprint)
+            self.shards[number] = Shard(self.deps, number, self.fingerprint)
         self.owned = list(self.shards) or self.owned
 
     def revoked(self, numbers: list[int], lost: bool) -> None:
@@ -180,7 +180,7 @@ class Learner:
 
     def watch(self) -> None:
         """The watchdog, the halt of everything, and the idle exit."""
-        now_s = self.outside.clock.monotonic()
+        now_s = self.deps.clock.monotonic()
         for shard in self.shards.values():
             if shard.hangs(now_s):
                 log.critical("a commit hangs; leaving so that the supervisor can restart", shard=shard.number)
@@ -221,11 +221,11 @@ class Learner:
         Raises:
             Refused: one was deleted. The client would go on to wait for it, and nothing would say so.
         """
-        now_s = self.outside.clock.monotonic()
+        now_s = self.deps.clock.monotonic()
         if self.inspection is None:
             if now_s >= self.inspect_at_s:
                 self.inspect_at_s = now_s + INSPECT_EVERY_S
-                self.inspection = self.outside.pool.submit(self.outside.inspect)
+                self.inspection = self.deps.pool.submit(self.deps.inspect)
             return
         if not self.inspection.done():
             return
@@ -233,7 +233,7 @@ class Learner:
         if refusal is None:
             return
         telling = [
-            tell_halt(self.outside, number, refusal) for number in self.owned if number not in self.shards
+            tell_halt(self.deps, number, refusal) for number in self.owned if number not in self.shards
         ]
         for shard in self.shards.values():
             if shard.refusal is None:
@@ -247,7 +247,7 @@ class Learner:
         if self.topic_ids is None:
             if now_s >= self.topic_ids_at_s:
                 self.topic_ids_at_s = now_s + TOPIC_IDS_EVERY_S
-                self.topic_ids = self.outside.pool.submit(self.outside.log.topic_ids)
+                self.topic_ids = self.deps.pool.submit(self.deps.log.topic_ids)
         elif self.topic_ids.done():
             asked, self.topic_ids = self.topic_ids, None
             if not asked.exception():
@@ -263,7 +263,7 @@ class Learner:
 
     def leave(self) -> None:
         """Commit what is stepped, snapshot what is cheap, tell the last statistics, leave the group."""
-        clock = self.outside.clock
+        clock = self.deps.clock
         written_by_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S + LAST_WRITE_S
         self.finish(TOO_LONG_TO_LEAVE_S, last_words=False)
         self.await_snapshots(written_by_s)  # one is written at a time
@@ -278,22 +278,22 @@ class Learner:
                 sum_up(shard.live)
             shard.drop()
         self.shards.clear()
-        self.outside.log.close()
+        self.deps.log.close()
 
     def finish(self, within_s: float, *, last_words: bool) -> None:
         """Let every shard commit what it has stepped and show it; `last_words`: and tell its statistics."""
         self.watchdog.beat("leaving")
-        deadline_s = self.outside.clock.monotonic() + within_s
+        deadline_s = self.deps.clock.monotonic() + within_s
         unfinished = list(self.shards.values())
-        while unfinished and self.outside.clock.monotonic() < deadline_s:
+        while unfinished and self.deps.clock.monotonic() < deadline_s:
             unfinished = [s for s in unfinished if not s.finish(last_words=last_words)]
             time.sleep(0.001)  # not `stopping.wait`, which is set and would not
 
     def await_snapshots(self, until_s: float) -> None:
         """Wait for what is being written; a store that hangs is left then."""
         lives = [shard.live for shard in self.shards.values() if shard.live is not None]
-        writes = [live.saver.writing for live in lives if live.saver.writing is not None]
-        _, hanging = wait(writes, max(0.0, until_s - self.outside.clock.monotonic()))
+        writes = [live.snapshotter.writing for live in lives if live.snapshotter.writing is not None]
+        _, hanging = wait(writes, max(0.0, until_s - self.deps.clock.monotonic()))
         if hanging:
             log.error("a snapshot is not written in time; leaving without it", shards=len(hanging))
         for live in lives:

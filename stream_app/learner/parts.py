@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.learner.care import Care
+from stream_app.learner.champion_publisher import ChampionPublisher
 from stream_app.learner.costs import Costs
+from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.keeping import Keeping
-from stream_app.learner.machine import Machine
+from stream_app.learner.latency_guard import LatencyGuard
 from stream_app.learner.merge import Merge
-from stream_app.learner.notices import Notices
-from stream_app.learner.outside import Outside
-from stream_app.learner.pace import Pace
 from stream_app.learner.pipeline import Pipeline
-from stream_app.learner.publication import Publication
-from stream_app.learner.publisher import Publisher
+from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.recovery import Recovered
-from stream_app.learner.snapshots import Saver
+from stream_app.learner.runtime_alerts import RuntimeAlerts
+from stream_app.learner.snapshots import Snapshotter
 from stream_app.learner.stats import definition_of
+from stream_app.learner.view_writer import ViewWriter
 from stream_app.state.histogram import Histogram
 
 FIRST_TURN = 100  # records, until it is known what one costs
@@ -28,35 +28,46 @@ class Parts:
     """What a recovered shard works with, as `Live` does."""
 
     def __init__(
-        self, outside: Outside, shard: int, fingerprint: dict[str, Any], recovered: Recovered
+        self, deps: Dependencies, shard: int, fingerprint: dict[str, Any], recovered: Recovered
     ) -> None:
-        self.outside, self.shard = outside, shard
-        self.clock, self.tuning = outside.clock, outside.tuning
-        self.machine: Machine = recovered.machine
+        self.deps, self.shard = deps, shard
+        self.clock, self.tuning = deps.clock, deps.tuning
+        self.processor: BatchProcessor = recovered.processor
         self.replayed = recovered.replayed
-        self.merge = Merge(self.machine.core.state.log_time_ms)
-        self.care = Care(self.machine, self.tuning.batch_records, recovered.failures, outside.marks)
-        self.pipeline = Pipeline(recovered.writer, outside.pool, outside.clock)
+        self.merge = Merge(self.processor.core.state.log_time_ms)
+        self.care = Care(self.processor, self.tuning.batch_records, recovered.failures, deps.marks)
+        self.pipeline = Pipeline(recovered.writer, deps.pool, deps.clock)
         view, stored = recovered.view, recovered.stored
-        self.publisher = Publisher(
-            view, outside.pool, outside.clock, outside.app.name, shard, self.machine.stamp, stored
+        self.view_writer = ViewWriter(
+            view, deps.pool, deps.clock, deps.app.name, shard, self.processor.stamp, stored
         )
-        self.saver = Saver(
-            outside.app, shard, outside.open_store(shard), self.clock, fingerprint, recovered.journal_offset,
-            recovered.snapshot_seq, outside.store_pool,
-        )  # fmt: skip
-        self.publication = Publication(
-            outside.app, shard, outside.open_shelf(shard), outside.store_pool, self.clock, fingerprint,
+        self.snapshotter = Snapshotter(
+            deps.app,
+            shard,
+            deps.open_store(shard),
+            self.clock,
+            fingerprint,
+            recovered.journal_offset,
+            recovered.snapshot_seq,
+            deps.store_pool,
+        )
+        self.champion_publisher = ChampionPublisher(
+            deps.app,
+            shard,
+            deps.open_shelf(shard),
+            deps.store_pool,
+            self.clock,
+            fingerprint,
             self.tuning.publish_s,
-        )  # fmt: skip
+        )
         self.fences = (False, False)  # as the statistics had them
         self.definition = definition_of(fingerprint)
         self.paused: set[int] = set()
         self.batch_since_s = self.clock.monotonic()
         self.stats_at_s, self.stats_due, self.turn_records = 0.0, True, FIRST_TURN
-        self.notices = Notices(outside.app.name, self.machine, self.clock.monotonic())
-        self.pace = Pace(self.machine.core, self.clock)
+        self.runtime_alerts = RuntimeAlerts(deps.app.name, self.processor, self.clock.monotonic())
+        self.latency_guard = LatencyGuard(self.processor.core, self.clock)
         self.costs = Costs(self.clock)
-        self.keeping = Keeping(self.machine, self.saver, self.publication, self.costs)
+        self.keeping = Keeping(self.processor, self.snapshotter, self.champion_publisher, self.costs)
         self.step_seconds = Histogram(STEP_SECONDS)
-        outside.log.start(shard, self.machine.positions)
+        deps.log.start(shard, self.processor.positions)

@@ -18,13 +18,13 @@ from stream_app.errors import Halted, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.care import Failures
+from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.guards import check_entered, check_predicted, compare, refuse_lost_journal
 from stream_app.learner.journal import JournalRecord
 from stream_app.learner.journal_start import check_start
 from stream_app.learner.lives import left_aside, refuse_lost_history, require_same_inputs
-from stream_app.learner.machine import Closed, Machine
-from stream_app.learner.outside import Outside
+from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.learner.replay import WAITING, replay
 from stream_app.learner.snapshots import restore
 from stream_app.learner.store_calls import Ask, StoreCalls
@@ -42,7 +42,7 @@ class Recovered(msgspec.Struct):
     `stored` the batch that the view shows.
     """
 
-    machine: Machine
+    processor: BatchProcessor
     writer: ShardWriter
     journal_offset: int
     replayed: int
@@ -76,19 +76,19 @@ class Helper:
             self.last.add_done_callback(lambda _: close())
 
 
-def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Generator[bool, None, Recovered]:
+def recover(deps: Dependencies, shard: int, fingerprint: dict[str, Any]) -> Generator[bool, None, Recovered]:
     """Bring a shard to its journal's end and give it ready to go on.
 
     Raises:
         Refused: the definition or its libraries changed: upgrade.
         Halted: the journal, an input or the committed offsets contradict each other: a person must decide.
     """
-    helper = Helper(outside.pool)
-    writer = outside.open_writer(shard)
+    helper = Helper(deps.pool)
+    writer = deps.open_writer(shard)
     try:
-        source = outside.open_source(shard)
+        source = deps.open_source(shard)
         try:
-            recovered = yield from replayed(outside, shard, fingerprint, helper, writer, source)
+            recovered = yield from replayed(deps, shard, fingerprint, helper, writer, source)
         finally:
             helper.afterwards(source.close)
     except BaseException:
@@ -98,32 +98,36 @@ def recover(outside: Outside, shard: int, fingerprint: dict[str, Any]) -> Genera
 
 
 def replayed(
-    outside: Outside, shard: int, fingerprint: dict[str, Any], helper: Helper, writer: ShardWriter,
+    deps: Dependencies,
+    shard: int,
+    fingerprint: dict[str, Any],
+    helper: Helper,
+    writer: ShardWriter,
     source: ReplaySource,
-) -> Generator[bool, None, Recovered]:  # fmt: skip
+) -> Generator[bool, None, Recovered]:
     """The steps of a recovery in their order."""
 
     def write(send: Send) -> Generator[bool, None, None]:
         yield from helper.call(writer.commit, Commit([], [send], None, []), None)
 
     yield from helper.call(writer.fence)
-    require_same_inputs(shard, (yield from helper.call(outside.log.topic_ids)), fingerprint)
+    require_same_inputs(shard, (yield from helper.call(deps.log.topic_ids)), fingerprint)
     committed = yield from helper.call(source.committed)
     predicted = yield from helper.call(source.predicted)
     first = yield from first_entry(source, -1)
-    ask, store, view = StoreCalls(outside, shard, write), outside.open_store(shard), outside.open_view(shard)
+    ask, store, view = StoreCalls(deps, shard, write), deps.open_store(shard), deps.open_view(shard)
     yield from ask(store.tidy)
     if first is None:
         refuse_lost_journal(shard, committed, predicted)
         topics = fingerprint["topics"]
-        yield from ask(refuse_lost_history, outside.app.name, shard, store, view, topics)
-        alerts = yield from ask(left_aside, outside, shard, store, view, topics)
-        machine, newest, seq = yield from helper.call(
-            first_epoch, outside, shard, fingerprint, source, writer, alerts
+        yield from ask(refuse_lost_history, deps.app.name, shard, store, view, topics)
+        alerts = yield from ask(left_aside, deps, shard, store, view, topics)
+        processor, newest, seq = yield from helper.call(
+            first_epoch, deps, shard, fingerprint, source, writer, alerts
         )
     else:
-        start = newest_start(outside, ask, store, source, shard, fingerprint, *first)
-        machine, newest, seq = yield from start
+        start = newest_start(deps, ask, store, source, shard, fingerprint, *first)
+        processor, newest, seq = yield from start
     batches, last = 0, None
 
     def count(closed: Closed, at: int) -> None:
@@ -133,12 +137,12 @@ def replayed(
         if closed.commit.predictions:
             last = closed.commit.predictions[-1][0]
 
-    yield from replay(machine, source, newest + 1, outside.clock, count)
-    check_predicted(shard, predicted, machine.positions)
-    compare(shard, committed, machine.positions)
+    yield from replay(processor, source, newest + 1, deps.clock, count)
+    check_predicted(shard, predicted, processor.positions)
+    compare(shard, committed, processor.positions)
     refuse_torn(shard, predicted, last)
     stored = yield from helper.call(view.stamp)
-    return Recovered(machine, writer, newest, batches, seq, view, stored)
+    return Recovered(processor, writer, newest, batches, seq, view, stored)
 
 
 def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, tuple[int, JournalRecord] | None]:
@@ -166,44 +170,50 @@ def first_entry(source: ReplaySource, offset: int) -> Generator[bool, None, tupl
 
 
 def first_epoch(
-    outside: Outside,
+    deps: Dependencies,
     shard: int,
     fingerprint: dict[str, Any],
     source: ReplaySource,
     writer: ShardWriter,
     alerts: list[Send],
-) -> tuple[Machine, int, int | None]:
+) -> tuple[BatchProcessor, int, int | None]:
     """A shard without history: journal its first epoch from the earliest retained inputs."""
     positions = source.earliest()
     record = EpochRecord(0, 0, fingerprint, journal.by_name(positions), FIRST_DIGEST, [])
     offset = writer.commit(Commit([], alerts, journal.encode(record), positions), None)
     if offset is None:
         raise ShardFailed(f"shard {shard}: the first epoch record was committed without a report")
-    store = outside.open_store(shard)
-    return fresh(outside.app, shard, record, outside.input_topics, store), offset, None
+    store = deps.open_store(shard)
+    return fresh(deps.app, shard, record, deps.input_topics, store), offset, None
 
 
 def fresh(
     app: Application, shard: int, record: EpochRecord, input_topics: tuple[str, ...], store: SnapshotStore
-) -> Machine:
+) -> BatchProcessor:
     """The machine at the very start of an epoch that carried nothing over."""
     positions = journal.by_rank(record.positions)
     core = Core(app, ShardState(app, shard), store.round_trip, store.settle)
-    return Machine(
+    return BatchProcessor(
         core, input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
     )
 
 
 def newest_start(
-    outside: Outside, ask: Ask, store: SnapshotStore, source: ReplaySource, shard: int,
-    fingerprint: dict[str, Any], offset: int, first: JournalRecord,
-) -> Generator[bool, None, tuple[Machine, int, int | None]]:  # fmt: skip
+    deps: Dependencies,
+    ask: Ask,
+    store: SnapshotStore,
+    source: ReplaySource,
+    shard: int,
+    fingerprint: dict[str, Any],
+    offset: int,
+    first: JournalRecord,
+) -> Generator[bool, None, tuple[BatchProcessor, int, int | None]]:
     """The newest snapshot that the journal confirms, else its beginning, which is `first` at `offset`."""
-    loaded = yield from newest_snapshot(ask, store, source, outside.app, shard, fingerprint)
+    loaded = yield from newest_snapshot(ask, store, source, deps.app, shard, fingerprint)
     if loaded is not None:
         header, state = loaded
-        machine = resumed(outside.app, header, state, outside.input_topics, store)
-        return machine, header["journal_offset"], header["seq"]
+        processor = resumed(deps.app, header, state, deps.input_topics, store)
+        return processor, header["journal_offset"], header["seq"]
     if not isinstance(first, EpochRecord) or first.epoch != 0:
         raise Halted(
             f"shard {shard}: no valid snapshot, and the journal no longer reaches back to the beginning",
@@ -211,7 +221,7 @@ def newest_start(
             "`stream-app upgrade MODULE:APP --from-log`",
         )
     yield from check_start(source, shard, first.fingerprint, fingerprint, offset)
-    return fresh(outside.app, shard, first, outside.input_topics, store), offset, None
+    return fresh(deps.app, shard, first, deps.input_topics, store), offset, None
 
 
 def newest_snapshot(
@@ -263,11 +273,18 @@ def confirmed(source: ReplaySource, header: dict[str, Any]) -> Generator[bool, N
 
 
 def resumed(
-    app: Application, header: dict[str, Any], state: ShardState, input_topics: tuple[str, ...],
+    app: Application,
+    header: dict[str, Any],
+    state: ShardState,
+    input_topics: tuple[str, ...],
     store: SnapshotStore,
-) -> Machine:  # fmt: skip
+) -> BatchProcessor:
     """The machine where a snapshot left it."""
-    return Machine(
-        Core(app, state, store.round_trip, store.settle), input_topics,
-        epoch=header["epoch"], seq=header["seq"], digest=header["digest"], positions=header["positions"],
-    )  # fmt: skip
+    return BatchProcessor(
+        Core(app, state, store.round_trip, store.settle),
+        input_topics,
+        epoch=header["epoch"],
+        seq=header["seq"],
+        digest=header["digest"],
+        positions=header["positions"],
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_app.errors import Halted, Refused
 from stream_app.learner import journal
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.replay import WAITING, in_order, pass_by
 from stream_app.learner.tail import Tail
 from stream_app.ports import ReplaySource
@@ -34,22 +34,22 @@ class Silent:
 
 
 def relearn(
-    machine: Machine, source: ReplaySource, tail: Tail, restarted: list[str]
+    processor: BatchProcessor, source: ReplaySource, tail: Tail, restarted: list[str]
 ) -> Generator[bool, None, list[str]]:
     """Apply the batches that `tail` found whole; slots of the origins `restarted` take no part.
 
     What is written of it is forgotten, so the receipts of models that came to be are kept for the new epoch.
     Gives what could not be replayed, in words: batches whose inputs are not those that the journal read.
     """
-    state = machine.core.state
+    state = processor.core.state
     known, serving, untold = {slot.version for slot in state.slots}, state.champion_version, state.untold
     silenced = [(slot, slot.model) for slot in state.slots if slot.origin in restarted]
     for slot, _ in silenced:
         slot.model = Silent()
-    machine.core.rebind()
+    processor.core.rebind()
     lost: list[str] = []
     if tail.whole_from >= 0:
-        yield from batches(machine, source, tail, lost)
+        yield from batches(processor, source, tail, lost)
     for slot, model in silenced:
         slot.model, slot.learned, slot.failed = model, 0, None
     born = {slot.version for slot in state.slots} - known
@@ -61,7 +61,7 @@ def relearn(
 
 
 def batches(
-    machine: Machine, source: ReplaySource, tail: Tail, lost: list[str]
+    processor: BatchProcessor, source: ReplaySource, tail: Tail, lost: list[str]
 ) -> Generator[bool, None, None]:
     """Apply the batches one by one; where their positions jump, the inputs are read from there."""
     at = list(tail.whole_at)
@@ -79,7 +79,7 @@ def batches(
         starts = [start for start, _, _ in spans]
         if entry.offset != tail.whole_from and starts != at:
             source.inputs(starts)
-        at = machine.positions[:] = [end for _, end, _ in spans]
+        at = processor.positions[:] = [end for _, end, _ in spans]
         try:
             runs = in_order((yield from taken(source, spans)), record)
         except Halted as error:
@@ -88,18 +88,18 @@ def batches(
             continue
         try:
             if record.crashed:
-                pass_by(machine, runs, record.crashed, machine.apply)
+                pass_by(processor, runs, record.crashed, processor.apply)
             else:
-                machine.apply(runs)
+                processor.apply(runs)
             if record.settled:
-                machine.settle(record.settled)
+                processor.settle(record.settled)
         except Exception as error:  # of a model or a detector: what it left behind is of no use
             raise Refused(
                 f"batch {record.seq} cannot be replayed ({type(error).__name__}: {error})",
                 "Correct the definition, or leave out the slot that raises: --restart SLOT",
             ) from error
-        machine.positions[:] = at
-        machine.seal()
+        processor.positions[:] = at
+        processor.seal()
 
 
 def taken(

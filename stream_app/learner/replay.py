@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from stream_app.errors import Halted
 from stream_app.learner import journal
 from stream_app.learner.guards import check_continued
-from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run, unpack_order
+from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.ports import Clock, ReplaySource
 from topics.envelope import RANK_NAMES, RANKS, Record
 from topics.records import AttemptRecord, BatchRecord, EpochRecord
@@ -20,10 +20,10 @@ SLICE_S = 0.2  # live shards of the process wait at most this long between their
 class Diverged(Halted):
     """A batch whose digest a replay does not come to; `record` is the journal's, at `offset`."""
 
-    def __init__(self, machine: Machine, record: BatchRecord, offset: int) -> None:
+    def __init__(self, processor: BatchProcessor, record: BatchRecord, offset: int) -> None:
         super().__init__(
-            f"shard {machine.core.state.shard} diverged from its journal at seq {record.seq}: "
-            f"digest {machine.digest} instead of {record.digest}",
+            f"shard {processor.core.state.shard} diverged from its journal at seq {record.seq}: "
+            f"digest {processor.digest} instead of {record.digest}",
             "Run the image and definition that wrote it on another machine: `stream-app verify` must say "
             f"equal there. Or `stream-app upgrade MODULE:APP --accept-divergence {record.seq}`: it goes on "
             "with the models of the replay and gives up the proof of what was answered since",
@@ -32,7 +32,7 @@ class Diverged(Halted):
 
 
 def replay(
-    machine: Machine,
+    processor: BatchProcessor,
     source: ReplaySource,
     from_offset: int,
     clock: Clock,
@@ -49,7 +49,7 @@ def replay(
     Raises:
         Halted: the journal has a gap, an input was cut, or a digest differs; the shard must not go on.
     """
-    source.inputs(machine.positions)
+    source.inputs(processor.positions)
     turn_ends = clock.monotonic() + SLICE_S
     for entry in source.journal(from_offset):
         if entry is None:
@@ -58,10 +58,10 @@ def replay(
             continue
         record = journal.read(entry.value, entry.offset)
         if isinstance(record, AttemptRecord):
-            if (record.epoch, record.seq) == (machine.epoch, machine.seq):
-                machine.attempts.append(record)
+            if (record.epoch, record.seq) == (processor.epoch, processor.seq):
+                processor.attempts.append(record)
             continue
-        record = in_sequence(machine, record, entry.offset)
+        record = in_sequence(processor, record, entry.offset)
         inputs: list[list[Record]] = []
         for rank, name in zip(RANKS, record.inputs, strict=True):
             _, end, n = record.inputs[name]
@@ -71,17 +71,17 @@ def replay(
             inputs.append(taken)
         runs = in_order(inputs, record)
         if record.crashed:
-            pass_by(machine, runs, record.crashed, apply or machine.apply)
+            pass_by(processor, runs, record.crashed, apply or processor.apply)
         else:
-            (apply or machine.apply)(runs)
-        machine.positions[:] = [end for _, end, _ in record.inputs.values()]
+            (apply or processor.apply)(runs)
+        processor.positions[:] = [end for _, end, _ in record.inputs.values()]
         if record.settled:
-            machine.settle(record.settled)
-        closed = machine.seal(record.settled or None)
-        if machine.digest != record.digest:
-            raise Diverged(machine, record, entry.offset)
+            processor.settle(record.settled)
+        closed = processor.seal(record.settled or None)
+        if processor.digest != record.digest:
+            raise Diverged(processor, record, entry.offset)
         on_batch(closed, entry.offset)
-        if machine.seq == until_seq:
+        if processor.seq == until_seq:
             return
         if clock.monotonic() >= turn_ends:
             yield MORE
@@ -89,14 +89,17 @@ def replay(
 
 
 def pass_by(
-    machine: Machine, runs: list[Run], crashed: dict[str, list[int]], apply: Callable[[list[Run]], None]
+    processor: BatchProcessor,
+    runs: list[Run],
+    crashed: dict[str, list[int]],
+    apply: Callable[[list[Run]], None],
 ) -> None:
     """Apply a batch, but for the records that crashed the shard: they are the dead letters that they were."""
     for rank, records in runs:
         offsets = crashed.get(RANK_NAMES[rank], ())
         for record in records:
             if record.offset in offsets:
-                machine.crash(record, "")
+                processor.crash(record, "")
             else:
                 apply([(rank, [record])])
 
@@ -117,18 +120,18 @@ def in_order(inputs: list[list[Record]], record: BatchRecord) -> list[Run]:
     return runs
 
 
-def in_sequence(machine: Machine, record: BatchRecord | EpochRecord, offset: int) -> BatchRecord:
+def in_sequence(processor: BatchProcessor, record: BatchRecord | EpochRecord, offset: int) -> BatchRecord:
     """The record, if it continues the one before: same epoch, next seq, inputs from where the last ended."""
     if isinstance(record, EpochRecord):
-        check_continued(machine.seq, machine.digest, machine.positions, record, offset)
+        check_continued(processor.seq, processor.digest, processor.positions, record, offset)
         raise Halted(
             f"epoch {record.epoch} starts at journal offset {offset} and no snapshot of it is valid",
             "Run `stream-app upgrade MODULE:APP` again if it was cut off, or restore the snapshots",
         )
     starts = [span[0] for span in record.inputs.values()]
-    if (record.epoch, record.seq, starts) != (machine.epoch, machine.seq + 1, machine.positions):
+    if (record.epoch, record.seq, starts) != (processor.epoch, processor.seq + 1, processor.positions):
         raise Halted(
-            f"the journal has a gap: after {machine.stamp} at {machine.positions} comes "
+            f"the journal has a gap: after {processor.stamp} at {processor.positions} comes "
             f"{record.epoch}:{record.seq} at {starts}",
             "Restore the journal topic from a backup, or run `stream-app upgrade MODULE:APP`: it names the "
             "batches that are lost and goes on behind the gap",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from stream_app.learner.notices import encode
 from stream_app.learner.parts import Parts
+from stream_app.learner.runtime_alerts import encode
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
 
@@ -16,29 +16,39 @@ def add_stats(live: Parts, commit: Commit, now_s: float) -> None:
     """Add the statistics of now to a transaction, and the alerts that wait."""
     live.stats_at_s = now_s
     stats = shard_stats(
-        live.machine, live.merge, live.publisher, live.saver,
-        time_ms=live.clock.now_ms(), now_s=now_s, owner=live.tuning.owner, replayed=live.replayed,
+        live.processor,
+        live.merge,
+        live.view_writer,
+        live.snapshotter,
+        time_ms=live.clock.now_ms(),
+        now_s=now_s,
+        owner=live.tuning.owner,
+        replayed=live.replayed,
         cost_s={**live.costs.seconds, "commit": live.pipeline.busy_s},
-        ends=live.outside.log.ends(live.shard),
+        ends=live.deps.log.ends(live.shard),
         seconds={
-            "step_seconds": live.step_seconds, "transaction_seconds": live.pipeline.seconds,
-            "snapshot_seconds": live.saver.seconds,
+            "step_seconds": live.step_seconds,
+            "transaction_seconds": live.pipeline.seconds,
+            "snapshot_seconds": live.snapshotter.seconds,
         },
         definition=live.definition,
-    )  # fmt: skip
-    live.outside.telemetry.stats(live.shard, stats)
+    )
+    live.deps.telemetry.stats(live.shard, stats)
     commit.others.append(Send("stats", str(live.shard).encode(), encode(stats)))
-    commit.others += live.notices.paced(live.pace)
-    live.notices.shown(live.publisher, now_s)
-    live.notices.fenced(live.publisher, live.publication)
-    commit.others += live.notices.take()
+    commit.others += live.runtime_alerts.paced(live.latency_guard)
+    live.runtime_alerts.shown(live.view_writer, now_s)
+    live.runtime_alerts.fenced(live.view_writer, live.champion_publisher)
+    commit.others += live.runtime_alerts.take()
 
 
 def sum_up(live: Parts) -> None:
     """The last line of the log about a shard that rests: what became of all its records so far."""
-    counters = live.machine.core.state.counters
+    counters = live.processor.core.state.counters
     dead = counters.dead_events + counters.dead_labels + counters.dead_commands
     log.info(
-        "so far", shard=live.shard, predictions=counters.predictions, learned=counters.labels_learned,
+        "so far",
+        shard=live.shard,
+        predictions=counters.predictions,
+        learned=counters.labels_learned,
         dead_letters=dead,
-    )  # fmt: skip
+    )

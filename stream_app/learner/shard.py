@@ -15,12 +15,12 @@ from typing import Any
 import structlog
 
 from stream_app.errors import Refused, ShardFailed, Unreachable
+from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.care import Failures
-from stream_app.learner.live import Live
+from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.logs import placed
-from stream_app.learner.notices import tell_halt
-from stream_app.learner.outside import Outside
 from stream_app.learner.recovery import Recovered, recover
+from stream_app.learner.runtime_alerts import tell_halt
 from stream_app.learner.step_marks import RESTING, STEPPING
 
 RETRY_FIRST_S = 0.5
@@ -51,18 +51,18 @@ LEGAL = {
 class Shard:
     """The phases around a recovery and the `live` part that it gives; `refusal` says why it halted."""
 
-    def __init__(self, outside: Outside, number: int, fingerprint: dict[str, Any]) -> None:
-        self.outside, self.number, self.fingerprint = outside, number, fingerprint
+    def __init__(self, deps: Dependencies, number: int, fingerprint: dict[str, Any]) -> None:
+        self.deps, self.number, self.fingerprint = deps, number, fingerprint
         self.phase = Phase.RECOVERING
-        outside.telemetry.phase(number, self.phase.value)
-        self.live: Live | None = None
+        deps.telemetry.phase(number, self.phase.value)
+        self.live: ActiveShard | None = None
         self.refusal: Refused | None = None
         self.telling: Future[None] | None = None  # the alert about the halt, on its way
-        self.recovery: Generator[bool, None, Recovered] = recover(outside, number, fingerprint)
+        self.recovery: Generator[bool, None, Recovered] = recover(deps, number, fingerprint)
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
         self.retry_s = RETRY_FIRST_S
-        before = outside.marks.take(number)
+        before = deps.marks.take(number)
         self.failures = Failures(blamed=before == STEPPING, at_rest=before == RESTING)
 
     def move(self, phase: Phase) -> None:
@@ -71,15 +71,15 @@ class Shard:
             raise RuntimeError(f"shard {self.number}: {self.phase.value} cannot become {phase.value}")
         log.info("shard", shard=self.number, was=self.phase.value, now=phase.value)
         self.phase = phase
-        self.outside.telemetry.phase(self.number, phase.value)
+        self.deps.telemetry.phase(self.number, phase.value)
 
     def where(self) -> dict[str, Any]:
         """For log lines; `model` is the version that serves."""
         if self.live is None:
             return {"shard": self.number}
-        machine = self.live.machine
-        model = machine.core.state.champion_version
-        return {"shard": self.number, "epoch": machine.epoch, "seq": machine.seq, "model": model}
+        processor = self.live.processor
+        model = processor.core.state.champion_version
+        return {"shard": self.number, "epoch": processor.epoch, "seq": processor.seq, "model": model}
 
     @placed
     def turn(self) -> bool:
@@ -87,9 +87,9 @@ class Shard:
         try:
             if self.live is not None:
                 return self.live.turn()
-            if self.phase is Phase.FAILED and self.outside.clock.monotonic() >= self.retry_at_s:
+            if self.phase is Phase.FAILED and self.deps.clock.monotonic() >= self.retry_at_s:
                 self.move(Phase.RECOVERING)
-                self.recovery = recover(self.outside, self.number, self.fingerprint)
+                self.recovery = recover(self.deps, self.number, self.fingerprint)
             return self.recover() if self.phase is Phase.RECOVERING else False
         except Unreachable as away:
             self.fail(away)
@@ -107,11 +107,11 @@ class Shard:
             recovered: Recovered = done.value
             recovered.failures = self.failures
         try:
-            self.live = Live(self.outside, self.number, self.fingerprint, recovered)
+            self.live = ActiveShard(self.deps, self.number, self.fingerprint, recovered)
         except BaseException:
             recovered.writer.close()
             raise
-        self.live_since_s = self.outside.clock.monotonic()
+        self.live_since_s = self.deps.clock.monotonic()
         self.move(Phase.LIVE)
         log.info(
             "shard live", shard=self.number, replayed=recovered.replayed, snapshot=recovered.snapshot_seq
@@ -133,7 +133,7 @@ class Shard:
 
     def hangs(self, now_s: float) -> bool:
         """Its commit is past the watchdog; to be asked once a turn."""
-        return self.live is not None and self.live.pipeline.hangs(now_s, self.outside.tuning.watchdog_s)
+        return self.live is not None and self.live.pipeline.hangs(now_s, self.deps.tuning.watchdog_s)
 
     @placed
     def halt(self, refusal: Refused) -> None:
@@ -142,13 +142,13 @@ class Shard:
         self.close()
         self.move(Phase.HALTED)
         log.error("shard halted", shard=self.number, why=str(refusal))
-        self.telling = tell_halt(self.outside, self.number, refusal)
+        self.telling = tell_halt(self.deps, self.number, refusal)
 
     def fail(self, error: Exception) -> None:
         """Crash-only: whatever this shard held in memory is void; recover it from the log after a pause."""
         expected = isinstance(error, ShardFailed | Unreachable)
         log.error("shard failed", shard=self.number, error=str(error), exc_info=None if expected else error)
-        now_s = self.outside.clock.monotonic()
+        now_s = self.deps.clock.monotonic()
         if self.live is not None:
             # The text of an exception that nobody expected may quote a record.
             self.failures.note(self.live.care, str(error) if expected else type(error).__name__)

@@ -10,8 +10,8 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.learner.allowance import Allowance
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
+from stream_app.learner.time_budget import TimeBudget
 from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, Dumped, SnapshotStore
@@ -84,7 +84,7 @@ class Saved(NamedTuple):
     took_s: float
 
 
-class Saver:
+class Snapshotter:
     """Saves a shard when that is due; `seq`, `at_s` and `size_bytes` are of the newest snapshot.
 
     taken (pickled, and its batch sealed) ──committed──▶ writing, on a helper ──settled──▶ saved, or failed
@@ -97,13 +97,20 @@ class Saver:
     """
 
     def __init__(
-        self, app: Application, shard: int, store: SnapshotStore, clock: Clock, fingerprint: dict[str, Any],
-        journal_offset: int, seq: int | None, pool: Executor,
-    ) -> None:  # fmt: skip
+        self,
+        app: Application,
+        shard: int,
+        store: SnapshotStore,
+        clock: Clock,
+        fingerprint: dict[str, Any],
+        journal_offset: int,
+        seq: int | None,
+        pool: Executor,
+    ) -> None:
         self.app, self.shard, self.store, self.clock, self.fingerprint = app, shard, store, clock, fingerprint
         self.pool = pool
         self.journal_offset = journal_offset  # of the newest committed batch
-        self.schedule = Schedule(app, clock.monotonic())
+        self.schedule = SnapshotPolicy(app, clock.monotonic())
         self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
         self.seconds = Histogram(SECONDS)
         self.weights: dict[int, int] = {}
@@ -131,28 +138,28 @@ class Saver:
             self.writing is None and self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
         )
 
-    def pickle(self, machine: Machine) -> Mapping[int, Any]:
+    def pickle(self, processor: BatchProcessor) -> Mapping[int, Any]:
         """Pickle the state as the batch leaves it that is sealed next; the sets to lay out before that."""
         started_s = self.clock.monotonic()
         self.making = None
         try:
-            self.making = dumped(self.store, machine.core.state)
+            self.making = dumped(self.store, processor.core.state)
         except Exception as error:
             self.failed(error)
         self.pickled_s = self.clock.monotonic() - started_s
         return {} if self.making is None else self.making.layouts
 
-    def take(self, machine: Machine) -> None:
+    def take(self, processor: BatchProcessor) -> None:
         """The batch is sealed: finish what was pickled; `committed` writes it once that batch is."""
         started_s = self.clock.monotonic()
         payload, making, self.making = None, self.making, None
         if making is not None:
             try:
                 payload = making.payload
-                self.weigh(machine.core.state, self.pickled_s)
+                self.weigh(processor.core.state, self.pickled_s)
             except Exception as error:
                 self.failed(error)
-        self.taken = header(self.app, self.shard, machine, self.fingerprint), payload
+        self.taken = header(self.app, self.shard, processor, self.fingerprint), payload
         now_s = self.clock.monotonic()
         self.schedule.taken(now_s, self.pickled_s + now_s - started_s)
 
@@ -225,16 +232,24 @@ class Saver:
         log.error("snapshot failed", shard=self.shard, exc_info=error)
 
 
-def header(app: Application, shard: int, machine: Machine, fingerprint: dict[str, Any]) -> dict[str, Any]:
+def header(
+    app: Application, shard: int, processor: BatchProcessor, fingerprint: dict[str, Any]
+) -> dict[str, Any]:
     """What a snapshot says of itself, but for the `journal_offset` where (epoch, seq, digest) must stand."""
     return {
-        "format": FORMAT, "app": app.name, "shard": shard, "epoch": machine.epoch, "seq": machine.seq,
-        "digest": machine.digest, "positions": list(machine.positions), "fingerprint": fingerprint,
+        "format": FORMAT,
+        "app": app.name,
+        "shard": shard,
+        "epoch": processor.epoch,
+        "seq": processor.seq,
+        "digest": processor.digest,
+        "positions": list(processor.positions),
+        "fingerprint": fingerprint,
         "life": life_of(fingerprint["topics"]),
-    }  # fmt: skip
+    }
 
 
-class Schedule:
+class SnapshotPolicy:
     """Decides when a snapshot is due, from what the last one cost and how much a replay would take.
 
     The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once `max_cost` of
@@ -244,7 +259,7 @@ class Schedule:
     def __init__(self, app: Application, now_s: float) -> None:
         self.max_cost = app.snapshot.max_cost
         self.max_recovery_s = app.snapshot.max_recovery_ms / 1000
-        self.allowance = Allowance(self.max_cost, now_s)
+        self.allowance = TimeBudget(self.max_cost, now_s)
         self.busy_s = self.pickling_s = 0.0
         self.records = 0
 
@@ -266,9 +281,7 @@ class Schedule:
 
     @property
     def breached(self) -> bool:
-        """Pickling, while which nothing is predicted, costs more than `max_cost` at the interval that
-        `max_recovery` asks for.
-        """
+        """Pickling costs more than `max_cost` at the interval that `max_recovery` asks for."""
         return self.pickling_s > self.allowed_s
 
     @property

@@ -9,12 +9,12 @@ import msgspec
 
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.learner.carry import FROM_LOG, SETTLE, Started, Unreadable, carry
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fingerprint import changes, check_topics
 from stream_app.learner.guards import Forked, positions_after
 from stream_app.learner.journal import JournalRecord
 from stream_app.learner.journal_start import check_start
+from stream_app.learner.migrate import FROM_LOG, SETTLE, MigrationReport, Unreadable, carry
 from stream_app.learner.recovery import confirmed, fresh, newest_snapshot, resumed
 from stream_app.learner.relearn import renumber
 from stream_app.learner.replay import Diverged, replay
@@ -39,14 +39,19 @@ class Start(msgspec.Struct):
     state: ShardState
     tail: Tail
     changed: list[str]
-    started: Started
+    started: MigrationReport
     given_up: list[str]
 
 
 def snapshot_start(
-    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
-    first: tuple[int, JournalRecord], restart: list[str],
-) -> Generator[bool, None, Start]:  # fmt: skip
+    app: Application,
+    shard: int,
+    fingerprint: dict[str, Any],
+    source: ReplaySource,
+    store: SnapshotStore,
+    first: tuple[int, JournalRecord],
+    restart: list[str],
+) -> Generator[bool, None, Start]:
     """The newest snapshot that the journal confirms and that can be read, else a journal that only began."""
     unread: Refused | None = None
     for head, load in store.load():
@@ -64,7 +69,7 @@ def snapshot_start(
         changed = list(changes(tail.fingerprint, fingerprint))
         try:
             state = carry(
-                app, shard, head, fingerprint, load, started := Started([], []), restart, tail.version
+                app, shard, head, fingerprint, load, started := MigrationReport([], []), restart, tail.version
             )
         except Unreadable as error:
             unread = unread or error
@@ -79,7 +84,7 @@ def snapshot_start(
         raise Refused(f"shard {shard} has a journal and no valid snapshot", f"{SETTLE}, or start {FROM_LOG}")
     check_topics(record.fingerprint, fingerprint)
     changed = list(changes(record.fingerprint, fingerprint))
-    return Start(ShardState(app, shard), tail, changed, Started([], [CHAMPION, *app.challengers]), [])
+    return Start(ShardState(app, shard), tail, changed, MigrationReport([], [CHAMPION, *app.challengers]), [])
 
 
 def log_start(
@@ -99,13 +104,22 @@ def log_start(
     given_up = ["what all models have learned, but for what they learn again from the replayed batches"]
     if tail.first > 1:
         given_up.append(f"all that came before batch {tail.first}, which the journal no longer retains")
-    return Start(state, tail, ["start from the log"], Started([], [CHAMPION, *app.challengers]), given_up)
+    return Start(
+        state, tail, ["start from the log"], MigrationReport([], [CHAMPION, *app.challengers]), given_up
+    )
 
 
 def diverged(
-    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
-    clock: Clock, input_topics: tuple[str, ...], first: tuple[int, JournalRecord], seq: int,
-) -> Generator[bool, None, Start]:  # fmt: skip
+    app: Application,
+    shard: int,
+    fingerprint: dict[str, Any],
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    input_topics: tuple[str, ...],
+    first: tuple[int, JournalRecord],
+    seq: int,
+) -> Generator[bool, None, Start]:
     """The state of the replay that a recovery does, after the batch `seq` at which it diverges.
 
     Raises:
@@ -115,20 +129,22 @@ def diverged(
     record = first[1]
     if loaded is not None:
         head, state = loaded
-        machine, offset = resumed(app, head, state, input_topics, store), head["journal_offset"]
+        processor, offset = resumed(app, head, state, input_topics, store), head["journal_offset"]
     elif isinstance(record, EpochRecord) and record.epoch == 0:
         yield from check_start(source, shard, record.fingerprint, fingerprint, first[0])
-        machine, offset = fresh(app, shard, record, input_topics, store), first[0]
+        processor, offset = fresh(app, shard, record, input_topics, store), first[0]
     else:
         raise Refused(f"shard {shard} has no start that can be replayed", f"Start {FROM_LOG}")
-    core = machine.core
+    core = processor.core
     try:
-        yield from replay(machine, source, offset + 1, clock)
+        yield from replay(processor, source, offset + 1, clock)
     except Diverged as found:
         at, batch, changed = found.offset, found.record, [f"divergence at seq {found.record.seq}"]
     else:
-        tail = Tail(offset, machine.epoch, machine.seq, machine.digest, list(machine.positions), fingerprint)
-        return Start(core.state, tail, [], Started([slot.name for slot in core.state.slots], []), [])
+        tail = Tail(
+            offset, processor.epoch, processor.seq, processor.digest, list(processor.positions), fingerprint
+        )
+        return Start(core.state, tail, [], MigrationReport([slot.name for slot in core.state.slots], []), [])
     if batch.seq != seq:
         raise Refused(
             f"shard {shard} diverges at seq {batch.seq}, not at {seq}",
@@ -140,4 +156,6 @@ def diverged(
         f"the proof of batches {batch.seq} to {tail.seq}: what was answered since cannot be computed again, "
         "and the models are those of the replay"
     )
-    return Start(core.state, tail, changed, Started([slot.name for slot in core.state.slots], []), [lost])
+    return Start(
+        core.state, tail, changed, MigrationReport([slot.name for slot in core.state.slots], []), [lost]
+    )

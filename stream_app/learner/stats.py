@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drift.signals import LOSS
-from stream_app.learner.machine import Machine
 from stream_app.learner.merge import Merge
-from stream_app.learner.publisher import Publisher
-from stream_app.learner.snapshots import Saver
+from stream_app.learner.processor import BatchProcessor
+from stream_app.learner.snapshots import Snapshotter
+from stream_app.learner.view_writer import ViewWriter
 from stream_app.models.digest import structural_digest
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
@@ -27,23 +27,33 @@ def definition_of(fingerprint: Mapping[str, Any]) -> str:
 
 
 def shard_stats(
-    machine: Machine, merge: Merge, publisher: Publisher, saver: Saver, *,
-    time_ms: int, now_s: float, owner: str, replayed: int, cost_s: Mapping[str, float],
-    ends: Sequence[int | None], seconds: Mapping[str, Histogram], definition: str,
-) -> dict[str, Any]:  # fmt: skip
+    processor: BatchProcessor,
+    merge: Merge,
+    view_writer: ViewWriter,
+    snapshotter: Snapshotter,
+    *,
+    time_ms: int,
+    now_s: float,
+    owner: str,
+    replayed: int,
+    cost_s: Mapping[str, float],
+    ends: Sequence[int | None],
+    seconds: Mapping[str, Histogram],
+    definition: str,
+) -> dict[str, Any]:
     """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes.
 
     `ends`: how far each input is known to be written; `seconds`: the loop's own histograms, by name.
     """
-    state = machine.core.state
-    waits = lag(merge, machine.positions, ends)
+    state = processor.core.state
+    waits, weights = lag(merge, processor.positions, ends), snapshotter.weights
     return {
         "v": 1,
         "shard": state.shard,
         "time_ms": time_ms,
         "owner": owner,
-        "epoch": machine.epoch,
-        "seq": machine.seq,
+        "epoch": processor.epoch,
+        "seq": processor.seq,
         "log_time_ms": state.log_time_ms,
         "counts": state.counters.as_dict(),
         "dead_letters": dict(state.dead_by_reason),
@@ -54,24 +64,27 @@ def shard_stats(
         "serving": state.serving,
         "slots": [
             {
-                "name": slot.name, "version": slot.version, "learned": slot.learned, "failed": slot.failed,
+                "name": slot.name,
+                "version": slot.version,
+                "learned": slot.learned,
+                "failed": slot.failed,
                 "scores": slot.scores.report(),
             }
             for slot in state.slots
         ],
         "baseline": state.baseline.report(),
         "repredicted": {"served": state.gap_served.report(), "again": state.gap_again.report()},
-        "positions": dict(zip(RANK_NAMES, machine.positions, strict=True)),
+        "positions": dict(zip(RANK_NAMES, processor.positions, strict=True)),
         "merge_waits_for": [RANK_NAMES[rank] for rank in merge.waiting_for()],
         "buffered": {RANK_NAMES[rank]: merge.buffered(rank) for rank in RANKS},
         "replayed_batches": replayed,
-        "view": {"stamp": publisher.stored, "caught_up": publisher.caught_up},
+        "view": {"stamp": view_writer.stored, "caught_up": view_writer.caught_up},
         "snapshot": {
-            "seq": saver.seq,
-            "age_s": None if saver.at_s is None else now_s - saver.at_s,
-            "bytes": saver.size_bytes,
-            "cost_s": saver.schedule.cost_s,
-            "too_dear": saver.schedule.breached,
+            "seq": snapshotter.seq,
+            "age_s": None if snapshotter.at_s is None else now_s - snapshotter.at_s,
+            "bytes": snapshotter.size_bytes,
+            "cost_s": snapshotter.schedule.cost_s,
+            "too_dear": snapshotter.schedule.breached,
         },
         "cost_s": dict(cost_s),
         "lag": waits,
@@ -82,13 +95,11 @@ def shard_stats(
         },
         "drift": levels(state),
         "moved": state.monitors.ranking(MOST_MOVED),
-        "memory_bytes": {
-            slot.name: saver.weights[slot.version] for slot in state.slots if slot.version in saver.weights
-        },
+        "memory_bytes": {slot.name: weights[slot.version] for slot in state.slots if slot.version in weights},
         "champion_since_ms": state.vigil.champion_since_ms or None,
         "definition": definition,
         "forgotten": {"ids": state.ids.evicted, "entities": state.entities.evicted},
-    }  # fmt: skip
+    }
 
 
 def lag(merge: Merge, positions: Sequence[int], ends: Sequence[int | None]) -> dict[str, int]:

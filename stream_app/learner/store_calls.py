@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import structlog
 
 from stream_app.errors import Unreachable
-from stream_app.learner.notices import alert
-from stream_app.learner.outside import Outside
+from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.replay import WAITING
+from stream_app.learner.runtime_alerts import alert
 from stream_app.ports import Send
 
 T = TypeVar("T")
@@ -28,16 +28,16 @@ class StoreCalls:
     """Calls of one recovery, one at a time; `write` commits an alert in a transaction of its own."""
 
     def __init__(
-        self, outside: Outside, shard: int, write: Callable[[Send], Generator[bool, None, None]]
+        self, deps: Dependencies, shard: int, write: Callable[[Send], Generator[bool, None, None]]
     ) -> None:
-        self.outside, self.shard, self.write = outside, shard, write
+        self.deps, self.shard, self.write = deps, shard, write
         self.away = False
 
     def __call__(self, work: Callable[..., T], *arguments: Any) -> Generator[bool, None, T]:
         """Give others a turn until the call is done; what it raises but Unreachable is raised."""
-        clock = self.outside.clock
+        clock = self.deps.clock
         while True:
-            asked_s, answer = clock.monotonic(), self.outside.store_pool.submit(work, *arguments)
+            asked_s, answer = clock.monotonic(), self.deps.store_pool.submit(work, *arguments)
             while not answer.done():
                 if clock.monotonic() - asked_s > SILENT_S:
                     yield from self.unreachable(f"the snapshot store has not answered for {SILENT_S:.0f} s")
@@ -62,7 +62,7 @@ class StoreCalls:
         self.away = True
         log.error("snapshots cannot be read now", shard=self.shard, why=why, retry_s=RETRY_S)
         text = f"shard {self.shard} waits for its snapshots and predicts nothing meanwhile: {why}"
-        name, now_ms, evidence = self.outside.app.name, self.outside.clock.now_ms(), {"why": why}
+        name, now_ms, evidence = self.deps.app.name, self.deps.clock.now_ms(), {"why": why}
         yield from self.write(
             alert(name, self.shard, str(now_ms), now_ms, "snapshots-unreachable", "critical", text, evidence)
         )

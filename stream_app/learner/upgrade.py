@@ -17,7 +17,7 @@ from stream_app.errors import Refused, ShardFailed
 from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.guards import refuse_lost_journal
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.recovery import first_entry
 from stream_app.learner.relearn import relearn
 from stream_app.learner.snapshots import dumped, header, keep
@@ -58,10 +58,17 @@ class Prepared(msgspec.Struct):
 
 
 def upgrade_shard(
-    app: Application, shard: int, fingerprint: dict[str, Any], input_topics: tuple[str, ...],
-    writer: ShardWriter | None, source: ReplaySource, store: SnapshotStore, clock: Clock,
-    agreed: Callable[[Plan], None], wish: Wish = NOTHING,
-) -> Generator[bool, None, Plan | None]:  # fmt: skip
+    app: Application,
+    shard: int,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+    writer: ShardWriter | None,
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    agreed: Callable[[Plan], None],
+    wish: Wish = NOTHING,
+) -> Generator[bool, None, Plan | None]:
     """Take one shard into its next epoch; without a `writer` only say what that would do.
 
     `agreed` raises unless an operator agreed to what a plan gives up. None: the shard has no history.
@@ -82,9 +89,15 @@ def upgrade_shard(
 
 
 def prepare(
-    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource, store: SnapshotStore,
-    clock: Clock, input_topics: tuple[str, ...], wish: Wish = NOTHING,
-) -> Generator[bool, None, Prepared | None]:  # fmt: skip
+    app: Application,
+    shard: int,
+    fingerprint: dict[str, Any],
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    input_topics: tuple[str, ...],
+    wish: Wish = NOTHING,
+) -> Generator[bool, None, Prepared | None]:
     """What an upgrade of the shard would do; None for a shard that has no history yet.
 
     Raises:
@@ -158,9 +171,15 @@ def next_positions(tail: Tail, predicted: int | None, retained: list[int], plan:
 
 
 def open_epoch(
-    app: Application, prepared: Prepared, fingerprint: dict[str, Any], input_topics: tuple[str, ...],
-    writer: ShardWriter, source: ReplaySource, store: SnapshotStore, agreed: Callable[[Plan], None],
-) -> Generator[bool, None, None]:  # fmt: skip
+    app: Application,
+    prepared: Prepared,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+    writer: ShardWriter,
+    source: ReplaySource,
+    store: SnapshotStore,
+    agreed: Callable[[Plan], None],
+) -> Generator[bool, None, None]:
     """Journal the epoch, set the group's offsets with it, and save the snapshot through which it is entered.
 
     Raises:
@@ -172,18 +191,26 @@ def open_epoch(
         yield from refuse_moved(source, plan, tail)
         writer.commit(Commit([], [], None, prepared.positions), source.group())
         return
-    machine = Machine(
-        Core(app, state, store.round_trip, store.settle), input_topics,
-        epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
-    )  # fmt: skip
+    processor = BatchProcessor(
+        Core(app, state, store.round_trip, store.settle),
+        input_topics,
+        epoch=plan.epoch,
+        seq=plan.seq,
+        digest=tail.digest,
+        positions=prepared.positions,
+    )
     if tail.batches or prepared.restart:
-        if lost := (yield from relearn(machine, source, tail, prepared.restart)):
+        if lost := (yield from relearn(processor, source, tail, prepared.restart)):
             plan.given_up += lost
             agreed(plan)
-        machine = Machine(
-            Core(app, state, store.round_trip, store.settle), input_topics,
-            epoch=plan.epoch, seq=plan.seq, digest=tail.digest, positions=prepared.positions,
-        )  # fmt: skip
+        processor = BatchProcessor(
+            Core(app, state, store.round_trip, store.settle),
+            input_topics,
+            epoch=plan.epoch,
+            seq=plan.seq,
+            digest=tail.digest,
+            positions=prepared.positions,
+        )
     try:
         payload = dumped(store, state).payload
     except Exception as error:  # a model may raise anything; what cannot be saved must not be entered
@@ -192,15 +219,20 @@ def open_epoch(
             "Correct the definition, or leave out the slot that holds it: --restart SLOT",
         ) from error
     record = EpochRecord(
-        plan.epoch, plan.seq, fingerprint, journal.by_name(prepared.positions), tail.digest, plan.carried,
+        plan.epoch,
+        plan.seq,
+        fingerprint,
+        journal.by_name(prepared.positions),
+        tail.digest,
+        plan.carried,
         plan.given_up,
-    )  # fmt: skip
+    )
     yield from refuse_moved(source, plan, tail)
     commit = Commit([], [], journal.encode(record), prepared.positions)
     offset = writer.commit(commit, source.group())
     if offset is None:
         raise ShardFailed(f"shard {plan.shard}: the epoch record was committed without a report")
-    head = {**header(app, plan.shard, machine, fingerprint), "journal_offset": offset}
+    head = {**header(app, plan.shard, processor, fingerprint), "journal_offset": offset}
     keep(app, store, head, payload)
 
 

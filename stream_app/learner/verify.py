@@ -12,7 +12,7 @@ from stream_app.application import Application
 from stream_app.errors import Halted, Refused
 from stream_app.learner.journal import by_rank
 from stream_app.learner.journal_start import check_start
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.recovery import confirmed, first_entry, fresh, resumed
 from stream_app.learner.replay import replay
 from stream_app.learner.snapshots import restore, state_digest
@@ -37,10 +37,15 @@ class Verified(msgspec.Struct):
 
 
 def verify_shard(
-    app: Application, shard: int, source: ReplaySource, store: SnapshotStore, clock: Clock,
-    fingerprint: dict[str, Any], input_topics: tuple[str, ...],
+    app: Application,
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
     progress: Callable[[int], None] = lambda _seq: None,
-) -> list[Verified]:  # fmt: skip
+) -> list[Verified]:
     """Replay from the earliest retained point, then from the newest snapshot up to the same seq.
 
     Raises:
@@ -50,19 +55,19 @@ def verify_shard(
     starts = find_starts(app, shard, source, store, fingerprint, input_topics)
     results: list[Verified] = []
     until: int | None = None
-    for name, machine, offset in starts:
-        start, why = machine.seq, ""
+    for name, processor, offset in starts:
+        start, why = processor.seq, ""
         try:
             for more in replay(
-                machine, source, offset + 1, clock, lambda closed, _at: progress(closed.seq), until
+                processor, source, offset + 1, clock, lambda closed, _at: progress(closed.seq), until
             ):
                 if not more:
                     time.sleep(PAUSE_S)
         except Halted as halted:
             why = halted.message
-        until = machine.seq
-        state = state_digest(machine.core.state)
-        results.append(Verified(shard, name, start, machine.seq, machine.digest, state, not why, why))
+        until = processor.seq
+        state = state_digest(processor.core.state)
+        results.append(Verified(shard, name, start, processor.seq, processor.digest, state, not why, why))
     first = results[0]
     for other in results[1:]:
         if (other.to, other.digest, other.state) != (first.to, first.digest, first.state) and not other.why:
@@ -71,9 +76,13 @@ def verify_shard(
 
 
 def find_starts(
-    app: Application, shard: int, source: ReplaySource, store: SnapshotStore, fingerprint: dict[str, Any],
+    app: Application,
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
-) -> list[tuple[str, Machine, int]]:  # fmt: skip
+) -> list[tuple[str, BatchProcessor, int]]:
     """The earliest start of the newest epoch, and its newest snapshot where there is one.
 
     A start whose inputs are no longer retained is passed over for a later one.
@@ -83,15 +92,15 @@ def find_starts(
     def replayable(positions: Positions) -> bool:
         return all(at < 0 or at >= low for at, low in zip(positions, retained, strict=True))
 
-    snapshots: list[tuple[str, Machine, int]] = []
+    snapshots: list[tuple[str, BatchProcessor, int]] = []
     for header, load in store.load():
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
         if not drain(confirmed(source, header)) or (snapshots and not replayable(header["positions"])):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
-        machine = resumed(app, header, restore(app, header, load), input_topics, store)
-        snapshots.append(("snapshot", machine, header["journal_offset"]))
+        processor = resumed(app, header, restore(app, header, load), input_topics, store)
+        snapshots.append(("snapshot", processor, header["journal_offset"]))
     first = drain(first_entry(source, -1))
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:

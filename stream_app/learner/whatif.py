@@ -24,8 +24,8 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade
 from stream_app.flow.swap import ORDERS, stays
-from stream_app.learner.machine import Closed, Machine
 from stream_app.learner.merge import Run
+from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.learner.recovery import first_entry
 from stream_app.learner.replay import replay
 from stream_app.learner.verify import PAUSE_S, drain, find_starts
@@ -71,20 +71,20 @@ class Outcome(msgspec.Struct):
     changes: list[Change]
 
 
-class Player:
+class Variant:
     """One machine and the account of what it served."""
 
-    def __init__(self, name: str, machine: Machine) -> None:
+    def __init__(self, name: str, processor: BatchProcessor) -> None:
         self.name = name
-        self.machine = machine
+        self.processor = processor
         self.heard: list[Output] = []
         self.losses = array("d")  # by prediction, NaN while there is no label
         self.waiting: dict[str, tuple[int, Any]] = {}  # event_id → which prediction, and what it said
         self.changes: list[Change] = []
         self.told = 0
-        self.names = {machine.core.state.serving: True}
-        self.hunts_before, self.held_before = machine.core.state.policy.hunt, self.held()
-        cases = machine.emitter.cases
+        self.names = {processor.core.state.serving: True}
+        self.hunts_before, self.held_before = processor.core.state.policy.hunt, self.held()
+        cases = processor.emitter.cases
         for kind in (PredictionMade, AlertRaised):
             cases[kind] = self.also(cases[kind])
 
@@ -99,12 +99,12 @@ class Player:
 
     def held(self) -> int:
         """Alarms of models that served, told by no alert yet: it was too soon after another one."""
-        quiet = self.machine.core.state.vigil.quiet
+        quiet = self.processor.core.state.vigil.quiet
         return sum(quiet.get(f"drift {LOSS}/{name}", (0, 0))[1] for name in self.names)
 
     def take(self, record: Record) -> None:
         """Step one record and account for it."""
-        self.machine.apply([(record.rank, [record])])
+        self.processor.apply([(record.rank, [record])])
         for output in self.heard:
             if type(output) is PredictionMade:
                 if output.prediction is not None:
@@ -124,33 +124,38 @@ class Player:
         waits = self.waiting.get(event_id)
         if waits is None:
             return
-        known = self.machine.core.state.ids.get(event_id)
+        known = self.processor.core.state.ids.get(event_id)
         if known is not None and known[1] is not None:
             del self.waiting[event_id]
             self.score(*waits, known[1])
 
     def score(self, place: int, prediction: Any, label: Any) -> None:
         """0 or 1, or the absolute error."""
-        classify = self.machine.core.state.classify
+        classify = self.processor.core.state.classify
         self.losses[place] = float(label != prediction) if classify else abs(label - prediction)
 
     def alerted(self, record: Record, alert: AlertRaised) -> None:
         """Count an alarm, or note a change of the serving model."""
-        evidence, serving = alert.evidence, self.machine.core.state.serving
+        evidence, serving = alert.evidence, self.processor.core.state.serving
         self.names[serving] = True
         if alert.type == "drift" and evidence["signal"] == LOSS and evidence["name"] in self.names:
             self.told += 1 + evidence.get("held_back", 0)
         elif alert.type in ("swap", "rollback"):
             self.changes.append(
                 Change(
-                    alert.type, RANK_NAMES[record.rank], record.offset, alert.time_ms, len(self.losses),
-                    evidence["version"], evidence["parent"],
+                    alert.type,
+                    RANK_NAMES[record.rank],
+                    record.offset,
+                    alert.time_ms,
+                    len(self.losses),
+                    evidence["version"],
+                    evidence["parent"],
                 )
-            )  # fmt: skip
+            )
 
     def sweep(self, *, end: bool = False) -> None:
         """Let go of rows whose labels did not come in time; they count where there is a default label."""
-        app, pending = self.machine.core.app, self.machine.core.state.pending.items
+        app, pending = self.processor.core.app, self.processor.core.state.pending.items
         if not end and len(self.waiting) <= len(pending) + SWEPT:
             return
         for event_id in [one for one in self.waiting if one not in pending]:
@@ -161,15 +166,23 @@ class Player:
     def outcome(self, source: str) -> Outcome:
         """The account, closed."""
         self.sweep(end=True)
-        state = self.machine.core.state
+        state = self.processor.core.state
         scored = [loss for loss in self.losses if not isnan(loss)]
         kinds = [change.type for change in self.changes]
         return Outcome(
-            state.shard, self.name, source, len(self.losses), len(scored),
-            self.told + self.held() - self.held_before, state.policy.hunt - self.hunts_before,
-            kinds.count("swap"), kinds.count("rollback"), scores(scored, state.classify),
-            scores(scored[len(scored) - len(scored) // LAST :], state.classify), self.changes,
-        )  # fmt: skip
+            state.shard,
+            self.name,
+            source,
+            len(self.losses),
+            len(scored),
+            self.told + self.held() - self.held_before,
+            state.policy.hunt - self.hunts_before,
+            kinds.count("swap"),
+            kinds.count("rollback"),
+            scores(scored, state.classify),
+            scores(scored[len(scored) - len(scored) // LAST :], state.classify),
+            self.changes,
+        )
 
 
 def scores(losses: Sequence[float], classify: bool) -> dict[str, float]:
@@ -187,10 +200,16 @@ def scores(losses: Sequence[float], classify: bool) -> dict[str, float]:
 
 
 def rehearse(
-    app: Application, variants: dict[str, Application], shard: int, source: ReplaySource,
-    store: SnapshotStore, clock: Clock, fingerprint: dict[str, Any], input_topics: tuple[str, ...],
+    app: Application,
+    variants: dict[str, Application],
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
     progress: Callable[[int, int], None] = lambda _seq, _predictions: None,
-) -> list[Outcome]:  # fmt: skip
+) -> list[Outcome]:
     """Replay one shard from the earliest retained point; the live outcome comes first, then the variants'.
 
     No outcome at all: nothing of the shard can be replayed.
@@ -202,9 +221,9 @@ def rehearse(
     start = earliest(app, shard, source, store, fingerprint, input_topics)
     if start is None:
         return []
-    name, machine, offset = start
-    lead = Player("live", machine)
-    others = [Player(title, beside(machine, variant, store)) for title, variant in variants.items()]
+    name, processor, offset = start
+    lead = Variant("live", processor)
+    others = [Variant(title, beside(processor, variant, store)) for title, variant in variants.items()]
 
     def apply(runs: list[Run]) -> None:
         for rank, records in runs:
@@ -218,20 +237,24 @@ def rehearse(
     def sealed(closed: Closed, _offset: int) -> None:
         lead.sweep()
         for other in others:
-            other.machine.seal()
+            other.processor.seal()
             other.sweep()
         progress(closed.seq, len(lead.losses))
 
-    for more in replay(machine, source, offset + 1, clock, sealed, apply=apply):
+    for more in replay(processor, source, offset + 1, clock, sealed, apply=apply):
         if not more:
             time.sleep(PAUSE_S)
     return [one.outcome(name) for one in (lead, *others)] if lead.losses else []
 
 
 def earliest(
-    app: Application, shard: int, source: ReplaySource, store: SnapshotStore, fingerprint: dict[str, Any],
+    app: Application,
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
-) -> tuple[str, Machine, int] | None:  # fmt: skip
+) -> tuple[str, BatchProcessor, int] | None:
     """The beginning of the newest epoch or, where its inputs are cut, the newest snapshot."""
     if drain(first_entry(source, -1)) is None:
         return None
@@ -242,12 +265,12 @@ def earliest(
     return None
 
 
-def beside(machine: Machine, app: Application, store: SnapshotStore) -> Machine:
+def beside(processor: BatchProcessor, app: Application, store: SnapshotStore) -> BatchProcessor:
     """A copy of the machine under another definition: the same models, no alarm and no hunt so far.
 
     Candidates and the champion before are left behind: the live policy's hunts are not the variant's.
     """
-    state: ShardState = store.round_trip(machine.core.state)
+    state: ShardState = store.round_trip(processor.core.state)
     state.monitors = Monitors(app.drift or ())
     state.policy = Policy(app.swap, bool(app.challengers))
     state.recent = deque(state.recent, maxlen=app.swap.warm if app.swap.policy == "evidence" else 0)
@@ -255,10 +278,14 @@ def beside(machine: Machine, app: Application, store: SnapshotStore) -> Machine:
     core = Core(app, state, store.round_trip, store.settle)
     state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
     core.rebind()
-    return Machine(
-        core, machine.emitter.input_topics,
-        epoch=machine.epoch, seq=machine.seq, digest=machine.digest, positions=machine.positions,
-    )  # fmt: skip
+    return BatchProcessor(
+        core,
+        processor.emitter.input_topics,
+        epoch=processor.epoch,
+        seq=processor.seq,
+        digest=processor.digest,
+        positions=processor.positions,
+    )
 
 
 def names_a_model(record: Record) -> bool:

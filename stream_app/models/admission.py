@@ -84,9 +84,14 @@ def judge(slot: str, factory: Factory, terms: Terms, storage: Storage) -> tuple[
 
 
 def try_out(
-    slot: str, factory: Factory, sampled: tuple[Lessons, Lessons], terms: Terms, storage: Storage,
-    traces: list[str], faults: list[str],
-) -> list[Refusal]:  # fmt: skip
+    slot: str,
+    factory: Factory,
+    sampled: tuple[Lessons, Lessons],
+    terms: Terms,
+    storage: Storage,
+    traces: list[str],
+    faults: list[str],
+) -> list[Refusal]:
     """Two runs over one sample: what they did goes to `traces`, or why it cannot be run to `faults`."""
     rows, after = sampled
     model, twin = build(factory, SEED), build(factory, SEED)

@@ -28,9 +28,12 @@ class Calls:
     """`predict(row)` gives (prediction, probabilities), None twice when cold."""
 
     def __init__(
-        self, predict: Callable[[dict[str, Any]], Answer], learn_one: Callable[..., Any], *,
+        self,
+        predict: Callable[[dict[str, Any]], Answer],
+        learn_one: Callable[..., Any],
+        *,
         labelled: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.predict = predict
         self.learn_one = learn_one
         self.labelled = labelled

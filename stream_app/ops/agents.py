@@ -14,8 +14,8 @@ import structlog
 from faust.streams import Stream
 from faust.types import EventT
 
-from stream_app.ops.desk import HEADER, Desk, Message, UnfitError
 from stream_app.ops.faust_app import raw_topic
+from stream_app.ops.intake import HEADER, AlertIntake, Message, UnfitError
 from topics.catalog import Catalog
 from topics.reasons import OPS_ERROR
 
@@ -30,7 +30,7 @@ class Counts(Protocol):
     def agent_failed(self, app: str, topic: str) -> None: ...
 
 
-class Around(NamedTuple):
+class AgentContext(NamedTuple):
     """What agents need of the process: durable tables, the clock, and its end."""
 
     written: Callable[[], Awaitable[None]]
@@ -39,7 +39,7 @@ class Around(NamedTuple):
     counts: Counts
 
 
-def attach(app: faust.App, desk: Desk, topics: Catalog, around: Around) -> None:
+def attach(app: faust.App, desk: AlertIntake, topics: Catalog, around: AgentContext) -> None:
     """Agents of one application, one for each topic."""
     letters = raw_topic(app, topics.dead_letters.name, desk.shards)
     handlers = {
@@ -55,7 +55,7 @@ def attach(app: faust.App, desk: Desk, topics: Catalog, around: Around) -> None:
 
 
 def following(
-    desk: Desk, handle: Callable[[Message, int], None], letters: Any, around: Around
+    desk: AlertIntake, handle: Callable[[Message, int], None], letters: Any, around: AgentContext
 ) -> Callable[[Any], Awaitable[None]]:
     """What an agent runs."""
 
@@ -86,9 +86,13 @@ def following(
         if message.topic == letters.get_topic_name():
             return  # a letter about a letter would be read here again, for ever
         told = {
-            "reason": reason, "message": text[:1_000], "stage": STAGE, "topic": message.topic,
-            "partition": str(message.partition), "offset": str(message.offset),
-        }  # fmt: skip
+            "reason": reason,
+            "message": text[:1_000],
+            "stage": STAGE,
+            "topic": message.topic,
+            "partition": str(message.partition),
+            "offset": str(message.offset),
+        }
         headers = [*message.headers, *((HEADER + name, value.encode()) for name, value in told.items())]
         await (
             await letters.send(
@@ -105,6 +109,11 @@ def message_of(event: EventT[Any]) -> Message:
     headers = message.headers or ()
     pairs: list[Any] = list(headers.items()) if isinstance(headers, dict) else list(headers)
     return Message(
-        message.topic, message.partition, message.offset, round(1000 * message.timestamp), message.key,
-        message.value, pairs,
-    )  # fmt: skip
+        message.topic,
+        message.partition,
+        message.offset,
+        round(1000 * message.timestamp),
+        message.key,
+        message.value,
+        pairs,
+    )

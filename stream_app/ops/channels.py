@@ -184,13 +184,17 @@ def alertmanager_alert(item: Item, now_ms: int) -> dict[str, Any]:
     told = datetime.fromtimestamp(now_ms / 1000, UTC)
     return {
         "labels": {
-            "alertname": alert.type, "app": app, "type": alert.type, "severity": alert.severity,
-            "shard": str(alert.shard), "alert_id": ended or alert.alert_id,
+            "alertname": alert.type,
+            "app": app,
+            "type": alert.type,
+            "severity": alert.severity,
+            "shard": str(alert.shard),
+            "alert_id": ended or alert.alert_id,
         },
         "annotations": {"message": alert.message, "runbook": alert.runbook},
         "startsAt": starts.isoformat(),
         "endsAt": (told if ended else told + STANDS_FOR).isoformat(),
-    }  # fmt: skip
+    }
 
 
 class Apprise:

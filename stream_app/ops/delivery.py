@@ -12,9 +12,9 @@ from typing import Protocol
 import structlog
 
 from stream_app.ops.channels import Channel, Undeliverable, verdict
-from stream_app.ops.desk import FAILING, SENT, SILENCED, SUMMARISED, Desk
+from stream_app.ops.intake import FAILING, SENT, SILENCED, SUMMARISED, AlertIntake
 from stream_app.ops.notification import Item, Notification
-from stream_app.ops.routing import Way
+from stream_app.ops.routing import RouteQueue
 
 LONGEST_SLEEP_S = 1.0  # silences and clocks change meanwhile
 AGAIN_MS = 3_600_000  # a route that goes on to refuse is an alert once in this time
@@ -37,9 +37,15 @@ class Delivery:
     """`written` returns when the tables' changes are durable; `active`: this process owns them."""
 
     def __init__(
-        self, way: Way, channel: Channel, desks: Mapping[str, Desk], counts: Counts,
-        now_ms: Callable[[], int], written: Callable[[], Awaitable[None]], failing_s: float,
-    ) -> None:  # fmt: skip
+        self,
+        way: RouteQueue,
+        channel: Channel,
+        desks: Mapping[str, AlertIntake],
+        counts: Counts,
+        now_ms: Callable[[], int],
+        written: Callable[[], Awaitable[None]],
+        failing_s: float,
+    ) -> None:
         self.way, self.channel, self.desks, self.counts = way, channel, desks, counts
         self.now_ms, self.written, self.failing_ms = now_ms, written, round(1000 * failing_s)
         self.active, self.changed = asyncio.Event(), asyncio.Event()
@@ -105,9 +111,12 @@ class Delivery:
         self.counts.notified(route.channel, route.name, "refused")
         left = self.way.refused(told, splits=error.splits)
         log.error(
-            "notification refused", route=route.name, error=str(error), alerts=len(told.items),
+            "notification refused",
+            route=route.name,
+            error=str(error),
+            alerts=len(told.items),
             given_up=len(left),
-        )  # fmt: skip
+        )
         if not left:
             return
         self.counts.undelivered(route.name, len(left))

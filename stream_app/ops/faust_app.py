@@ -118,7 +118,7 @@ class OneOwner(PartitionAssignor):
         return result
 
 
-class Kept(faust.Table[str, Any]):
+class DurableTable(faust.Table[str, Any]):
     """A table of one partition; `written` waits until Kafka has every change."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -154,9 +154,11 @@ def credentials(words: Mapping[str, Any]) -> Any:
     context = words.get("ssl_context")
     if "mechanism" in words:
         return faust.SASLCredentials(
-            mechanism=words["mechanism"], username=words["username"], password=words["password"],
+            mechanism=words["mechanism"],
+            username=words["username"],
+            password=words["password"],
             ssl_context=context,
-        )  # fmt: skip
+        )
     return None if context is None else faust.SSLCredentials(context=context)
 
 
@@ -192,16 +194,25 @@ def faust_app(
 def raw_topic(app: faust.App, name: str, partitions: int) -> Any:
     """A topic of the application as bytes: what cannot be decoded must not end an agent."""
     return app.topic(
-        name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
-        partitions=partitions, allow_empty=True,
-    )  # fmt: skip
+        name,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=partitions,
+        allow_empty=True,
+    )
 
 
-def kept_table(app: faust.App, name: str) -> Kept:
+def kept_table(app: faust.App, name: str) -> DurableTable:
     """A table under the group's name."""
-    table = Kept(
-        app, name=name, partitions=1, key_type=str, value_type=None,
+    table = DurableTable(
+        app,
+        name=name,
+        partitions=1,
+        key_type=str,
+        value_type=None,
         extra_topic_configs={"cleanup.policy": "compact"},
-    )  # fmt: skip
+    )
     app.tables.add(table)
     return table

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from stream_app.ops.board import Board
+from stream_app.ops.dashboard import DashboardModel
 
 TICK_S = 1.0
 MOST = 200  # listeners of one process; each holds a connection and no queue
@@ -28,7 +28,7 @@ def event(name: str, identity: str, data: bytes) -> bytes:
 class Channel:
     """What one scope's listeners get: the newest frame, from which version, and up to which."""
 
-    def __init__(self, board: Board, shard: int | None) -> None:
+    def __init__(self, board: DashboardModel, shard: int | None) -> None:
         self.board, self.shard = board, shard
         self.first = self.last = board.version
         self.frame = b""
@@ -42,7 +42,7 @@ class Feed:
     `run` names this process: an id of another one gets a snapshot.
     """
 
-    def __init__(self, boards: Mapping[str, Board], now_ms: Callable[[], int], run: str) -> None:
+    def __init__(self, boards: Mapping[str, DashboardModel], now_ms: Callable[[], int], run: str) -> None:
         self.boards, self.now_ms, self.run = boards, now_ms, run
         self.channels: dict[Scope, Channel] = {}
         self.closed = False

@@ -146,7 +146,7 @@ def detail(told: Sequence[Told], score: str) -> dict[str, Any] | None:
         "view_behind": sum(view_stands(one, samples) for one, samples in told),
         "time_ms": max(one.time_ms for one in stats),
         "log_time_ms": max(one.log_time_ms for one in stats),
-    }  # fmt: skip
+    }
 
 
 def added(maps: Sequence[dict[str, int]]) -> Counter[str]:

@@ -47,9 +47,11 @@ def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
     """
     if not board.newest and not any(board.standing_alerts()):
         return {
-            "state": "empty", "findings": [], "sentence": f"{board.app} has not learned anything yet.",
+            "state": "empty",
+            "findings": [],
+            "sentence": f"{board.app} has not learned anything yet.",
             "remedy": "Start a learner and send the first event.",
-        }  # fmt: skip
+        }
     found = [finding for shard in range(board.shards) for finding in of_shard(board, shard, now_ms)]
     found += alarms(board, now_ms)
     if not found:
@@ -59,9 +61,11 @@ def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
     worst = found[0]
     more = f" {len(found) - 1} more below." if len(found) > 1 else ""
     return {
-        "state": worst.state, "sentence": said(board, worst) + more, "remedy": worst.remedy,
+        "state": worst.state,
+        "sentence": said(board, worst) + more,
+        "remedy": worst.remedy,
         "findings": [{**one._asdict(), "text": said(board, one)} for one in found[:MOST]],
-    }  # fmt: skip
+    }
 
 
 def said(board: Watched, finding: Finding) -> str:
@@ -175,10 +179,12 @@ def over(alerts: list[dict[str, Any]], stats: Stats | None) -> list[dict[str, An
             or (stats is not None and kind == "shard-halted" and stats.time_ms > time_ms)
             or (stats is not None and kind == "view-stale" and stats.view.caught_up)
             or (
-                stats is not None and kind == "snapshot-failed" and stats.snapshot.seq is not None
+                stats is not None
+                and kind == "snapshot-failed"
+                and stats.snapshot.seq is not None
                 and str(stats.snapshot.seq) != told["evidence"].get("newest_seq")
             )
-        )  # fmt: skip
+        )
         if gone:
             found.append(told)
     return found

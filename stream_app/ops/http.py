@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.ops.assets import pages
-from stream_app.ops.board import Board
+from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.feed import MOST, Feed, encode
 from stream_app.ops.health import verdict
 from stream_app.ops.orders import CommandRequest, Order
@@ -45,9 +45,15 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
-    boards: Mapping[str, Board], guard: Guard, order: Order, metrics: Callable[[], tuple[bytes, str]],
-    lifespan: Lifespan, *, ready: Callable[[], bool] = lambda: True, runbook: str = "/runbook",
-) -> FastAPI:  # fmt: skip
+    boards: Mapping[str, DashboardModel],
+    guard: Guard,
+    order: Order,
+    metrics: Callable[[], tuple[bytes, str]],
+    lifespan: Lifespan,
+    *,
+    ready: Callable[[], bool] = lambda: True,
+    runbook: str = "/runbook",
+) -> FastAPI:
     """The application. `lifespan` runs what feeds the boards; `runbook` is where alerts' runbooks are read.
 
     `app.state.feed.close()` ends the streams: a server that ends waits for them.
@@ -104,7 +110,7 @@ def recovered(ready: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
     return check
 
 
-def board_of(boards: Mapping[str, Board], app: str, shard: int | None) -> Board:
+def board_of(boards: Mapping[str, DashboardModel], app: str, shard: int | None) -> DashboardModel:
     """The board of an application that has this shard.
 
     Raises:
@@ -118,7 +124,7 @@ def board_of(boards: Mapping[str, Board], app: str, shard: int | None) -> Board:
 
 
 def reading(
-    boards: Mapping[str, Board], guard: Guard, feed: Feed, ready: Callable[[], bool], runbook: str
+    boards: Mapping[str, DashboardModel], guard: Guard, feed: Feed, ready: Callable[[], bool], runbook: str
 ) -> APIRouter:
     """Boards and their changes; a process that stands by or recovers has none yet."""
     router = APIRouter(prefix="/v1", dependencies=[allow(guard, "read"), Depends(recovered(ready))])
@@ -152,9 +158,12 @@ def reading(
         board_of(boards, app, shard)
         if feed.listeners >= MOST:
             raise ProblemError(
-                503, "unavailable", f"{MOST} listen already", "Close a page that is not needed",
+                503,
+                "unavailable",
+                f"{MOST} listen already",
+                "Close a page that is not needed",
                 headers=RETRY_AFTER,
-            )  # fmt: skip
+            )
         identity = since or request.headers.get("last-event-id", "")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(feed.listen(app, shard, identity), 200, headers, "text/event-stream")
@@ -162,13 +171,13 @@ def reading(
     return router
 
 
-def brief(board: Board, now_ms: int) -> dict[str, Any]:
+def brief(board: DashboardModel, now_ms: int) -> dict[str, Any]:
     """State and sentence."""
     found = verdict(board, now_ms)
     return {name: found[name] for name in ("state", "sentence")}
 
 
-def ordering(boards: Mapping[str, Board], guard: Guard, order: Order) -> APIRouter:
+def ordering(boards: Mapping[str, DashboardModel], guard: Guard, order: Order) -> APIRouter:
     """Orders to shards."""
     router = APIRouter(prefix="/v1")
     turns = asyncio.Semaphore(AT_ONCE)

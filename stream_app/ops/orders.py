@@ -50,9 +50,13 @@ def orders(kafka: Kafka, within_s: float = WITHIN_S) -> Order:
         with Outcomes(asked.app, kafka) as outcomes:
             with EventProducer(asked.app, kafka) as producer:
                 sent = producer.command(
-                    asked.command, actor=asked.actor, reason=asked.reason, shard=asked.shard, slot=asked.slot,
+                    asked.command,
+                    actor=asked.actor,
+                    reason=asked.reason,
+                    shard=asked.shard,
+                    slot=asked.slot,
                     version=asked.version,
-                )  # fmt: skip
+                )
             answers = outcomes.of(sent, within_s)
         return [
             ShardOutcome(shard, answers[shard].outcome, answers[shard].why)

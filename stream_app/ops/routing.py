@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     wake_ms: int | None
 
 
-class Way:
+class RouteQueue:
     """One route's queue. `silenced` answers for now; `kinds` were told before, so they are not new."""
 
     def __init__(self, route: Route, silenced: Callable[[Item, int], bool]) -> None:

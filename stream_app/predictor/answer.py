@@ -72,9 +72,15 @@ def predicted(
         stale.append("view-unreachable")
     prior = published.prior if prediction is None else None
     return Predicted(
-        prediction, probabilities, prior, model_age_ms, feature_age_ms, entity is not None,
-        (*violated, *stale), tuple(violated),
-    )  # fmt: skip
+        prediction,
+        probabilities,
+        prior,
+        model_age_ms,
+        feature_age_ms,
+        entity is not None,
+        (*violated, *stale),
+        tuple(violated),
+    )
 
 
 def row_fault(app: Application, windows: Windows, champion: Champion, asked: Asked) -> Rejected | None:

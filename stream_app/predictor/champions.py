@@ -24,9 +24,14 @@ class Champions:
     """`current[shard]` is the newest champion that passed, `at_ms[shard]` when it was the newest one."""
 
     def __init__(
-        self, app: Application, fingerprint: Mapping[str, Any], view: ServingView, open_sealed: Open,
-        telemetry: ServingTelemetry, tell: Tell,
-    ) -> None:  # fmt: skip
+        self,
+        app: Application,
+        fingerprint: Mapping[str, Any],
+        view: ServingView,
+        open_sealed: Open,
+        telemetry: ServingTelemetry,
+        tell: Tell,
+    ) -> None:
         self.app, self.fingerprint, self.view = app, fingerprint, view
         self.open_sealed, self.telemetry, self.tell = open_sealed, telemetry, tell
         self.current: list[Champion | None] = [None] * app.shards

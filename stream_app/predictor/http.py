@@ -69,9 +69,11 @@ def json(value: Any, status: int = 200) -> Response:
 
 
 def create_app(
-    predictor: Predictor, guard: Guard, metrics: Callable[[], tuple[bytes, str]],
+    predictor: Predictor,
+    guard: Guard,
+    metrics: Callable[[], tuple[bytes, str]],
     background: Callable[[], list[Callable[[], Awaitable[None]]]],
-) -> FastAPI:  # fmt: skip
+) -> FastAPI:
     """The application of one worker; `background` gives what runs beside the requests, begun in its loop."""
 
     @asynccontextmanager
@@ -216,9 +218,14 @@ def problem_of(refusal: Rejected | Stale) -> ProblemError:
         return ProblemError(422, "bad-row", refusal.message, fix, reason=refusal.reason)
     found = refusal.found
     return ProblemError(
-        409, "stale", f"the answer breaks {', '.join(found.violated)}", stale_fix(found),
-        model_age_ms=found.model_age_ms, feature_age_ms=found.feature_age_ms, violated=found.violated,
-    )  # fmt: skip
+        409,
+        "stale",
+        f"the answer breaks {', '.join(found.violated)}",
+        stale_fix(found),
+        model_age_ms=found.model_age_ms,
+        feature_age_ms=found.feature_age_ms,
+        violated=found.violated,
+    )
 
 
 def stale_fix(found: Predicted) -> str:

@@ -36,9 +36,14 @@ class Predictor:
     """Answers rows of one application; every method may be called from one event loop only."""
 
     def __init__(
-        self, app: Application, champions: Champions, entities: EntityCache, feedback: Feedback, clock: Clock,
+        self,
+        app: Application,
+        champions: Champions,
+        entities: EntityCache,
+        feedback: Feedback,
+        clock: Clock,
         telemetry: ServingTelemetry,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.app, self.champions, self.entities, self.feedback = app, champions, entities, feedback
         self.clock, self.telemetry = clock, telemetry
         self.windows = Windows(app.features)
@@ -81,9 +86,14 @@ class Predictor:
             unknown += not answer.known and bool(self.app.features)
             age_ms = answer.feature_age_ms if age_ms is None else age_ms
         self.telemetry.answered(
-            self.clock.monotonic() - started_s, len(rows), stale=stale, unknown=unknown, bad=bad,
-            broken=broken, feature_age_s=None if age_ms is None else age_ms / 1000,
-        )  # fmt: skip
+            self.clock.monotonic() - started_s,
+            len(rows),
+            stale=stale,
+            unknown=unknown,
+            bad=bad,
+            broken=broken,
+            feature_age_s=None if age_ms is None else age_ms / 1000,
+        )
         return answers
 
     def told(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any] | Stale:
@@ -154,11 +164,15 @@ class Predictor:
             published = champion.published
             told.append(
                 {
-                    "shard": shard, "name": published.name, "version": published.version,
-                    "learned": published.learned, "epoch": champion.stamp[0], "seq": champion.stamp[1],
+                    "shard": shard,
+                    "name": published.name,
+                    "version": published.version,
+                    "learned": published.learned,
+                    "epoch": champion.stamp[0],
+                    "seq": champion.stamp[1],
                     "trained_through": dict(zip(RANK_NAMES, champion.positions, strict=True)),
                     "log_time_ms": published.log_time_ms,
                     "model_age_ms": max(0, now_ms - self.champions.at_ms[shard]),
                 }
-            )  # fmt: skip
+            )
         return told

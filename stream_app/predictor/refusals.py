@@ -22,11 +22,16 @@ class Refusals:
         """One alert about a shard's publication; beyond the bound the log alone tells."""
         kind = "publication-refused"
         alert = {
-            "v": 1, "alert_id": f"{self.app}/{shard}/{kind}/{stamp}", "type": kind, "severity": "critical",
-            "shard": shard, "time_ms": self.clock.now_ms(),
+            "v": 1,
+            "alert_id": f"{self.app}/{shard}/{kind}/{stamp}",
+            "type": kind,
+            "severity": "critical",
+            "shard": shard,
+            "time_ms": self.clock.now_ms(),
             "message": f"predictors keep the model before {stamp}: {why}",
-            "evidence": {"stamp": stamp, "why": why}, "runbook": f"docs/runbooks.md#{kind}",
-        }  # fmt: skip
+            "evidence": {"stamp": stamp, "why": why},
+            "runbook": f"docs/runbooks.md#{kind}",
+        }
         if not self.waiting.full():
             self.waiting.put_nowait(alert)
 

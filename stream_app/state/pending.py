@@ -24,9 +24,15 @@ class PendingRow:
     size: int = 0
 
     def __init__(
-        self, key: str, time_ms: int, offset: int, row: dict[str, Any], served: dict[int, tuple[Any, Any]],
-        baseline: Any, size: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        key: str,
+        time_ms: int,
+        offset: int,
+        row: dict[str, Any],
+        served: dict[int, tuple[Any, Any]],
+        baseline: Any,
+        size: int = 0,
+    ) -> None:
         self.key = key
         self.time_ms = time_ms
         self.offset = offset

@@ -69,9 +69,16 @@ class Slot:
     silence: float = 0.0
 
     def __init__(
-        self, name: str, model: Any, version: int, generation: int, classify: bool, origin: str = "",
-        kind: str = DECLARED, parent: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        model: Any,
+        version: int,
+        generation: int,
+        classify: bool,
+        origin: str = "",
+        kind: str = DECLARED,
+        parent: int | None = None,
+    ) -> None:
         self.name = name
         self.origin = origin or name
         self.kind = kind
@@ -174,9 +181,15 @@ class ShardState:
         """The champion as it is now, as a candidate: the one copy that is taken of a model, once a hunt."""
         champion, version = self.champion, self.next_version
         slot = Slot(
-            f"{champion.origin}-{version}", deepcopy(champion.model), version, champion.generation,
-            self.classify, champion.origin, KEPT, champion.version,
-        )  # fmt: skip
+            f"{champion.origin}-{version}",
+            deepcopy(champion.model),
+            version,
+            champion.generation,
+            self.classify,
+            champion.origin,
+            KEPT,
+            champion.version,
+        )
         slot.learned, slot.knows = champion.learned, champion.knows
         return self.keep(slot)
 

@@ -78,12 +78,16 @@ class Vigil(msgspec.Struct):
         """Each signal that ever alarmed: drift or warning, and stable again once it is calm."""
         return [
             {
-                "signal": signal, "name": name, "detector": alarm.detector,
+                "signal": signal,
+                "name": name,
+                "detector": alarm.detector,
                 "level": "stable" if calm(alarm, now_ms, now) else "drift" if alarm.drift else "warning",
-                "before": alarm.before, "after": alarm.after, "at_ms": alarm.at_ms,
+                "before": alarm.before,
+                "after": alarm.after,
+                "at_ms": alarm.at_ms,
             }
             for (signal, name), alarm in self.alarms.items()
-        ]  # fmt: skip
+        ]
 
 
 def calm(alarm: Alarmed, now_ms: int, now: int) -> bool:

@@ -58,9 +58,12 @@ class Guard:
                 found = place, its
         if found is None or scheme.lower() != "bearer":
             raise ProblemError(
-                401, "unauthorized", "no known bearer token was sent", "Send Authorization: Bearer <token>",
+                401,
+                "unauthorized",
+                "no known bearer token was sent",
+                "Send Authorization: Bearer <token>",
                 headers={"WWW-Authenticate": "Bearer"},
-            )  # fmt: skip
+            )
         if SCOPES.index(found[1]) < SCOPES.index(scope):
             raise ProblemError(403, "forbidden", f"the token is for {found[1]}", f"Use a token for {scope}")
         return f"token {found[0]}"

@@ -45,9 +45,15 @@ class ProblemError(Exception):
     """Ends a request with a problem document."""
 
     def __init__(
-        self, status: int, kind: str, detail: str, fix: str = "", *, headers: dict[str, str] | None = None,
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        fix: str = "",
+        *,
+        headers: dict[str, str] | None = None,
         **more: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(detail)
         self.status, self.kind, self.detail, self.fix = status, kind, detail, fix
         self.headers, self.more = headers, more

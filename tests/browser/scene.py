@@ -103,10 +103,16 @@ class Scene:
             for number in range(5):
                 producer.send("e", {HOSTILE: "a string now", "x": 1.0}, f"bad{number}", "plain")
         alert = {
-            "v": 1, "alert_id": f"{app}/{HOSTILE}", "type": "drift", "severity": "warning", "shard": 0,
-            "time_ms": int(time.time() * 1000), "message": HOSTILE, "evidence": {HOSTILE: [HOSTILE]},
+            "v": 1,
+            "alert_id": f"{app}/{HOSTILE}",
+            "type": "drift",
+            "severity": "warning",
+            "shard": 0,
+            "time_ms": int(time.time() * 1000),
+            "message": HOSTILE,
+            "evidence": {HOSTILE: [HOSTILE]},
             "runbook": "javascript:hacked=1",
-        }  # fmt: skip
+        }
         plain = KafkaProducer(bootstrap_servers=self.learners.servers)
         plain.send(f"{app}.alerts", orjson.dumps(alert), b"hostile", partition=0)
         plain.flush()

@@ -18,8 +18,8 @@ from stream_app.adapters.snapshot_store import KEPT, round_trip
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.learner.live import Live
-from stream_app.learner.outside import Outside, Tuning
+from stream_app.learner.active_shard import ActiveShard
+from stream_app.learner.dependencies import Dependencies, Tuning
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.step_marks import StepMarks
 from stream_app.ports import Send
@@ -103,11 +103,22 @@ class World:
         self.clock = Clock()
         self.step_file = TemporaryFile()  # noqa: SIM115  as the supervisor holds it
         finalize(self, self.step_file.close)
-        self.outside = Outside(
-            app, TOPICS, Log(self), lambda _: Writer(self), lambda _: Source(self), lambda _: View(self),
-            lambda _: Store(self), lambda _: Shelf(self), self.inspected, self.clock, Silent(), Inline(),
-            Inline(), Tuning(batch_ms=0),
-        )  # fmt: skip
+        self.deps = Dependencies(
+            app,
+            TOPICS,
+            Log(self),
+            lambda _: Writer(self),
+            lambda _: Source(self),
+            lambda _: View(self),
+            lambda _: Store(self),
+            lambda _: Shelf(self),
+            self.inspected,
+            self.clock,
+            Silent(),
+            Inline(),
+            Inline(),
+            Tuning(batch_ms=0),
+        )
 
     def inspected(self) -> Refused | None:
         """What an inspection of the topics finds."""
@@ -142,9 +153,9 @@ class World:
         """
         if not restarted:
             self.step_file.truncate(0)
-        outside = replace(self.outside, marks=StepMarks(self.step_file.fileno()))
-        outside.log.stop(0)  # another process, whose client has read nothing yet
-        shard = Shard(outside, 0, fingerprint or FINGERPRINT)
+        deps = replace(self.deps, marks=StepMarks(self.step_file.fileno()))
+        deps.log.stop(0)  # another process, whose client has read nothing yet
+        shard = Shard(deps, 0, fingerprint or FINGERPRINT)
         for _ in range(2_000):
             shard.turn()
             if shard.phase is not Phase.RECOVERING:
@@ -160,7 +171,7 @@ class World:
         self.offer(shard.live, rank, value, key)
         self.settle(shard)
 
-    def offer(self, live: Live, rank: int, value: Mapping[str, Any], key: bytes = b"k") -> None:
+    def offer(self, live: ActiveShard, rank: int, value: Mapping[str, Any], key: bytes = b"k") -> None:
         """Append a record to an input and hand it over as the last one that there is."""
         live.offer(rank, [self.record(rank, self.clock.now_ms(), value, key)])
         for other in RANKS:

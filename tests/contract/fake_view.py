@@ -82,9 +82,16 @@ class Counted:
         self.ages: list[float | None] = []
 
     def answered(
-        self, seconds: float, rows: int, *, stale: int, unknown: int, bad: int, broken: int,
+        self,
+        seconds: float,
+        rows: int,
+        *,
+        stale: int,
+        unknown: int,
+        bad: int,
+        broken: int,
         feature_age_s: float | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         assert seconds >= 0
         self.bad += bad
         self.broken += broken

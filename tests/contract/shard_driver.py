@@ -14,7 +14,7 @@ from stream_app.flow.core import Core, births
 from stream_app.flow.outputs import Output
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fitting import HEADER
-from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Send
 from stream_app.state.shard import Counters, ShardState, Slot
@@ -55,13 +55,15 @@ class ShardDriver:
         core = Core(self.app, ShardState(self.app, shard))
         self.born: list[Output] = []
         births(core, self.born)  # told once, with the first batch: what a test reads is its own
-        self.machine = Machine(core, TOPICS, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0])
+        self.processor = BatchProcessor(
+            core, TOPICS, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
+        )
         self.time_ms = START_MS
         self.closed: list[Closed] = []
 
     @property
     def state(self) -> ShardState:
-        return self.machine.core.state
+        return self.processor.core.state
 
     @property
     def counters(self) -> Counters:
@@ -82,9 +84,9 @@ class ShardDriver:
         """Apply one record and give the dead letter that it became, or None."""
         stamp = self.time_ms if time_ms is None else time_ms
         self.time_ms += 1
-        record = Record(rank, self.machine.positions[rank], stamp, key, value, headers)
-        self.machine.apply([(rank, [record])])
-        self.closed.append(self.machine.seal())
+        record = Record(rank, self.processor.positions[rank], stamp, key, value, headers)
+        self.processor.apply([(rank, [record])])
+        self.closed.append(self.processor.seal())
         letters = self.letters()
         return letters[0] if letters else None
 
@@ -169,13 +171,13 @@ def read_letter(send: Send) -> Letter:
 
 def refused(shard: ShardDriver, reason: str, send: Callable[[ShardDriver], Letter | None]) -> Letter:
     """Assert that what `send` sends is refused for `reason`, leaves no trace but counts, and stops nobody."""
-    before, positions = shard.memory(), sum(shard.machine.positions)
+    before, positions = shard.memory(), sum(shard.processor.positions)
     letter = send(shard)
     assert letter is not None
     assert letter.reason == reason, letter
     assert len(shard.letters()) == 1
     assert shard.memory() == before
-    assert sum(shard.machine.positions) == positions + 1
+    assert sum(shard.processor.positions) == positions + 1
     assert shard.state.dead_by_reason[reason] == 1
     counters = shard.counters
     assert counters.events == counters.predictions + counters.dead_events + counters.duplicate_events

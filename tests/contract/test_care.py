@@ -70,7 +70,7 @@ def work(world: World, shard: Shard) -> Shard:
         if live is not None and live is not seen:
             seen = live
             for rank in RANKS:
-                if rest := world.inputs[rank][live.machine.positions[rank] :]:
+                if rest := world.inputs[rank][live.processor.positions[rank] :]:
                     live.offer(rank, rest)
                 live.merge.end(rank, len(world.inputs[rank]))
         elif live is not None and live.caught_up:
@@ -253,7 +253,7 @@ def test_what_goes_with_statistics_outlives_an_old_generation(world: World) -> N
     world.inputs = [[], [], []]
     shard = work(world, world.shard())
     assert shard.live is not None
-    shard.live.notices.notice("candidate-slow", "warning", "told once")
+    shard.live.runtime_alerts.notice("candidate-slow", "warning", "told once")
     shard.live.stats_due = True
     world.generation = b"generation 2"
     world.settle(shard)
@@ -265,11 +265,11 @@ def test_what_goes_with_statistics_outlives_an_old_generation(world: World) -> N
 
 def after(*numbers: int, spared: int = 0) -> tuple[Care, Failures]:
     """A life after attempts at the event at offset 0, one of which was broken off for other reasons."""
-    machine = ShardDriver().machine
-    made = [AttemptRecord(0, 0, machine.digest, number, {}, 5, ("events", 0)) for number in numbers]
-    machine.attempts = list(made)
+    processor = ShardDriver().processor
+    made = [AttemptRecord(0, 0, processor.digest, number, {}, 5, ("events", 0)) for number in numbers]
+    processor.attempts = list(made)
     failures = Failures(spared=next((one for one in made if one.attempt == spared), None))
-    care = Care(machine, 10, failures)
+    care = Care(processor, 10, failures)
     care.held = [(EVENT, [Record(EVENT, 0, 1, b"k", b"{}")])]
     return care, failures
 
@@ -294,6 +294,6 @@ def test_a_crash_counts_though_the_same_attempt_was_broken_off_before() -> None:
     care, failures = after(1, 1, spared=1)
     care.stepping = True
     failures.note(care, "ValueError")
-    again = Care(care.machine, 10, failures)
+    again = Care(care.processor, 10, failures)
     again.held = care.held
     assert announced(again) == (2, 1)

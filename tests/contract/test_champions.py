@@ -34,9 +34,9 @@ class Predictor:
         """Keep an alert."""
         self.told.append((shard, why))
 
-    def show(self, publication: tuple[str, int, bytes]) -> None:
+    def show(self, champion_publisher: tuple[str, int, bytes]) -> None:
         """Publish it for both shards, each with a header of its own."""
-        stamp, at_ms, sealed = publication
+        stamp, at_ms, sealed = champion_publisher
         head, payload = unseal(PUBLIC, sealed)
         for shard in range(2):
             self.view.published[shard] = (stamp, at_ms)

@@ -15,7 +15,7 @@ from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.application import Labels
 from stream_app.errors import StreamAppError
 from stream_app.learner.fitting import HEADER, LONGEST_TEXT, dead_letter, fitting
-from stream_app.learner.machine import MOST_DECISIONS, few
+from stream_app.learner.processor import MOST_DECISIONS, few
 from stream_app.learner.shard import Phase
 from stream_app.ports import Commit, Send
 from tests.contract.fake_kafka import Writer

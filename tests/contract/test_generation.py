@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_app.learner.live import Live
+from stream_app.learner.active_shard import ActiveShard
 from tests.contract.fake_outside import GROUP, World
 from tests.contract.shard_driver import application
 from topics.envelope import EVENT
@@ -10,7 +10,7 @@ from topics.envelope import EVENT
 NEXT = b"generation 2"
 
 
-def fed() -> tuple[World, Live]:
+def fed() -> tuple[World, ActiveShard]:
     """A live shard that was handed one event and has not turned yet."""
     world = World(application())
     live = world.shard().live
@@ -19,7 +19,7 @@ def fed() -> tuple[World, Live]:
     return world, live
 
 
-def turns(live: Live, n: int = 5) -> None:
+def turns(live: ActiveShard, n: int = 5) -> None:
     """A few."""
     for _ in range(n):
         live.turn()
@@ -49,10 +49,10 @@ def test_without_a_generation_nothing_is_passed_over() -> None:
     live.merge.end(EVENT, 3)
     world.group, before = None, len(world.journal)
     turns(live)
-    assert (live.machine.positions[EVENT], len(world.journal)) == (1, before)
+    assert (live.processor.positions[EVENT], len(world.journal)) == (1, before)
     world.group = GROUP
     turns(live)
-    assert (live.machine.positions[EVENT], len(world.journal)) == (3, before + 1)
+    assert (live.processor.positions[EVENT], len(world.journal)) == (3, before + 1)
 
 
 def test_the_group_is_asked_for_once_a_commit_and_not_once_a_turn() -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from stream_app.learner.live import IDLE_STATS_EVERY_S, Live
+from stream_app.learner.active_shard import IDLE_STATS_EVERY_S, ActiveShard
 from stream_app.learner.loop import Learner
 from stream_app.learner.stats import definition_of
 from tests.contract.fake_outside import FINGERPRINT, Held, World
@@ -21,7 +21,7 @@ def sent(world: World) -> list[Stats]:
     return [msgspec.json.decode(s.value or b"", type=Stats) for s in world.written if s.topic == "stats"]
 
 
-def idled(world: World, live: Live, seconds: float) -> None:
+def idled(world: World, live: ActiveShard, seconds: float) -> None:
     """A second and a turn after the other; nothing comes."""
     for _ in range(round(seconds)):
         world.clock.now_s += 1
@@ -40,14 +40,14 @@ def test_an_idle_shard_sends_statistics_every_ten_seconds(events: int) -> None:
     before = (
         len(sent(world)),
         len(world.journal),
-        shard.live.machine.digest,
-        list(shard.live.machine.positions),
+        shard.live.processor.digest,
+        list(shard.live.processor.positions),
     )
     idled(world, shard.live, 60)
-    machine = shard.live.machine
+    processor = shard.live.processor
     found = sent(world)[before[0] :]
     assert 5 <= len(found) <= 7
-    assert (len(world.journal), machine.digest, machine.positions) == before[1:]
+    assert (len(world.journal), processor.digest, processor.positions) == before[1:]
     times_ms = [stats.time_ms for stats in found]
     assert max(b - a for a, b in pairwise(times_ms)) <= 1000 * (IDLE_STATS_EVERY_S + 1)
     assert {stats.definition for stats in found} == {definition_of(FINGERPRINT)} != {""}
@@ -60,16 +60,16 @@ def test_a_recovery_after_idle_statistics_is_as_without_them() -> None:
     world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1}})
     assert shard.live is not None
     idled(world, shard.live, 40)
-    stamp, digest = shard.live.machine.stamp, shard.live.machine.digest
+    stamp, digest = shard.live.processor.stamp, shard.live.processor.digest
     other = world.shard()
     assert other.live is not None
-    assert (other.live.machine.stamp, other.live.machine.digest) == (stamp, digest)
+    assert (other.live.processor.stamp, other.live.processor.digest) == (stamp, digest)
 
 
 def test_statistics_on_their_way_do_not_keep_an_idle_learner_from_ending() -> None:
     """`--exit-when-idle` may ask for more seconds than there are between two statistics."""
     world, pool = World(application()), Held()
-    learner = Learner(world.outside, FINGERPRINT, exit_when_idle_s=3 * IDLE_STATS_EVERY_S)
+    learner = Learner(world.deps, FINGERPRINT, exit_when_idle_s=3 * IDLE_STATS_EVERY_S)
     learner.assigned([0])
     shard = learner.shards[0]
     while shard.live is None:

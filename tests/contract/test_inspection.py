@@ -23,7 +23,7 @@ def inspected(learner: Learner, world: World) -> None:
 def test_a_topic_that_is_gone_halts_every_shard_with_an_alert(how: str) -> None:
     """Also where a shard failed by it already, or the group took the shards of the deleted topic away."""
     world = World(application())
-    learner = Learner(world.outside, FINGERPRINT)
+    learner = Learner(world.deps, FINGERPRINT)
     learner.assigned([0])
     while learner.shards[0].live is None:
         learner.shards[0].turn()

@@ -87,7 +87,7 @@ def test_a_store_that_is_away_is_asked_again_and_an_alert_says_so_once() -> None
     world.store_away = None
     until_live(world, shard)
     assert shard.live is not None
-    assert (shard.live.replayed, shard.live.saver.seq) == (0, 3)
+    assert (shard.live.replayed, shard.live.snapshotter.seq) == (0, 3)
     assert len(world.alerts("snapshots-unreachable")) == 1
 
 
@@ -95,7 +95,7 @@ def test_a_store_that_never_answers_is_an_alert_too() -> None:
     """Not even with an error; live shards of the process have their turns meanwhile."""
     world = lived()
     held = Held()
-    shard = Shard(replace(world.outside, store_pool=held), 0, FINGERPRINT)
+    shard = Shard(replace(world.deps, store_pool=held), 0, FINGERPRINT)
     for _ in range(5):
         shard.turn()
     assert not world.alerts("snapshots-unreachable")
@@ -138,7 +138,7 @@ def died(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def learner(world: World) -> Learner:
     """A learner whose one shard is live."""
-    made = Learner(world.outside, FINGERPRINT)
+    made = Learner(world.deps, FINGERPRINT)
     made.shards = {0: world.shard()}
     return made
 

@@ -37,13 +37,16 @@ def test_a_line_says_where_its_shard_stood(lines: list[MutableMapping[str, Any]]
     assert shard.live is not None
     world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1}, "label": True})
     live = shard.live
-    live.saver.schedule.max_recovery_s = 0.0
-    live.saver.worked(1.0, 1)
+    live.snapshotter.schedule.max_recovery_s = 0.0
+    live.snapshotter.worked(1.0, 1)
     world.settle(shard)
     (failed,) = [line for line in lines if line["event"] == "snapshot failed"][:1]
     assert {name: failed[name] for name in ("shard", "epoch", "seq", "model")} == {
-        "shard": 0, "epoch": 0, "seq": live.machine.seq, "model": 1,
-    }  # fmt: skip
+        "shard": 0,
+        "epoch": 0,
+        "seq": live.processor.seq,
+        "model": 1,
+    }
     assert [line["shard"] for line in lines if line.get("now") == "live"] == [0]
     structlog.get_logger().info("between turns")
     assert set(lines[-1]) == {"event", "level"}

@@ -24,9 +24,15 @@ class Scripted:
     """A classifier that raises, or gives what is not an answer, from its n-th call on or at each n-th."""
 
     def __init__(
-        self, seed: int, *, predicts: int = 1 << 30, learns: int = 1 << 30, nan: bool = False,
-        says: object = None, every: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        seed: int,
+        *,
+        predicts: int = 1 << 30,
+        learns: int = 1 << 30,
+        nan: bool = False,
+        says: object = None,
+        every: int = 0,
+    ) -> None:
         self.predicts, self.learns, self.nan, self.says, self.every = predicts, learns, nan, says, every
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[bool, float]:

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from stream_app.ops.assets import runbook
-from stream_app.ops.board import Board
+from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.feed import Feed
 from stream_app.ops.http import create_app
 from stream_app.ops.orders import CommandRequest, ShardOutcome
@@ -29,7 +29,10 @@ class Server:
     """The application with two boards, and the orders that it was given."""
 
     def __init__(self, tokens: dict[str, list[str]] | None = None) -> None:
-        self.boards = {"shop": Board("shop", 2, "binary"), "other": Board("other", 1, "regression")}
+        self.boards = {
+            "shop": DashboardModel("shop", 2, "binary"),
+            "other": DashboardModel("other", 1, "regression"),
+        }
         self.orders: list[CommandRequest] = []
         self.ready = True
         guard = Guard(tokens or {}, None)

@@ -136,8 +136,8 @@ def test_an_hour_of_silence_ends_every_wait() -> None:
         )
         for i in range(2_000)
     ]
-    shard.machine.apply([(EVENT, burst)])
-    shard.closed.append(shard.machine.seal())
+    shard.processor.apply([(EVENT, burst)])
+    shard.closed.append(shard.processor.seal())
     assert shard.counters.labels_expired == 20
     assert shard.counters.predictions == 2_020
     assert len(shard.state.pending) == 2_000
@@ -164,7 +164,7 @@ def test_twenty_thousand_classes_only_if_the_definition_allows(max_classes: int)
     )
     shard = ShardDriver(app)
     value = b'{"event_id":"e%d","features":{"x":1},"label":"c%d"}'
-    shard.machine.apply([(EVENT, [Record(EVENT, i, START_MS, b"k", value % (i, i)) for i in range(n)])])
+    shard.processor.apply([(EVENT, [Record(EVENT, i, START_MS, b"k", value % (i, i)) for i in range(n)])])
     assert shard.counters.labels_learned == min(n, max_classes)
     assert shard.counters.dead_events == n - min(n, max_classes)
     assert set(shard.state.dead_by_reason) <= {reasons.LABEL_UNKNOWN_CLASS}
@@ -175,8 +175,8 @@ def test_a_gap_of_offsets_is_no_gap_of_records() -> None:
     shard = ShardDriver()
     value = b'{"event_id":"e%d","features":{"x":1}}'
     records = [Record(EVENT, offset, START_MS, b"k", value % offset) for offset in (3, 4, 9)]
-    shard.machine.apply([(EVENT, records)])
-    closed = shard.machine.seal()
+    shard.processor.apply([(EVENT, records)])
+    closed = shard.processor.seal()
     assert [orjson.loads(made)["offset"] for made, _, _ in closed.commit.predictions] == [3, 4, 9]
     assert closed.commit.positions[EVENT] == 10
 
@@ -195,11 +195,11 @@ def test_batches_leave_no_trace() -> None:
             for i in range(60)
         ]
         for i in range(0, 60, size):
-            shard.machine.apply([(EVENT, records[i : i + size])])
-            shard.machine.seal()
+            shard.processor.apply([(EVENT, records[i : i + size])])
+            shard.processor.seal()
         for i in range(0, 60, size):
-            shard.machine.apply([(LABEL, labels[i : i + size])])
-            shard.machine.seal()
+            shard.processor.apply([(LABEL, labels[i : i + size])])
+            shard.processor.seal()
         return state_digest(shard.state)
 
     assert run(1) == run(7) == run(60)

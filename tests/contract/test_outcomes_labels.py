@@ -161,7 +161,7 @@ def test_an_orphan_is_refused_after_the_horizon() -> None:
     shard = waiting()
     assert shard.label("nobody", True) is None
     assert len(shard.state.parked) == 1
-    offset = shard.machine.positions[LABEL] - 1
+    offset = shard.processor.positions[LABEL] - 1
     shard.time_ms += HOUR_MS + 10
     letter = shard.event("later", label=True)
     assert letter is not None

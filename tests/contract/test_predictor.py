@@ -79,7 +79,7 @@ class Served:
         stamp, at_ms, sealed = self.world.shown[place]
         stamp = f"{stamp}:{life_of(self.world.topic_ids)}"
         self.view.published[0], self.view.models[0] = (stamp, at_ms), sealed
-        state = self.live.machine.core.state
+        state = self.live.processor.core.state
         self.view.blobs = {
             (0, key): orjson.dumps([*entity, "now"]) for key, entity in state.entities.young.items()
         }
@@ -425,7 +425,7 @@ def test_an_application_without_features_says_when_its_model_may_be_old() -> Non
 def test_a_recorded_row_becomes_an_event(served: Served) -> None:
     """Under the id that the answer gives, so that feedback can name it."""
     answer = served.predict(record=True, time=START_MS).json()
-    (name, key, value, time_ms), = served.feedback.records  # fmt: skip
+    ((name, key, value, time_ms),) = served.feedback.records
     assert answer["recorded"]
     assert (name, key, time_ms) == ("events", b"known", START_MS)
     assert value == {"v": 1, "event_id": answer["event_id"], "features": {"x": 3.0}}

@@ -92,7 +92,7 @@ def test_an_error_that_quotes_an_address_replays_equal(where: str) -> None:
     for _ in range(2):
         shard = SwapDriver(app)
         shard.script([20])
-        shard.machine.core.round_trip = quoting
+        shard.processor.core.round_trip = quoting
         shard.feed(30)
         shard.event("quiet")
         shard.time_ms += HOUR_MS + 10
@@ -117,7 +117,7 @@ def test_the_type_of_an_error_is_hashed() -> None:
         shard = SwapDriver(definition(champion=made_with(error), swap=FRESH))
         shard.script([20])
         shard.feed(30)
-        digests.add(shard.machine.digest)
+        digests.add(shard.processor.digest)
     assert len(digests) == 2
 
 
@@ -180,8 +180,8 @@ def test_a_fault_of_the_machine_commits_nothing(
     world.settle(again)
     told = [orjson.loads(value) for value in world.predictions]
     assert [(one["event_id"], one["learned"]) for one in told] == [("e0", 0), ("e1", 1)]
-    assert again.live.machine.core.state.champion.learned == 2
-    assert again.live.machine.core.state.dead_by_reason == {}
+    assert again.live.processor.core.state.champion.learned == 2
+    assert again.live.processor.core.state.dead_by_reason == {}
 
 
 class Copied(Starved):
@@ -209,7 +209,7 @@ def test_a_hunt_without_memory_refuses_no_candidate(
     for app in (made, copied, stored):
         shard = SwapDriver(app)
         shard.script([20])
-        shard.machine.core.round_trip = out_of_memory
+        shard.processor.core.round_trip = out_of_memory
         with pytest.raises(error if app is not stored else MemoryError):
             shard.feed(30)
         assert shard.n == 20

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from stream_app.learner.live import TURN_S, Live
+from stream_app.learner.active_shard import TURN_S, ActiveShard
+from stream_app.learner.dependencies import Tuning
 from stream_app.learner.merge import Run
-from stream_app.learner.outside import Tuning
 from stream_app.learner.parts import FIRST_TURN
 from tests.contract.fake_outside import Held, World
 from tests.contract.shard_driver import application
@@ -44,9 +44,9 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
     live = slow(world, 300)
     stepped = []
     for _ in range(3):
-        before = live.machine.core.state.counters.events
+        before = live.processor.core.state.counters.events
         live.turn()
-        stepped.append(live.machine.core.state.counters.events - before)
+        stepped.append(live.processor.core.state.counters.events - before)
     assert stepped == [FIRST_TURN, round(TURN_S / 0.005), round(TURN_S / 0.005)]
 
 
@@ -63,11 +63,11 @@ def test_a_batch_waits_longer_while_much_is_at_hand(events: int, waits_s: float)
     assert world.clock.now_s - since_s == pytest.approx(waits_s, abs=TURN_S)
 
 
-def slow(world: World, events: int) -> Live:
+def slow(world: World, events: int) -> ActiveShard:
     """A live shard with so many events at hand, each of which takes it 5 ms."""
     live = world.shard().live
     assert live is not None
-    live.machine = live.care.machine = SlowMachine(world, live.machine)  # type: ignore[assignment]
+    live.processor = live.care.processor = SlowMachine(world, live.processor)  # type: ignore[assignment]
     for n in range(events):
         world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
     return live

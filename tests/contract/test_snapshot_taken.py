@@ -7,7 +7,7 @@ import pytest
 
 from stream_app.application import Snapshots
 from stream_app.errors import ShardFailed
-from stream_app.learner.live import Live
+from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.snapshots import state_digest
 from tests.contract.fake_kafka import STRIDE
 from tests.contract.fake_outside import FINGERPRINT, Held, World
@@ -21,21 +21,21 @@ def world() -> World:
     return World(application(snapshot=Snapshots(max_cost=1.0, max_recovery="1ms")))
 
 
-def taking(world: World, pool: Held) -> Live:
+def taking(world: World, pool: Held) -> ActiveShard:
     """The shard with one batch on its way and its snapshot taken."""
     live = world.shard().live
     assert live is not None
     live.pipeline.pool = pool
     step(world, live, 0)
-    assert live.saver.taken is not None
+    assert live.snapshotter.taken is not None
     assert not world.snapshots
     return live
 
 
-def step(world: World, live: Live, n: int) -> None:
+def step(world: World, live: ActiveShard, n: int) -> None:
     """One event more and one turn, in which a millisecond passes."""
     world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
-    live.saver.worked(0.001, 1)
+    live.snapshotter.worked(0.001, 1)
     live.turn()
 
 
@@ -43,8 +43,8 @@ def test_a_snapshot_is_of_its_batch_though_more_was_stepped_meanwhile(world: Wor
     """Restored from it, the shard is what it was at that batch, which the journal confirms."""
     pool = Held()
     live = taking(world, pool)
-    then = state_digest(live.machine.core.state)
-    digest = live.machine.digest
+    then = state_digest(live.processor.core.state)
+    digest = live.processor.digest
     step(world, live, 1)
     assert not world.snapshots
     pool.let_go()
@@ -52,8 +52,8 @@ def test_a_snapshot_is_of_its_batch_though_more_was_stepped_meanwhile(world: Wor
     head, _ = world.snapshots[0]
     assert (head["seq"], head["digest"], head["journal_offset"]) == (1, digest, STRIDE)
     assert orjson.loads(world.journal[head["journal_offset"] // STRIDE])["digest"] == digest
-    assert then != state_digest(live.machine.core.state)
-    _, load = next(iter(world.outside.open_store(0).load()))
+    assert then != state_digest(live.processor.core.state)
+    _, load = next(iter(world.deps.open_store(0).load()))
     assert state_digest(load()["state"]) == then
 
 
@@ -70,7 +70,7 @@ def test_a_snapshot_of_a_batch_that_failed_is_not_saved(world: World) -> None:
     world.down = False
     again = world.shard({**FINGERPRINT}).live
     assert again is not None
-    assert again.machine.core.state.counters.events == 0
+    assert again.processor.core.state.counters.events == 0
 
 
 def test_a_snapshot_that_becomes_due_while_nothing_comes_is_taken(world: World) -> None:
@@ -82,7 +82,7 @@ def test_a_snapshot_that_becomes_due_while_nothing_comes_is_taken(world: World) 
     live.turn()
     assert live.drained
     assert not world.snapshots
-    live.saver.worked(0.001, 1)
+    live.snapshotter.worked(0.001, 1)
     live.turn()
     assert world.snapshots[0][0]["seq"] == 1
 
@@ -94,7 +94,7 @@ def test_a_shard_that_leaves_takes_no_snapshot_with_its_last_batch(world: World)
     live.pipeline.pool = Held()
     world.offer(live, EVENT, {"event_id": "e0", "features": {"x": 0}})
     live.advance()
-    live.saver.worked(0.001, 1)
+    live.snapshotter.worked(0.001, 1)
     live.finish(last_words=False)
     assert live.pipeline.flight is not None
-    assert live.saver.taken is None
+    assert live.snapshotter.taken is None

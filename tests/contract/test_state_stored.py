@@ -14,7 +14,7 @@ from stream_app import features as f
 from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Detect, Limits
-from stream_app.learner.carry import adopt
+from stream_app.learner.migrate import adopt
 from stream_app.learner.snapshots import state_digest
 from stream_app.state.shard import Counters, ShardState
 from tests.contract.shard_driver import ShardDriver, application

@@ -77,8 +77,10 @@ def test_a_signal_is_stable_again_after_records_and_log_time_without_alarm() -> 
     vigil.alarmed("loss", "champion", warning)
     both = drift.at_ms + CALM_MS, drift.at + CALM_RECORDS
     for now_ms, now, level in (
-        (both[0] - 1, both[1], "drift"), (both[0], both[1] - 1, "drift"), (*both, "stable"),
-    ):  # fmt: skip
+        (both[0] - 1, both[1], "drift"),
+        (both[0], both[1] - 1, "drift"),
+        (*both, "stable"),
+    ):
         assert [seen["level"] for seen in vigil.levels(now_ms, now)] == [level]
     vigil.alarmed("loss", "champion", Alarmed("ddm", False, 0.1, 0.2, *both))
     assert [seen["level"] for seen in vigil.levels(*both)] == ["warning"]
@@ -98,18 +100,18 @@ def test_models_are_weighed_in_turn_where_time_is_short() -> None:
     world = World(application(challengers={"other": logistic}))
     shard = world.shard()
     assert shard.live is not None
-    saver, state = shard.live.saver, shard.live.machine.core.state
+    snapshotter, state = shard.live.snapshotter, shard.live.processor.core.state
     world.model_takes_s = 1.0
     weighed = []
     for waited_s in (0, 0, 0, 60):
         world.clock.now_s += waited_s
-        saver.weigh(state, 1.0)
-        weighed.append(list(saver.weights))
+        snapshotter.weigh(state, 1.0)
+        weighed.append(list(snapshotter.weights))
     assert weighed == [[1], [1, 2], [1, 2], [2, 1]]
     state.slots.pop()
     world.clock.now_s += 60
-    saver.weigh(state, 100.0)
-    assert list(saver.weights) == [1]
+    snapshotter.weigh(state, 100.0)
+    assert list(snapshotter.weights) == [1]
 
 
 def test_remembered_alarms_are_bounded() -> None:
@@ -176,7 +178,7 @@ def test_statistics_hold_what_the_loop_measured() -> None:
     assert live is not None
     for n in range(3):
         world.feed(shard, EVENT, {"event_id": f"e{n}", "features": {"x": n}, "label": n % 2 == 0})
-    live.saver.worked(1.0, 1)
+    live.snapshotter.worked(1.0, 1)
     live.keep()
     world.feed(shard, EVENT, {"event_id": "last", "features": {"x": 1}, "label": True})
     stats = told(world)
@@ -213,7 +215,7 @@ def told_metrics() -> Metrics:
     """What a live shard with a snapshot exports."""
     world = World(application(snapshot=Snapshots(max_cost=1.0, max_recovery="1ms")))
     metrics = Metrics("a", 1, world.clock)
-    world.outside = replace(world.outside, telemetry=metrics)
+    world.deps = replace(world.deps, telemetry=metrics)
     shard = world.shard()
     assert shard.live is not None
     world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1}, "label": True})

@@ -122,8 +122,10 @@ def test_a_wrong_promotion_is_undone_by_the_reverse_test() -> None:
     shard.feed(300)
     (rollback,) = shard.alerts("rollback")
     assert (rollback["severity"], rollback["evidence"]["version"], rollback["evidence"]["parent"]) == (
-        "warning", 1, 2,
-    )  # fmt: skip
+        "warning",
+        1,
+        2,
+    )
     assert rollback["evidence"]["e_value"] >= rollback["evidence"]["threshold"] == 20
     assert shard.pointer()[-2:] == [2, 1]
     assert [slot.name for slot in shard.state.slots] == ["champion", "worse"], "what is declared stays"
@@ -297,7 +299,7 @@ def test_a_winner_that_no_snapshot_can_hold_is_refused(
     rule = replace(SHORT, policy=policy, candidates=("fresh",), patience=2_000)
     shard = SwapDriver(definition(swap=rule))
     shard.script([TURN + 20])
-    shard.machine.core.round_trip = trip
+    shard.processor.core.round_trip = trip
     shard.feed(TURN + 500)
     (alert,) = shard.alerts("candidate-refused")
     assert text in alert["message"]
@@ -310,7 +312,7 @@ def test_a_winner_that_no_snapshot_can_hold_is_refused(
 def test_an_operator_cannot_promote_what_no_snapshot_can_hold() -> None:
     """The order is refused with why; nothing is dropped."""
     shard = SwapDriver(definition(challengers={"worse": wrong}))
-    shard.machine.core.round_trip = no_snapshot
+    shard.processor.core.round_trip = no_snapshot
     shard.feed(40)
     outcome, why = shard.order("promote", "p", slot="worse")
     assert outcome == "refused"

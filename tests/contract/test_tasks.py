@@ -157,14 +157,24 @@ def test_commands_act_once_and_tell_their_outcome() -> None:
     """Pause, resume and what cannot be done each leave one outcome; the same command again leaves none."""
     shard = ShardDriver()
     for command, command_id, fields in [
-        ("pause", "c1", {}), ("pause", "c1", {}), ("resume", "c2", {}), ("dance", "c3", {}),
+        ("pause", "c1", {}),
+        ("pause", "c1", {}),
+        ("resume", "c2", {}),
+        ("dance", "c3", {}),
         ("forget", "c4", {}),
-        ("pause", "c5", {"shard": 1}), ("pause", "c6", {"shard": 0}), ("resume", "c1", {}),
-    ]:  # fmt: skip
+        ("pause", "c5", {"shard": 1}),
+        ("pause", "c6", {"shard": 0}),
+        ("resume", "c1", {}),
+    ]:
         assert shard.command(command, command_id, **fields) is None
     assert [told["outcome"] for told in shard.written("models")] == [
-        "done", "done", "refused", "refused", "refused", "done",
-    ]  # fmt: skip
+        "done",
+        "done",
+        "refused",
+        "refused",
+        "refused",
+        "done",
+    ]
     assert shard.state.paused
     assert shard.counters.commands == 8
 
@@ -321,7 +331,7 @@ def test_first_models_leave_their_receipts_once() -> None:
         ("champion", 1, True),
         ("other", 2, False),
     ]
-    shard.machine.emitter.perform(shard.born)
+    shard.processor.emitter.perform(shard.born)
     shard.event("a")
     shard.event("b")
     assert [send.key for closed in shard.closed for send in closed.commit.others] == [

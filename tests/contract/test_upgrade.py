@@ -54,9 +54,13 @@ def lived(*, save: bool = True) -> World:
 
 
 def upgrade(
-    world: World, prints: dict[str, Any] = CHANGED, agree: Callable[[Plan], None] = agreed, *,
-    app: Application = APP, **wish: Any,
-) -> Plan | None:  # fmt: skip
+    world: World,
+    prints: dict[str, Any] = CHANGED,
+    agree: Callable[[Plan], None] = agreed,
+    *,
+    app: Application = APP,
+    **wish: Any,
+) -> Plan | None:
     """As the command does it."""
     writer, source, store = Writer(world), Source(world), Store(world)
     return drain(
@@ -68,7 +72,7 @@ def read_on(world: World, prints: dict[str, Any]) -> Shard:
     """A learner that reads all that its inputs still hold."""
     shard = world.shard(prints)
     assert shard.live is not None, shard.refusal
-    at = shard.live.machine.positions[EVENT]
+    at = shard.live.processor.positions[EVENT]
     if world.inputs[EVENT][at:]:
         shard.live.offer(EVENT, world.inputs[EVENT][at:])
     for rank, records in enumerate(world.inputs):
@@ -93,9 +97,7 @@ def refusal(world: World, prints: dict[str, Any]) -> Refused:
 
 def equal_again(world: World, prints: dict[str, Any]) -> None:
     """The replays of the newest epoch come to the digests of its journal."""
-    found = verify_shard(
-        world.app, 0, Source(world), Store(world), world.clock, prints, TOPICS
-    )  # fmt: skip
+    found = verify_shard(world.app, 0, Source(world), Store(world), world.clock, prints, TOPICS)
     assert [one.why for one in found] == [""] * len(found)
 
 

@@ -47,16 +47,18 @@ def test_a_view_is_rebuilt_once_the_newer_stamp_is_gone() -> None:
     made.view_answer = "fenced"
     made.feed(shard, EVENT, {"event_id": "f", "features": {"x": 1}}, b"meanwhile")
     assert shard.live is not None
-    assert shard.live.publisher.fenced
-    assert not shard.live.publisher.blobs
+    assert shard.live.view_writer.fenced
+    assert not shard.live.view_writer.blobs
     rebuilt, sealed = len(made.rebuilt), list(made.sealed)
     made.view_answer = "ok"
     for _ in range(5):
         made.settle(shard)
-    assert shard.live.publisher.caught_up
+    assert shard.live.view_writer.caught_up
     keys = {key for blobs in made.rebuilt[rebuilt:] for key in blobs}
     assert keys == {"before", "meanwhile"}
-    assert made.sealed[len(sealed) :][0] == ("rebuild", shard.live.machine.stamp), "no write seals it before"
+    assert made.sealed[len(sealed) :][0] == ("rebuild", shard.live.processor.stamp), (
+        "no write seals it before"
+    )
     made.view_answer = "fenced"
     made.feed(shard, EVENT, {"event_id": "g", "features": {"x": 1}})
     made.settle(shard)
@@ -78,7 +80,7 @@ def test_an_idle_shard_raises_the_alert_too() -> None:
 def test_an_idle_exit_ends_or_says_what_it_waits_for(answer: str) -> None:
     """With a fenced view it ends; for one that does not answer it waits, and the log says so."""
     made = world(answer)
-    learner = Learner(made.outside, FINGERPRINT, exit_when_idle_s=1.0)
+    learner = Learner(made.deps, FINGERPRINT, exit_when_idle_s=1.0)
     learner.joined, learner.shards[0] = True, made.shard()
     shard = learner.shards[0]
     made.feed(shard, EVENT, {"event_id": "e", "features": {"x": 1}})
@@ -129,14 +131,14 @@ def test_a_view_that_is_lost_while_nothing_happens_is_written_anew() -> None:
     made.settle(shard)
     before = len(made.rebuilt)
     assert shard.live is not None
-    assert shard.live.publisher.caught_up
+    assert shard.live.view_writer.caught_up
     made.view_answer = "behind"
     made.clock.now_s += 2.0
     shard.turn()
-    assert shard.live.publisher.caught_up
+    assert shard.live.view_writer.caught_up
     shard.turn()
     made.view_answer = "ok"
     for _ in range(4):
         shard.turn()
     assert [sorted(blobs) for blobs in made.rebuilt[before:] if blobs] == [["k"]]
-    assert shard.live.publisher.caught_up
+    assert shard.live.view_writer.caught_up

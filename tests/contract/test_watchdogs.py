@@ -12,8 +12,8 @@ import structlog
 
 from stream_app.application import Snapshots
 from stream_app.learner import loop
+from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.daemon_pool import DaemonPool
-from stream_app.learner.live import Live
 from stream_app.learner.loop import Learner
 from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import SLOW_S
@@ -31,9 +31,9 @@ def died(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return codes
 
 
-def committing(world: World) -> tuple[Learner, Live, Held]:
+def committing(world: World) -> tuple[Learner, ActiveShard, Held]:
     """A learner with a batch on its way."""
-    made, held = Learner(world.outside, FINGERPRINT), Held()
+    made, held = Learner(world.deps, FINGERPRINT), Held()
     made.shards = {0: world.shard()}
     live = made.shards[0].live
     assert live is not None
@@ -49,7 +49,7 @@ def test_a_commit_that_is_done_hangs_no_longer_whenever_the_loop_looks(died: lis
     world = World(application())
     made, live, held = committing(world)
     held.let_go()
-    world.clock.now_s += 100 * world.outside.tuning.watchdog_s
+    world.clock.now_s += 100 * world.deps.tuning.watchdog_s
     for _ in range(100):
         made.watch()
         world.clock.now_s += 1.0
@@ -65,7 +65,7 @@ def test_a_loop_that_was_busy_proves_nothing_about_the_helper(died: list[int]) -
     made.watch()
     assert died == []
     with structlog.testing.capture_logs() as logs:
-        for _ in range(round(world.outside.tuning.watchdog_s)):
+        for _ in range(round(world.deps.tuning.watchdog_s)):
             world.clock.now_s += 1.0
             made.watch()
     assert died == [70]
@@ -87,9 +87,11 @@ def test_the_loops_watchdog_says_what_stands_still() -> None:
     assert logs == [
         {
             "event": "the loop makes no progress; leaving so that the supervisor can restart",
-            "doing": "shard 3, live", "seconds": 601, "log_level": "critical",
+            "doing": "shard 3, live",
+            "seconds": 601,
+            "log_level": "critical",
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_the_loops_watchdog_looks_from_a_thread_of_its_own() -> None:
@@ -109,14 +111,14 @@ class Interrupted(Exception):
 def test_a_loop_beats_and_its_watchdog_rests_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ends it: a learner that ended well must not be ended by what watched it."""
     world = World(application())
-    made = Learner(world.outside, FINGERPRINT)
+    made = Learner(world.deps, FINGERPRINT)
     started: list[str] = []
     monkeypatch.setattr(made.watchdog, "start", lambda: started.append(made.watchdog.doing))
 
     def polls(*_: object) -> None:
         raise Interrupted
 
-    monkeypatch.setattr(made.outside.log, "poll", polls)
+    monkeypatch.setattr(made.deps.log, "poll", polls)
     with pytest.raises(Interrupted):
         made.run()
     assert started == ["starting"]
@@ -124,9 +126,9 @@ def test_a_loop_beats_and_its_watchdog_rests_with_it(monkeypatch: pytest.MonkeyP
     assert made.watchdog.resting.is_set()
 
 
-def saving(world: World, held: Held) -> Live:
+def saving(world: World, held: Held) -> ActiveShard:
     """A shard that is to be saved after every batch, one snapshot being written."""
-    shard = Shard(replace(world.outside, store_pool=held), 0, FINGERPRINT)
+    shard = Shard(replace(world.deps, store_pool=held), 0, FINGERPRINT)
     while shard.live is None:
         if held.held:
             held.let_go()
@@ -134,17 +136,17 @@ def saving(world: World, held: Held) -> Live:
     shard.live.care.idle()  # its inputs were at their ends: no batch is announced before it is stepped
     step(world, shard.live, 0)
     shard.live.turn()
-    while held.held and shard.live.saver.writing is None:
+    while held.held and shard.live.snapshotter.writing is None:
         held.let_go()
-    assert shard.live.saver.writing is not None
+    assert shard.live.snapshotter.writing is not None
     return shard.live
 
 
-def step(world: World, live: Live, n: int) -> None:
+def step(world: World, live: ActiveShard, n: int) -> None:
     """One event more, and turns enough to commit it."""
     world.clock.now_s += 1.5
     world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}})
-    live.saver.worked(0.001, 1)
+    live.snapshotter.worked(0.001, 1)
     live.turn()
     live.turn()
 
@@ -159,11 +161,11 @@ def test_a_shard_goes_on_while_its_snapshot_is_written_one_at_a_time(eager: Worl
     """However long that takes: nothing of the store's is waited for, and no second write begins."""
     held = Held()
     live = saving(eager, held)
-    writing = live.saver.writing
+    writing = live.snapshotter.writing
     for n in range(1, 5):
         step(eager, live, n)
     assert len(eager.predictions) == 5
-    assert live.saver.writing is writing
+    assert live.snapshotter.writing is writing
     assert not eager.snapshots
     while held.held:
         held.let_go()
@@ -185,13 +187,13 @@ def test_a_write_that_fails_or_takes_too_long_is_reported_back(eager: World) -> 
     future.set_exception(OSError("no space left"))
     with structlog.testing.capture_logs() as logs:
         live.turn()
-    assert live.saver.error == "OSError: no space left"
+    assert live.snapshotter.error == "OSError: no space left"
     assert [line["event"] for line in logs] == ["snapshot failed"]
     step(eager, live, 1)
-    while live.saver.writing is None or held.held:
+    while live.snapshotter.writing is None or held.held:
         held.let_go() if held.held else live.turn()
     live.turn()
-    assert live.saver.error is None
+    assert live.snapshotter.error is None
 
 
 def test_pickling_alone_counts_against_max_cost() -> None:
@@ -199,7 +201,7 @@ def test_pickling_alone_counts_against_max_cost() -> None:
     world = World(application(snapshot=Snapshots(max_cost=0.1, max_recovery="10s")))
     shard, held = world.shard(), Held()
     assert shard.live is not None
-    shard.live.saver.pool = held
+    shard.live.snapshotter.pool = held
     world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1}})
     world.dump_takes_s = 0.5
     shard.live.leave()
@@ -207,7 +209,7 @@ def test_pickling_alone_counts_against_max_cost() -> None:
     world.clock.now_s += 8.0
     future.set_result(work())
     world.settle(shard)
-    assert shard.live.saver.schedule.cost_s >= 0.5
+    assert shard.live.snapshotter.schedule.cost_s >= 0.5
     assert not world.alerts("snapshot-too-dear")
 
 
@@ -215,11 +217,11 @@ def test_a_graceful_stop_waits_for_its_last_snapshot(monkeypatch: pytest.MonkeyP
     """It is written on a helper, and there when the process ends."""
     world = World(application())
     waited, save = threading.Event(), world.save_snapshot
-    made = Learner(replace(world.outside, store_pool=DaemonPool()), FINGERPRINT)
+    made = Learner(replace(world.deps, store_pool=DaemonPool()), FINGERPRINT)
     made.shards = {0: world.shard()}
     live = made.shards[0].live
     assert live is not None
-    live.saver.pool = DaemonPool()
+    live.snapshotter.pool = DaemonPool()
     world.feed(made.shards[0], EVENT, {"event_id": "e0", "features": {"x": 1}})
 
     def slow(*arguments: object) -> None:
@@ -240,12 +242,12 @@ def test_a_graceful_stop_leaves_a_store_that_hangs(monkeypatch: pytest.MonkeyPat
     """After a while, with a line in the log; the statistics are still written."""
     world = World(application())
     held = Held()
-    made = Learner(world.outside, FINGERPRINT)
+    made = Learner(world.deps, FINGERPRINT)
     made.shards = {0: world.shard()}
     live = made.shards[0].live
     assert live is not None
     world.feed(made.shards[0], EVENT, {"event_id": "e0", "features": {"x": 1}})
-    live.saver.pool = held
+    live.snapshotter.pool = held
     monkeypatch.setattr(loop, "LAST_WRITE_S", -2.0)
     with structlog.testing.capture_logs() as logs:
         made.leave()

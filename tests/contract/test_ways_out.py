@@ -95,7 +95,7 @@ def lived(app: Application, *saved: int) -> World:
 def state_of(shard: Shard) -> ShardState:
     """What a live shard knows."""
     assert shard.live is not None, shard.refusal
-    return shard.live.machine.core.state
+    return shard.live.processor.core.state
 
 
 def refusal(world: World, app: Application) -> Refused:
@@ -113,9 +113,13 @@ def never(plan: Plan) -> None:
 
 
 def steps(
-    world: World, app: Application, writer: Writer | None, agree: Callable[[Plan], None], wish: Wish,
+    world: World,
+    app: Application,
+    writer: Writer | None,
+    agree: Callable[[Plan], None],
+    wish: Wish,
     found: dict[str, Any] | None = None,
-) -> Plan | None:  # fmt: skip
+) -> Plan | None:
     """One call of the command; without a writer a dry run."""
     source, store, told = Source(world), Store(world), found or prints(app)
     return drain(upgrade_shard(app, 0, told, TOPICS, writer, source, store, world.clock, agree, wish))
@@ -133,7 +137,7 @@ def upgrade(world: World, app: Application, **wish: Any) -> Plan:
     assert isinstance(record, EpochRecord)
     assert record.given_up == plan.given_up
     world.app = app
-    object.__setattr__(world.outside, "app", app)
+    object.__setattr__(world.deps, "app", app)
     return plan
 
 

@@ -131,9 +131,12 @@ def arm(death: Death) -> None:
             death.at("in-step", f"{told.version}@{told.time_ms}")
 
     seams = (
-        (writer, "__init__", new), (writer, "commit", committing), (view, "write", showing),
-        (store, "save", saving), (emit.Emitter, "model", telling),
-    )  # fmt: skip
+        (writer, "__init__", new),
+        (writer, "commit", committing),
+        (view, "write", showing),
+        (store, "save", saving),
+        (emit.Emitter, "model", telling),
+    )
     for owner, name, replacement in seams:
         setattr(owner, name, replacement)
 

@@ -118,9 +118,15 @@ class Recount:
         row.update(value["features"])
         expected = self.predict(row)
         expected |= {
-            "v": 1, "event_id": event_id, "key": key, "time_ms": now, "learned": self.learned,
-            "model": {"name": "champion", "version": 1}, "shard": self.shard, "offset": record.offset,
-        }  # fmt: skip
+            "v": 1,
+            "event_id": event_id,
+            "key": key,
+            "time_ms": now,
+            "learned": self.learned,
+            "model": {"name": "champion", "version": 1},
+            "shard": self.shard,
+            "offset": record.offset,
+        }
         self.counts["predictions"] += 1
         self.remember_entity(key, now, record.offset, value["features"])
         self.ids[event_id] = content

@@ -20,7 +20,7 @@ from stream_app.client import CommittedReader, EventProducer
 from stream_app.embedded.services import Endpoints
 from stream_app.flow.core import Core
 from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.state.shard import ShardState
 from tests.faults.dying import POINTS
 from tests.faults.learners import ROOT, Run, running
@@ -76,7 +76,7 @@ def uninterrupted(run: Run, records: list[Record]) -> dict[str, list[bytes]]:
     os.environ.update({name: run.environment[name] for name in ("FAULTS_RUN", "FAULTS_SHARDS")})
     app = load(run.target)
     topics = tuple(f"{run.name}.{name}" for name in ("commands", "events", "labels"))
-    machine = Machine(
+    machine = BatchProcessor(
         Core(app, ShardState(app, 0)), topics, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
     )
     machine.apply([(record.rank, [record]) for record in records])

@@ -134,9 +134,11 @@ class Traffic:
     def abort(self, topic: str, record: Sent) -> None:
         """Write some records in a transaction that is aborted, unless the broker is away just now."""
         aborting = KafkaProducer(
-            bootstrap_servers=self.servers, acks="all", transactional_id=f"{self.name}-aborts",
+            bootstrap_servers=self.servers,
+            acks="all",
+            transactional_id=f"{self.name}-aborts",
             transaction_timeout_ms=5_000,
-        )  # fmt: skip
+        )
         try:
             aborting.init_transactions()
             aborting.begin_transaction()

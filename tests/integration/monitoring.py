@@ -118,13 +118,18 @@ def monitoring(directory: Path, targets: Mapping[str, str]) -> Iterator[Monitori
     threading.Thread(target=webhook.serve_forever, daemon=True).start()
     configure(directory, f"http://127.0.0.1:{webhook.server_address[1]}/alerts", its, targets)
     tells = [
-        str(alertmanager), f"--config.file={directory}/alertmanager.yml", f"--storage.path={directory}/am",
-        f"--web.listen-address={its}", "--cluster.listen-address=",
-    ]  # fmt: skip
+        str(alertmanager),
+        f"--config.file={directory}/alertmanager.yml",
+        f"--storage.path={directory}/am",
+        f"--web.listen-address={its}",
+        "--cluster.listen-address=",
+    ]
     scrapes = [
-        str(prometheus), f"--config.file={directory}/prometheus.yml", f"--storage.tsdb.path={directory}/tsdb",
+        str(prometheus),
+        f"--config.file={directory}/prometheus.yml",
+        f"--storage.tsdb.path={directory}/tsdb",
         f"--web.listen-address={ours}",
-    ]  # fmt: skip
+    ]
     try:
         with (
             running(directory / "alertmanager.log", tells, at),

@@ -160,10 +160,17 @@ def route(hook: Webhook, **how: Any) -> dict[str, Any]:
 def alert(name: str, kind: str = "drift", severity: str = "warning", shard: int = 0, **more: Any) -> bytes:
     """An alert's value as a learner writes it."""
     told = {
-        "v": 1, "alert_id": name, "type": kind, "severity": severity, "shard": shard,
-        "time_ms": int(time.time() * 1000), "message": f"{kind} {name}", "evidence": {},
-        "runbook": f"docs/runbooks.md#{kind}", **more,
-    }  # fmt: skip
+        "v": 1,
+        "alert_id": name,
+        "type": kind,
+        "severity": severity,
+        "shard": shard,
+        "time_ms": int(time.time() * 1000),
+        "message": f"{kind} {name}",
+        "evidence": {},
+        "runbook": f"docs/runbooks.md#{kind}",
+        **more,
+    }
     return orjson.dumps(told)
 
 

@@ -122,9 +122,12 @@ class KafkaBench:
     def writer(self, servers: str = "") -> KafkaWriter:
         """The shard's transactional producer, not yet fenced; at another address of the broker if given."""
         writer = KafkaWriter(
-            {"bootstrap.servers": servers or self.servers}, f"{self.name}.{SHARD}", SHARD,
-            output_topics(self.topics), self.inputs,
-        )  # fmt: skip
+            {"bootstrap.servers": servers or self.servers},
+            f"{self.name}.{SHARD}",
+            SHARD,
+            output_topics(self.topics),
+            self.inputs,
+        )
         self.opened.append(writer)
         return writer
 

@@ -168,9 +168,14 @@ def test_prometheus_evaluates_every_rule(scene: Scene) -> None:
     assert {(rule["name"], rule["health"], rule.get("lastError")) for rule in all_rules} == {
         (rule["name"], "ok", None) for rule in all_rules
     }
-    for recorded in ("stream_app:events:rate5m", "stream_app:transaction_seconds:p99_5m",
-                     "stream_app:busy:ratio5m", "stream_app:champion_age:seconds",
-                     "stream_app:predict_seconds:p99_5m", "stream_app:shards_live:count"):  # fmt: skip
+    for recorded in (
+        "stream_app:events:rate5m",
+        "stream_app:transaction_seconds:p99_5m",
+        "stream_app:busy:ratio5m",
+        "stream_app:champion_age:seconds",
+        "stream_app:predict_seconds:p99_5m",
+        "stream_app:shards_live:count",
+    ):
         until(partial(scene.monitoring.query, recorded), f"{recorded} has a number")
 
 

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from kafka import KafkaProducer
 
 from stream_app.client import CommittedReader, EventProducer, PredictionConsumer
-from stream_app.client.newest import Peek
+from stream_app.client.tail_reader import TailReader
 from stream_app.embedded.services import Endpoints
 from stream_app.errors import Refused, StreamAppError, UsageError
 from tests.integration.command_line import CommandLine
@@ -51,7 +51,7 @@ def test_a_peek_reads_again_what_it_has_peeked_at(created: CommandLine, producer
     event_id = producer.send("a key", {"x": 1.0})
     producer.flush()
     topic, shard = f"{created.name}.events", partition_for(b"a key", 2)
-    with Peek(created.services.bootstrap_servers, [topic]) as peek:
+    with TailReader(created.services.bootstrap_servers, [topic]) as peek:
         for _ in range(2):
             assert peek.stamps_ms({(topic, shard): (0, 1)}).keys() == {(topic, shard)}
         assert orjson.loads(peek.newest(topic, 2)[shard].value)["event_id"] == event_id

@@ -53,8 +53,10 @@ def say(path: Path | None, *arguments: str) -> list[str]:
     """(suffix of the module that steps, digest of the chain, digest of the state) of one run."""
     first = [str(path)] if path else []
     environment = {
-        **os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join([*first, str(ROOT)]),
-    }  # fmt: skip
+        **os.environ,
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join([*first, str(ROOT)]),
+    }
     command = [sys.executable, "-P", "-c", SCRIPT, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -32,9 +32,12 @@ def test_the_demo_equals_bare_river_and_recovers_from_a_turned_concept(
         said.open("wb") as stderr,
         subprocess.Popen(
             [sys.executable, "-m", "stream_app", "demo", "--json", "--serve"],
-            env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr,
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
         ) as demo,
-    ):  # fmt: skip
+    ):
         assert demo.stdout is not None
         try:
             judge(demo.stdout.readline())

@@ -224,9 +224,12 @@ def test_absent_servers_are_two_failures_with_their_fixes(whole: CommandLine) ->
         "STREAM_APP_REDIS__URL": "redis://me:hush@127.0.0.1:1/0",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "stream_app", "doctor"], env={**os.environ, **whole.environment, **absent},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "stream_app", "doctor"],
+        env={**os.environ, **whole.environment, **absent},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "fail  kafka: no Kafka broker answers at 127.0.0.1:1" in done.stdout
     assert "fail  redis: Redis does not answer" in done.stdout

@@ -59,9 +59,17 @@ def benched(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Be
     learners.learn([app])
     before = world(learners, app)
     process = learners.spawn(
-        "stream_app", "drift", "bench", app.target, "--from-topic", "--detector", "eddm", "--json",
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        "stream_app",
+        "drift",
+        "bench",
+        app.target,
+        "--from-topic",
+        "--detector",
+        "eddm",
+        "--json",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err.decode()[-3_000:]
     told = [orjson.loads(line) for line in out.splitlines()]
@@ -139,9 +147,14 @@ def test_an_application_that_never_ran_has_nothing_to_replay(benched: Benched) -
     """That is a wrong call: exit 2, and the fix is named."""
     app = benched.learners.define({"new": ("bayes", 1)})["new"]
     process = benched.learners.spawn(
-        "stream_app", "drift", "bench", app.target, "--from-topic",
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        "stream_app",
+        "drift",
+        "bench",
+        app.target,
+        "--from-topic",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, b"")
     assert b"nothing of " in err

@@ -148,8 +148,9 @@ def test_a_large_model_lies_in_the_store_and_few_of_them(
             assert shelf.put(f"0:{seq}", seq, b"large model %d" % seq) == "ok"
             assert await view.sealed(0) == b"large model %d" % seq
         assert [path.name for path in files()] == [
-            "000000-000000000003-aa.model", "000000-000000000004-aa.model",
-        ]  # fmt: skip
+            "000000-000000000003-aa.model",
+            "000000-000000000004-aa.model",
+        ]
         assert shelf.put("0:5", 5, b"small") == "ok"
         assert await view.sealed(0) == b"small"
         shelf.put("0:6", 6, b"large once more")
@@ -174,9 +175,11 @@ def test_files_of_an_earlier_life_never_push_out_the_one_that_is_shown(
     for seq in range(5, 8):
         assert shelf.put(f"1:{seq}", 1, b"a large model") == "ok"
     assert sorted(path.name for path in tmp_path.rglob("*.model")) == [
-        "000001-000000000006-aa.model", "000001-000000000007-aa.model",
-        "000009-000000000001-bb.model", "000009-000000000002-bb.model",
-    ]  # fmt: skip
+        "000001-000000000006-aa.model",
+        "000001-000000000007-aa.model",
+        "000009-000000000001-bb.model",
+        "000009-000000000002-bb.model",
+    ]
 
 
 def test_the_stamp_of_another_life_fences_no_publication(shelf: Shelf) -> None:

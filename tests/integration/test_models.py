@@ -104,8 +104,10 @@ def test_both_shards_have_swapped_and_ls_tells_every_model(live: Live) -> None:
         assert [set(model) for model in models] == [FIELDS] * len(models)
         serving, *others = models
         assert (serving["status"], serving["parent"], serving["kind"] in {"fresh", "warm"}) == (
-            "serving", 1, True,
-        )  # fmt: skip
+            "serving",
+            1,
+            True,
+        )
         assert serving["learned"] > 1_000
         assert serving["rolling"]["accuracy"] > 0.9
         before = next(model for model in others if model["version"] == 1)
@@ -271,8 +273,10 @@ def test_without_any_learner_that_is_what_is_told(created: CommandLine) -> None:
     for arguments in (["show", "--version", "1"], ["promote", "--version", "1", "--reason", "a test"]):
         done = created("models", arguments[0], created.target, *arguments[1:])
         assert (done.code, "there is no version 1" in done.err, "No learner ever ran" in done.err) == (
-            2, True, True,
-        )  # fmt: skip
+            2,
+            True,
+            True,
+        )
 
 
 def test_without_a_learner_an_order_stays_in_the_log(created: CommandLine) -> None:

@@ -69,9 +69,13 @@ def test_the_newest_prediction_is_found_behind_all_that_was_aborted(
         producer.abort_transaction(30)
     inputs = (topics.commands.name, topics.events.name, topics.labels.name)
     source = KafkaReplay(
-        {"bootstrap.servers": services.bootstrap_servers}, name, 0, topics.journal.name,
-        topics.predictions.name, inputs,
-    )  # fmt: skip
+        {"bootstrap.servers": services.bootstrap_servers},
+        name,
+        0,
+        topics.journal.name,
+        topics.predictions.name,
+        inputs,
+    )
     try:
         assert source.predicted() == (7 if written else None)
     finally:

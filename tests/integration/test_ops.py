@@ -117,9 +117,10 @@ def test_what_cannot_be_taken_is_a_dead_letter_and_the_next_one_comes(
         metrics = ops.get("/metrics").text
         assert f'agent_failures_total{{app="{app.name}",topic="{app.name}.alerts"}} 1.0' in metrics
     (letter,) = [
-        told for told in learners.call("consume", app.target, "dead-letters", "--json").lines()
+        told
+        for told in learners.call("consume", app.target, "dead-letters", "--json").lines()
         if told["partition"] == 1
-    ]  # fmt: skip
+    ]
     assert letter["headers"]["mine"] == "1"
 
 
@@ -295,8 +296,9 @@ def test_it_ends_soon_and_well_after_sigterm(learners: Learners, app: Defined) -
 def test_faust_runs_it_as_a_worker_of_its_own(learners: Learners, app: Defined, hook: Webhook) -> None:
     """`faust -A stream_app.ops.worker worker --without-web` routes alerts; SIGTERM ends it well."""
     learners.call.environment |= {
-        "STREAM_APP_TARGET": app.target, "STREAM_APP_OPS__ROUTES": as_text([route(hook)])
-    }  # fmt: skip
+        "STREAM_APP_TARGET": app.target,
+        "STREAM_APP_OPS__ROUTES": as_text([route(hook)]),
+    }
     worker = ("-A", "stream_app.ops.worker", "worker", "--without-web")
     process = learners.spawn_cold("faust", *worker, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:

@@ -134,9 +134,16 @@ def test_no_request_makes_the_server_fail(learners: Learners) -> None:
     with serving(learners, app.target) as (server,):
         server.ready()
         command = [
-            "run", f"{server.address}/openapi.json", "--max-examples", "60", "--seed", "1", "--no-color",
-            "--checks", "not_a_server_error,content_type_conformance",
-        ]  # fmt: skip
+            "run",
+            f"{server.address}/openapi.json",
+            "--max-examples",
+            "60",
+            "--seed",
+            "1",
+            "--no-color",
+            "--checks",
+            "not_a_server_error,content_type_conformance",
+        ]
         fuzz = learners.spawn("schemathesis.cli", *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         out, _ = fuzz.communicate(timeout=180)
         assert fuzz.returncode == 0, out.decode()[-6_000:]

@@ -194,8 +194,9 @@ def test_an_unreachable_broker_is_refused_with_its_remedy(
     # In a process of its own, since kafka-python leaves sockets open when it cannot connect.
     learners = Learners(services, stream_app.directory)
     learners.call.environment |= {
-        "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1", "STREAM_APP_KAFKA__CONNECT_TIMEOUT_S": "0.5",
-    }  # fmt: skip
+        "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "STREAM_APP_KAFKA__CONNECT_TIMEOUT_S": "0.5",
+    }
     with learners.spawn("stream_app", "status", stream_app.target, stderr=subprocess.PIPE) as status:
         _, err = status.communicate(timeout=60)
     assert status.returncode == 3

@@ -68,9 +68,13 @@ def awkward(seed: int, shards: int, start_ms: int) -> Traffic:
         for n, moment in enumerate(moments):
             command_id = f"{seed}-{shard}-{n}"
             command = {
-                "v": 1, "command_id": command_id, "command": ("pause", "resume")[n % 2],
-                "actor": "a test", "reason": "labels must be lost in between", "shard": shard,
-            }  # fmt: skip
+                "v": 1,
+                "command_id": command_id,
+                "command": ("pause", "resume")[n % 2],
+                "actor": "a test",
+                "reason": "labels must be lost in between",
+                "shard": shard,
+            }
             traffic.commands.append(Sent(moment.time_ms, command_id.encode(), command, shard))
     return traffic
 

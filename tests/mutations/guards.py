@@ -109,10 +109,10 @@ GUARDS = (
     ),
     Guard(
         "a champion is shown once its batch is committed",
-        "stream_app/learner/publication.py",
+        "stream_app/learner/champion_publisher.py",
         "            self.taken, self.error = Taken(machine.stamp, now_ms, head, making.payload, []), None\n",
         "            self.waiting = Taken(machine.stamp, now_ms, head, making.payload, [])\n",
-        "tests/contract/test_publication.py",
+        "tests/contract/test_champion_publisher.py",
     ),
     Guard(
         "only what our keys signed is loaded",
@@ -165,10 +165,10 @@ GUARDS = (
     ),
     Guard(
         "labels of a source that contradicts all others are held back",
-        "stream_app/flow/hold.py",
+        "stream_app/flow/quarantine.py",
         "    if verdict == LEARN:\n        return False\n",
         "    return False\n",
-        "tests/contract/test_held_back.py",
+        "tests/contract/test_quarantine.py",
     ),
     Guard(
         "an event that came before is not answered again",
@@ -193,7 +193,7 @@ GUARDS = (
     ),
     Guard(
         "a view that fell behind is rebuilt",
-        "stream_app/learner/publisher.py",
+        "stream_app/learner/view_writer.py",
         "        self.wants_rebuild = self.stored != stamp\n",
         "        self.wants_rebuild = False\n",
         "tests/simulation/test_schedules.py",

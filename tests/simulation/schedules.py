@@ -177,8 +177,8 @@ class Process:
         if not restarted:
             world.step_file.truncate(0)
         self.world, self.late, self.member = world, Late(), Member(world)
-        outside = replace(
-            world.outside,
+        deps = replace(
+            world.deps,
             log=self.member,
             open_writer=lambda _: LossyWriter(world),
             open_view=lambda _: KeptView(world),
@@ -187,9 +187,9 @@ class Process:
             pool=self.late,
             store_pool=self.late,
             marks=StepMarks(world.step_file.fileno()),
-            tuning=replace(world.outside.tuning, publish_s=5.0, batch_records=8),
+            tuning=replace(world.deps.tuning, publish_s=5.0, batch_records=8),
         )
-        self.shard = Shard(outside, 0, FINGERPRINT)
+        self.shard = Shard(deps, 0, FINGERPRINT)
 
     def turn(self, dice: random.Random, limit: int) -> None:
         """One turn of its loop, and some of what its helpers have to do."""
@@ -216,9 +216,14 @@ class Schedule:
     def __init__(self, seed: int, model: str) -> None:
         self.seed, self.dice, self.met = seed, random.Random(f"{seed} {model}"), Counter[str]()
         self.app = Application(
-            name="a", task="binary", champion=MODELS[model], features=[f.last("x0")],
-            labels=Labels(horizon="5s"), snapshot=OFTEN, swap=SwapPolicy(policy="never"),
-        )  # fmt: skip
+            name="a",
+            task="binary",
+            champion=MODELS[model],
+            features=[f.last("x0")],
+            labels=Labels(horizon="5s"),
+            snapshot=OFTEN,
+            swap=SwapPolicy(policy="never"),
+        )
         self.world = SimWorld(self.app)
         self.to_come = stream("numeric", N, self.dice.randrange(1 << 31), START_MS, odd_share=0.3)[::-1]
         self.process = Process(self.world, restarted=False)

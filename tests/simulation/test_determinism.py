@@ -20,7 +20,7 @@ from stream_app.application import Application, Labels, Limits
 from stream_app.flow.core import Core
 from stream_app.learner import journal
 from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.learner.replay import in_order
 from stream_app.learner.snapshots import dumped, keep, restore, state_digest
 from stream_app.state.shard import ShardState
@@ -115,22 +115,24 @@ def runs_of(inputs: list[list[Record]], seed: int) -> list[list[tuple[int, list[
     return batches
 
 
-def machine_of(app: Application, state: ShardState, seq: int, digest: str, positions: list[int]) -> Machine:
+def machine_of(
+    app: Application, state: ShardState, seq: int, digest: str, positions: list[int]
+) -> BatchProcessor:
     """A machine at this place of its chain."""
-    return Machine(Core(app, state), TOPICS, epoch=0, seq=seq, digest=digest, positions=positions)
+    return BatchProcessor(Core(app, state), TOPICS, epoch=0, seq=seq, digest=digest, positions=positions)
 
 
-def fresh(app: Application) -> Machine:
+def fresh(app: Application) -> BatchProcessor:
     """A machine before its first record."""
     return machine_of(app, ShardState(app, 0), 0, FIRST_DIGEST, [0, 0, 0])
 
 
-def play(machine: Machine, batches: list[list[tuple[int, list[Record]]]]) -> list[Closed]:
+def play(processor: BatchProcessor, batches: list[list[tuple[int, list[Record]]]]) -> list[Closed]:
     """Step and seal each batch."""
     closed = []
     for batch in batches:
-        machine.apply(batch)
-        closed.append(machine.seal())
+        processor.apply(batch)
+        closed.append(processor.seal())
     return closed
 
 
@@ -163,22 +165,22 @@ def test_a_run_from_a_snapshot_continues_the_bytes(model: str, tmp_path: Path) -
     expected = play(straight, batches)
     store = FileSnapshots(str(tmp_path), "a", 0, [b"k" * 32], (__name__,))
     for cut in (1, len(batches) // 3, len(batches) - 2):
-        machine = fresh(app)
-        play(machine, batches[:cut])
+        processor = fresh(app)
+        play(processor, batches[:cut])
         header = {
             "format": 1,
             "app": "a",
             "shard": 0,
             "epoch": 0,
-            "seq": machine.seq,
-            "digest": machine.digest,
+            "seq": processor.seq,
+            "digest": processor.digest,
         }
-        keep(app, store, header, dumped(store, machine.core.state).payload)
+        keep(app, store, header, dumped(store, processor.core.state).payload)
         loaded_header, load = next(iter(store.load()))
         assert header.items() <= loaded_header.items()
         state = restore(app, loaded_header, load)
-        assert state_digest(state) == state_digest(machine.core.state)
-        resumed = machine_of(app, state, machine.seq, machine.digest, list(machine.positions))
+        assert state_digest(state) == state_digest(processor.core.state)
+        resumed = machine_of(app, state, processor.seq, processor.digest, list(processor.positions))
         assert play(resumed, batches[cut:]) == expected[cut:]
         assert state_digest(state) == state_digest(straight.core.state)
 
@@ -227,11 +229,15 @@ def test_another_process_says_the_same() -> None:
     )
     said = [
         subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "0"},
-            check=True, capture_output=True, text=True,
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert said[0] == said[1]
 
 
@@ -241,8 +247,8 @@ def test_the_chain_covers_what_the_view_is_given() -> None:
     value = b'{"event_id":"e1","features":{"x":1.5,"y":1,"z":0.5}}'
     batch = [(EVENT, [Record(EVENT, 0, START_MS, b"k", value)])]
     straight, tampered = fresh(app), fresh(app)
-    for machine in (straight, tampered):
-        machine.apply(batch)
+    for processor in (straight, tampered):
+        processor.apply(batch)
     entity = tampered.core.state.entities.peek("k")
     assert entity is not None
     entity[2][0][1] += 1

@@ -89,7 +89,7 @@ MODELS = list(makers())
 def lived(app: Application, dice: random.Random) -> tuple[World, int]:
     """A shard that reads a random stream; what is due outside of the flow is due at random. And its hunts."""
     world = World(app)
-    world.outside = replace(world.outside, tuning=replace(world.outside.tuning, publish_s=60.0))
+    world.deps = replace(world.deps, tuning=replace(world.deps.tuning, publish_s=60.0))
     shard = world.shard()
     for n in range(EVENTS):
         live = shard.live
@@ -102,10 +102,10 @@ def lived(app: Application, dice: random.Random) -> tuple[World, int]:
             told: Any = label if app.task == "binary" else 3.0 * label + dice.random()
             world.feed(shard, LABEL, {"event_id": f"e{n - LATE}", "label": told})
         if dice.random() < 0.1:
-            live.saver.worked(1e6, 1)  # a snapshot is due
+            live.snapshotter.worked(1e6, 1)  # a snapshot is due
         world.clock.now_s += dice.choice((0.0, 0.1, 30.0))  # a publication is due after a minute
     assert shard.live is not None
-    hunts = shard.live.machine.core.state.policy.hunt
+    hunts = shard.live.processor.core.state.policy.hunt
     shard.drop()
     return world, hunts
 
@@ -122,8 +122,13 @@ def test_whatever_happens_outside_of_the_flow_a_replay_comes_to_the_same_state(
     for seed in SEEDS:
         dice = random.Random(f"{name} {seed}")
         app = Application(
-            name="a", task=task, champion=factory, labels=labels, swap=HUNTING, drift=[nervous],
-        )  # fmt: skip
+            name="a",
+            task=task,
+            champion=factory,
+            labels=labels,
+            swap=HUNTING,
+            drift=[nervous],
+        )
         world, hunt = lived(app, dice)
         hunts += hunt
         found = verify_shard(app, 0, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS)

@@ -12,7 +12,7 @@ from river import base, linear_model, preprocessing
 from stream_app.adapters.definition_hash import definition_hashes
 from stream_app.application import Application, Snapshots
 from stream_app.learner import journal
-from stream_app.learner.live import Live
+from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.shard import Shard
 from stream_app.learner.snapshots import restore, state_digest
 from stream_app.learner.upgrade import upgrade_shard
@@ -77,7 +77,7 @@ def feed(world: World, shard: Shard, dice: random.Random, n: int) -> None:
     """So many labelled events in batches as the dice cut them; they say when something is due, too."""
     live = shard.live
     assert live is not None
-    live.saver.schedule.max_recovery_s = 1e9
+    live.snapshotter.schedule.max_recovery_s = 1e9
     for _ in range(n):
         features = {"city": f"{dice.randrange(1 << 30):x}", "n": dice.randrange(1 << 20), "x": dice.random()}
         number = len(world.inputs[EVENT])
@@ -86,19 +86,19 @@ def feed(world: World, shard: Shard, dice: random.Random, n: int) -> None:
         if dice.random() < 0.2:
             world.clock.now_s += dice.choice([0.1, 1.5])
         if dice.random() < 0.05:
-            live.saver.schedule.max_recovery_s = 0.0
-            live.saver.worked(1.0, 1)
+            live.snapshotter.schedule.max_recovery_s = 0.0
+            live.snapshotter.worked(1.0, 1)
         if dice.random() < 0.5:
             assert shard.turn() is not None
-            live.saver.schedule.max_recovery_s = 1e9
+            live.snapshotter.schedule.max_recovery_s = 1e9
     for _ in range(3):
         shard.turn()
 
 
-def layout(live: Live) -> list[list[str]]:
+def layout(live: ActiveShard) -> list[list[str]]:
     """How every set of every model iterates."""
     found: list[list[str]] = []
-    for slot in live.machine.core.state.slots:
+    for slot in live.processor.core.state.slots:
         for step in slot.model.steps.values():
             sets = [step.seen] if isinstance(step, Newest) else list(getattr(step, "values", {}).values())
             found += [list(map(repr, one)) for one in sets]
@@ -129,29 +129,29 @@ def test_whatever_is_killed_when_the_sets_come_back(seed: int) -> None:
     for _ in range(4):
         feed(world, shard, dice, 60)
         assert shard.live is not None
-        before, orders = state_digest(shard.live.machine.core.state), layout(shard.live)
+        before, orders = state_digest(shard.live.processor.core.state), layout(shard.live)
         shard.drop()
         kept = list(world.snapshots)
         world.snapshots.clear()
         slow = recovered(world)
         assert slow.live is not None
-        assert (state_digest(slow.live.machine.core.state), layout(slow.live)) == (before, orders)
+        assert (state_digest(slow.live.processor.core.state), layout(slow.live)) == (before, orders)
         slow.drop()
         world.snapshots[:] = kept
         shard = recovered(world)
         assert shard.live is not None
         since = kept[0][0]["seq"] if kept else 0
-        assert shard.live.replayed == shard.live.machine.seq - since, "the newest snapshot was passed over"
-        assert (state_digest(shard.live.machine.core.state), layout(shard.live)) == (before, orders)
+        assert shard.live.replayed == shard.live.processor.seq - since, "the newest snapshot was passed over"
+        assert (state_digest(shard.live.processor.core.state), layout(shard.live)) == (before, orders)
     assert {"champion", "models"} == set(settled(world))
     assert verified(world) == [True, True]
 
 
 def verified(world: World) -> list[bool]:
     """What `verify` says of both replays."""
-    outside = world.outside
+    deps = world.deps
     found = verify_shard(
-        world.app, 0, outside.open_source(0), outside.open_store(0), world.clock, FINGERPRINT, TOPICS
+        world.app, 0, deps.open_source(0), deps.open_store(0), world.clock, FINGERPRINT, TOPICS
     )
     return [one.equal for one in found]
 
@@ -163,7 +163,7 @@ def test_a_replay_that_lays_out_no_sets_leaves_its_journal(monkeypatch: pytest.M
     feed(world, shard, random.Random(1), 150)
     shard.drop()
     world.snapshots.clear()
-    monkeypatch.setattr("stream_app.learner.machine.Machine.settle", lambda *_: None)
+    monkeypatch.setattr("stream_app.learner.processor.Machine.settle", lambda *_: None)
     assert verified(world) == [False]
 
 
@@ -177,14 +177,14 @@ def test_a_publication_answers_as_the_live_champion_does() -> None:
         for _ in range(3):
             shard.turn()
         assert shard.live is not None
-        machine = shard.live.machine
-        assert world.shown[-1][0] == machine.stamp
-        from tests.contract.test_publication import taken
+        processor = shard.live.processor
+        assert world.shown[-1][0] == processor.stamp
+        from tests.contract.test_champion_publisher import taken
 
         found = taken(world)
         for _ in range(5):
             row = {"city": f"{dice.randrange(99):x}", "n": dice.randrange(99)}
-            assert repr(found.predict(row)) == repr(machine.core.calls[0][1].predict(row))
+            assert repr(found.predict(row)) == repr(processor.core.calls[0][1].predict(row))
 
 
 def test_a_model_whose_set_has_a_history_passes_the_gate() -> None:
@@ -196,11 +196,11 @@ def test_a_model_whose_set_has_a_history_passes_the_gate() -> None:
     for turn in range(6):
         feed(world, shard, random.Random(turn), 60)
         assert shard.live is not None
-        serving = shard.live.machine.core.state.serving
+        serving = shard.live.processor.core.state.serving
         order = {"command_id": f"c{turn}", "command": "promote", "actor": "a", "reason": "r", "shard": 0}
         slot = "odd" if serving == "champion" else "champion"
         world.feed(shard, COMMAND, {**order, "slot": slot})
-        assert shard.live.machine.core.state.serving == slot
+        assert shard.live.processor.core.state.serving == slot
     shard.drop()
     world.snapshots.clear()
     assert verified(world) == [True]
@@ -249,18 +249,18 @@ def test_a_stop_leaves_a_snapshot_of_the_journal_s_end() -> None:
     feed(world, shard, random.Random(5), 40)
     live = shard.live
     assert live is not None
-    live.saver.worked(1.0, 1)
+    live.snapshotter.worked(1.0, 1)
     for last_words in (False, True):
         while not live.finish(last_words=last_words):
             pass
         live.leave()
     newest_record = orjson.loads(world.journal[-1])
     assert newest_record["settled"] == "models"
-    assert world.snapshots[0][0]["seq"] == newest_record["seq"] == live.machine.seq
-    assert world.shown[-1][0] == live.machine.stamp == live.publisher.stored
-    state = restore(world.app, *next(iter(world.outside.open_store(0).load())))
+    assert world.snapshots[0][0]["seq"] == newest_record["seq"] == live.processor.seq
+    assert world.shown[-1][0] == live.processor.stamp == live.view_writer.stored
+    state = restore(world.app, *next(iter(world.deps.open_store(0).load())))
     answers = bind(state.champion.model, world.app.question).predict({"city": "a", "n": 1})
-    assert repr(answers) == repr(live.machine.core.calls[0][1].predict({"city": "a", "n": 1}))
+    assert repr(answers) == repr(live.processor.core.calls[0][1].predict({"city": "a", "n": 1}))
 
 
 def test_a_stop_after_a_rest_leaves_a_snapshot_of_the_journal_s_end() -> None:
@@ -270,8 +270,8 @@ def test_a_stop_after_a_rest_leaves_a_snapshot_of_the_journal_s_end() -> None:
     feed(world, shard, random.Random(7), 20)
     live = shard.live
     assert live is not None
-    live.saver.worked(1.0, 1)
-    live.saver.schedule.max_recovery_s = 0.0
+    live.snapshotter.worked(1.0, 1)
+    live.snapshotter.schedule.max_recovery_s = 0.0
     for _ in range(8):
         shard.turn()
         world.clock.now_s += 1.0
@@ -321,7 +321,7 @@ def test_an_upgrade_lays_out_sets_where_its_journal_says_so() -> None:
     feed(world, shard, random.Random(10), 60)
     world.snapshots[:] = kept
     assert settled(world)[-1]
-    shard.live.machine.settle("models")
+    shard.live.processor.settle("models")
     orders = layout(shard.live)
     shard.drop()
     changed = {**prints, "python": "3.12"}
@@ -329,7 +329,7 @@ def test_an_upgrade_lays_out_sets_where_its_journal_says_so() -> None:
     drain(upgrade_shard(app, 0, changed, TOPICS, writer, source, store, world.clock, lambda _: None))
     shard = world.shard(changed)
     assert shard.live is not None
-    assert shard.live.machine.epoch == 1
+    assert shard.live.processor.epoch == 1
     assert layout(shard.live) == orders
 
 

@@ -15,7 +15,7 @@ from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.machine import Closed, Machine
+from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.learner.snapshots import state_digest
 from stream_app.state.shard import ShardState
 from tests.contract.shard_driver import START_MS, TOPICS
@@ -65,11 +65,13 @@ def records() -> list[Record]:
 RECORDS = records()
 
 
-def machine(
+def processor(
     state: ShardState, seq: int = 0, digest: str = FIRST_DIGEST, positions: tuple[int, ...] = (0, 0, 0)
-) -> Machine:
+) -> BatchProcessor:
     """A machine at this place of its chain."""
-    return Machine(Core(app(), state), TOPICS, epoch=0, seq=seq, digest=digest, positions=list(positions))
+    return BatchProcessor(
+        Core(app(), state), TOPICS, epoch=0, seq=seq, digest=digest, positions=list(positions)
+    )
 
 
 def cut(seed: int | None) -> Iterator[list[Record]]:
@@ -79,7 +81,7 @@ def cut(seed: int | None) -> Iterator[list[Record]]:
         yield batch
 
 
-def play(one: Machine, batches: Iterator[list[Record]]) -> list[Closed]:
+def play(one: BatchProcessor, batches: Iterator[list[Record]]) -> list[Closed]:
     """Step and seal each batch, runs of one rank as the loop makes them."""
     closed = []
     for batch in batches:
@@ -114,13 +116,13 @@ def by_topic(found: list[object]) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def lived() -> tuple[Machine, list[Closed]]:
+def lived() -> tuple[BatchProcessor, list[Closed]]:
     """The records, one in each batch."""
-    one = machine(ShardState(app(), 0))
+    one = processor(ShardState(app(), 0))
     return one, play(one, cut(None))
 
 
-def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[Machine, list[Closed]]) -> None:
+def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[BatchProcessor, list[Closed]]) -> None:
     """Several swaps, several hunts, candidates of every kind, and the operator's."""
     one, closed = lived
     text = str(said(closed))
@@ -131,10 +133,10 @@ def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[Machine, list[Clo
     assert one.core.state.commands == {"c900": "done", "c910": "done"}
 
 
-def test_the_same_batches_give_the_same_digest(lived: tuple[Machine, list[Closed]]) -> None:
+def test_the_same_batches_give_the_same_digest(lived: tuple[BatchProcessor, list[Closed]]) -> None:
     """A second machine says the same bytes and remembers the same."""
     one, closed = lived
-    again = machine(ShardState(app(), 0))
+    again = processor(ShardState(app(), 0))
     assert play(again, cut(None)) == closed
     assert again.digest == one.digest
     assert state_digest(again.core.state) == state_digest(one.core.state)
@@ -142,11 +144,11 @@ def test_the_same_batches_give_the_same_digest(lived: tuple[Machine, list[Closed
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_how_records_are_cut_into_batches_decides_nothing(
-    lived: tuple[Machine, list[Closed]], seed: int
+    lived: tuple[BatchProcessor, list[Closed]], seed: int
 ) -> None:
     """Candidates are born, win and go with the same records, under the same versions, in the same state."""
     one, closed = lived
-    other = machine(ShardState(app(), 0))
+    other = processor(ShardState(app(), 0))
     found = play(other, cut(seed))
     assert by_topic(said(found)) == by_topic(said(closed))
     assert state_digest(other.core.state) == state_digest(one.core.state)
@@ -155,10 +157,10 @@ def test_how_records_are_cut_into_batches_decides_nothing(
 @pytest.mark.parametrize("phase", [Phase.HUNTING, Phase.PROBATION])
 @pytest.mark.parametrize("labels", [1, 17])
 def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
-    lived: tuple[Machine, list[Closed]], phase: Phase, labels: int
+    lived: tuple[BatchProcessor, list[Closed]], phase: Phase, labels: int
 ) -> None:
     """Races, gamblers and the champion of before come back: every later digest is the same."""
-    first = machine(ShardState(app(), 0))
+    first = processor(ShardState(app(), 0))
     batches = cut(None)
     policy = first.core.state.policy
     while first.seq < len(RECORDS) and not (policy.phase is phase and policy.races):
@@ -167,7 +169,7 @@ def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
     assert policy.phase is phase
     assert policy.races
     stored = unpickle(dump(first.core.state), app().modules)
-    second = machine(stored, first.seq, first.digest, tuple(first.positions))
+    second = processor(stored, first.seq, first.digest, tuple(first.positions))
     assert state_digest(second.core.state) == state_digest(first.core.state)
     rest = list(batches)
     assert len(rest) > 500
@@ -188,7 +190,7 @@ def test_records_stepped_together_decide_what_each_decides_alone() -> None:
         label = (x > 0) == (n // TURNS % 2 == 0)
         value = orjson.dumps({"event_id": f"e{n}", "features": {"x": x}, "label": label})
         together.append(Record(EVENT, n, START_MS + n, b"k", value))
-    one, other = machine(ShardState(app(), 0)), machine(ShardState(app(), 0))
+    one, other = processor(ShardState(app(), 0)), processor(ShardState(app(), 0))
     found = said(play(one, iter([together])))
     assert one.core.state.counters.swaps >= 2
     assert by_topic(said(play(other, ([record] for record in together)))) == found

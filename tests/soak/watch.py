@@ -22,9 +22,13 @@ class Watch(threading.Thread):
     def run(self) -> None:
         """Until `ending`; a broker that is away is waited for."""
         consumer = KafkaConsumer(
-            bootstrap_servers=self.servers, isolation_level="read_committed", enable_auto_commit=False,
-            auto_offset_reset="earliest", max_poll_records=5_000, fetch_max_wait_ms=50,
-        )  # fmt: skip
+            bootstrap_servers=self.servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=5_000,
+            fetch_max_wait_ms=50,
+        )
         consumer.assign([TopicPartition(self.topic, number) for number in range(self.shards)])
         while not self.ending.is_set():
             try:

@@ -61,10 +61,13 @@ def test_each_way_to_miss_a_definition_has_its_words(
 ) -> None:
     """The error is a usage error that names what was found instead, and what to do."""
     files = {
-        "right": RIGHT, "raises": "1 / 0", "syntax": "app = (", "needs": "import no_such_dependency",
+        "right": RIGHT,
+        "raises": "1 / 0",
+        "syntax": "app = (",
+        "needs": "import no_such_dependency",
         "typo": RIGHT.replace("task=", "chalengers={}, task="),
         "refused": RIGHT.replace('"binary"', '"ranking"'),
-    }  # fmt: skip
+    }
     for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -121,10 +124,13 @@ def test_hashes_are_the_same_in_another_process(tmp_path: Path) -> None:
     said = {
         subprocess.run(
             [sys.executable, "-c", code, f"{tmp_path}/mine.py:app"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for _ in range(2)
-    }  # fmt: skip
+    }
     assert len(said) == 1
 
 
@@ -144,6 +150,9 @@ def test_a_definition_that_is_only_read_loads_none_of_rivers_packages(tmp_path: 
     """
     done = subprocess.run(
         [sys.executable, "-c", code, f"{tmp_path}/mine.py:app"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split() == ["a", "1", "False", "True", "module"]

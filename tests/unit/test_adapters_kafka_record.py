@@ -13,9 +13,14 @@ RANK_OF = {"a.commands": 0, "a.events": 1, "a.labels": 2}
 def message(topic: str, shard: int, offset: int, error: int | None = None) -> Message:
     """One message of the client's, or what it tells instead of one."""
     return Message(
-        topic=topic, partition=shard, offset=offset, key=b"k", value=b"v", timestamp=(1, 99 + offset),
+        topic=topic,
+        partition=shard,
+        offset=offset,
+        key=b"k",
+        value=b"v",
+        timestamp=(1, 99 + offset),
         error=None if error is None else KafkaError(error),
-    )  # fmt: skip
+    )
 
 
 def test_records_are_sorted_by_shard_and_input_in_their_order() -> None:
@@ -50,6 +55,7 @@ def test_other_errors_are_told_with_their_source() -> None:
     ]
     found = sort(polled, RANK_OF)
     assert [(source, error.code()) for source, error in found.faults] == [
-        ((3, EVENT), KafkaError.OFFSET_OUT_OF_RANGE), ((0, -1), KafkaError._ALL_BROKERS_DOWN),
-    ]  # fmt: skip
+        ((3, EVENT), KafkaError.OFFSET_OUT_OF_RANGE),
+        ((0, -1), KafkaError._ALL_BROKERS_DOWN),
+    ]
     assert not found.records

@@ -210,7 +210,10 @@ def test_the_order_holds_in_another_process() -> None:
 def said(code: str, *arguments: str) -> str:
     """What another process prints under the pinned hash seed."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout

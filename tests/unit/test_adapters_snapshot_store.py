@@ -260,9 +260,12 @@ def test_a_full_disk_leaves_the_old_snapshots(tmp_path: Path) -> None:
         "    print(error.strerror)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     assert "File too large" in done.stdout
     assert loaded(store(tmp_path)) == [{"seq": 1}]
     save(store(tmp_path), 3)

@@ -31,7 +31,11 @@ def test_a_failed_loop_ends_the_process_although_a_thread_hangs() -> None:
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 70
     assert "the broker said something new" in done.stderr + done.stdout

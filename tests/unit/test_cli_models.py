@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from stream_app.client.standing import LEFT_BEHIND, Shard, ShardReceipts, shard_of
-from stream_app.client.words import why
+from stream_app.client.explain import why
+from stream_app.client.model_status import LEFT_BEHIND, Shard, ShardReceipts, shard_of
 from topics.records import DriftStats, ModelReceipt, SlotStats, SnapshotStats, Stats, ViewStats
 
 T_MS = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC
@@ -26,9 +26,17 @@ def receipt(version: int, status: str, said: str, **changed: Any) -> ModelReceip
     """A receipt of shard 0, told with the batch of its version."""
     slot = "champion" if version == 1 else f"champion-{version}"
     common: dict[str, Any] = {
-        "shard": 0, "slot": slot, "version": version, "parent": None, "why": said, "trained_through": None,
-        "scores": {}, "status": status, "time_ms": T_MS, "fingerprint": {"epoch": 0, "seq": version},
-    }  # fmt: skip
+        "shard": 0,
+        "slot": slot,
+        "version": version,
+        "parent": None,
+        "why": said,
+        "trained_through": None,
+        "scores": {},
+        "status": status,
+        "time_ms": T_MS,
+        "fingerprint": {"epoch": 0, "seq": version},
+    }
     return ModelReceipt(**{**common, **changed})
 
 
@@ -45,13 +53,30 @@ def shard(*receipts: ModelReceipt, stats: Stats | None = None) -> Shard:
 def statistics(seq: int, serving: str, *slots: tuple[str, int]) -> Stats:
     """Of one shard, after a batch."""
     return Stats(
-        shard=0, time_ms=0, owner="o", epoch=0, seq=seq, log_time_ms=0, counts={}, dead_letters={},
-        waiting={}, entities=0, ids=0, paused=False, serving=serving,
+        shard=0,
+        time_ms=0,
+        owner="o",
+        epoch=0,
+        seq=seq,
+        log_time_ms=0,
+        counts={},
+        dead_letters={},
+        waiting={},
+        entities=0,
+        ids=0,
+        paused=False,
+        serving=serving,
         slots=[SlotStats(name, version, 70, None, {"rolling": {"n": 0.0}}) for name, version in slots],
-        baseline={}, repredicted={}, positions={}, merge_waits_for=[], buffered={}, replayed_batches=0,
-        view=ViewStats(None, caught_up=False), snapshot=SnapshotStats(None, None, 0, 0.0, too_dear=False),
+        baseline={},
+        repredicted={},
+        positions={},
+        merge_waits_for=[],
+        buffered={},
+        replayed_batches=0,
+        view=ViewStats(None, caught_up=False),
+        snapshot=SnapshotStats(None, None, 0, 0.0, too_dear=False),
         cost_s={},
-    )  # fmt: skip
+    )
 
 
 def told(found: Shard, version: int, loss: str = "zero_one") -> str:
@@ -65,8 +90,11 @@ def swapped(**changed: Any) -> Shard:
     """v3 has taken over from v1."""
     scores = {"champion": {"n": 1_040, "accuracy": 0.7131}, "champion-3": {"n": 0}}
     common: dict[str, Any] = {
-        "parent": 1, "kind": "fresh", "evidence": ALARM | TEST, "scores": scores,
-    }  # fmt: skip
+        "parent": 1,
+        "kind": "fresh",
+        "evidence": ALARM | TEST,
+        "scores": scores,
+    }
     return shard(FIRST, receipt(3, "serving", "it loses less on the same rows", **{**common, **changed}))
 
 

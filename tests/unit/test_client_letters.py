@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream_app.client.letters import letter_of
+from stream_app.client.dead_letters import letter_of
 
 
 def record(*headers: tuple[str, bytes | None]) -> SimpleNamespace:

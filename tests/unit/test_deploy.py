@@ -111,8 +111,11 @@ def test_dashboards_are_whole(board: Path) -> None:
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert [t for t in panel["targets"] if 'app=~"$app"' not in t["expr"]] == [], panel["title"]
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"])
-                 for y in range(place["y"], place["y"] + place["h"])}  # fmt: skip
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not places & cells, panel["title"]
         assert max(x for x, _ in cells) < 24, panel["title"]
         places |= cells

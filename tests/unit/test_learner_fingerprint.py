@@ -20,7 +20,7 @@ from stream_app.learner.fingerprint import LIBRARIES, check_fingerprint, fingerp
 ROOT = Path(__file__).parents[2]
 FLOW = """
 topics drift stream_app/flow stream_app/state stream_app/models stream_app/features.py
-stream_app/application.py stream_app/learner/emit.py stream_app/learner/machine.py
+stream_app/application.py stream_app/learner/emit.py stream_app/learner/processor.py
 stream_app/learner/journal.py
 """.split()  # noqa: SIM905  readable at this length
 TYPES_ONLY = {"mypy_extensions"}
@@ -82,9 +82,12 @@ def test_a_refusal_names_what_differs(change: dict[str, Any], sentence: str) -> 
     """One sentence for each difference, then the remedy; the sample run only where nothing explains it."""
     recorded: dict[str, Any] = {
         "definition": {"slots": {"tree": "0" * 32}, "features": "0" * 32},
-        "sources": {"helpers.py": "0" * 32}, "python": "3.11", "libraries": {"orjson": "3.13.0"},
-        "sample_run": "0" * 32, "topics": {},
-    }  # fmt: skip
+        "sources": {"helpers.py": "0" * 32},
+        "python": "3.11",
+        "libraries": {"orjson": "3.13.0"},
+        "sample_run": "0" * 32,
+        "topics": {},
+    }
     with pytest.raises(Refused) as refused:
         check_fingerprint(recorded, {**recorded, **change})
     told = f"{refused.value.message};"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from stream_app.application import Application, Snapshots
-from stream_app.learner.snapshots import SHORT_S, Schedule
+from stream_app.learner.snapshots import SHORT_S, SnapshotPolicy
 
 
-def schedule(max_cost: float = 0.02, max_recovery: str = "10m") -> Schedule:
+def schedule(max_cost: float = 0.02, max_recovery: str = "10m") -> SnapshotPolicy:
     """From second 0 on."""
     snapshot = Snapshots(max_cost=max_cost, max_recovery=max_recovery)
     app = Application(name="a", task="binary", champion=lambda _: None, snapshot=snapshot)
-    return Schedule(app, 0.0)
+    return SnapshotPolicy(app, 0.0)
 
 
 def test_snapshots_of_a_growing_state_keep_their_share() -> None:

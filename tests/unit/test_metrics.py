@@ -41,7 +41,8 @@ def tables() -> str:
 def helps() -> dict[str, str]:
     """Each metric's HELP text, by its name."""
     found = {name: text for name, text, _ in PROCESS} | {metric.name: metric.help for metric in TABLE}
-    return found | {name: text for name, _, text, *_ in (*SERVING, *OPS)}
+    found |= {name: text for name, _, text, *_ in SERVING}
+    return found | {name: text for name, _, text, _ in OPS}
 
 
 @pytest.mark.parametrize(("name", "text"), helps().items())
@@ -63,7 +64,7 @@ def test_the_page_of_metrics_is_what_the_code_says() -> None:
 def test_names_are_as_prometheus_wants_them() -> None:
     """Base units at the end, `_total` left to the kind, and no name twice."""
     kinds = [(name, "gauge") for name, _, _ in PROCESS]
-    kinds += [(m.name, m.kind) for m in TABLE] + [(name, kind) for name, kind, *_ in (*SERVING, *OPS)]
+    kinds += [(m.name, m.kind) for m in TABLE] + [(m[0], m[1]) for m in SERVING] + [(m[0], m[1]) for m in OPS]
     names = [name for name, _ in kinds]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"stream_app_[a-z_]+", name)] == []

@@ -67,9 +67,13 @@ def test_a_threshold_decides_on_the_probability_of_true(threshold: float) -> Non
 def test_a_threshold_may_be_about_one_of_two_words() -> None:
     """The positive class is answered above it, the other one otherwise."""
     app = Application(
-        name="a", task="binary", champion=lambda seed: Sure({"fraud": 0.7, "ok": 0.3}),
-        labels=Labels(classes=["fraud", "ok"]), threshold=0.8, positive="fraud",
-    )  # fmt: skip
+        name="a",
+        task="binary",
+        champion=lambda seed: Sure({"fraud": 0.7, "ok": 0.3}),
+        labels=Labels(classes=["fraud", "ok"]),
+        threshold=0.8,
+        positive="fraud",
+    )
     assert app.question == Question("binary", 0.8, "fraud", "ok")
     sure = app.champion(0)
     assert bind(sure, app.question).predict({})[0] == "ok"

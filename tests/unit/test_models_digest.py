@@ -71,11 +71,15 @@ def test_digests_are_equal_in_two_processes() -> None:
     )
     said = {
         subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True,
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("0", "1")
-    }  # fmt: skip
+    }
     assert len(said) == 1
 
 

@@ -31,22 +31,34 @@ NOW_MS = 1_700_000_000_000
 def alert(evidence: dict[str, object] | None = None, name: str = "a/0/learner-silent/7") -> Alert:
     """A learner that is silent, or what ends that."""
     return Alert(
-        name, "learner-silent", "warning", 0, NOW_MS - 5_000, "no statistics", evidence or {},
+        name,
+        "learner-silent",
+        "warning",
+        0,
+        NOW_MS - 5_000,
+        "no statistics",
+        evidence or {},
         "docs/runbooks.md#learner-silent",
-    )  # fmt: skip
+    )
 
 
 def test_alertmanager_gets_the_alert_and_its_end_under_the_same_labels() -> None:
     """The end of a silence resolves the alert of its beginning, which Alertmanager knows by its labels."""
     begun = alertmanager_alert(Item("a", alert()), NOW_MS)
     ended = alertmanager_alert(Item("a", alert({"ended": alert().alert_id}, "other")), NOW_MS)
-    assert begun["labels"] == ended["labels"] == {
-        "alertname": "learner-silent", "app": "a", "type": "learner-silent", "severity": "warning",
-        "shard": "0", "alert_id": "a/0/learner-silent/7",
-    }  # fmt: skip
-    assert begun["annotations"] == {
-        "message": "no statistics", "runbook": "docs/runbooks.md#learner-silent"
-    }  # fmt: skip
+    assert (
+        begun["labels"]
+        == ended["labels"]
+        == {
+            "alertname": "learner-silent",
+            "app": "a",
+            "type": "learner-silent",
+            "severity": "warning",
+            "shard": "0",
+            "alert_id": "a/0/learner-silent/7",
+        }
+    )
+    assert begun["annotations"] == {"message": "no statistics", "runbook": "docs/runbooks.md#learner-silent"}
     assert (begun["startsAt"], begun["endsAt"]) == ("2023-11-14T22:13:15+00:00", "2023-11-14T23:13:20+00:00")
     assert ended["endsAt"] == "2023-11-14T22:13:20+00:00"
 

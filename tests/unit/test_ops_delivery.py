@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from stream_app.ops.board import Board
+from stream_app.ops.alert_store import AlertStore, Tables
 from stream_app.ops.channels import Undeliverable
+from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.delivery import Delivery
-from stream_app.ops.desk import Desk
-from stream_app.ops.memory import Memory, Tables
+from stream_app.ops.intake import AlertIntake
 from stream_app.ops.notification import Notification
-from stream_app.ops.routing import Way
+from stream_app.ops.routing import RouteQueue
 from stream_app.settings.ops import Route
 from topics.records import Alert
 
@@ -66,10 +66,12 @@ class Process:
             Route.model_validate({"name": name, "channel": "log", "wait_s": 0, "interval_s": 0} | how)
             for name, (_, how) in channels.items()
         ]
-        self.ways = [Way(route, lambda _item, _now: False) for route in routes]
+        self.ways = [RouteQueue(route, lambda _item, _now: False) for route in routes]
         self.tables = tables or Tables({}, {}, {}, {}, {})
-        memory = Memory(self.tables, "accuracy", minutes=5, alerts=50, letters=5)
-        self.desk = Desk(Board(APP, 1, "binary"), memory, self.ways, self.counts, lambda: None)
+        memory = AlertStore(self.tables, "accuracy", minutes=5, alerts=50, letters=5)
+        self.desk = AlertIntake(
+            DashboardModel(APP, 1, "binary"), memory, self.ways, self.counts, lambda: None
+        )
         self.deliveries = [
             Delivery(way, answers, {APP: self.desk}, self.counts, lambda: self.now_ms, self.written, 60)
             for way, (answers, _) in zip(self.ways, channels.values(), strict=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.ops.notification import Item, Notification
-from stream_app.ops.routing import MOST_AT_ONCE, Way, matches
+from stream_app.ops.routing import MOST_AT_ONCE, RouteQueue, matches
 from stream_app.settings.ops import Matcher, Route
 from topics.records import Alert
 
@@ -19,10 +19,10 @@ def item(name: str, kind: str = "drift", severity: Any = "warning", app: str = "
     return Item(app, Alert(name, kind, severity, shard, 1, f"{kind} {name}", {}))
 
 
-def way(silenced: Callable[[Item, int], bool] = lambda _item, _now: False, **how: Any) -> Way:
+def way(silenced: Callable[[Item, int], bool] = lambda _item, _now: False, **how: Any) -> RouteQueue:
     """A route's queue: first wait 10 s, then 60, at most 2 notifications in 100 s, unless said otherwise."""
     told = {"wait_s": 10, "interval_s": 60, "rate": 2, "rate_s": 100, **how}
-    return Way(Route(channel="log", **told), silenced)
+    return RouteQueue(Route(channel="log", **told), silenced)
 
 
 def ids(told: Notification | None) -> list[str]:
@@ -32,7 +32,7 @@ def ids(told: Notification | None) -> list[str]:
 
 
 def run(
-    queue: Way, until_ms: int, step_ms: int = 1_000, fails: bool = False
+    queue: RouteQueue, until_ms: int, step_ms: int = 1_000, fails: bool = False
 ) -> list[tuple[int, Notification]]:
     """What it tells until then, asked each second."""
     told = []
@@ -90,8 +90,10 @@ def test_what_is_over_the_rate_is_told_by_counts_in_one_summary() -> None:
         queue.add(item(f"{n}b", f"kind{n}"), 0)
     told = run(queue, 200_000)
     assert [(at_ms, one.summary, len(one.items)) for at_ms, one in told] == [
-        (10_000, False, 2), (10_000, False, 2), (110_000, True, 16),
-    ]  # fmt: skip
+        (10_000, False, 2),
+        (10_000, False, 2),
+        (110_000, True, 16),
+    ]
     assert {count for *_, count in told[-1][1].counts} == {2}
     assert not queue.waiting()
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from stream_app.ops.faust_app import CommittedConsumer, CommittedThread, Kept
+from stream_app.ops.faust_app import CommittedConsumer, CommittedThread, DurableTable
 
 
-def table(*changes: asyncio.Future[None]) -> Kept:
+def table(*changes: asyncio.Future[None]) -> DurableTable:
     """A table with these changes on their way; nothing else of it is used."""
-    made = Kept.__new__(Kept)
+    made = DurableTable.__new__(DurableTable)
     made.unwritten = [*changes]  # type: ignore[list-item]  # Faust's futures are asyncio's
     return made
 

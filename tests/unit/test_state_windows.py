@@ -52,8 +52,11 @@ FOLDS: dict[str, Callable[[list[Any]], Any]] = {
 
 def reference(feature: Feature, events: list[Event], now: int) -> Any:
     """The statistic over all events of the window, which begins with the bucket BUCKETS - 1 before now's."""
-    values = [(at, event[feature.field] if feature.field else 1) for at, event in events
-              if not feature.field or event.get(feature.field) is not None]  # fmt: skip
+    values = [
+        (at, event[feature.field] if feature.field else 1)
+        for at, event in events
+        if not feature.field or event.get(feature.field) is not None
+    ]
     if feature.stat == "last":
         return values[-1][1] if values else None
     if feature.stat == "since_last":

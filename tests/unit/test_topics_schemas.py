@@ -26,7 +26,7 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, CommandDone, ReceiptWritten
 from stream_app.flow.served import PredictionMade
 from stream_app.learner import journal
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.state.shard import ShardState
 from topics import records
 from topics.codec import JSON_OPTIONS
@@ -77,11 +77,11 @@ def test_the_schema_judges_events_as_the_codec_does(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def machine() -> Machine:
+def machine() -> BatchProcessor:
     """A shard's deterministic part at its start."""
     app = Application(name="a", task="binary", champion=lambda seed: linear_model.LogisticRegression())
     core = Core(app, ShardState(app, 0))
-    return Machine(
+    return BatchProcessor(
         core, ("a.commands", "a.events", "a.labels"), epoch=1, seq=0, digest="00" * 16, positions=[0, 0, 0]
     )
 
@@ -111,7 +111,9 @@ def reads_whole(value: bytes, kind: type[Any]) -> None:
         (ReceiptWritten("champion", 1, True, "start", 5), records.ModelReceipt),
     ],
 )
-def test_what_the_learner_writes_is_of_the_type(machine: Machine, output: Any, kind: type[Any]) -> None:
+def test_what_the_learner_writes_is_of_the_type(
+    machine: BatchProcessor, output: Any, kind: type[Any]
+) -> None:
     """Every output record reads as its type, and no field of it is missing from the schema."""
     machine.emitter.perform([output])
     commit = machine.seal().commit
@@ -134,7 +136,7 @@ def test_what_the_learner_writes_is_of_the_type(machine: Machine, output: Any, k
     ],
 )
 def test_a_prediction_names_everything_in_order(
-    machine: Machine, probabilities: dict[Any, float], names: list[str]
+    machine: BatchProcessor, probabilities: dict[Any, float], names: list[str]
 ) -> None:
     """Its bytes are those of a sorted record, and each class is named by its JSON text: 1 is not true."""
     machine.emitter.perform([PredictionMade("e", "k", 5, None, probabilities, "champion", 1, 3, 9, 0.5)])
@@ -145,7 +147,7 @@ def test_a_prediction_names_everything_in_order(
     assert {type(p) for p in told.values()} == {float}
 
 
-def test_the_journal_is_of_the_type(machine: Machine) -> None:
+def test_the_journal_is_of_the_type(machine: BatchProcessor) -> None:
     """Batches and epochs as the learner writes them read as the published types."""
     for batch in (machine.seal().commit.journal, machine.seal("champion").commit.journal):
         assert batch is not None
@@ -164,9 +166,13 @@ def test_the_journal_is_of_the_type(machine: Machine) -> None:
 def test_every_type_is_published() -> None:
     """No record type is left without a schema; parts of records stand inside theirs."""
     parts = {
-        records.Model, records.SlotStats, records.ViewStats, records.SnapshotStats, records.HistogramStats,
+        records.Model,
+        records.SlotStats,
+        records.ViewStats,
+        records.SnapshotStats,
+        records.HistogramStats,
         records.DriftStats,
-    }  # fmt: skip
+    }
     defined = {
         kind for kind in vars(records).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
     }
@@ -183,7 +189,7 @@ def test_examples_in_docstrings(name: str) -> None:
     "probabilities", [{True: 1, False: 0}, {False: 0.25, True: 0.75}, {1: 0.75, 0: 0.25}]
 )
 def test_the_short_way_of_a_binary_prediction_writes_the_same_bytes(
-    machine: Machine, probabilities: dict[Any, float]
+    machine: BatchProcessor, probabilities: dict[Any, float]
 ) -> None:
     """One after the other, and classes 1 and 0 do not take it: they are not true and false."""
     likeliest = max(probabilities, key=lambda label: probabilities[label])

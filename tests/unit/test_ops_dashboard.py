@@ -9,7 +9,7 @@ import msgspec
 import orjson
 import pytest
 
-from stream_app.ops.board import ALERTS, LETTERS, SHOWN_MODELS, VERSIONS, Board
+from stream_app.ops.dashboard import ALERTS, LETTERS, SHOWN_MODELS, VERSIONS, DashboardModel
 from topics.records import (
     Alert,
     DriftStats,
@@ -35,15 +35,30 @@ def stats(
     ]
     assert any(slot.version == version for slot in slots)
     told: dict[str, Any] = {
-        "shard": shard, "time_ms": T_MS + 1_000 * second, "owner": "host:1", "epoch": 0, "seq": second,
+        "shard": shard,
+        "time_ms": T_MS + 1_000 * second,
+        "owner": "host:1",
+        "epoch": 0,
+        "seq": second,
         "log_time_ms": T_MS + 1_000 * second,
         "counts": {"predictions": 100 * second, "labels": 60 * second, "labels_learned": 50 * second},
-        "dead_letters": {"label-late": 3, "malformed": 1}, "waiting": {"pending": 7, "parked": 2},
-        "entities": 5, "ids": 5, "paused": False, "serving": serving, "slots": slots,
-        "baseline": {"rolling": {"n": 1_000, "accuracy": 0.6}}, "repredicted": {}, "positions": {},
-        "merge_waits_for": [], "buffered": {}, "replayed_batches": 0, "view": ViewStats("0:1", True),
-        "snapshot": SnapshotStats(1, 2.0, 100, 0.1, False), "cost_s": {"step": 0.25 * second},
-    }  # fmt: skip
+        "dead_letters": {"label-late": 3, "malformed": 1},
+        "waiting": {"pending": 7, "parked": 2},
+        "entities": 5,
+        "ids": 5,
+        "paused": False,
+        "serving": serving,
+        "slots": slots,
+        "baseline": {"rolling": {"n": 1_000, "accuracy": 0.6}},
+        "repredicted": {},
+        "positions": {},
+        "merge_waits_for": [],
+        "buffered": {},
+        "replayed_batches": 0,
+        "view": ViewStats("0:1", True),
+        "snapshot": SnapshotStats(1, 2.0, 100, 0.1, False),
+        "cost_s": {"step": 0.25 * second},
+    }
     return Stats(**(told | other))
 
 
@@ -63,12 +78,12 @@ def receipt(version: int, status: str = "challenger", **other: Any) -> dict[str,
     return {**msgspec.to_builtins(told), "time_ms": T_MS, "fingerprint": {"epoch": 0, "seq": 0}, **other}
 
 
-def board(shards: int = 1) -> Board:
+def board(shards: int = 1) -> DashboardModel:
     """An empty one."""
-    return Board("app", shards, "binary")
+    return DashboardModel("app", shards, "binary")
 
 
-def filled(times: int) -> Board:
+def filled(times: int) -> DashboardModel:
     """A board to which everything is told so many times."""
     found = board(2)
     for second in range(1, 30):
@@ -114,7 +129,7 @@ def test_alerts_and_letters_are_bounded_and_the_newest_stay() -> None:
 
 def test_receipts_and_history_are_bounded() -> None:
     """A shard keeps a hundred receipts and its share of the history, however long it runs."""
-    found = Board("app", 1, "binary", 40)
+    found = DashboardModel("app", 1, "binary", 40)
     for number in range(1, 3 * VERSIONS):
         found.model(f"0/{number}", receipt(number))
         found.stats(stats(10 * number))
@@ -193,13 +208,18 @@ def test_what_newer_learners_tell_is_shown() -> None:
     """Lag, delays, drift by signal, moved features and memory stand where a learner tells them."""
     found = board()
     told = stats(
-        1, lag={"events": 5, "labels": 0}, lag_s=1.5, moved=[("x", 0.5), ("y", 2.0)],
+        1,
+        lag={"events": 5, "labels": 0},
+        lag_s=1.5,
+        moved=[("x", 0.5), ("y", 2.0)],
         memory_bytes={"tree": 9},
         histograms={"label_delay_seconds": HistogramStats([1.0, 10.0, 60.0], [0, 8, 10, 10], 99.0)},
-        drift=[DriftStats("loss", "champion", "adwin", "stable", 0.1, 0.1, T_MS),
-               DriftStats("features", "x", "psi", "drift", 0.1, 0.4, T_MS)],
+        drift=[
+            DriftStats("loss", "champion", "adwin", "stable", 0.1, 0.1, T_MS),
+            DriftStats("features", "x", "psi", "drift", 0.1, 0.4, T_MS),
+        ],
         champion_since_ms=T_MS,
-    )  # fmt: skip
+    )
     found.stats(told)
     snapshot = found.snapshot()
     detail = snapshot["detail"]
@@ -348,7 +368,7 @@ def test_a_drift_is_over_once_another_model_serves(swap_s: int | None, state: st
     assert found.snapshot(T_MS + 1_000_000)["health"]["state"] == state
 
 
-OVER: list[tuple[Alert, Callable[[Board], None], bool]] = [
+OVER: list[tuple[Alert, Callable[[DashboardModel], None], bool]] = [
     (alert(1, "warning"), lambda found: found.alert(alert(2, "info", "swap", T_MS + 9_000)), True),
     (alert(1, "warning"), lambda found: found.alert(alert(2, "info", "swap", T_MS - 9_000)), False),
     (alert(1, "critical", "shard-halted"), lambda found: found.stats(stats(9)), True),
@@ -370,7 +390,7 @@ OVER: list[tuple[Alert, Callable[[Board], None], bool]] = [
 
 @pytest.mark.parametrize(("about", "then", "over"), OVER)
 def test_an_alert_whose_cause_has_gone_is_over(
-    about: Alert, then: Callable[[Board], None], over: bool
+    about: Alert, then: Callable[[DashboardModel], None], over: bool
 ) -> None:
     """It is marked so once, stays so when its delivery is noted, and the change is sent to the page."""
     found = board(2)
@@ -398,7 +418,7 @@ def test_an_alert_that_is_over_stays_over() -> None:
 
 def test_numbers_in_a_sentence_are_as_people_read_them() -> None:
     """No exponents."""
-    found = Board("app", 1, "regression")
+    found = DashboardModel("app", 1, "regression")
     scores = {"rolling": {"n": 1_000, "mae": 35_828.4}}
     slots = [SlotStats("champion", 1, 50, None, scores)]
     found.stats(stats(1, slots=slots, baseline={"rolling": {"n": 1_000, "mae": 225.1}}))

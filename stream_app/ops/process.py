@@ -18,8 +18,8 @@ import structlog
 from faust.contrib.asgi import faust_app_running
 
 from stream_app.ops.delivery import Delivery
-from stream_app.ops.desk import Desk
-from stream_app.ops.faust_app import Kept
+from stream_app.ops.faust_app import DurableTable
+from stream_app.ops.intake import AlertIntake
 from stream_app.ops.silences import Silences
 
 WATCH_S = 1.0
@@ -37,13 +37,20 @@ class Counts(Protocol):
     def recovered(self, seconds: float) -> None: ...
 
 
-class House:
+class OpsProcess:
     """Everything of one process; `exit_code` is what it should end with."""
 
     def __init__(
-        self, app: faust.App, desks: Mapping[str, Desk], deliveries: Sequence[Delivery],
-        tables: Sequence[Kept], silences: Silences, counts: Counts, clock: Any, silent_s: float,
-    ) -> None:  # fmt: skip
+        self,
+        app: faust.App,
+        desks: Mapping[str, AlertIntake],
+        deliveries: Sequence[Delivery],
+        tables: Sequence[DurableTable],
+        silences: Silences,
+        counts: Counts,
+        clock: Any,
+        silent_s: float,
+    ) -> None:
         self.app, self.desks, self.deliveries, self.tables = app, desks, deliveries, tables
         self.silences, self.counts, self.clock, self.silent_s = silences, counts, clock, silent_s
         self.state = "starting"

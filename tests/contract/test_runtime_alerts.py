@@ -127,5 +127,7 @@ def test_a_halt_that_cannot_be_told_is_a_halt_all_the_same() -> None:
     assert str(shard.refusal) == "inputs were cut. Restore them"
     assert shard.finish(last_words=True)
     assert [line["event"] for line in logs] == [
-        "shard", "shard halted", "the alert about the halt could not be written",
-    ]  # fmt: skip
+        "shard",
+        "shard halted",
+        "the alert about the halt could not be written",
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Allowance:
+class TimeBudget:
     """`due` once the share of the time since the last one has earned what that one cost.
 
     One that turns out dearer than what was earned for it, since a model grew, leaves a debt that is earned

@@ -20,7 +20,7 @@ PATIENCE_S = 10.0
 Place = tuple[str, int]  # topic and partition
 
 
-class Peek:
+class TailReader:
     """Reads committed records of some topics here and there, without a group; a context manager.
 
     Raises:

@@ -35,7 +35,7 @@ class Closed(msgspec.Struct):
     seq: int
 
 
-class Machine:
+class BatchProcessor:
     """Steps runs of records into batches; `seal` closes a batch and moves (seq, digest) on."""
 
     def __init__(

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from stream_app.ops.board import Board
-from stream_app.ops.memory import DUE, REFUSED, Memory
+from stream_app.ops.alert_store import DUE, REFUSED, AlertStore
+from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.notification import ENDED, Item
-from stream_app.ops.routing import Way, matches
+from stream_app.ops.routing import RouteQueue, matches
 from topics.reasons import MALFORMED
 from topics.records import Alert, Stats
 
@@ -55,11 +55,16 @@ class Counts(Protocol):
     def alert(self, app: str, kind: str, severity: str) -> None: ...
 
 
-class Desk:
+class AlertIntake:
     """`wake` is called when a route has more to tell."""
 
     def __init__(
-        self, board: Board, memory: Memory, ways: Sequence[Way], counts: Counts, wake: Callable[[], None]
+        self,
+        board: DashboardModel,
+        memory: AlertStore,
+        ways: Sequence[RouteQueue],
+        counts: Counts,
+        wake: Callable[[], None],
     ) -> None:
         self.app, self.shards = board.app, board.shards
         self.board, self.memory, self.ways, self.counts, self.wake = board, memory, ways, counts, wake
@@ -154,14 +159,26 @@ class Desk:
         self.wake()
 
     def notice(
-        self, kind: str, severity: Any, shard: int, message: str, evidence: dict[str, Any], name: str,
+        self,
+        kind: str,
+        severity: Any,
+        shard: int,
+        message: str,
+        evidence: dict[str, Any],
+        name: str,
         now_ms: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Raise an alert of our own; `name` is what makes its id."""
         alert = Alert(
-            f"{self.app}/{shard}/{kind}/{name}", kind, severity, shard, now_ms, message, evidence,
+            f"{self.app}/{shard}/{kind}/{name}",
+            kind,
+            severity,
+            shard,
+            now_ms,
+            message,
+            evidence,
             f"docs/runbooks.md#{kind}",
-        )  # fmt: skip
+        )
         self.take(alert, now_ms)
         if kind == SILENT and ENDED not in evidence:
             self.silent[shard] = alert

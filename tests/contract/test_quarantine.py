@@ -12,7 +12,7 @@ from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Labels
 from stream_app.flow.core import Core
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.snapshots import state_digest
 from tests.contract.shard_driver import TOPICS, ShardDriver, application, logistic
 
@@ -160,15 +160,15 @@ def test_a_snapshot_during_a_hold_goes_on_as_if_there_had_been_none() -> None:
     for events, flipped in ((CALM, False), (50, True), (BURST, True), (200, False)):
         for sender in (straight, stored):
             sender.send(events, flipped=flipped)
-        machine, app = stored.shard.machine, stored.shard.app
+        processor, app = stored.shard.processor, stored.shard.app
         state = unpickle(dump(stored.shard.state), (logistic.__module__,))
         place: dict[str, Any] = {
             "epoch": 0,
-            "seq": machine.seq,
-            "digest": machine.digest,
-            "positions": machine.positions,
+            "seq": processor.seq,
+            "digest": processor.digest,
+            "positions": processor.positions,
         }
-        stored.shard.machine = Machine(Core(app, state), TOPICS, **place)
+        stored.shard.processor = BatchProcessor(Core(app, state), TOPICS, **place)
     assert straight.states() == ["held", "over"]
     assert straight.shard.closed == stored.shard.closed
     assert state_digest(straight.shard.state) == state_digest(stored.shard.state)

@@ -19,10 +19,10 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.flow.predict import prior_of
-from stream_app.learner.allowance import Allowance
 from stream_app.learner.fingerprint import for_predictors
-from stream_app.learner.machine import Machine
+from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.snapshots import said
+from stream_app.learner.time_budget import TimeBudget
 from stream_app.ports import Clock, Dumped, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
 from topics.life import life_of
@@ -46,7 +46,7 @@ class Taken(NamedTuple):
     sealed: list[bytes]
 
 
-class Publication:
+class ChampionPublisher:
     """`due`, `pickle` and `take` where a batch is sealed, `committed` after each; `tick` writes on a helper
     thread.
 
@@ -54,15 +54,21 @@ class Publication:
     """
 
     def __init__(
-        self, app: Application, shard: int, shelf: ModelShelf, pool: Executor, clock: Clock,
-        fingerprint: dict[str, Any], interval_s: float,
-    ) -> None:  # fmt: skip
+        self,
+        app: Application,
+        shard: int,
+        shelf: ModelShelf,
+        pool: Executor,
+        clock: Clock,
+        fingerprint: dict[str, Any],
+        interval_s: float,
+    ) -> None:
         self.app, self.shard, self.shelf, self.pool, self.clock = app, shard, shelf, pool, clock
         self.fingerprint, self.life = for_predictors(fingerprint), life_of(fingerprint["topics"])
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
-        self.allowance = Allowance(MAX_SHARE, 0.0)
+        self.allowance = TimeBudget(MAX_SHARE, 0.0)
         self.making: Dumped | None = None  # between `pickle` and `take`
         self.pickled_s = 0.0
         self.taken: Taken | None = None
@@ -79,20 +85,20 @@ class Publication:
         """Something that predictors are to see is not written yet."""
         return self.waiting is not None or self.job is not None
 
-    def behind(self, machine: Machine, *, more: bool) -> bool:
+    def behind(self, processor: BatchProcessor, *, more: bool) -> bool:
         """Whether there is a newer champion than the one taken last, or will be with one batch more."""
-        return not self.fenced and (more or machine.stamp != self.stamp)
+        return not self.fenced and (more or processor.stamp != self.stamp)
 
-    def due(self, machine: Machine, now_s: float, *, more: bool) -> bool:
+    def due(self, processor: BatchProcessor, now_s: float, *, more: bool) -> bool:
         """Whether to take the champion now: another one serves, or it learned and the interval is over.
 
         `more`: the batch that is sealed next has records.
         """
         if self.taken is not None or self.fenced:
             return False
-        if machine.core.state.champion_version != self.version:
+        if processor.core.state.champion_version != self.version:
             return True
-        if not self.behind(machine, more=more):
+        if not self.behind(processor, more=more):
             return False
         return now_s - self.allowance.last_s >= self.interval_s and self.allowance.due(now_s)
 
@@ -101,11 +107,11 @@ class Publication:
         self.tick("")
         return not self.pending or self.retry_at_s > self.clock.monotonic()
 
-    def pickle(self, machine: Machine) -> Mapping[int, Any]:
+    def pickle(self, processor: BatchProcessor) -> Mapping[int, Any]:
         """Pickle the champion as the batch leaves it that is sealed next; the sets to lay out before that."""
         started_s = self.clock.monotonic()
         self.making = None
-        published = publish(self.app, machine)
+        published = publish(self.app, processor)
         try:
             self.making = self.shelf.dump(published, [published.model])
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
@@ -113,14 +119,14 @@ class Publication:
         self.pickled_s = self.clock.monotonic() - started_s
         return {} if self.making is None else self.making.layouts
 
-    def take(self, machine: Machine) -> None:
+    def take(self, processor: BatchProcessor) -> None:
         """The batch is sealed that was pickled."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        self.version, self.stamp = machine.core.state.champion_version, machine.stamp
+        self.version, self.stamp = processor.core.state.champion_version, processor.stamp
         making, self.making = self.making, None
         if making is not None:
-            head = {**header(self.app, machine, self.fingerprint), "life": self.life}
-            self.taken, self.error = Taken(machine.stamp, now_ms, head, making.payload, []), None
+            head = {**header(self.app, processor, self.fingerprint), "life": self.life}
+            self.taken, self.error = Taken(processor.stamp, now_ms, head, making.payload, []), None
         now_s = self.clock.monotonic()
         self.allowance.spent(now_s, self.pickled_s + now_s - started_s)
 
@@ -198,25 +204,39 @@ class Publication:
                 self.retry_at_s = self.clock.monotonic() + RETRY_S
 
 
-def header(app: Application, machine: Machine, fingerprint: dict[str, Any]) -> dict[str, Any]:
+def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """What a publication says of itself, all of it signed; `positions` are what it was trained through."""
-    state = machine.core.state
+    state = processor.core.state
     return {
-        "format": FORMAT, "kind": KIND, "app": app.name, "shard": state.shard, "epoch": machine.epoch,
-        "seq": machine.seq, "slot": state.champion.name, "version": state.champion_version,
-        "learned": state.champion.learned, "positions": list(machine.positions),
-        "log_time_ms": state.log_time_ms, "fingerprint": fingerprint,
-    }  # fmt: skip
+        "format": FORMAT,
+        "kind": KIND,
+        "app": app.name,
+        "shard": state.shard,
+        "epoch": processor.epoch,
+        "seq": processor.seq,
+        "slot": state.champion.name,
+        "version": state.champion_version,
+        "learned": state.champion.learned,
+        "positions": list(processor.positions),
+        "log_time_ms": state.log_time_ms,
+        "fingerprint": fingerprint,
+    }
 
 
-def publish(app: Application, machine: Machine) -> Published:
+def publish(app: Application, processor: BatchProcessor) -> Published:
     """The champion, and what is known beside it."""
-    state = machine.core.state
+    state = processor.core.state
     champion = state.champion
     bound = app.limits.max_categories
     return Published(
-        champion.model, champion.name, champion.version, champion.learned, champion.cold, state.log_time_ms,
-        prior_of(state), dict(state.kinds),
+        champion.model,
+        champion.name,
+        champion.version,
+        champion.learned,
+        champion.cold,
+        state.log_time_ms,
+        prior_of(state),
+        dict(state.kinds),
         {name: dict(seen) for name, seen in state.categories.items() if len(seen) >= bound},
         list(state.sample_rows),
-    )  # fmt: skip
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_app.errors import MACHINE
-from stream_app.learner.carry import Started, carry
+from stream_app.learner.migrate import MigrationReport, carry
 from stream_app.learner.snapshots import answers
 from stream_app.state.shard import ShardState
 from tests.contract.shard_driver import ShardDriver, application
@@ -30,9 +30,9 @@ def saved() -> dict[str, Any]:
 ANSWERS = answers(application(), saved()["state"])
 
 
-def carried(found: Any) -> tuple[ShardState, Started]:
+def carried(found: Any) -> tuple[ShardState, MigrationReport]:
     """The upgrade's state, and what came along."""
-    started = Started()
+    started = MigrationReport()
     head = {"fingerprint": PRINTS, "answers": ANSWERS}
     state = carry(application(), 0, head, PRINTS, lambda: found, started)
     return state, started

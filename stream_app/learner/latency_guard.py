@@ -24,7 +24,7 @@ ENOUGH = 32  # with fewer nothing is decided
 SMALLEST_S = 0.0005  # an answer below half a millisecond is never too slow
 
 
-class Pace:
+class LatencyGuard:
     """Times the answers of a race, and orders each version that is too slow away, once."""
 
     def __init__(self, core: Core, clock: Clock) -> None:
@@ -78,8 +78,12 @@ class Pace:
             self.ordered.add(slot.version)
             command_id = f"{self.core.app.name}/{state.shard}/slow/{slot.version}"
             command = Command(
-                command_id, "drop", actor="learner", reason=f"it answers {times:.0f} times slower",
-                shard=state.shard, version=slot.version,
-            )  # fmt: skip
+                command_id,
+                "drop",
+                actor="learner",
+                reason=f"it answers {times:.0f} times slower",
+                shard=state.shard,
+                version=slot.version,
+            )
             found.append((slot, times, Send("commands", command_id.encode(), msgspec.json.encode(command))))
         return found

@@ -21,7 +21,7 @@ from itertools import islice
 import orjson
 import structlog
 
-from stream_app.learner.machine import Closed
+from stream_app.learner.processor import Closed
 from stream_app.ports import Clock, View
 from stream_app.state.entities import Entities
 
@@ -32,7 +32,7 @@ FENCED_S = 5.0  # between two looks whether the newer stamp is gone
 log = structlog.get_logger()
 
 
-class Publisher:
+class ViewWriter:
     """Blobs wait in `blobs` until a write is free; `stamp` is the newest committed batch they belong to."""
 
     def __init__(

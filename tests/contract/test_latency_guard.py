@@ -12,8 +12,8 @@ from river import base
 from stream_app.adapters.clock import SystemClock
 from stream_app.application import SwapPolicy
 from stream_app.flow import swap
-from stream_app.learner.notices import STALE_S, Notices
-from stream_app.learner.pace import ENOUGH, Pace
+from stream_app.learner.latency_guard import ENOUGH, LatencyGuard
+from stream_app.learner.runtime_alerts import STALE_S, RuntimeAlerts
 from stream_app.learner.snapshots import state_digest
 from tests.contract.shard_driver import ShardDriver, application
 from topics.envelope import COMMAND, EVENT, Record
@@ -34,28 +34,28 @@ class Sleeper(base.Classifier):
         return {True: 0.5, False: 0.5}
 
 
-def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, Pace]:
+def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, LatencyGuard]:
     """A shard in a hunt, some labels after its beginning."""
     rule = SwapPolicy(candidates=("fresh",))
     shard = ShardDriver(application(champion=lambda seed: Sleeper(0.0), swap=rule))
-    pace = Pace(shard.machine.core, SystemClock())
+    latency_guard = LatencyGuard(shard.processor.core, SystemClock())
     for n in range(40):
         shard.event(str(n), label=n % 2 == 0)
     opened = shard.state.policy.alarm(drift=True)
     assert opened is not None
-    swap.hunt(shard.machine.core, Record(EVENT, 40, 0, b"k", b"", None), opened, [])
+    swap.hunt(shard.processor.core, Record(EVENT, 40, 0, b"k", b"", None), opened, [])
     shard.champion.model.naps_s, shard.state.slots[-1].model.naps_s = champion_s, candidate_s
     for n in range(40, 40 + ENOUGH + 2):
         shard.event(str(n), label=n % 2 == 0)
-    return shard, pace
+    return shard, latency_guard
 
 
 def test_a_slow_candidate_is_ordered_away_once_and_goes_when_the_order_comes_back() -> None:
     """The order is a command like an operator's; the champion and what answers fast enough stay."""
-    shard, pace = hunting(0.002)
-    ((slot, times, send),) = pace.orders()
+    shard, latency_guard = hunting(0.002)
+    ((slot, times, send),) = latency_guard.orders()
     assert (slot.version, times > 10, send.topic) == (2, True, "commands")
-    assert pace.orders() == []
+    assert latency_guard.orders() == []
     order = orjson.loads(send.value or b"")
     assert (order["command"], order["version"], order["actor"]) == ("drop", 2, "learner")
     shard.raw(COMMAND, send.value, send.key)
@@ -71,9 +71,9 @@ def test_a_candidate_that_keeps_up_is_left_alone() -> None:
 
 def test_the_latency_guard_asks_no_question_of_its_own() -> None:
     """A question may change a model: what is timed are the answers that the flow asks for."""
-    shard, pace = hunting(0.0)
+    shard, latency_guard = hunting(0.0)
     before = state_digest(shard.state)
-    pace.orders()
+    latency_guard.orders()
     assert state_digest(shard.state) == before
 
 
@@ -88,7 +88,7 @@ class Shown(msgspec.Struct):
 def test_a_view_that_lags_is_told_once_until_it_has_caught_up() -> None:
     """Half a minute without the newest commits is an alert; catching up ends the condition."""
     shard = ShardDriver()
-    notices = Notices("a", shard.machine, 100.0)
+    runtime_alerts = RuntimeAlerts("a", shard.processor, 100.0)
     for now_s, caught_up, told in (
         (100.0 + STALE_S, False, 0),
         (101.0 + STALE_S, False, 1),
@@ -97,15 +97,15 @@ def test_a_view_that_lags_is_told_once_until_it_has_caught_up() -> None:
         (200.0 + STALE_S, False, 0),
         (202.0 + STALE_S, False, 1),
     ):
-        notices.shown(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the fields that are read
-        assert [orjson.loads(s.value or b"")["type"] for s in notices.take()] == ["view-stale"] * told
+        runtime_alerts.shown(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the fields that are read
+        assert [orjson.loads(s.value or b"")["type"] for s in runtime_alerts.take()] == ["view-stale"] * told
 
 
 def test_a_view_that_follows_the_commits_is_not_stale() -> None:
     """Under a steady load a batch is always on its way, and each time Redis shows a newer one."""
     shard = ShardDriver()
-    notices = Notices("a", shard.machine, 100.0)
+    runtime_alerts = RuntimeAlerts("a", shard.processor, 100.0)
     for seq in range(5):
         now_s = 100.0 + STALE_S * (seq + 1)
-        notices.shown(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the fields that are read
-    assert notices.take() == []
+        runtime_alerts.shown(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the fields that are read
+    assert runtime_alerts.take() == []

@@ -24,13 +24,13 @@ IDLE_STATS_EVERY_S = 10.0  # also without input: by them an idle shard is told f
 log = structlog.get_logger()
 
 
-class Live(Parts):
+class ActiveShard(Parts):
     """What a recovered shard does with its parts; dropped whole when anything fails."""
 
     @property
     def drained(self) -> bool:
         """Nothing is stepped or announced that is not committed."""
-        return self.pipeline.free and not self.machine.records and self.care.announced is None
+        return self.pipeline.free and not self.processor.records and self.care.announced is None
 
     @property
     def caught_up(self) -> bool:
@@ -43,17 +43,17 @@ class Live(Parts):
 
         Statistics on their way are no work: sent every few seconds, they would keep an idle exit from coming.
         """
-        committed = self.pipeline.closed is None and not self.machine.records and not self.care.held
+        committed = self.pipeline.closed is None and not self.processor.records and not self.care.held
         if not (committed and self.merge.idle):
             return "its inputs and commits"
-        return "" if self.publisher.caught_up or self.publisher.fenced else "the view in Redis"
+        return "" if self.view_writer.caught_up or self.view_writer.fenced else "the view in Redis"
 
     @property
     def blocked(self) -> bool:
         """Nothing more may be stepped: the batch is full, or must be committed before the next begins."""
         if not self.care.proven:
-            return self.machine.records > 0 or not self.pipeline.free
-        return self.machine.records >= self.tuning.batch_records
+            return self.processor.records > 0 or not self.pipeline.free
+        return self.processor.records >= self.tuning.batch_records
 
     @property
     def blocked_by(self) -> Future[int | None] | None:
@@ -82,7 +82,7 @@ class Live(Parts):
         self.merge.offer(rank, records)
         full = self.merge.buffered(rank) > BUFFER_HIGH or self.merge.buffered_bytes(rank) > BUFFER_HIGH_BYTES
         if full and rank not in self.paused:
-            self.outside.log.pause(self.shard, rank)
+            self.deps.log.pause(self.shard, rank)
             self.paused.add(rank)
 
     def turn(self) -> bool:
@@ -97,11 +97,11 @@ class Live(Parts):
         self.settle()
         self.submit(eager=not stepped)
         costs.lap("seal")
-        self.publisher.tick(self.machine.core.state.entities if self.drained else None)
+        self.view_writer.tick(self.processor.core.state.entities if self.drained else None)
         costs.lap("view")
-        self.publication.tick(self.machine.stamp)
+        self.champion_publisher.tick(self.processor.stamp)
         costs.lap("publish")
-        fences = (self.publisher.fenced, self.publication.fenced)
+        fences = (self.view_writer.fenced, self.champion_publisher.fenced)
         self.stats_due |= fences != self.fences
         self.fences = fences
         return stepped
@@ -113,7 +113,7 @@ class Live(Parts):
 
     def keep(self) -> None:
         """Keep what was chosen of a shard at rest; a batch without records notes that sets were laid out."""
-        if (group := self.outside.log.group()) is None:
+        if (group := self.deps.log.group()) is None:
             return
         self.costs.begin()
         settled = self.keeping.pickle()
@@ -121,25 +121,25 @@ class Live(Parts):
             self.seal(group, settled)
         else:
             self.keeping.take()
-            self.keeping.committed(self.saver.journal_offset)
+            self.keeping.committed(self.snapshotter.journal_offset)
         self.settle()
 
     def saved(self) -> None:
         """Report a snapshot that was saved or failed since the last call, if there is one."""
-        if self.saver.settle():
-            self.notices.saved(self.saver)
+        if self.snapshotter.settle():
+            self.runtime_alerts.saved(self.snapshotter)
             self.stats_due = True
 
     def settle(self) -> None:
         """Take note of a batch that is committed; send again what an old generation could not commit."""
-        if self.pipeline.refused and (group := self.outside.log.group()) is not None:
+        if self.pipeline.refused and (group := self.deps.log.group()) is not None:
             self.pipeline.resend(group)
         committed = self.pipeline.settle()
         if committed is not None:
             closed, journal_offset = committed
             self.care.committed()
-            self.publisher.committed(closed)
-            self.notices.written(closed.commit)
+            self.view_writer.committed(closed)
+            self.runtime_alerts.written(closed.commit)
             self.keeping.committed(journal_offset)
         self.saved()
 
@@ -148,30 +148,30 @@ class Live(Parts):
         if self.blocked:
             return False
         started_s = self.clock.monotonic()
-        room = min(self.tuning.batch_records - self.machine.records, self.turn_records, self.care.size)
+        room = min(self.tuning.batch_records - self.processor.records, self.turn_records, self.care.size)
         runs = self.care.held or self.merge.take(room)
         if not runs:
             if self.merge.idle and self.drained:
                 self.care.idle()
-            self.stats_due |= self.notices.held_up(self.merge.waiting_for(), started_s)
+            self.stats_due |= self.runtime_alerts.held_up(self.merge.waiting_for(), started_s)
             return False
-        if not self.machine.records:
+        if not self.processor.records:
             self.batch_since_s = started_s
-        self.notices.held_up([], started_s)
+        self.runtime_alerts.held_up([], started_s)
         if self.care.holds(runs):
             return self.announce()
         self.care.step(runs, self.costs.sampler())
         for rank in RANKS:
-            self.machine.positions[rank] = self.merge.position(rank, self.machine.positions[rank])
+            self.processor.positions[rank] = self.merge.position(rank, self.processor.positions[rank])
         for rank in list(self.paused):
             few = self.merge.buffered(rank) < BUFFER_LOW
             if few and self.merge.buffered_bytes(rank) < BUFFER_HIGH_BYTES / 2:
-                self.outside.log.resume(self.shard, rank)
+                self.deps.log.resume(self.shard, rank)
                 self.paused.discard(rank)
         took_s = self.clock.monotonic() - started_s
         stepped = sum(len(records) for _, records in runs)
         self.turn_records = max(1, round(stepped * TURN_S / took_s)) if took_s else self.tuning.batch_records
-        self.saver.worked(took_s, stepped)
+        self.snapshotter.worked(took_s, stepped)
         self.costs.stepped(took_s)
         self.step_seconds.observe(took_s)
         self.stats_due = True
@@ -179,10 +179,10 @@ class Live(Parts):
 
     def announce(self) -> bool:
         """Commit what is to be stepped next, before it is; False without a generation."""
-        if (group := self.outside.log.group()) is None:
+        if (group := self.deps.log.group()) is None:
             return False
         commit = self.care.announcement()
-        self.notices.written(commit)
+        self.runtime_alerts.written(commit)
         self.pipeline.send(commit, group, None)
         return True
 
@@ -192,15 +192,15 @@ class Live(Parts):
         """
         if not self.pipeline.free:
             return
-        now_s, machine = self.clock.monotonic(), self.machine
-        passed = self.merge.ends_past(machine.positions) and not self.care.held
+        now_s, processor = self.clock.monotonic(), self.processor
+        passed = self.merge.ends_past(processor.positions) and not self.care.held
         group: bytes | None = None
-        if machine.records or passed:
+        if processor.records or passed:
             due = self.blocked or eager or (now_s - self.batch_since_s) * 1000 >= self.longest_ms
-            if not due or (group := self.outside.log.group()) is None:
+            if not due or (group := self.deps.log.group()) is None:
                 return
             if passed:
-                machine.positions[:] = self.merge.ends  # so that lag and offsets are exact
+                processor.positions[:] = self.merge.ends  # so that lag and offsets are exact
         later = leaving or self.care.careful or bool(self.care.held)
         keeps = self.keeping.choose(now_s, more=group is not None, later=later)
         if group is not None:
@@ -212,11 +212,13 @@ class Live(Parts):
 
     def seal(self, group: bytes, settled: Settled | None) -> None:
         """Close the batch and send it; what was pickled of it is taken."""
-        machine, now_s = self.machine, self.clock.monotonic()
-        if not machine.records:
-            self.saver.worked(0.0, 1)  # a batch all the same: without a snapshot of it no upgrade is allowed
+        processor, now_s = self.processor, self.clock.monotonic()
+        if not processor.records:
+            self.snapshotter.worked(
+                0.0, 1
+            )  # a batch all the same: without a snapshot of it no upgrade is allowed
         closed = self.care.seal(settled)
-        closed.blobs.update(self.publisher.slice(machine.core.state.entities))
+        closed.blobs.update(self.view_writer.slice(processor.core.state.entities))
         self.costs.lap("seal")
         self.keeping.take()
         if now_s - self.stats_at_s >= STATS_EVERY_S:
@@ -225,11 +227,11 @@ class Live(Parts):
 
     def tell(self, now_s: float) -> bool:
         """Statistics in a transaction of their own, for want of a batch; False without a generation."""
-        if (group := self.outside.log.group()) is None:
+        if (group := self.deps.log.group()) is None:
             return False
-        commit = Commit([], [], None, list(self.machine.positions))
+        commit = Commit([], [], None, list(self.processor.positions))
         add_stats(self, commit, now_s)
-        self.notices.written(commit)
+        self.runtime_alerts.written(commit)
         self.stats_due = False
         self.pipeline.send(commit, group, None)
         return True
@@ -244,11 +246,11 @@ class Live(Parts):
             return False
         if last_words and self.stats_due and self.tell(self.clock.monotonic()):
             return False
-        return self.publisher.finish() & self.publication.finish()
+        return self.view_writer.finish() & self.champion_publisher.finish()
 
     def close(self) -> None:
         """Stop reading and writing; waits for a commit in flight."""
-        self.outside.log.stop(self.shard)
+        self.deps.log.stop(self.shard)
         try:
             self.pipeline.close(self.tuning.watchdog_s)
         except TimeoutError:

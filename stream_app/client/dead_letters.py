@@ -12,8 +12,8 @@ from kafka.errors import KafkaError
 
 from stream_app.client.connect import Kafka, arguments, connecting, unwritten
 from stream_app.client.consumer import POLL_MS, CommittedReader
-from stream_app.client.newest import Patience
 from stream_app.client.producer import TUNING
+from stream_app.client.tail_reader import Patience
 
 OURS = "__stream_app."  # every header of ours begins so
 ERRORS = f"{OURS}errors."
@@ -147,7 +147,7 @@ class Originals:
             reader.close()
 
 
-class Returns:
+class DeadLetterRetry:
     """Sends dead letters back to their topics, each marked with the number of its retries."""
 
     def __init__(self, app: str, kafka: Kafka) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from stream_app.client.standing import Shard, ShardReceipts, shard_of
-from stream_app.client.words import why
+from stream_app.client.explain import why
+from stream_app.client.model_status import Shard, ShardReceipts, shard_of
 from stream_app.ops.figures import Sample, detail, newest, sample_of, summary
 from stream_app.ops.health import over, verdict
 from stream_app.ops.history import FAR_MS, NEAR_MS, History, Point, point_of, score_name
@@ -26,7 +26,7 @@ LONGEST_TEXT, LONGEST_EVIDENCE = 1_000, 4_000  # characters
 NEWEST_ROWS = 3
 
 
-class Board:
+class DashboardModel:
     """One application's condition. `loss` is what its swaps judge; `history` is points per shard.
 
     `version` grows with each change.
@@ -70,10 +70,17 @@ class Board:
     def alert(self, value: Alert, delivered: str = "") -> None:
         """An alert, and what became of telling it; the newest of one id counts."""
         told = {
-            "id": value.alert_id, "type": value.type, "severity": value.severity, "shard": value.shard,
-            "time_ms": value.time_ms, "message": cut(value.message), "evidence": evidence(value.evidence),
-            "runbook": cut(value.runbook), "delivered": delivered, "over": False,
-        }  # fmt: skip
+            "id": value.alert_id,
+            "type": value.type,
+            "severity": value.severity,
+            "shard": value.shard,
+            "time_ms": value.time_ms,
+            "message": cut(value.message),
+            "evidence": evidence(value.evidence),
+            "runbook": cut(value.runbook),
+            "delivered": delivered,
+            "over": False,
+        }
         if value.alert_id in self.alerts:
             told["over"] = self.alerts[value.alert_id][1]["over"]
         self.put(self.alerts, value.alert_id, told, ALERTS)
@@ -118,11 +125,14 @@ class Board:
         """A refused record's place and reason; never its key or value."""
         reason = REASONS.get(headers.get("reason", ""))
         told = {
-            "partition": partition, "offset": offset, "time_ms": time_ms,
+            "partition": partition,
+            "offset": offset,
+            "time_ms": time_ms,
             **{name: cut(headers.get(name, "")) for name in ("reason", "message", "stage", "topic")},
             "source": f"{cut(headers.get('partition', ''))}:{cut(headers.get('offset', ''))}",
-            "meaning": reason.meaning if reason else "", "remedy": reason.remedy if reason else "",
-        }  # fmt: skip
+            "meaning": reason.meaning if reason else "",
+            "remedy": reason.remedy if reason else "",
+        }
         self.put(self.letters, (partition, offset), told, LETTERS)
 
     def put(
@@ -173,8 +183,9 @@ class Board:
         """All that the page shows of a shard, or of all. Without a time, now is the newest record."""
         told = self.changes(-1, now_ms, shard)
         told["series"] = {
-            "near": self.history.series(NEAR_MS, shard), "far": self.history.series(FAR_MS, shard)
-        }  # fmt: skip
+            "near": self.history.series(NEAR_MS, shard),
+            "far": self.history.series(FAR_MS, shard),
+        }
         return told
 
     def changes(self, since: int, now_ms: int = 0, shard: int | None = None) -> dict[str, Any]:
@@ -182,8 +193,13 @@ class Board:
         now_ms = now_ms or max((stats.time_ms for stats in self.newest.values()), default=0)
         chosen = range(self.shards) if shard is None else (shard,)
         told: dict[str, Any] = {
-            "app": self.app, "task": self.task, "score": self.score, "shards": self.shards,
-            "version": self.version, "now_ms": now_ms, "scope": shard,
+            "app": self.app,
+            "task": self.task,
+            "score": self.score,
+            "shards": self.shards,
+            "version": self.version,
+            "now_ms": now_ms,
+            "scope": shard,
             "health": verdict(self, now_ms),
             "summary": [summary(self.newest[n], self.samples[n], self.score) for n in sorted(self.newest)],
             "detail": detail(
@@ -191,7 +207,7 @@ class Board:
             ),
             "alerts": self.since(self.alerts, since),
             "letters": self.since(self.letters, since),
-        }  # fmt: skip
+        }
         if any(self.changed_models.get(number, 0) > since for number in chosen):
             told["models"] = self.chosen_models(shard)
             told["models_in_all"] = sum(len(self.models_of(number)) for number in chosen)

@@ -34,7 +34,7 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class Outside:
+class Dependencies:
     """Every door of the process; `open_*` make one adapter for one shard."""
 
     app: Application

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from stream_app.ops.alert_store import AlertStore, Tables
 from stream_app.ops.history import FAR_MS
-from stream_app.ops.memory import Memory, Tables
 from topics.records import Alert, SnapshotStats, Stats, ViewStats
 
 MINUTES, ALERTS, LETTERS = 5, 6, 4
-Step = Callable[[Memory], Any]
+Step = Callable[[AlertStore], Any]
 
 
-def memory(tables: Tables | None = None) -> Memory:
+def memory(tables: Tables | None = None) -> AlertStore:
     """Over plain dictionaries."""
-    return Memory(
+    return AlertStore(
         tables or Tables({}, {}, {}, {}, {}), "accuracy", minutes=MINUTES, alerts=ALERTS, letters=LETTERS
     )
 
@@ -26,9 +26,30 @@ def memory(tables: Tables | None = None) -> Memory:
 def stats(shard: int, seq: int, time_ms: int) -> Stats:
     """A shard's statistics with nothing in them."""
     return Stats(
-        shard, time_ms, "me", 0, seq, 0, {"predictions": seq}, {}, {}, 0, 0, False, "champion", [], {}, {},
-        {}, [], {}, 0, ViewStats(None, True), SnapshotStats(None, None, 0, 0.0, False), {},
-    )  # fmt: skip
+        shard,
+        time_ms,
+        "me",
+        0,
+        seq,
+        0,
+        {"predictions": seq},
+        {},
+        {},
+        0,
+        0,
+        False,
+        "champion",
+        [],
+        {},
+        {},
+        {},
+        [],
+        {},
+        0,
+        ViewStats(None, True),
+        SnapshotStats(None, None, 0, 0.0, False),
+        {},
+    )
 
 
 def alert(n: int) -> Alert:

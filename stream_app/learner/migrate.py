@@ -37,7 +37,7 @@ class Unreadable(Refused):
     """A snapshot that cannot be loaded: an older one may be."""
 
 
-class Started(msgspec.Struct):
+class MigrationReport(msgspec.Struct):
     """What came along and what begins anew."""
 
     carried: list[str] = []
@@ -45,9 +45,15 @@ class Started(msgspec.Struct):
 
 
 def carry(
-    app: Application, shard: int, head: Mapping[str, Any], now: Mapping[str, Any], load: Callable[[], Any],
-    started: Started, restart: Collection[str] = (), version: int = 0,
-) -> ShardState:  # fmt: skip
+    app: Application,
+    shard: int,
+    head: Mapping[str, Any],
+    now: Mapping[str, Any],
+    load: Callable[[], Any],
+    started: MigrationReport,
+    restart: Collection[str] = (),
+    version: int = 0,
+) -> ShardState:
     """The new definition's state with what the old one's still fits.
 
     Slots of the origins `restart` start fresh and are not called. Fresh slots get versions above `version`.
@@ -121,9 +127,7 @@ def serve(old: ShardState, new: ShardState) -> None:
         new.champion_before = None
 
 
-def adopt(
-    old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool, closed: bool
-) -> None:  # fmt: skip
+def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: bool, closed: bool) -> None:
     """Everything but the slots, under the new definition's bounds; `closed`: it declares its classes."""
     for name in ALWAYS:
         setattr(new, name, getattr(old, name))

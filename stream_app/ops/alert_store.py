@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from stream_app.ops.board import VERSIONS, order
+from stream_app.ops.dashboard import VERSIONS, order
 from stream_app.ops.history import FAR_MS, Point, point_of
 from topics.records import Alert, Stats
 
@@ -54,12 +54,10 @@ class Bound:
         return fallen
 
 
-class Memory:
+class AlertStore:
     """Reads and writes the tables; each method says whether it changed anything."""
 
-    def __init__(
-        self, tables: Tables, score: str, *, minutes: int, alerts: int, letters: int
-    ) -> None:  # fmt: skip
+    def __init__(self, tables: Tables, score: str, *, minutes: int, alerts: int, letters: int) -> None:
         self.tables, self.score, self.minutes = tables, score, minutes
         self.sizes = {"alerts": alerts, "letters": letters}
         self.settled, self.letters = Bound(alerts), Bound(letters)

@@ -95,9 +95,15 @@ class Ask(NamedTuple, Generic[T]):
 
 
 def predict(
-    key: str, features: Mapping[str, Any], *, time: int | datetime | None = None, event_id: str | None = None,
-    max_model_age: str | None = None, max_feature_age: str | None = None, record: bool = False,
-) -> Ask[Answer]:  # fmt: skip
+    key: str,
+    features: Mapping[str, Any],
+    *,
+    time: int | datetime | None = None,
+    event_id: str | None = None,
+    max_model_age: str | None = None,
+    max_feature_age: str | None = None,
+    record: bool = False,
+) -> Ask[Answer]:
     """One row. A recorded event gets its id here, so that the request sent twice is still one event."""
     encoded_key(key)
     if record and event_id is None:
@@ -105,17 +111,22 @@ def predict(
     if event_id is not None:
         check_id(event_id)
     named = {
-        "time": epoch_ms(time), "event_id": event_id, "max_model_age": max_model_age,
+        "time": epoch_ms(time),
+        "event_id": event_id,
+        "max_model_age": max_model_age,
         "max_feature_age": max_feature_age,
-    }  # fmt: skip
+    }
     body = encoded({"key": key, "features": features, "record": record, **given(named)})
     return Ask("POST", "/v1/predict", read_answer, body)
 
 
 def predict_batch(
-    rows: Iterable[tuple[str, Mapping[str, Any]]], *, time: int | datetime | None = None,
-    max_model_age: str | None = None, max_feature_age: str | None = None,
-) -> Ask[list[Answer | Problem]]:  # fmt: skip
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+    *,
+    time: int | datetime | None = None,
+    max_model_age: str | None = None,
+    max_feature_age: str | None = None,
+) -> Ask[list[Answer | Problem]]:
     """Many rows, each a key and its features."""
     stamp = given({"time": epoch_ms(time)})
     asked = []

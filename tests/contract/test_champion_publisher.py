@@ -10,7 +10,7 @@ from river import linear_model
 from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.errors import Refused, ShardFailed
-from stream_app.learner.live import Live
+from stream_app.learner.active_shard import ActiveShard
 from stream_app.predictor.champion import Champion, accept
 from tests.contract.fake_outside import FINGERPRINT, PRIVATE, Held, World
 from tests.contract.shard_driver import application
@@ -32,13 +32,13 @@ def taken(world: World, place: int = -1, keys: list[bytes] = KEY, prints: Any = 
     return accept(world.app, 0, prints, sealed, sealed_opener(keys, world.app.modules))
 
 
-def event(world: World, live: Live, n: int) -> None:
+def event(world: World, live: ActiveShard, n: int) -> None:
     """One labelled event and one turn."""
     world.offer(live, EVENT, {"event_id": f"e{n}", "features": {"x": n}, "label": n % 2 == 0})
     live.turn()
 
 
-def lived(world: World, pool: Held | None = None) -> Live:
+def lived(world: World, pool: Held | None = None) -> ActiveShard:
     """The shard, its first champion published."""
     live = world.shard().live
     assert live is not None
@@ -64,7 +64,7 @@ def test_a_champion_is_seen_only_once_its_batch_is_committed(world: World) -> No
     live = lived(world, pool)
     world.clock.now_s += 2.0
     event(world, live, 0)
-    assert live.publication.taken is not None
+    assert live.champion_publisher.taken is not None
     live.turn()
     assert len(world.shown) == 1
     world.down = True
@@ -82,7 +82,7 @@ def test_a_published_champion_answers_as_the_learner_did_after_its_batch(world: 
     world.clock.now_s += 2.0
     event(world, live, 20)
     live.turn()
-    then = {n: repr(live.machine.core.calls[0][1].predict({"x": n})) for n in range(5)}
+    then = {n: repr(live.processor.core.calls[0][1].predict({"x": n})) for n in range(5)}
     event(world, live, 21)
     found = taken(world)
     assert {n: repr(found.predict({"x": n})) for n in range(5)} == then
@@ -123,7 +123,7 @@ def test_another_champion_is_published_at_once(world: World) -> None:
 def test_a_dear_champion_is_published_seldom(world: World) -> None:
     """Pickling takes a hundredth of the time at most."""
     live = lived(world)
-    live.publication.allowance.cost_s = 0.5
+    live.champion_publisher.allowance.cost_s = 0.5
     for n in range(49):
         world.clock.now_s += 1.0
         event(world, live, n)
@@ -143,7 +143,7 @@ def test_a_model_does_not_age_while_nothing_happens(world: World) -> None:
         live.turn()
     assert [stamp for stamp, _ in world.touched] == ["0:0"] * 3
     assert world.touched[-1][1] > world.shown[0][1]
-    live.publication.allowance.cost_s = 1_000.0
+    live.champion_publisher.allowance.cost_s = 1_000.0
     world.clock.now_s += 1.5
     event(world, live, 0)
     live.turn()
@@ -185,12 +185,12 @@ def test_a_champion_is_published_again_once_the_newer_one_is_gone(world: World) 
     event(world, live, 0)
     live.turn()
     live.turn()
-    assert live.publication.fenced
+    assert live.champion_publisher.fenced
     world.shelf_answer = "behind"
     for _ in range(9):
         world.clock.now_s += 1.0
         live.turn()
-        fenced: bool = live.publication.fenced
+        fenced: bool = live.champion_publisher.fenced
         world.shelf_answer = "behind" if fenced else "ok"
     assert [stamp for stamp, _, _ in world.shown] == ["0:0", "0:1"]
 
@@ -238,7 +238,7 @@ def test_a_champion_that_cannot_be_stored_holds_nothing_up() -> None:
     event(world, live, 0)
     live.turn()
     assert (len(world.journal), world.shown) == (2, [])
-    assert "not today" in (live.publication.error or "")
+    assert "not today" in (live.champion_publisher.error or "")
 
 
 @pytest.mark.parametrize(
@@ -276,9 +276,9 @@ def test_a_model_that_answers_its_samples_differently_is_refused(world: World) -
     live = lived(world)
     for n in range(40):
         event(world, live, n)
-    live.publication.pickle(live.machine)
-    live.publication.take(live.machine)
-    live.publication.committed()
+    live.champion_publisher.pickle(live.processor)
+    live.champion_publisher.take(live.processor)
+    live.champion_publisher.committed()
     live.turn()
     opened = sealed_opener(KEY, world.app.modules)
 

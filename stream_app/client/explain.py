@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stream_app.client.standing import Shard, Standing
+from stream_app.client.model_status import Shard, Standing
 from stream_app.errors import printable
 from topics.records import ModelReceipt
 
