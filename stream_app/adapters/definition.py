@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stream_app.adapters.sources import FromSource, load_from_source
+from stream_app.adapters.sources import OURS, FromSource, load_from_source
 from stream_app.application import Application
 from stream_app.errors import UsageError
 
@@ -70,7 +70,7 @@ def require_own_name(name: str, folder: Path) -> None:
     Raises:
         UsageError: with the fix.
     """
-    if not (folder / f"{name}.py").exists() and not (folder / name).is_dir():
+    if name in OURS or not ((folder / f"{name}.py").exists() or (folder / name).is_dir()):
         return
     elsewhere = [entry for entry in sys.path if entry and Path(entry).resolve() != folder.resolve()]
     spec = None if name in sys.stdlib_module_names else PathFinder.find_spec(name, elsewhere)

@@ -22,7 +22,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from stream_app.adapters.kafka_record import CUT, sort
+from stream_app.adapters.kafka_record import CUT, group_by_partition
 from stream_app.errors import Refused, ShardFailed
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS
@@ -115,7 +115,7 @@ class KafkaLog:
             messages = self.consumer.consume(1, timeout_s)
             if messages:
                 messages += self.consumer.consume(limit, 0.0)
-        found = sort(messages, self.rank_of)
+        found = group_by_partition(messages, self.rank_of)
         cut: dict[tuple[int, int], str] = {}
         for source, error in found.faults:
             if error.code() in CUT:

@@ -22,7 +22,7 @@ class PolledBatch(NamedTuple):
     faults: list[tuple[Source, KafkaError]]
 
 
-def sort(messages: list[Message], rank_of: dict[str, int]) -> PolledBatch:
+def group_by_partition(messages: list[Message], rank_of: dict[str, int]) -> PolledBatch:
     """What was polled by its source; records come in runs of one source, which is looked up once a run."""
     records: dict[Source, list[Record]] = {}
     ends: dict[Source, int] = {}

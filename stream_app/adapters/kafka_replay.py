@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from stream_app.adapters.kafka_record import CUT, sort
+from stream_app.adapters.kafka_record import CUT, group_by_partition
 from stream_app.errors import Halted, ShardFailed
 from stream_app.ports import JournalEntry, Positions
 from topics.envelope import RANKS, Record
@@ -166,7 +166,7 @@ class KafkaReplay:
     def pump(self, wanted: int) -> bool:
         """Read what is at hand into the buffers, pausing others that run far ahead; whether any came."""
         messages = self.input_consumer.consume(BATCH, 0.0) or self.input_consumer.consume(1, WAIT_S)
-        found = sort(messages, self.rank_of)
+        found = group_by_partition(messages, self.rank_of)
         for (_, rank), error in found.faults:
             raise self.fault(self.topics[rank] if rank >= 0 else "the inputs", error)
         for (_, rank), records in found.records.items():

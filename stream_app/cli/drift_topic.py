@@ -34,7 +34,7 @@ def from_its_topic(
     from stream_app.adapters.admission import sample_run
     from stream_app.adapters.clock import SystemClock
     from stream_app.learner.logs import configure_logs
-    from stream_app.learner.whatif import rehearse
+    from stream_app.learner.whatif import replay_variants
     from stream_app.wiring_topics import catalog_for
     from topics.life import life_of
 
@@ -64,7 +64,7 @@ def from_its_topic(
                     status.update(f"shard {number}: batch {seq:,}, {predictions:,} predictions")
 
             try:
-                found = rehearse(
+                found = replay_variants(
                     definition,
                     variants,
                     number,

@@ -12,7 +12,9 @@ from topics.records import COMMANDS, Command
 Orders = Mapping[str, Callable[[Core, Record, Command, list[Output]], tuple[str, str]]]
 
 
-def command(core: Core, record: Record, command: Command, orders: Orders, out: list[Output]) -> list[str]:
+def apply_command(
+    core: Core, record: Record, command: Command, orders: Orders, out: list[Output]
+) -> list[str]:
     """Carry out one command and give the entities that the view must drop. A command sent twice acts once.
 
     `orders` carry out, by name, what concerns models; they give the outcome and why.

@@ -181,7 +181,7 @@ def type_of(error: Exception) -> str:
 NEVER_HELD_BACK = {"swap", "rollback", "source-suspect"}
 
 
-def births(core: Core, out: list[Output]) -> None:
+def emit_pending_receipts(core: Core, out: list[Output]) -> None:
     """Tell the receipts of models that came to be since the last batch."""
     state = core.state
     for slot in state.slots:

@@ -63,7 +63,7 @@ def from_label(
                     error=type_of(fault),
                 )
             else:
-                dead(core, record, fault, out)
+                dead_letter(core, record, fault, out)
             continue
         slot.learned += 1
         if slot.name == state.serving:
@@ -95,14 +95,14 @@ def without_label(core: Core, record: Record, row: dict[str, Any], out: list[Out
                 core.fail_slot(out, slot, record.offset, fault)
             else:
                 vocabulary.forget(state, row)
-                dead(core, record, fault, out)
+                dead_letter(core, record, fault, out)
             continue
         slot.learned += 1
         if slot.name == state.serving:
             vocabulary.learned(state, row)
 
 
-def dead(core: Core, record: Record, fault: ModelFault, out: list[Output]) -> None:
+def dead_letter(core: Core, record: Record, fault: ModelFault, out: list[Output]) -> None:
     """What the champion could not learn becomes a dead letter: a label's record, or an event that stays
     predicted.
     """

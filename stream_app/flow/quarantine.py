@@ -11,7 +11,7 @@ from stream_app.state.pending import PendingRow
 from topics.envelope import EVENT, Record
 
 
-def back(core: Core, record: Record, row: PendingRow, label: Any, out: list[Output]) -> bool:
+def withhold(core: Core, record: Record, row: PendingRow, label: Any, out: list[Output]) -> bool:
     """Whether the label is held back. The source is the key; it is judged by what was served."""
     state = core.state
     sources = state.sources
@@ -25,7 +25,7 @@ def back(core: Core, record: Record, row: PendingRow, label: Any, out: list[Outp
     if verdict == LEARN:
         return False
     if verdict != HOLD:
-        tell(core, record, sources.last, verdict, out)
+        report_verdict(core, record, sources.last, verdict, out)
     if verdict in (HOLD, BEGUN):
         state.counters.labels_held += 1
         state.vigil.last_label_ms = state.log_time_ms  # it came, which is no drought
@@ -33,7 +33,7 @@ def back(core: Core, record: Record, row: PendingRow, label: Any, out: list[Outp
     return False
 
 
-def tell(core: Core, record: Record, doubt: Doubt, verdict: int, out: list[Output]) -> None:
+def report_verdict(core: Core, record: Record, doubt: Doubt, verdict: int, out: list[Output]) -> None:
     """Alert that a source is held back, or no longer; its key stands in the record that is named."""
     known: dict[str, Any] = {"input": "events" if record.rank == EVENT else "labels", "at": record.offset}
     if verdict == BEGUN:

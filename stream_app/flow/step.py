@@ -40,16 +40,16 @@ def step(core: Core, record: Record, out: list[Output]) -> None:
     apply(core, record, read(record), out)
 
 
-def reads(records: list[Record]) -> list[Any]:
+def decode_records(records: list[Record]) -> list[Any]:
     """Read some records, which leaves the caches to what is done with them."""
     return list(map(read, records))
 
 
-def steps(core: Core, records: list[Record], found: list[Any], out: list[Output]) -> None:
-    """Apply some records one after the other; `found` is what `reads` made of them, and empty then."""
+def apply_records(core: Core, records: list[Record], found: list[Any], out: list[Output]) -> None:
+    """Apply records in order. Consumes `found`, the decoded records: each is freed while it is cached."""
     found.reverse()
     for record in records:
-        apply(core, record, found.pop(), out)  # whose memory the next one takes, still in the cache
+        apply(core, record, found.pop(), out)
 
 
 def apply(core: Core, record: Record, found: Any, out: list[Output]) -> None:
@@ -67,7 +67,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     app, state = core.app, core.state
     state.counters.events += 1
     if isinstance(found, Rejected):
-        return dead(core, record, found, out)
+        return refuse(core, record, found, out)
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
     plain = validate.plain(state.kinds, features, core.max_features)
@@ -77,17 +77,17 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         fault = validate.label_fault(app, state, label)
     if fault is not None:
         detect.contradicted(core, record, fault, features, out)
-        return dead(core, record, fault, out)
+        return refuse(core, record, fault, out)
     known = state.ids.get(event_id)
     if known is not None:
         if known[0] == content:
             state.counters.duplicate_events += 1
             return None
         text = f"event_id {event_id!r} came before with other content; give every event its own id"
-        return dead(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
+        return refuse(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
     if event_id in state.pending.items:
         text = f"an event {event_id!r} still waits for its label; give each its own id, or raise max_ids"
-        return dead(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
+        return refuse(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
 
     now = advance(core, record, out)
     entity = state.entities.get(key, now) if core.has_features else None
@@ -109,7 +109,7 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         return learn.without_label(core, record, row, out)
     pending = PendingRow(key, now, record.offset, row, served, state.last_label, len(record.value or b""))
     if inline:
-        return settle(core, record, pending, label, 1.0, out)
+        return resolve_label(core, record, pending, label, 1.0, out)
     while state.pending.full(pending.size):
         expire_oldest(core, record, out)
     state.pending.put(event_id, pending)
@@ -148,7 +148,7 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     app, state = core.app, core.state
     state.counters.labels += 1
     if isinstance(found, Rejected):
-        return dead(core, record, found, out)
+        return refuse(core, record, found, out)
     key, label = found
     event_id = label.event_id
     row = state.pending.items.get(event_id)
@@ -160,7 +160,7 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
             state.counters.duplicate_labels += 1
             return None
         text = f"event {event_id!r} has another label already; the first valid one counts"
-        return dead(core, record, Rejected(reasons.LABEL_CONTRADICTORY, text), out)
+        return refuse(core, record, Rejected(reasons.LABEL_CONTRADICTORY, text), out)
     fault = validate.label_fault(app, state, label.label)
     now = max(record.time_ms, state.log_time_ms)
     if fault is None and row is not None and row.key != key:
@@ -172,7 +172,7 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         fault = Rejected(reasons.LABEL_ORPHAN, text)
     if fault is not None:
         detect.contradicted(core, record, fault, {}, out)
-        return dead(core, record, fault, out)
+        return refuse(core, record, fault, out)
     advance(core, record, out)
     detect.placement(core, record, out)
     if row is not None:
@@ -189,13 +189,13 @@ def apply_label(
     if fault is None and row.key != key:
         fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
     if fault is not None:
-        return dead(core, record, fault, out)
+        return refuse(core, record, fault, out)
     core.state.pending.take(event_id)
     core.state.ids.settle(event_id, label)
-    return settle(core, record, row, label, weight, out)
+    return resolve_label(core, record, row, label, weight, out)
 
 
-def settle(
+def resolve_label(
     core: Core,
     record: Record,
     row: PendingRow,
@@ -211,7 +211,7 @@ def settle(
     """
     state = core.state
     losses = score.served(core, row, label)
-    if not expired and quarantine.back(core, record, row, label, out):  # a default label has no source
+    if not expired and quarantine.withhold(core, record, row, label, out):  # a default label has no source
         return
     if core.races_standing and not state.paused:
         swap.stand(core, row, label)
@@ -230,10 +230,11 @@ def on_command(core: Core, record: Record, command: Any, out: list[Output]) -> N
     """Carry out an operator's command."""
     core.state.counters.commands += 1
     if isinstance(command, Rejected):
-        return dead(core, record, command, out)
+        return refuse(core, record, command, out)
     advance(core, record, out)
-    out.extend(EntityDropped(key) for key in commands.command(core, record, command, swap.ORDERS, out))
-    return None
+    return out.extend(
+        EntityDropped(key) for key in commands.apply_command(core, record, command, swap.ORDERS, out)
+    )
 
 
 def advance(core: Core, record: Record, out: list[Output]) -> int:
@@ -248,7 +249,7 @@ def advance(core: Core, record: Record, out: list[Output]) -> int:
             expire(core, record, row[1], out)
         while (parked := state.parked.expired(before_ms)) is not None:
             text = f"no event {parked[0]!r} came within the horizon of {core.horizon_ms} ms"
-            dead(core, parked[1].record, Rejected(reasons.LABEL_ORPHAN, text), out)
+            refuse(core, parked[1].record, Rejected(reasons.LABEL_ORPHAN, text), out)
     return now
 
 
@@ -257,7 +258,7 @@ def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> No
     labels = core.app.labels
     core.state.counters.labels_expired += 1
     if labels is not None and labels.on_timeout == "label":
-        settle(core, record, row, labels.default, 1.0, out, expired=True)
+        resolve_label(core, record, row, labels.default, 1.0, out, expired=True)
 
 
 def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
@@ -281,10 +282,10 @@ def crash(core: Core, record: Record, why: str, out: list[Output]) -> None:
         counters.labels += 1
     else:
         counters.commands += 1
-    dead(core, record, Rejected(reasons.CRASH, why), out, "crash")
+    refuse(core, record, Rejected(reasons.CRASH, why), out, "crash")
 
 
-def dead(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:
+def refuse(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:
     """Send the record to the dead letters and count it by reason."""
     counters, by_reason = core.state.counters, core.state.dead_by_reason
     if record.rank == EVENT:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from stream_app.flow.core import Core, births
+from stream_app.flow.core import Core, emit_pending_receipts
 from stream_app.flow.outputs import Output
-from stream_app.flow.step import crash, reads, steps
+from stream_app.flow.step import apply_records, crash, decode_records
 from stream_app.learner import journal
 from stream_app.learner.emit import Emitter
 from stream_app.learner.merge import Run, pack_order
@@ -81,13 +81,13 @@ class BatchProcessor:
         outputs: list[Output] = []
         ordered = [record for _, records in runs for record in records]
         if core.state.untold and ordered:  # a batch without records tells nothing, live or replayed
-            self.births(ordered[0])
+            self.emit_pending_receipts(ordered[0])
         for first in range(0, len(ordered), TOGETHER):
             stride = ordered[first : first + TOGETHER]
-            found = reads(stride)
+            found = decode_records(stride)
             if ended is not None:
                 ended("read")
-            steps(core, stride, found, outputs)
+            apply_records(core, stride, found, outputs)
             if ended is not None:
                 ended("step")
             perform(outputs)
@@ -97,13 +97,13 @@ class BatchProcessor:
         for rank, records in runs:
             self.count(rank, records)
 
-    def births(self, first: Record) -> None:
+    def emit_pending_receipts(self, first: Record) -> None:
         """Write the receipts of models that came to be since the last batch; `first` is the next record."""
         core = self.core
         outputs: list[Output] = []
         if core.state.champion_version in core.state.untold:
             core.state.vigil.champion_since_ms = max(core.state.log_time_ms, first.time_ms)
-        births(core, outputs)
+        emit_pending_receipts(core, outputs)
         self.emitter.perform(outputs)
 
     def count(self, rank: int, records: list[Record]) -> None:
@@ -118,7 +118,7 @@ class BatchProcessor:
         """Make a record that crashed the shard at each attempt a dead letter: no model sees it."""
         outputs: list[Output] = []
         if self.core.state.untold:
-            self.births(record)
+            self.emit_pending_receipts(record)
         crash(self.core, record, why, outputs)
         self.emitter.perform(outputs)
         self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)

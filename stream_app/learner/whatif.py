@@ -199,7 +199,7 @@ def scores(losses: Sequence[float], classify: bool) -> dict[str, float]:
     return {"mae": sum(losses) / n, "rmse": sqrt(sum(loss * loss for loss in losses) / n)}
 
 
-def rehearse(
+def replay_variants(
     app: Application,
     variants: dict[str, Application],
     shard: int,

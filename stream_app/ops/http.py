@@ -191,7 +191,7 @@ def ordering(boards: Mapping[str, DashboardModel], guard: Guard, order: Order) -
             raise ProblemError(403, "forbidden", "no admin token is set, so commands are refused", NO_TOKENS)
         authorization = request.headers.get("authorization")
         await guard.allow(authorization, "admin")
-        who = guard.who(authorization, "admin")
+        who = guard.authenticate(authorization, "admin")
         board_of(boards, asked.app, asked.shard)
         names_model = asked.command in ("promote", "drop")
         if names_model == (asked.slot is None and asked.version is None):

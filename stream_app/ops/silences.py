@@ -78,7 +78,7 @@ def silencing(
         if not ready():
             fix = "Ask the process that is ready"
             raise ProblemError(503, "unavailable", "the tables are not here", fix, headers=RETRY_AFTER)
-        return guard.who(authorization, "admin")
+        return guard.authenticate(authorization, "admin")
 
     @router.get("")
     async def listed(request: Request, _: Annotated[Any, Depends(BEARER)]) -> dict[str, Any]:

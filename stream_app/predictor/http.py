@@ -122,7 +122,7 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
     async def predict(asked: PredictRequest, request: Request) -> Response:
         """Predict one row from the newest features and the newest champion."""
         if asked.record:
-            guard.who(request.headers.get("authorization"), "feedback")
+            guard.authenticate(request.headers.get("authorization"), "feedback")
         now_ms = predictor.clock.now_ms()
         model_ms, feature_ms = ages(predictor, asked.max_model_age, asked.max_feature_age)
         time_ms = now_ms if asked.time is None else asked.time

@@ -38,12 +38,12 @@ class Guard:
         Raises:
             ProblemError: 401, 403 or 429.
         """
-        who = self.who(authorization, scope)
+        who = self.authenticate(authorization, scope)
         if self.limit is not None and not await self.limiter.hit(self.limit, who):
             text = f"more than {self.limit.amount} requests in a second"
             raise ProblemError(429, "too-many-requests", text, "Wait a second", headers=RETRY_AFTER)
 
-    def who(self, authorization: str | None, scope: str) -> str:
+    def authenticate(self, authorization: str | None, scope: str) -> str:
         """The token's place in the settings, which may stand in a log.
 
         Raises:

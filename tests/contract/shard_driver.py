@@ -10,7 +10,7 @@ import orjson
 from river import linear_model, preprocessing
 
 from stream_app.application import Application
-from stream_app.flow.core import Core, births
+from stream_app.flow.core import Core, emit_pending_receipts
 from stream_app.flow.outputs import Output
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fitting import HEADER
@@ -54,7 +54,9 @@ class ShardDriver:
         self.app = app or application()
         core = Core(self.app, ShardState(self.app, shard))
         self.born: list[Output] = []
-        births(core, self.born)  # told once, with the first batch: what a test reads is its own
+        emit_pending_receipts(
+            core, self.born
+        )  # told once, with the first batch: what a test reads is its own
         self.processor = BatchProcessor(
             core, TOPICS, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
         )

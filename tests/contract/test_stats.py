@@ -199,7 +199,7 @@ def test_a_shard_that_moved_away_is_exported_no_more(told_metrics: Metrics) -> N
     assert scraped(told_metrics)["stream_app_shard_phase", "a", "0", "failed"] == 1.0
     assert ("stream_app_records_total", "a", "0", "events") not in scraped(told_metrics)
     told_metrics.phase(0, "dropped")
-    assert set(scraped(told_metrics)) == {("stream_app_shards", "a")}
+    assert set(scraped(told_metrics)) == {("stream_app_shards", "a"), ("stream_app_flow_compiled", "a")}
 
 
 def test_a_snapshot_ages_though_nothing_happens(told_metrics: Metrics) -> None:

@@ -144,7 +144,7 @@ ORDERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a version before a slot": ("promote", {"version": 9, "slot": "worse"}, "there is no version 9"),
     "promote the champion": ("promote", {"slot": "champion"}, "champion v1 serves already"),
     "promote what": ("promote", {}, "there is no slot None"),
-    "rollback": ("rollback", {}, "no champion of before is kept"),
+    "rollback": ("rollback", {}, "the previous champion is no longer kept"),
     "drop the champion": ("drop", {"version": 1}, "champion v1 serves; promote another one first"),
     "drop nobody": ("drop", {"slot": "nobody"}, "there is no slot 'nobody'"),
     "another shard": ("promote", {"slot": "worse", "shard": 3}, "the command is for shard 3"),

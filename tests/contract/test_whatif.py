@@ -13,7 +13,7 @@ from river import naive_bayes
 from drift.detectors import Detect
 from stream_app.application import Application, Labels, SwapPolicy
 from stream_app.errors import Halted
-from stream_app.learner.whatif import Outcome, rehearse
+from stream_app.learner.whatif import Outcome, replay_variants
 from tests.contract.fake_kafka import Source
 from tests.contract.fake_outside import FINGERPRINT, Store, World
 from tests.contract.shard_driver import TOPICS, application
@@ -61,7 +61,7 @@ def world() -> World:
 def played(world: World, **variants: Application) -> list[Outcome]:
     """The live shard and variants beside it."""
     source, store = Source(world), Store(world)
-    return rehearse(world.app, variants, 0, source, store, world.clock, FINGERPRINT, TOPICS)
+    return replay_variants(world.app, variants, 0, source, store, world.clock, FINGERPRINT, TOPICS)
 
 
 def test_the_live_row_is_what_was_committed(world: World) -> None:

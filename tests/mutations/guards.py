@@ -110,8 +110,9 @@ GUARDS = (
     Guard(
         "a champion is shown once its batch is committed",
         "stream_app/learner/champion_publisher.py",
-        "            self.taken, self.error = Taken(machine.stamp, now_ms, head, making.payload, []), None\n",
-        "            self.waiting = Taken(machine.stamp, now_ms, head, making.payload, [])\n",
+        "            self.taken, self.error = "
+        "Taken(processor.stamp, now_ms, head, making.payload, []), None\n",
+        "            self.waiting = Taken(processor.stamp, now_ms, head, making.payload, [])\n",
         "tests/contract/test_champion_publisher.py",
     ),
     Guard(
@@ -187,7 +188,7 @@ GUARDS = (
     Guard(
         "a recovery replays what the snapshot does not hold",
         "stream_app/learner/recovery.py",
-        "    yield from replay(machine, source, newest + 1, outside.clock, count)\n",
+        "    yield from replay(processor, source, newest + 1, deps.clock, count)\n",
         "",
         "tests/simulation/test_schedules.py",
     ),

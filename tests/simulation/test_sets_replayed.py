@@ -163,7 +163,7 @@ def test_a_replay_that_lays_out_no_sets_leaves_its_journal(monkeypatch: pytest.M
     feed(world, shard, random.Random(1), 150)
     shard.drop()
     world.snapshots.clear()
-    monkeypatch.setattr("stream_app.learner.processor.Machine.settle", lambda *_: None)
+    monkeypatch.setattr("stream_app.learner.processor.BatchProcessor.settle", lambda *_: None)
     assert verified(world) == [False]
 
 

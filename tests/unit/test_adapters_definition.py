@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from stream_app.adapters.definition import load
 from stream_app.adapters.definition_hash import definition_hashes
 from stream_app.application import Application, Labels, Limits, Snapshots
 from stream_app.errors import UsageError
+from stream_app.own_process import own_command
 
 ROOT = Path(__file__).parents[2]
 RIGHT = """
@@ -37,6 +39,34 @@ def test_a_definition_is_found_in_a_file_and_in_a_module(
     monkeypatch.delitem(sys.modules, "defined_here")
     assert definition_hashes(load("defined_here:app")) == definition_hashes(by_path)
     monkeypatch.delitem(sys.modules, "defined_here")
+
+
+@pytest.mark.parametrize("name", ["glob", "kafka"])
+@pytest.mark.parametrize("target", ["{}:app", "{}.py:app"])
+def test_a_definition_with_the_name_of_another_module_is_refused(
+    name: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own or a library's: whoever imports that name would get one of the two by chance."""
+    (tmp_path / f"{name}.py").write_text(RIGHT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(UsageError, match="has the name of another module") as caught:
+        load(target.format(name))
+    assert caught.value.remedy == "Rename it"
+
+
+def test_a_working_directory_hides_no_library(tmp_path: Path) -> None:
+    """A folder with files named like Python's modules, ours and a library: a command loads none of them."""
+    for name in ("glob", "typer", "random"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('loaded from the working directory')")
+    (tmp_path / "stream_app").mkdir()
+    (tmp_path / "stream_app" / "__init__.py").write_text("raise RuntimeError('loaded from the directory')")
+    (tmp_path / "mine.py").write_text(RIGHT)
+    command = own_command("topics", "check", "mine:app")
+    environment = {**os.environ, "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "loaded from" not in done.stderr
+    assert "no Kafka broker answers" in done.stderr
 
 
 @pytest.mark.parametrize(

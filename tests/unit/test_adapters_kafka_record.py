@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import KafkaError, Message
 
-from stream_app.adapters.kafka_record import sort
+from stream_app.adapters.kafka_record import group_by_partition
 from topics.envelope import EVENT, LABEL
 
 RANK_OF = {"a.commands": 0, "a.events": 1, "a.labels": 2}
@@ -27,7 +27,7 @@ def test_records_are_sorted_by_shard_and_input_in_their_order() -> None:
     """Sources that take turns keep each its own order, rank and stamps."""
     polled = [message("a.events", 0, 5), message("a.labels", 0, 7), message("a.events", 1, 3)]
     polled += [message("a.events", 0, 6), message("a.events", 0, 8)]
-    found = sort(polled, RANK_OF)
+    found = group_by_partition(polled, RANK_OF)
     offsets = {source: [record.offset for record in records] for source, records in found.records.items()}
     assert offsets == {(0, EVENT): [5, 6, 8], (0, LABEL): [7], (1, EVENT): [3]}
     first = found.records[0, EVENT][0]
@@ -42,7 +42,7 @@ def test_an_end_counts_only_if_no_record_followed() -> None:
     end = KafkaError._PARTITION_EOF
     polled = [message("a.events", 0, 5), message("a.events", 0, 6, end), message("a.events", 0, 6)]
     polled += [message("a.labels", 0, 9, end), message("a.events", 1, 2, end), message("a.events", 0, 7)]
-    found = sort(polled, RANK_OF)
+    found = group_by_partition(polled, RANK_OF)
     assert [record.offset for record in found.records[0, EVENT]] == [5, 6, 7]
     assert found.ends == {(0, LABEL): 9, (1, EVENT): 2}
 
@@ -53,7 +53,7 @@ def test_other_errors_are_told_with_their_source() -> None:
         message("a.events", 3, 5, KafkaError.OFFSET_OUT_OF_RANGE),
         Message(error=KafkaError(KafkaError._ALL_BROKERS_DOWN)),
     ]
-    found = sort(polled, RANK_OF)
+    found = group_by_partition(polled, RANK_OF)
     assert [(source, error.code()) for source, error in found.faults] == [
         ((3, EVENT), KafkaError.OFFSET_OUT_OF_RANGE),
         ((0, -1), KafkaError._ALL_BROKERS_DOWN),

@@ -49,9 +49,9 @@ def test_an_id_that_the_learner_would_refuse_is_refused(event_id: Any) -> None:
         ({"features": {"speed": np.float64("nan")}}, "speed"),
         ({"label": float("nan")}, "label"),
         ({"label": 1, "weight": float("inf")}, "weight"),
-        ({"features": {"speed": {1, 2}}}, "no JSON"),
-        ({"features": {"speed": 1 << 64}}, "no JSON"),
-        ({"features": {"name": "\ud800"}}, "no JSON"),
+        ({"features": {"speed": {1, 2}}}, "not JSON"),
+        ({"features": {"speed": 1 << 64}}, "not JSON"),
+        ({"features": {"name": "\ud800"}}, "not JSON"),
     ],
 )
 def test_what_json_cannot_carry_is_refused_by_name(value: dict[str, Any], named: str) -> None:

@@ -283,7 +283,7 @@ def test_secrets_are_not_shown(make: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("token", ["", " ", f"{TOKEN}\n", f"{TOKEN}é"])
 def test_a_token_that_no_header_holds_is_refused_unshown(token: str) -> None:
     """As it is read from a file, say; httpx would refuse it later, in words that hold it."""
-    with pytest.raises(UsageError, match="the token is no line") as caught:
+    with pytest.raises(UsageError, match="the token is not one line") as caught:
         PredictorClient(token=token)
     assert TOKEN not in str(caught.value)
 

@@ -41,7 +41,7 @@ def application() -> Application:
 
 
 def test_every_library_of_the_flow_is_in_the_fingerprint() -> None:
-    """Whatever reads, steps or writes a record is told by its version."""
+    """Whatever decode_records, steps or writes a record is told by its version."""
     places = [ROOT / name for name in FLOW]
     files = [file for place in places for file in (place, *place.rglob("*.py")) if file.is_file()]
     roots = {name.partition(".")[0] for file in files for name in imported(file)}

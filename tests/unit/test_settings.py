@@ -131,7 +131,7 @@ def test_tls_files_reach_every_client(tmp_path: Path) -> None:
     ("overrides", "told"),
     [
         ({"kafka": {"security_protocol": "SASL_SSL", "sasl_username": "x"}}, "sasl_mechanism, sasl_password"),
-        ({"kafka": {"sasl_username": "x", "sasl_password": "y"}}, "would not use them"),
+        ({"kafka": {"sasl_username": "x", "sasl_password": "y"}}, "would not be used"),
         ({"kafka": {"min_insync": 2}}, "min_insync is above replication"),
         ({"kafka": {"ssl_cafile": "/nowhere/ca.pem"}}, "kafka.ssl_cafile"),
         ({"redis": {"url": "redis://h", "ssl_cafile": __file__}}, "rediss://"),
