@@ -24,7 +24,7 @@ from river import drift, ensemble, forest, tree
 from benchmarks.streams import STATIONARY, STREAMS, Row, rows_of
 from stream_app import Application, Labels, SwapPolicy
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import AlertRaised, Output
+from stream_app.flow.outputs import AlertRaised
 from stream_app.flow.served import PredictionMade
 from stream_app.flow.step import step
 from stream_app.state.shard import ShardState
@@ -103,10 +103,11 @@ def run(stream: str, seed: int, events: int, late: int, column: str) -> Run:
         labels=Labels(horizon="30d"),
         swap=SwapPolicy(policy=COLUMNS[column].policy),
     )
-    core, outputs = Core(app, ShardState(app, 0)), list[Output]()
+    core = Core(app, ShardState(app, 0))
+    outputs = core.out.outputs
     right, changes = 0, list[tuple[int, str, str]]()
     for record in records(rows, late):
-        step(core, record, outputs)
+        step(core, record)
         for output in outputs:
             if type(output) is PredictionMade:
                 right += output.prediction == rows[output.offset][1]

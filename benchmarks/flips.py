@@ -27,7 +27,6 @@ from benchmarks.drift import hoeffding, records
 from benchmarks.streams import Row, native
 from stream_app import Application, Labels
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output
 from stream_app.flow.served import PredictionMade
 from stream_app.flow.step import step
 from stream_app.state.shard import ShardState
@@ -67,9 +66,10 @@ def flipped(rows: list[Row]) -> list[Row]:
 
 def served(rows: list[Row], truth: list[Row], late: int, app: Application, keys: int = KEYS) -> Served:
     """Play rows through a shard's core; `truth` judges where labels are wrong."""
-    core, outputs, right = Core(app, ShardState(app, 0)), list[Output](), list[bool]()
+    core, right = Core(app, ShardState(app, 0)), list[bool]()
+    outputs = core.out.outputs
     for record in records(rows, late, keys):
-        step(core, record, outputs)
+        step(core, record)
         right += [
             output.prediction == truth[output.offset][1]
             for output in outputs

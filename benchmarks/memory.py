@@ -24,7 +24,6 @@ os.environ["STREAM_APP_BENCH_FEATURES"] = "1"
 
 from benchmarks import definitions  # it reads the environment
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output
 from stream_app.flow.step import step
 from stream_app.state.shard import ShardState
 from topics.envelope import EVENT, Record
@@ -48,12 +47,12 @@ def main() -> int:
     before = peak = process.memory_info().rss
     started_s = time.perf_counter()
     n = options.entities * options.events
-    out: list[Output] = []
+    outputs = core.out.outputs
     for i, event in enumerate(made(n, options.entities)):
         value = event.event(inline=True)
-        step(core, Record(EVENT, i, START_MS + i * SPAN_MS // n, event.key.encode(), value), out)
+        step(core, Record(EVENT, i, START_MS + i * SPAN_MS // n, event.key.encode(), value))
         if i % COLLECT_EVERY == 0:
-            out.clear()
+            outputs.clear()
             gc.collect(1)
             peak = max(peak, process.memory_info().rss)
             print(f"{i:,} of {n:,} events, peak {peak / 2**20:,.0f} MiB", file=sys.stderr)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output
 from stream_app.state import vocabulary
 from topics import reasons
 from topics.codec import Rejected
-from topics.envelope import Record
 
 
 def strings_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
@@ -22,7 +20,7 @@ def strings_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
     return Rejected(reasons.BAD_FEATURE, text)
 
 
-def rows_expire_early(core: Core, record: Record, out: list[Output]) -> None:
+def rows_expire_early(core: Core) -> None:
     """More rows wait for labels than may."""
     limits, waiting = core.app.limits, core.state.pending
     by_number = len(waiting) + 1 >= limits.max_pending  # one of them has just left
@@ -31,24 +29,24 @@ def rows_expire_early(core: Core, record: Record, out: list[Output]) -> None:
     what = f"{bound} rows" if by_number else f"rows of {bound} bytes"
     text = f"{what} wait for labels; the oldest expire early. Raise {name} or shorten the horizon"
     known: dict[str, Any] = {name: bound}
-    core.alert(out, record.offset, "pending-full", "warning", text, **known)
+    core.out.alert("pending-full", text, **known)
 
 
-def ids_go_early(core: Core, record: Record, out: list[Output]) -> None:
+def ids_go_early(core: Core) -> None:
     """Ids are forgotten within the dedupe window."""
     bound = core.app.limits.max_ids
     text = (
         f"more than {bound} event ids came within dedupe: the oldest are forgotten early, and an event that "
         "is repeated after that is predicted and learned again. Raise max_ids or shorten dedupe"
     )
-    core.alert(out, record.offset, "ids-full", "warning", text, max_ids=bound)
+    core.out.alert("ids-full", text, max_ids=bound)
 
 
-def entities_go_early(core: Core, record: Record, out: list[Output]) -> None:
+def entities_go_early(core: Core) -> None:
     """An entity had to leave for a new one."""
     bound = core.app.limits.max_entities
     text = (
         f"{bound} entities are known; for each new one another is forgotten before its ttl, and its features "
         "start from zero. Raise max_entities or shorten ttl"
     )
-    core.alert(out, record.offset, "entities-full", "warning", text, max_entities=bound)
+    core.out.alert("entities-full", text, max_entities=bound)

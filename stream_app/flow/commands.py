@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import CommandDone, Output
-from topics.envelope import Record
+from stream_app.flow.outputs import CommandDone
 from topics.records import COMMANDS, Command
 
-Orders = Mapping[str, Callable[[Core, Record, Command, list[Output]], tuple[str, str]]]
+Orders = Mapping[str, Callable[[Core, Command], tuple[str, str]]]
 
 
-def apply_command(
-    core: Core, record: Record, command: Command, orders: Orders, out: list[Output]
-) -> list[str]:
+def apply_command(core: Core, command: Command, orders: Orders) -> list[str]:
     """Carry out one command and give the entities that the view must drop. A command sent twice acts once.
 
     `orders` carry out, by name, what concerns models; they give the outcome and why.
@@ -37,11 +34,11 @@ def apply_command(
     elif command.command == "forget":
         outcome, why = "refused", "forget needs a key"
     elif command.command in orders:
-        outcome, why = orders[command.command](core, record, command, out)
+        outcome, why = orders[command.command](core, command)
     else:
         outcome, why = "refused", f"unknown command {command.command!r}; known are {', '.join(COMMANDS)}"
     state.remember_command(command.command_id, outcome)
-    out.append(CommandDone(command.command_id, outcome, why))
+    core.out.add(CommandDone(command.command_id, outcome, why))
     return dropped
 
 

@@ -1,6 +1,4 @@
-"""The state machine's parts that are not state: the definition, the window functions and the bound model
-calls.
-"""
+"""What a shard's stages work on: definition, state, bound model calls, and the outbox of what they decide."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Any
 
 from stream_app.application import Application
 from stream_app.errors import MACHINE
-from stream_app.flow.outputs import AlertRaised, Output, ReceiptWritten
+from stream_app.flow.outbox import Outbox
 from stream_app.models.calls import COLD, Calls, ModelFault, bind, reply
 from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
 from stream_app.state.windows import Windows
@@ -45,6 +43,7 @@ class Core:
     ) -> None:
         self.app = app
         self.state = state
+        self.out = Outbox(app.name, state)
         self.round_trip = round_trip
         self.watch: Watch | None = None
         self.settle = settle
@@ -115,36 +114,8 @@ class Core:
                 return "it answers differently after a snapshot"
         return f"it answers none of the sample rows: {fault}" if rows and silent == len(rows) else None
 
-    def alert(
-        self,
-        out: list[Output],
-        offset: int,
-        kind: str,
-        severity: str,
-        message: str,
-        *,
-        about: str = "",
-        **evidence: object,
-    ) -> None:
-        """Raise an alert whose id derives from what caused it, unless it was told a short while ago.
-
-        `about` tells apart what is otherwise of the same kind.
-        """
-        state = self.state
-        subject = f"{kind} {about}"
-        now = state.counters.events + state.counters.labels
-        if kind not in NEVER_HELD_BACK:
-            if state.vigil.held_back(subject, now):
-                return
-            held = state.vigil.told(subject, now)
-            if held:
-                evidence["held_back"] = held
-        state.counters.alerts += 1
-        alert_id = f"{self.app.name}/{state.shard}/{kind}/{offset}/{state.counters.alerts}"
-        out.append(AlertRaised(alert_id, kind, severity, state.log_time_ms, message, dict(evidence)))
-
-    def fail_slot(self, out: list[Output], slot: Slot, offset: int, fault: Exception) -> None:
-        """Take a challenger whose model raised out of the race; its fault is told once. A candidate goes.
+    def fail_slot(self, slot: Slot, fault: Exception) -> None:
+        """Take a challenger whose model raised out of the comparison, with an alert. A candidate is removed.
 
         The state keeps the type alone: a message may hold an address, and states are compared.
         """
@@ -153,18 +124,10 @@ class Core:
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
             self.state.monitors.start_anew(slot.name)
-            out.append(receipt(self, slot, f"failed: {fault}", "retired"))
+            self.out.receipt(slot, f"failed: {fault}", "retired")
         self.rebind()
-        self.alert(
-            out,
-            offset,
-            "challenger-failed",
-            "warning",
-            f"challenger {slot.name}: {fault}",
-            slot=slot.name,
-            error=slot.failed,
-            about=slot.name,
-        )
+        text, name = f"challenger {slot.name}: {fault}", slot.name
+        self.out.alert("challenger-failed", text, slot=name, error=slot.failed, about=name)
 
 
 def type_of(error: Exception) -> str:
@@ -176,23 +139,3 @@ def type_of(error: Exception) -> str:
         name = str(error).partition(":")[0]
         return name if name.isidentifier() else "ModelFault"
     return type(error.__cause__ or error).__name__
-
-
-NEVER_HELD_BACK = {"swap", "rollback", "source-suspect"}
-
-
-def emit_pending_receipts(core: Core, out: list[Output]) -> None:
-    """Tell the receipts of models that came to be since the last batch."""
-    state = core.state
-    for slot in state.slots:
-        if slot.version in state.untold:
-            status = "serving" if slot.name == state.serving else "challenger"
-            out.append(receipt(core, slot, state.untold[slot.version], status))
-    state.untold = {}
-
-
-def receipt(core: Core, slot: Slot, why: str, status: str, **known: Any) -> ReceiptWritten:
-    """What has become of a slot, and what else is known of it."""
-    about = {"kind": slot.kind, "parent": slot.parent, "status": status, **known}
-    now = core.state.log_time_ms
-    return ReceiptWritten(slot.name, slot.version, status == "serving", why, now, **about)

@@ -9,14 +9,13 @@ from drift.policy import Opened
 from drift.signals import LOSS
 from drift.verdicts import State as DriftState
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output
 from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 from stream_app.state.vigil import Alarmed
 from topics import reasons
+from topics.alerts import INFO
 from topics.codec import Rejected
-from topics.envelope import Record
 from topics.placement import partition_for
 
 LOOK_EVERY: Final = 100  # events, or refused records, between two looks at missing labels and at refusals
@@ -32,20 +31,18 @@ PLACEMENT_SAMPLE: Final = 16  # after that, one offset in this many
 SMOOTH: Final = 0.01  # weight of a new label's delay in the running mean
 
 
-def on_event(
-    core: Core, record: Record, row: dict[str, Any], served: dict[int, Any], out: list[Output]
-) -> None:
+def on_event(core: Core, row: dict[str, Any], served: dict[int, Any]) -> None:
     """An event was predicted: watch its features and the answer, and whether labels still come."""
     state = core.state
     if not state.monitors.passes():
-        watch(core, record, row, served.get(state.champion_version), out)
+        watch(core, row, served.get(state.champion_version))
     if state.counters.events % LOOK_EVERY == 0:
-        look(core, record, out)
+        look(core)
     if core.has_labels and state.counters.events % BASELINE_EVERY == 0:
-        check_baseline(core, record, out)
+        check_baseline(core)
 
 
-def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
+def check_baseline(core: Core) -> None:
     """Alert when what was served is worse than predicting the previous label, over the newest 1,000."""
     state = core.state
     name = "accuracy" if state.classify else "mae"
@@ -60,11 +57,8 @@ def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
         f"{champion.name} v{champion.version} is worse than predicting the previous label: {name} "
         f"{own[name]:.3g} against {base[name]:.3g} over the newest {own['n']:,.0f} labels"
     )
-    core.alert(
-        out,
-        record.offset,
+    core.out.alert(
         "worse-than-baseline",
-        "warning",
         text,
         metric=name,
         score=own[name],
@@ -73,9 +67,7 @@ def check_baseline(core: Core, record: Record, out: list[Output]) -> None:
     )
 
 
-def watch(
-    core: Core, record: Record, row: dict[str, Any], answer: tuple[Any, Any] | None, out: list[Output]
-) -> None:
+def watch(core: Core, row: dict[str, Any], answer: tuple[Any, Any] | None) -> None:
     """An event whose turn it is: its features and the champion's answer go to their detectors."""
     prediction, positive = None, None
     if answer is not None and answer[0] is not None:
@@ -85,12 +77,10 @@ def watch(
         elif core.state.classify and type(prediction) is int:
             prediction = str(prediction)  # a class, not a number
     for alarm in core.state.monitors.on_event(row, prediction, positive):
-        tell(core, record, alarm, out)
+        tell(core, alarm)
 
 
-def contradicted(
-    core: Core, record: Record, fault: Rejected, features: dict[str, Any], out: list[Output]
-) -> None:
+def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
     """A record is refused: alert if most of the newest contradict a type, or the classes, that few set."""
     state = core.state
     if fault.reason == reasons.LABEL_UNKNOWN_CLASS:
@@ -112,11 +102,8 @@ def contradicted(
     found = vocabulary.contradiction(state, name)
     if found is not None:
         text = f"{found[1]:.0%} {text}: they are refused"
-        core.alert(
-            out,
-            record.offset,
+        core.out.alert(
             "contradiction",
-            "warning",
             text,
             about=name,
             name=name,
@@ -125,7 +112,7 @@ def contradicted(
         )
 
 
-def look(core: Core, record: Record, out: list[Output]) -> None:
+def look(core: Core) -> None:
     """Label drought in log time, and the share of records that were refused."""
     state, counters = core.state, core.state.counters
     vigil, now = state.vigil, state.log_time_ms
@@ -134,11 +121,8 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
         usual = DROUGHT_DELAYS * vigil.delay_ms + DROUGHT_MS if vigil.last_label_ms else core.horizon_ms / 2
         if now - since > min(usual, DROUGHT_HORIZON * core.horizon_ms):
             text = f"no label for {(now - since) / 1000:.0f} s of log time; {len(state.pending)} rows wait"
-            core.alert(
-                out,
-                record.offset,
+            core.out.alert(
                 "label-drought",
-                "critical",
                 text,
                 silent_ms=now - since,
                 usual_delay_ms=round(vigil.delay_ms),
@@ -151,11 +135,8 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
         vigil.seen, vigil.dead = seen, dead
         if share > POISON_SHARE:
             text = f"{share:.0%} of the newest records were refused; see the dead letters"
-            core.alert(
-                out,
-                record.offset,
+            core.out.alert(
                 "poison-rate",
-                "warning",
                 text,
                 share=share,
                 reasons=dict(state.dead_by_reason),
@@ -164,12 +145,10 @@ def look(core: Core, record: Record, out: list[Output]) -> None:
 
 def on_label(
     core: Core,
-    record: Record,
     row: PendingRow,
     label: Any,
     losses: list[tuple[Slot, float]],
     raced: float | None,
-    out: list[Output],
     *,
     expired: bool = False,
 ) -> Opened | None:
@@ -205,28 +184,28 @@ def on_label(
             if found is None:
                 continue
         else:
-            tell(core, record, alarm, out)
+            tell(core, alarm)
             drift = alarm.verdict.state is DriftState.DRIFT
             found = state.policy.alarm(drift) if mine and not state.paused else None
         opened = found or opened
         if mine and (found is not None or state.policy.late_alarm):
-            state.cause = cause(core, record, alarm)
+            state.cause = cause(core, alarm)
     return opened
 
 
-def cause(core: Core, record: Record, alarm: Alarm) -> dict[str, Any]:
+def cause(core: Core, alarm: Alarm) -> dict[str, Any]:
     """What the receipt of a swap will say about the alarm that began the hunt."""
     return {
         "detector": alarm.detector,
         "signal": alarm.signal,
         "before": alarm.verdict.before,
         "after": alarm.verdict.after,
-        "alarm_offset": record.offset,
+        "alarm_offset": core.out.record.offset,
         "features": core.state.monitors.ranking(),
     }
 
 
-def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
+def tell(core: Core, alarm: Alarm) -> None:
     """Alert of a drift; a warning is only remembered: it starts candidates at most."""
     state, verdict = core.state, alarm.verdict
     drift = verdict.state is DriftState.DRIFT
@@ -241,12 +220,10 @@ def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
     text = f"{alarm.detector} sees drift in {alarm.signal}{of}{moved}: {verdict.before:.3g} before, "
     text += f"{verdict.after:.3g} now"
     mine = alarm.signal == LOSS and alarm.name == state.serving
-    core.alert(
-        out,
-        record.offset,
+    core.out.alert(
         "drift",
-        "warning" if mine else "info",
         text,
+        severity="" if mine else INFO,
         about=f"{alarm.signal}/{alarm.name}",
         detector=alarm.detector,
         signal=alarm.signal,
@@ -258,7 +235,7 @@ def tell(core: Core, record: Record, alarm: Alarm, out: list[Output]) -> None:
     )
 
 
-def many_strings(core: Core, record: Record, names: list[str], out: list[Output]) -> None:
+def many_strings(core: Core, names: list[str]) -> None:
     """Alert once of each string feature that has as many values as an id has."""
     for name in names:
         bound = len(core.state.categories[name]) - 1
@@ -266,14 +243,14 @@ def many_strings(core: Core, record: Record, names: list[str], out: list[Output]
             f"feature {name!r} has more than {bound:,} different strings. If it is an id, leave it out, or "
             "send it as the key: a model with a weight for each string becomes slower with each"
         )
-        core.alert(out, record.offset, "many-strings", "warning", text, about=name, feature=name)
+        core.out.alert("many-strings", text, about=name, feature=name)
 
 
-def placement(core: Core, record: Record, out: list[Output]) -> None:
+def placement(core: Core) -> None:
     """Alert once when a key lies in another partition than murmur2 puts it: such a label never meets its
     event.
     """
-    state, shards = core.state, core.shards
+    state, shards, record = core.state, core.shards, core.out.record
     if shards == 1 or state.misplaced or record.key is None:
         return
     if state.counters.events + state.counters.labels > PLACEMENT_ALWAYS and record.offset % PLACEMENT_SAMPLE:
@@ -285,4 +262,4 @@ def placement(core: Core, record: Record, out: list[Output]) -> None:
             f"a key of shard {expected} came to shard {state.shard}: its producer does not place keys "
             "by murmur2. Set partitioner=murmur2_random (librdkafka) or use stream_app.client"
         )
-        core.alert(out, record.offset, "partitioner-mismatch", "critical", text, expected=expected)
+        core.out.alert("partitioner-mismatch", text, expected=expected)

@@ -5,27 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.flow.core import Core, type_of
-from stream_app.flow.outputs import DeadLettered, Output
+from stream_app.flow.outbox import model_error
 from stream_app.models.calls import ModelFault
 from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
-from topics import reasons
-from topics.envelope import LABEL, Record
 
 
 def from_label(
     core: Core,
-    record: Record,
     row: PendingRow,
     label: Any,
     weight: float,
-    out: list[Output],
     *,
     expired: bool = False,
 ) -> None:
     """Learn one label with every slot, unless learning is paused; class weights of the definition apply.
 
-    `expired`: `record` did not carry the label, it moved time past the row's horizon.
+    `expired`: the record in hand did not carry the label, it moved time past the row's horizon.
     """
     state = core.state
     if state.paused:
@@ -43,7 +39,7 @@ def from_label(
             calls.learn(row.row, label, weight)
         except ModelFault as fault:
             if slot.name != state.serving:
-                core.fail_slot(out, slot, record.offset, fault)
+                core.fail_slot(slot, fault)
                 continue
             vocabulary.forget(state, row.row)
             state.recent.pop()
@@ -51,11 +47,8 @@ def from_label(
                 del state.classes[label]
             if expired:
                 text = f"the champion could not learn the default label of an expired row: {fault}"
-                core.alert(
-                    out,
-                    record.offset,
+                core.out.alert(
                     "champion-failed",
-                    "critical",
                     text,
                     slot=slot.name,
                     event_offset=row.offset,
@@ -63,7 +56,7 @@ def from_label(
                     error=type_of(fault),
                 )
             else:
-                dead_letter(core, record, fault, out)
+                core.out.dead_letter(model_error(fault), "learn")
             continue
         slot.learned += 1
         if slot.name == state.serving:
@@ -81,7 +74,7 @@ def count(core: Core, label: Any) -> None:
         state.target_sum += label
 
 
-def without_label(core: Core, record: Record, row: dict[str, Any], out: list[Output]) -> None:
+def without_label(core: Core, row: dict[str, Any]) -> None:
     """Anomaly detection: every slot learns the row right after it was scored."""
     state = core.state
     if state.paused:
@@ -92,22 +85,11 @@ def without_label(core: Core, record: Record, row: dict[str, Any], out: list[Out
             calls.learn(row, None, 1.0)
         except ModelFault as fault:
             if slot.name != state.serving:
-                core.fail_slot(out, slot, record.offset, fault)
+                core.fail_slot(slot, fault)
             else:
                 vocabulary.forget(state, row)
-                dead_letter(core, record, fault, out)
+                core.out.dead_letter(model_error(fault), "learn")
             continue
         slot.learned += 1
         if slot.name == state.serving:
             vocabulary.learned(state, row)
-
-
-def dead_letter(core: Core, record: Record, fault: ModelFault, out: list[Output]) -> None:
-    """What the champion could not learn becomes a dead letter: a label's record, or an event that stays
-    predicted.
-    """
-    state = core.state
-    if record.rank == LABEL:
-        state.counters.dead_labels += 1
-    state.dead_by_reason[reasons.MODEL_ERROR] = state.dead_by_reason.get(reasons.MODEL_ERROR, 0) + 1
-    out.append(DeadLettered(record, reasons.MODEL_ERROR, str(fault), "learn"))

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.flow.core import Core, type_of
-from stream_app.flow.outputs import Output
 from stream_app.flow.served import PredictionMade
 from stream_app.models.calls import COLD, ModelFault
 from stream_app.state.shard import ShardState, Slot
-from topics.envelope import Record
 
 SMOOTH: Final = 0.01  # weight of the newest answer in a slot's `silence`
 TOO_SILENT: Final = 0.1  # 11 events in a row, or one in ten
 
 
 def every_slot(
-    core: Core, record: Record, event_id: str, key: str, row: dict[str, Any], now_ms: int, out: list[Output]
+    core: Core, event_id: str, key: str, row: dict[str, Any], now_ms: int
 ) -> dict[int, tuple[Any, Any]]:
     """Predict with each slot and give version → (prediction, probabilities).
 
@@ -33,7 +31,7 @@ def every_slot(
                 if slot.silence:
                     slot.silence = slot.silence * (1.0 - SMOOTH) if slot.silence > SMOOTH else 0.0
             except ModelFault as fault:
-                unanswered(core, record, slot, fault, out)
+                unanswered(core, slot, fault)
         served[slot.version] = answer
         if slot.name == core.state.serving:
             prediction, probabilities = answer
@@ -42,7 +40,7 @@ def every_slot(
                 counters.cold += 1
                 prior = prior_of(core.state)
             counters.predictions += 1
-            out.append(
+            core.out.add(
                 PredictionMade(
                     event_id,
                     key,
@@ -52,14 +50,14 @@ def every_slot(
                     slot.name,
                     slot.version,
                     slot.learned,
-                    record.offset,
+                    core.out.record.offset,
                     prior,
                 )
             )
     return served
 
 
-def unanswered(core: Core, record: Record, slot: Slot, fault: ModelFault, out: list[Output]) -> None:
+def unanswered(core: Core, slot: Slot, fault: ModelFault) -> None:
     """Count an answer that could not be given, and alert where many cannot."""
     if slot.name == core.state.serving:
         core.state.counters.unanswered += 1
@@ -69,11 +67,8 @@ def unanswered(core: Core, record: Record, slot: Slot, fault: ModelFault, out: l
             f"{slot.name} v{slot.version} gave no answer to {slot.silence:.0%} of the newest events, which "
             f"were predicted as cold; the newest cause: {fault}"
         )
-        core.alert(
-            out,
-            record.offset,
+        core.out.alert(
             "no-answer",
-            "warning",
             text,
             about=slot.name,
             slot=slot.name,

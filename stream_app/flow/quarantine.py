@@ -6,12 +6,12 @@ from typing import Any
 
 from drift.sources import BEGUN, HOLD, LEARN, LONGEST, OVER, Doubt
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import Output
 from stream_app.state.pending import PendingRow
-from topics.envelope import EVENT, Record
+from topics.alerts import INFO
+from topics.envelope import EVENT
 
 
-def withhold(core: Core, record: Record, row: PendingRow, label: Any, out: list[Output]) -> bool:
+def withhold(core: Core, row: PendingRow, label: Any) -> bool:
     """Whether the label is held back. The source is the key; it is judged by what was served."""
     state = core.state
     sources = state.sources
@@ -25,7 +25,7 @@ def withhold(core: Core, record: Record, row: PendingRow, label: Any, out: list[
     if verdict == LEARN:
         return False
     if verdict != HOLD:
-        report_verdict(core, record, sources.last, verdict, out)
+        report_verdict(core, sources.last, verdict)
     if verdict in (HOLD, BEGUN):
         state.counters.labels_held += 1
         state.vigil.last_label_ms = state.log_time_ms  # it came, which is no drought
@@ -33,8 +33,9 @@ def withhold(core: Core, record: Record, row: PendingRow, label: Any, out: list[
     return False
 
 
-def report_verdict(core: Core, record: Record, doubt: Doubt, verdict: int, out: list[Output]) -> None:
+def report_verdict(core: Core, doubt: Doubt, verdict: int) -> None:
     """Alert that a source is held back, or no longer; its key stands in the record that is named."""
+    record = core.out.record
     known: dict[str, Any] = {"input": "events" if record.rank == EVENT else "labels", "at": record.offset}
     if verdict == BEGUN:
         n = doubt.right + doubt.wrong
@@ -50,6 +51,5 @@ def report_verdict(core: Core, record: Record, doubt: Doubt, verdict: int, out: 
         text = f"a quarantined key agrees again: its labels are learned; {doubt.held} were not"
     else:
         text = f"a key still disagrees after {LONGEST:,} quarantined labels: its labels are learned again"
-    severity = "info" if verdict == OVER else "warning"
     known |= {"state": ("held", "over", "believed")[verdict - BEGUN], "held": min(doubt.held, LONGEST)}
-    core.alert(out, record.offset, "source-suspect", severity, text, **known)
+    core.out.alert("source-suspect", text, severity=INFO if verdict == OVER else "", **known)

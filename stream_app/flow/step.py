@@ -1,4 +1,4 @@
-"""step(core, record, out): the only place that orders the stages.
+"""step(core): the only place that orders the stages.
 
     record  → read: bytes become an event, a label or a command
     event   → validate → dedupe → feature row → predict with every slot → remember as pending
@@ -19,7 +19,7 @@ from msgspec import UNSET
 
 from stream_app.flow import bounds, commands, detect, learn, predict, quarantine, score, swap, validate
 from stream_app.flow.core import Core
-from stream_app.flow.outputs import DeadLettered, EntityDropped, Output
+from stream_app.flow.outputs import EntityDropped
 from stream_app.flow.read import read
 from stream_app.flow.served import FeaturesChanged
 from stream_app.state import vocabulary
@@ -35,9 +35,9 @@ SAMPLE_ROWS: Final = 32  # one row in this many is kept for the smoke test of sn
 NO_INLINE_LABEL: Final = UNSET
 
 
-def step(core: Core, record: Record, out: list[Output]) -> None:
-    """Apply one record to the shard and append what it decided to `out`. Never raises for bad input."""
-    apply(core, record, read(record), out)
+def step(core: Core, record: Record) -> None:
+    """Apply one record to the shard; what it decides is in `core.out`. Never raises for bad input."""
+    apply(core, record, read(record))
 
 
 def decode_records(records: list[Record]) -> list[Any]:
@@ -45,29 +45,30 @@ def decode_records(records: list[Record]) -> list[Any]:
     return list(map(read, records))
 
 
-def apply_records(core: Core, records: list[Record], found: list[Any], out: list[Output]) -> None:
+def apply_records(core: Core, records: list[Record], found: list[Any]) -> None:
     """Apply records in order. Consumes `found`, the decoded records: each is freed while it is cached."""
     found.reverse()
     for record in records:
-        apply(core, record, found.pop(), out)
+        apply(core, record, found.pop())
 
 
-def apply(core: Core, record: Record, found: Any, out: list[Output]) -> None:
+def apply(core: Core, record: Record, found: Any) -> None:
     """Apply a record that was read: `found` is what `read` made of it."""
+    core.out.record = record
     if record.rank == EVENT:
-        on_event(core, record, found, out)
+        on_event(core, found)
     elif record.rank == LABEL:
-        on_label(core, record, found, out)
+        on_label(core, found)
     else:
-        on_command(core, record, found, out)
+        on_command(core, found)
 
 
-def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
+def on_event(core: Core, found: Any) -> None:
     """Predict an event, and learn it at once where it carries its label."""
-    app, state = core.app, core.state
+    app, state, record = core.app, core.state, core.out.record
     state.counters.events += 1
     if isinstance(found, Rejected):
-        return refuse(core, record, found, out)
+        return refuse(core, found)
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
     plain = validate.plain(state.kinds, features, core.max_features)
@@ -76,46 +77,47 @@ def on_event(core: Core, record: Record, found: Any, out: list[Output]) -> None:
     if fault is None and inline:
         fault = validate.label_fault(app, state, label)
     if fault is not None:
-        detect.contradicted(core, record, fault, features, out)
-        return refuse(core, record, fault, out)
+        detect.contradicted(core, fault, features)
+        return refuse(core, fault)
     known = state.ids.get(event_id)
     if known is not None:
         if known[0] == content:
             state.counters.duplicate_events += 1
             return None
         text = f"event_id {event_id!r} came before with other content; give every event its own id"
-        return refuse(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
+        return refuse(core, Rejected(reasons.EVENT_ID_REUSED, text))
     if event_id in state.pending.items:
         text = f"an event {event_id!r} still waits for its label; give each its own id, or raise max_ids"
-        return refuse(core, record, Rejected(reasons.EVENT_ID_REUSED, text), out)
+        return refuse(core, Rejected(reasons.EVENT_ID_REUSED, text))
 
-    now = advance(core, record, out)
+    now = advance(core)
     entity = state.entities.get(key, now) if core.has_features else None
     row = core.windows.row(entity[2] if entity else None, now) if core.has_features else {}
     row.update(features)
-    served = predict.every_slot(core, record, event_id, key, row, now, out)
-    detect.placement(core, record, out)
-    detect.on_event(core, record, row, served, out)
+    served = predict.every_slot(core, event_id, key, row, now)
+    detect.placement(core)
+    detect.on_event(core, row, served)
     if not plain:
-        detect.many_strings(core, record, vocabulary.took(state, features, record.offset), out)
+        detect.many_strings(core, vocabulary.took(state, features, record.offset))
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:
-        remember(core, record, key, entity, features, out)
+        remember(core, key, entity, features)
 
     if state.ids.add(event_id, content, label if inline and core.has_labels else NO_LABEL, now):
-        bounds.ids_go_early(core, record, out)
+        bounds.ids_go_early(core)
     if not core.has_labels:
-        return learn.without_label(core, record, row, out)
+        return learn.without_label(core, row)
     pending = PendingRow(key, now, record.offset, row, served, state.last_label, len(record.value or b""))
     if inline:
-        return resolve_label(core, record, pending, label, 1.0, out)
+        return resolve_label(core, pending, label, 1.0)
     while state.pending.full(pending.size):
-        expire_oldest(core, record, out)
+        expire_oldest(core)
     state.pending.put(event_id, pending)
     early = state.parked.take(event_id)
     if early is not None:
-        apply_label(core, early.record, event_id, early.key, early.label, early.weight, out)
+        core.out.record = early.record
+        apply_label(core, event_id, early.key, early.label, early.weight)
     return None
 
 
@@ -126,29 +128,27 @@ def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
     return fault or bounds.strings_fault(core, features)
 
 
-def remember(
-    core: Core, record: Record, key: str, entity: Entity | None, features: dict[str, Any], out: list[Output]
-) -> None:
+def remember(core: Core, key: str, entity: Entity | None, features: dict[str, Any]) -> None:
     """The event becomes part of what is known of its entity."""
-    now = core.state.log_time_ms
+    now, offset = core.state.log_time_ms, core.out.record.offset
     if entity is None:
-        entity = [now, record.offset, core.windows.new()]
+        entity = [now, offset, core.windows.new()]
         gone = core.state.entities.add(key, entity)
         if gone is not None:
-            out.append(EntityDropped(gone))
+            core.out.add(EntityDropped(gone))
             if core.state.entities.evicted == 1:
-                bounds.entities_go_early(core, record, out)
-    entity[0], entity[1] = now, record.offset
+                bounds.entities_go_early(core)
+    entity[0], entity[1] = now, offset
     core.windows.update(entity[2], now, features)
-    out.append(FeaturesChanged(key))
+    core.out.add(FeaturesChanged(key))
 
 
-def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
+def on_label(core: Core, found: Any) -> None:
     """Join a label with its event, or park it until the event comes."""
-    app, state = core.app, core.state
+    app, state, record = core.app, core.state, core.out.record
     state.counters.labels += 1
     if isinstance(found, Rejected):
-        return refuse(core, record, found, out)
+        return refuse(core, found)
     key, label = found
     event_id = label.event_id
     row = state.pending.items.get(event_id)
@@ -160,7 +160,7 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
             state.counters.duplicate_labels += 1
             return None
         text = f"event {event_id!r} has another label already; the first valid one counts"
-        return refuse(core, record, Rejected(reasons.LABEL_CONTRADICTORY, text), out)
+        return refuse(core, Rejected(reasons.LABEL_CONTRADICTORY, text))
     fault = validate.label_fault(app, state, label.label)
     now = max(record.time_ms, state.log_time_ms)
     if fault is None and row is not None and row.key != key:
@@ -171,37 +171,33 @@ def on_label(core: Core, record: Record, found: Any, out: list[Output]) -> None:
         text = "no such event yet, and no room to wait; raise max_parked or max_waiting_bytes"
         fault = Rejected(reasons.LABEL_ORPHAN, text)
     if fault is not None:
-        detect.contradicted(core, record, fault, {}, out)
-        return refuse(core, record, fault, out)
-    advance(core, record, out)
-    detect.placement(core, record, out)
+        detect.contradicted(core, fault, {})
+        return refuse(core, fault)
+    advance(core)
+    detect.placement(core)
     if row is not None:
-        return apply_label(core, record, event_id, key, label.label, label.weight, out)
+        return apply_label(core, event_id, key, label.label, label.weight)
     return state.parked.put(event_id, ParkedLabel(key, now, label.label, label.weight, record))
 
 
-def apply_label(
-    core: Core, record: Record, event_id: str, key: str, label: object, weight: float, out: list[Output]
-) -> None:
+def apply_label(core: Core, event_id: str, key: str, label: object, weight: float) -> None:
     """Join a label with its pending row: checked anew, for a parked label meets another state."""
     fault = validate.label_fault(core.app, core.state, label)
     row = core.state.pending.items[event_id]
     if fault is None and row.key != key:
         fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
     if fault is not None:
-        return refuse(core, record, fault, out)
+        return refuse(core, fault)
     core.state.pending.take(event_id)
     core.state.ids.settle(event_id, label)
-    return resolve_label(core, record, row, label, weight, out)
+    return resolve_label(core, row, label, weight)
 
 
 def resolve_label(
     core: Core,
-    record: Record,
     row: PendingRow,
     label: Any,
     weight: float,
-    out: list[Output],
     *,
     expired: bool = False,
 ) -> None:
@@ -211,57 +207,59 @@ def resolve_label(
     """
     state = core.state
     losses = score.served(core, row, label)
-    if not expired and quarantine.withhold(core, record, row, label, out):  # a default label has no source
+    if not expired and quarantine.withhold(core, row, label):  # a default label has no source
         return
     if core.races_standing and not state.paused:
         swap.stand(core, row, label)
     racing = state.policy.open and not state.paused
     raced = swap.compare(core, row, label) if racing else None
-    opened = detect.on_label(core, record, row, label, losses, raced, out, expired=expired)
-    learn.from_label(core, record, row, label, weight, out, expired=expired)
+    opened = detect.on_label(core, row, label, losses, raced, expired=expired)
+    learn.from_label(core, row, label, weight, expired=expired)
     if state.paused:
         return
     if opened is not None:
-        swap.hunt(core, record, opened, out)
-    swap.decide(core, record, out)
+        swap.hunt(core, opened)
+    swap.decide(core)
 
 
-def on_command(core: Core, record: Record, command: Any, out: list[Output]) -> None:
+def on_command(core: Core, command: Any) -> None:
     """Carry out an operator's command."""
     core.state.counters.commands += 1
     if isinstance(command, Rejected):
-        return refuse(core, record, command, out)
-    advance(core, record, out)
-    return out.extend(
-        EntityDropped(key) for key in commands.apply_command(core, record, command, swap.ORDERS, out)
-    )
+        return refuse(core, command)
+    advance(core)
+    for key in commands.apply_command(core, command, swap.ORDERS):
+        core.out.add(EntityDropped(key))
+    return None
 
 
-def advance(core: Core, record: Record, out: list[Output]) -> int:
+def advance(core: Core) -> int:
     """Move log time to the record's, never back, settle what is past its horizon, give log time in ms."""
-    state = core.state
+    state, record = core.state, core.out.record
     if record.time_ms > state.log_time_ms:
         state.log_time_ms = record.time_ms
     now = state.log_time_ms
     if state.pending.queue or state.parked.queue:
         before_ms = now - core.horizon_ms
         while (row := state.pending.expired(before_ms)) is not None:
-            expire(core, record, row[1], out)
+            expire(core, row[1])
         while (parked := state.parked.expired(before_ms)) is not None:
             text = f"no event {parked[0]!r} came within the horizon of {core.horizon_ms} ms"
-            refuse(core, parked[1].record, Rejected(reasons.LABEL_ORPHAN, text), out)
+            core.out.record = parked[1].record
+            refuse(core, Rejected(reasons.LABEL_ORPHAN, text))
+            core.out.record = record
     return now
 
 
-def expire(core: Core, record: Record, row: PendingRow, out: list[Output]) -> None:
+def expire(core: Core, row: PendingRow) -> None:
     """The horizon has passed without a label: learn the default one, or let the row go; counted."""
     labels = core.app.labels
     core.state.counters.labels_expired += 1
     if labels is not None and labels.on_timeout == "label":
-        resolve_label(core, record, row, labels.default, 1.0, out, expired=True)
+        resolve_label(core, row, labels.default, 1.0, expired=True)
 
 
-def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
+def expire_oldest(core: Core) -> None:
     """Make room for a new row: the oldest one expires before its time; the first time raises an alert."""
     oldest = core.state.pending.oldest()
     if oldest is None:
@@ -269,32 +267,25 @@ def expire_oldest(core: Core, record: Record, out: list[Output]) -> None:
     core.state.pending.take(oldest[0])
     if not core.state.pending_overflowed:
         core.state.pending_overflowed = True
-        bounds.rows_expire_early(core, record, out)
-    expire(core, record, oldest[1], out)
+        bounds.rows_expire_early(core)
+    expire(core, oldest[1])
 
 
-def crash(core: Core, record: Record, why: str, out: list[Output]) -> None:
+def crash(core: Core, record: Record, why: str) -> None:
     """A record that ended the shard's work at each attempt: it is not read, and moves nothing but counts."""
-    counters = core.state.counters
+    core.out.record, counters = record, core.state.counters
     if record.rank == EVENT:
         counters.events += 1
     elif record.rank == LABEL:
         counters.labels += 1
     else:
         counters.commands += 1
-    refuse(core, record, Rejected(reasons.CRASH, why), out, "crash")
+    refuse(core, Rejected(reasons.CRASH, why), "crash")
 
 
-def refuse(core: Core, record: Record, fault: Rejected, out: list[Output], stage: str = "validate") -> None:
-    """Send the record to the dead letters and count it by reason."""
-    counters, by_reason = core.state.counters, core.state.dead_by_reason
-    if record.rank == EVENT:
-        counters.dead_events += 1
-    elif record.rank == LABEL:
-        counters.dead_labels += 1
-    else:
-        counters.dead_commands += 1
-    by_reason[fault.reason] = by_reason.get(fault.reason, 0) + 1
-    out.append(DeadLettered(record, fault.reason, fault.message, stage))
+def refuse(core: Core, fault: Rejected, stage: str = "validate") -> None:
+    """Send the record in hand to the dead letters, and look at the share of refusals now and then."""
+    counters = core.state.counters
+    core.out.dead_letter(fault, stage)
     if (counters.dead_events + counters.dead_labels) % detect.LOOK_EVERY == 0:
-        detect.look(core, record, out)
+        detect.look(core)

@@ -9,8 +9,7 @@ from typing import Any
 
 from drift.policy import Closed, Opened, Won
 from stream_app.errors import MACHINE
-from stream_app.flow.core import Core, receipt, type_of
-from stream_app.flow.outputs import Output
+from stream_app.flow.core import Core, type_of
 from stream_app.models.calls import COLD, ModelFault, reply
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import DECLARED, KEPT, Slot
@@ -60,11 +59,11 @@ def stand(core: Core, row: PendingRow, label: Any) -> None:
         loss.row_over()
 
 
-def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
+def hunt(core: Core, opened: Opened) -> None:
     """Start candidates; under the policy `immediate` the one serves at once. Who fails here goes at once."""
     state = core.state
     for version in opened.dropped:
-        retire(core, record, version, "made room for a newer candidate", out)
+        retire(core, version, "made room for a newer candidate")
     for kind in opened.kinds:
         try:
             slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind)
@@ -73,19 +72,19 @@ def hunt(core: Core, record: Record, opened: Opened, out: list[Output]) -> None:
         except Exception as error:  # noqa: BLE001  # a model may refuse to be made or copied; the shard goes on
             raised = type_of(error)
             text = f"hunt {opened.hunt} has no {kind} candidate: {raised}: {error}"
-            core.alert(out, record.offset, "candidate-refused", "warning", text, candidate=kind, error=raised)
+            core.out.alert("candidate-refused", text, candidate=kind, error=raised)
             continue
         fault = warm(core, slot) if kind == "warm" else None
         begun = f"hunt {opened.hunt}: {kind} candidate"
-        out.append(receipt(core, slot, begun, "candidate", evidence=dict(state.cause)))
+        core.out.receipt(slot, begun, "candidate", evidence=dict(state.cause))
         if fault is not None:
-            core.fail_slot(out, slot, record.offset, fault)
+            core.fail_slot(slot, fault)
         elif core.app.swap.policy != "immediate":
             state.policy.enter(slot.version)
         elif (why := core.gate(slot)) is not None:
-            refuse(core, record, slot.version, why, out)
+            refuse(core, slot.version, why)
         else:
-            take_over(core, record, slot, "an alarm, under the policy immediate", dict(state.cause), out)
+            take_over(core, slot, "an alarm, under the policy immediate", dict(state.cause))
     core.rebind()
 
 
@@ -101,20 +100,20 @@ def warm(core: Core, slot: Slot) -> ModelFault | None:
     return None
 
 
-def decide(core: Core, record: Record, out: list[Output]) -> None:
+def decide(core: Core) -> None:
     """One more label is learned: carry out what the policy says."""
     decision = core.state.policy.decide()
     if decision is None:
         return
     if isinstance(decision, Opened):
-        hunt(core, record, decision, out)
+        hunt(core, decision)
     elif isinstance(decision, Closed):
-        close(core, record, decision, out)
+        close(core, decision)
     else:
-        won(core, record, decision, out)
+        won(core, decision)
 
 
-def close(core: Core, record: Record, closed: Closed, out: list[Output]) -> None:
+def close(core: Core, closed: Closed) -> None:
     """A hunt without a winner, or a probation that is over: the slots go, declared challengers stay."""
     for version in closed.versions:
         slot = core.state.slot_of(version)
@@ -122,7 +121,7 @@ def close(core: Core, record: Record, closed: Closed, out: list[Output]) -> None
             continue
         passed = version == closed.previous
         why = "the new champion passed its probation" if passed else f"lost hunt {closed.hunt}"
-        retire(core, record, version, why, out)
+        retire(core, version, why)
     core.rebind()
 
 
@@ -131,13 +130,13 @@ def stays(core: Core, slot: Slot) -> bool:
     return slot.kind == DECLARED and slot.origin != core.state.champion.origin
 
 
-def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
+def won(core: Core, won: Won) -> None:
     """A rival has the evidence: it passes the gate and serves, or is refused and told."""
     state = core.state
     slot = state.slot_of(won.version)
     fault = "it is gone" if slot is None else core.gate(slot)
     if slot is None or fault is not None:
-        refuse(core, record, won.version, fault or "", out)
+        refuse(core, won.version, fault or "")
         return
     found = won.evidence
     evidence: dict[str, Any] = {"threshold": won.threshold}
@@ -151,24 +150,22 @@ def won(core: Core, record: Record, won: Won, out: list[Output]) -> None:
             "rival_loss": found.rival_loss,
         }
     why = "rollback: the previous champion loses less" if won.reverse else "it loses less on the same rows"
-    take_over(core, record, slot, why, evidence, out, reverse=won.reverse)
+    take_over(core, slot, why, evidence, reverse=won.reverse)
 
 
-def refuse(core: Core, record: Record, version: int, fault: str, out: list[Output]) -> None:
+def refuse(core: Core, version: int, fault: str) -> None:
     """One that is to serve and cannot leaves the race."""
     text = f"version {version} is to serve and cannot: {fault}"
-    core.alert(out, record.offset, "candidate-refused", "warning", text, version=version, why=fault)
-    retire(core, record, version, f"refused: {fault}", out)
+    core.out.alert("candidate-refused", text, version=version, why=fault)
+    retire(core, version, f"refused: {fault}")
     core.rebind()
 
 
 def take_over(
     core: Core,
-    record: Record,
     slot: Slot,
     why: str,
     evidence: dict[str, Any],
-    out: list[Output],
     *,
     reverse: bool = False,
 ) -> None:
@@ -182,40 +179,37 @@ def take_over(
         state.monitors.start_anew(slot.name)
     state.counters.swaps += 1
     told = {**evidence, "reverse": reverse}
-    out.append(
-        receipt(
-            core,
-            slot,
-            why,
-            "serving",
-            parent=old.version,
-            evidence=told,
-            trained_through=through(record),
-            scores=scores(core),
-        )
+    core.out.receipt(
+        slot,
+        why,
+        "serving",
+        parent=old.version,
+        evidence=told,
+        trained_through=through(core.out.record),
+        scores=scores(core),
     )
     keep = {slot.version} if reverse else {slot.version, state.policy.previous}
     for version in dict.fromkeys((*gone, old.version)):
         loser = state.slot_of(version)
         if loser is None or version in keep or stays(core, loser):
             continue
-        retire(core, record, version, f"version {slot.version} took over", out)
+        retire(core, version, f"version {slot.version} took over")
     if state.slot_of(old.version) is not None:
         text, known = f"version {slot.version} took over", scores(core)  # of those who are left
-        out.append(receipt(core, old, text, "challenger", trained_through=through(record), scores=known))
+        core.out.receipt(old, text, "challenger", trained_through=through(core.out.record), scores=known)
     core.rebind()
     text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
     told |= {"version": slot.version, "parent": old.version}
     if reverse:
-        core.alert(out, record.offset, "rollback", "warning", text, **told)
+        core.out.alert("rollback", text, **told)
     else:
-        core.alert(out, record.offset, "swap", "info", text, **told)
+        core.out.alert("swap", text, **told)
     if not state.policy.affordable:
         text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels:,} labels: none is left"
-        core.alert(out, record.offset, "swap-budget", "warning", text, budget=core.app.swap.budget)
+        core.out.alert("swap-budget", text, budget=core.app.swap.budget)
 
 
-def retire(core: Core, record: Record, version: int, why: str, out: list[Output]) -> None:
+def retire(core: Core, version: int, why: str) -> None:
     """A slot's end; its receipt tells what it had reached."""
     state = core.state
     slot = state.slot_of(version)
@@ -225,7 +219,7 @@ def retire(core: Core, record: Record, version: int, why: str, out: list[Output]
     state.slots.remove(slot)
     state.monitors.start_anew(slot.name)
     reached = {slot.name: slot.scores.report()["rolling"]}
-    out.append(receipt(core, slot, why, "retired", trained_through=through(record), scores=reached))
+    core.out.receipt(slot, why, "retired", trained_through=through(core.out.record), scores=reached)
 
 
 def scores(core: Core) -> dict[str, Any]:
@@ -238,17 +232,17 @@ def through(record: Record) -> dict[str, int]:
     return {("commands", "events", "labels")[record.rank]: record.offset}
 
 
-def promote(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
+def promote(core: Core, command: Command) -> tuple[str, str]:
     """An operator lets another slot serve; the evidence may still undo it while it is on probation."""
     slot, why = chosen(core, command)
     if slot is None:
         return "refused", why
     if slot.name == core.state.serving:
         return "refused", f"{slot.name} v{slot.version} serves already"
-    return order(core, record, command, slot, out, reverse=False)
+    return order(core, command, slot, reverse=False)
 
 
-def rollback(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
+def rollback(core: Core, command: Command) -> tuple[str, str]:
     """An operator goes back to the champion of before, while it is still kept."""
     state = core.state
     before = state.policy.previous if state.policy.previous is not None else state.champion_before
@@ -258,30 +252,28 @@ def rollback(core: Core, record: Record, command: Command, out: list[Output]) ->
             "refused",
             "the previous champion is no longer kept: the probation is over; promote another version",
         )
-    return order(core, record, command, slot, out, reverse=True)
+    return order(core, command, slot, reverse=True)
 
 
-def order(
-    core: Core, record: Record, command: Command, slot: Slot, out: list[Output], *, reverse: bool
-) -> tuple[str, str]:
+def order(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tuple[str, str]:
     """Let an operator's choice serve, if it passes the gate."""
     fault = core.gate(slot)
     if fault is not None:
         return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
     why = f"{'rolled back' if reverse else 'promoted'} by {command.actor}: {command.reason}"
     told = {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
-    take_over(core, record, slot, why, told, out, reverse=reverse)
+    take_over(core, slot, why, told, reverse=reverse)
     return "done", f"{slot.name} v{slot.version} serves{' again' if reverse else ''}"
 
 
-def drop(core: Core, record: Record, command: Command, out: list[Output]) -> tuple[str, str]:
+def drop(core: Core, command: Command) -> tuple[str, str]:
     """An operator ends a slot that does not serve."""
     slot, why = chosen(core, command)
     if slot is None:
         return "refused", why
     if slot.name == core.state.serving:
         return "refused", f"{slot.name} v{slot.version} serves; promote another one first"
-    retire(core, record, slot.version, f"dropped by {command.actor}: {command.reason}", out)
+    retire(core, slot.version, f"dropped by {command.actor}: {command.reason}")
     core.rebind()
     return "done", f"{slot.name} v{slot.version} is dropped"
 

@@ -156,7 +156,7 @@ class Care:
         state, app = processor.core.state, processor.core.app.name
         evidence = {"attempt": number, "positions": by_name(processor.positions), "error": failures.error}
         kind, now_ms = "shard-failing", state.log_time_ms
-        return [alert(app, state.shard, about, now_ms, kind, "critical", text, evidence)]
+        return [alert(app, state.shard, about, now_ms, kind, text, evidence)]
 
     def step(self, runs: list[Run], ended: Callable[[str], None] | None) -> None:
         """Apply records; one that had its last attempt becomes a dead letter."""

@@ -21,6 +21,7 @@ from stream_app.flow.outputs import (
 from stream_app.flow.served import FeaturesChanged, PredictionMade
 from stream_app.learner.fitting import dead_letter, fitting
 from stream_app.ports import Send
+from topics.alerts import runbook
 from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
 from topics.sizes import LARGEST_OUTPUT_BYTES
@@ -163,8 +164,8 @@ class Emitter:
         self.others.append(dead_letter(record, told))
 
     def alert(self, raised: AlertRaised) -> None:
-        runbook = f"docs/runbooks.md#{raised.type}"
-        value = {"v": 1, **msgspec.structs.asdict(raised), "shard": self.shard, "runbook": runbook}
+        known = msgspec.structs.asdict(raised)
+        value = {"v": 1, **known, "shard": self.shard, "runbook": runbook(raised.type)}
         self.write("alerts", raised.alert_id, value)
 
     def command(self, done: CommandDone) -> None:

@@ -81,4 +81,4 @@ def left_aside(
     log.warning("an earlier life is left aside", shard=shard, snapshots=len(files), redis=keys)
     evidence = {"snapshots": files[:NAMED], "folder": store.folder, "redis": keys, "life": life}
     now_ms = deps.clock.now_ms()
-    return [alert(deps.app.name, shard, life, now_ms, "earlier-life", "warning", text, evidence)]
+    return [alert(deps.app.name, shard, life, now_ms, "earlier-life", text, evidence)]

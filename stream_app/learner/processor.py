@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from stream_app.flow.core import Core, emit_pending_receipts
-from stream_app.flow.outputs import Output
+from stream_app.flow.core import Core
 from stream_app.flow.step import apply_records, crash, decode_records
 from stream_app.learner import journal
 from stream_app.learner.emit import Emitter
@@ -77,34 +76,37 @@ class BatchProcessor:
 
         `ended` is called at the end of each stage of each stride: read, step, encode.
         """
-        core, perform = self.core, self.emitter.perform
-        outputs: list[Output] = []
+        core = self.core
         ordered = [record for _, records in runs for record in records]
         if core.state.untold and ordered:  # a batch without records tells nothing, live or replayed
-            self.emit_pending_receipts(ordered[0])
+            self.pending_receipts(ordered[0])
         for first in range(0, len(ordered), TOGETHER):
             stride = ordered[first : first + TOGETHER]
             found = decode_records(stride)
             if ended is not None:
                 ended("read")
-            apply_records(core, stride, found, outputs)
+            apply_records(core, stride, found)
             if ended is not None:
                 ended("step")
-            perform(outputs)
-            outputs.clear()
+            self.perform()
             if ended is not None:
                 ended("encode")
         for rank, records in runs:
             self.count(rank, records)
 
-    def emit_pending_receipts(self, first: Record) -> None:
-        """Write the receipts of models that came to be since the last batch; `first` is the next record."""
+    def perform(self) -> None:
+        """Encode what was decided, and empty the outbox."""
+        outputs = self.core.out.outputs
+        self.emitter.perform(outputs)
+        outputs.clear()
+
+    def pending_receipts(self, first: Record) -> None:
+        """Write the receipts of models that were made since the last batch; `first` is the next record."""
         core = self.core
-        outputs: list[Output] = []
         if core.state.champion_version in core.state.untold:
             core.state.vigil.champion_since_ms = max(core.state.log_time_ms, first.time_ms)
-        emit_pending_receipts(core, outputs)
-        self.emitter.perform(outputs)
+        core.out.pending_receipts()
+        self.perform()
 
     def count(self, rank: int, records: list[Record]) -> None:
         """Move past these records."""
@@ -116,11 +118,10 @@ class BatchProcessor:
 
     def crash(self, record: Record, why: str) -> None:
         """Make a record that crashed the shard at each attempt a dead letter: no model sees it."""
-        outputs: list[Output] = []
         if self.core.state.untold:
-            self.emit_pending_receipts(record)
-        crash(self.core, record, why, outputs)
-        self.emitter.perform(outputs)
+            self.pending_receipts(record)
+        crash(self.core, record, why)
+        self.perform()
         self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)
         self.count(record.rank, [record])
 

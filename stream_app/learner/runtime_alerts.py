@@ -18,6 +18,7 @@ from stream_app.learner.processor import BatchProcessor
 from stream_app.learner.snapshots import Snapshotter
 from stream_app.learner.view_writer import ViewWriter
 from stream_app.ports import Commit, Send
+from topics.alerts import ALERTS, runbook
 from topics.envelope import RANK_NAMES
 
 WAIT_ALERT_S = 5.0  # that an input may hold a shard up
@@ -38,7 +39,6 @@ def alert(
     cause: str,
     time_ms: int,
     kind: str,
-    severity: str,
     message: str,
     evidence: dict[str, Any],
 ) -> Send:
@@ -48,12 +48,12 @@ def alert(
         "v": 1,
         "alert_id": alert_id,
         "type": kind,
-        "severity": severity,
+        "severity": ALERTS[kind].severity,
         "shard": shard,
         "time_ms": time_ms,
         "message": message,
         "evidence": evidence,
-        "runbook": f"docs/runbooks.md#{kind}",
+        "runbook": runbook(kind),
     }
     return Send("alerts", alert_id.encode(), encode(value))
 
@@ -69,14 +69,12 @@ class RuntimeAlerts:
         self.standing: set[str] = set()
         self.held_since_s: float | None = None
 
-    def notice(self, kind: str, severity: str, message: str, **evidence: Any) -> None:
+    def notice(self, kind: str, message: str, **evidence: Any) -> None:
         """Add one, caused at the batch where the shard stands."""
         processor = self.processor
         state = processor.core.state
         self.waiting.append(
-            alert(
-                self.app, state.shard, processor.stamp, state.log_time_ms, kind, severity, message, evidence
-            )
+            alert(self.app, state.shard, processor.stamp, state.log_time_ms, kind, message, evidence)
         )
 
     def begins(self, kind: str, stands: bool) -> bool:
@@ -100,7 +98,7 @@ class RuntimeAlerts:
             names, shard = ", ".join(named), self.processor.core.state.shard
             log.warning("merge waits", shard=shard, inputs=names, seconds=WAIT_ALERT_S)
             text = f"{names} gave neither a record nor an end of partition for {WAIT_ALERT_S:.0f} s"
-            self.notice("input-silent", "critical", text, inputs=named)
+            self.notice("input-silent", text, inputs=named)
             return True
         return False
 
@@ -109,9 +107,7 @@ class RuntimeAlerts:
         schedule = snapshotter.schedule
         if self.begins("snapshot-failed", snapshotter.error is not None):
             text = f"no snapshot could be saved, a restart replays from the one before: {snapshotter.error}"
-            self.notice(
-                "snapshot-failed", "warning", text, error=snapshotter.error, newest_seq=snapshotter.seq
-            )
+            self.notice("snapshot-failed", text, error=snapshotter.error, newest_seq=snapshotter.seq)
         if self.begins("snapshot-too-dear", schedule.breached):
             text = (
                 f"pickling a snapshot held the shard up for {schedule.pickling_s:.2f} s; at max_recovery "
@@ -119,7 +115,6 @@ class RuntimeAlerts:
             )
             self.notice(
                 "snapshot-too-dear",
-                "warning",
                 text,
                 cost_s=schedule.pickling_s,
                 allowed_s=schedule.allowed_s,
@@ -131,7 +126,7 @@ class RuntimeAlerts:
         orders = latency_guard.orders()
         for slot, times, _ in orders:
             text = f"candidate {slot.name} v{slot.version} answers {times:.0f} times slower than the champion"
-            self.notice("candidate-slow", "warning", text, version=slot.version, slowdown=times)
+            self.notice("candidate-slow", text, version=slot.version, slowdown=times)
         return [send for _, _, send in orders]
 
     def shown(self, view_writer: ViewWriter, now_s: float) -> None:
@@ -142,7 +137,7 @@ class RuntimeAlerts:
         behind_s = now_s - self.shown_at_s
         if self.begins("view-stale", behind_s > STALE_S and not view_writer.fenced):
             text = f"Redis has not shown the newest commits for {behind_s:.0f} s"
-            self.notice("view-stale", "critical", text, shows=view_writer.stored, behind_s=behind_s)
+            self.notice("view-stale", text, shows=view_writer.stored, behind_s=behind_s)
 
     def fenced(self, view_writer: ViewWriter, champion_publisher: ChampionPublisher) -> None:
         """Raise an alert where Redis shows something newer than this shard has: predictors stay behind."""
@@ -153,7 +148,7 @@ class RuntimeAlerts:
                 f"Redis shows a newer stamp than {self.processor.stamp}, so this learner does not write its "
                 f"{' and '.join(named)}; if no other learner runs, delete the keys {view_writer.keys}"
             )
-            self.notice("view-fenced", "critical", text, keys=view_writer.keys, what=named)
+            self.notice("view-fenced", text, keys=view_writer.keys, what=named)
 
     def written(self, commit: Commit) -> None:
         """Into the log as well, what a transaction raised: whoever watches a terminal reads no topic."""
@@ -187,7 +182,6 @@ def tell_halt(deps: Dependencies, shard: int, refusal: Refused) -> Future[None]:
         cause,
         deps.clock.now_ms(),
         "shard-halted",
-        "critical",
         str(refusal),
         evidence,
     )

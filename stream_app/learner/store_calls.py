@@ -64,7 +64,7 @@ class StoreCalls:
         text = f"shard {self.shard} waits for its snapshots and predicts nothing meanwhile: {why}"
         name, now_ms, evidence = self.deps.app.name, self.deps.clock.now_ms(), {"why": why}
         yield from self.write(
-            alert(name, self.shard, str(now_ms), now_ms, "snapshots-unreachable", "critical", text, evidence)
+            alert(name, self.shard, str(now_ms), now_ms, "snapshots-unreachable", text, evidence)
         )
 
 

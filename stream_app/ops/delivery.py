@@ -152,7 +152,7 @@ class Delivery:
         evidence = {"route": route, "oldest": alert.alert_id, **evidence}
         name = f"{route}/{alert.alert_id}"[-256:]
         desk = self.desks[cause.app]
-        desk.notice(FAILING, "critical", alert.shard, message, evidence, name, now_ms)
+        desk.notice(FAILING, alert.shard, message, evidence, name, now_ms)
 
     def tell_outbox(self) -> None:
         waiting = self.way.waiting()

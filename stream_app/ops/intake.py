@@ -12,6 +12,7 @@ from stream_app.ops.alert_store import DUE, REFUSED, AlertStore
 from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.notification import ENDED, Item
 from stream_app.ops.routing import RouteQueue, matches
+from topics.alerts import ALERTS, runbook
 from topics.reasons import MALFORMED
 from topics.records import Alert, Stats
 
@@ -161,7 +162,6 @@ class AlertIntake:
     def notice(
         self,
         kind: str,
-        severity: Any,
         shard: int,
         message: str,
         evidence: dict[str, Any],
@@ -172,12 +172,12 @@ class AlertIntake:
         alert = Alert(
             f"{self.app}/{shard}/{kind}/{name}",
             kind,
-            severity,
+            ALERTS[kind].severity,
             shard,
             now_ms,
             message,
             evidence,
-            f"docs/runbooks.md#{kind}",
+            runbook(kind),
         )
         self.take(alert, now_ms)
         if kind == SILENT and ENDED not in evidence:
@@ -192,15 +192,15 @@ class AlertIntake:
             silence_s = round((now_ms - heard_ms) / 1000)
             message = f"no statistics for {silence_s} s: no learner runs, or it is stuck or still recovering"
             evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
-            self.notice("learner-silent", "warning", shard, message, evidence, str(newest["time_ms"]), now_ms)
+            self.notice(SILENT, shard, message, evidence, str(newest["time_ms"]), now_ms)
 
     def heard_again(self, stats: Stats) -> None:
-        """End a silence: told at the severity of its beginning, so that the same routes hear it."""
+        """End a silence, by an alert of the same type: the same routes take it."""
         began = self.silent.pop(stats.shard)
         name = began.alert_id.rpartition("/")[2]
         evidence = {ENDED: began.alert_id, "owner": stats.owner}
         message = "statistics come again"
-        self.notice(SILENT, began.severity, stats.shard, message, evidence, f"{name}/ended", stats.time_ms)
+        self.notice(SILENT, stats.shard, message, evidence, f"{name}/ended", stats.time_ms)
 
     def told(self, item: Item, route: str, outcome: str) -> None:
         """Note and show what became of an alert on a route."""

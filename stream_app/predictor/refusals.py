@@ -7,6 +7,7 @@ from typing import Any
 
 from stream_app.ports import Clock
 from stream_app.predictor.feedback import Feedback
+from topics.alerts import ALERTS, runbook
 
 MOST_WAITING = 100
 
@@ -25,12 +26,12 @@ class Refusals:
             "v": 1,
             "alert_id": f"{self.app}/{shard}/{kind}/{stamp}",
             "type": kind,
-            "severity": "critical",
+            "severity": ALERTS[kind].severity,
             "shard": shard,
             "time_ms": self.clock.now_ms(),
             "message": f"predictors keep the model before {stamp}: {why}",
             "evidence": {"stamp": stamp, "why": why},
-            "runbook": f"docs/runbooks.md#{kind}",
+            "runbook": runbook(kind),
         }
         if not self.waiting.full():
             self.waiting.put_nowait(alert)

@@ -60,7 +60,7 @@ def test_the_lock_pins_each_package_and_names_no_index() -> None:
     pinned = re.compile(r"[a-z0-9-]+(\[.*\])?==\S+.*--hash=sha256:", re.DOTALL)
     for lock in (ROOT / "requirements").glob("*.lock"):
         requirements = re.split(r"\n(?=\S)", re.sub(r"(?m)^\s*#.*\n?", "", lock.read_text()).strip())
-        assert len(requirements) > 50, lock
+        assert len(requirements) > (5 if lock.stem == "build" else 50), lock
         assert [requirement for requirement in requirements if not pinned.match(requirement)] == []
         assert "://" not in lock.read_text()
 

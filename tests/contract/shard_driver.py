@@ -10,7 +10,7 @@ import orjson
 from river import linear_model, preprocessing
 
 from stream_app.application import Application
-from stream_app.flow.core import Core, emit_pending_receipts
+from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.learner.emit import FIRST_DIGEST
 from stream_app.learner.fitting import HEADER
@@ -53,10 +53,9 @@ class ShardDriver:
     def __init__(self, app: Application | None = None, shard: int = 0) -> None:
         self.app = app or application()
         core = Core(self.app, ShardState(self.app, shard))
-        self.born: list[Output] = []
-        emit_pending_receipts(
-            core, self.born
-        )  # told once, with the first batch: what a test reads is its own
+        core.out.pending_receipts()  # once, with the first batch: what a test reads is its own
+        self.born: list[Output] = list(core.out.outputs)
+        core.out.outputs.clear()
         self.processor = BatchProcessor(
             core, TOPICS, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
         )

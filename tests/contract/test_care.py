@@ -253,7 +253,7 @@ def test_what_goes_with_statistics_outlives_an_old_generation(world: World) -> N
     world.inputs = [[], [], []]
     shard = work(world, world.shard())
     assert shard.live is not None
-    shard.live.runtime_alerts.notice("candidate-slow", "warning", "told once")
+    shard.live.runtime_alerts.notice("candidate-slow", "raised once")
     shard.live.stats_due = True
     world.generation = b"generation 2"
     world.settle(shard)

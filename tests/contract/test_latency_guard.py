@@ -43,7 +43,10 @@ def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, L
         shard.event(str(n), label=n % 2 == 0)
     opened = shard.state.policy.alarm(drift=True)
     assert opened is not None
-    swap.hunt(shard.processor.core, Record(EVENT, 40, 0, b"k", b"", None), opened, [])
+    core = shard.processor.core
+    core.out.record = Record(EVENT, 40, 0, b"k", b"", None)
+    swap.hunt(core, opened)
+    core.out.outputs.clear()
     shard.champion.model.naps_s, shard.state.slots[-1].model.naps_s = champion_s, candidate_s
     for n in range(40, 40 + ENOUGH + 2):
         shard.event(str(n), label=n % 2 == 0)
