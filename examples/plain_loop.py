@@ -26,6 +26,8 @@ def run(servers: str, topic: str, out: str, limit: int | None = None) -> None:
         group_id=f"{topic}-loop",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=2_000,
     )
     for n, message in enumerate(consumer, 1):
         event = json.loads(message.value)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from drift.rule import SwapPolicy
+from stream_app.application import Application, Labels, Limits, Serving, Snapshots
 from stream_app.cli.reference import HEAD, pages
 from topics.alerts import ALERTS
 from topics.reasons import REASONS
@@ -106,3 +109,16 @@ def test_every_command_that_a_text_names_is_there() -> None:
             elif first in groups and second and (first, second) not in known:
                 wrong.append(f"{file.name}: {first} {second}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("part", [Application, Labels, Limits, Serving, Snapshots, SwapPolicy])
+def test_the_page_of_the_definition_has_every_field(part: type) -> None:
+    """Nobody has to read the source to find one."""
+    text = (ROOT / "docs" / "definition.md").read_text()
+    names = [field.name for field in fields(part)]
+    assert [name for name in names if f"`{name}`" not in text and f"{name}=" not in text] == []
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    """Details belong into docs."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 140

@@ -1,0 +1,105 @@
+"""The tutorial, typed as it stands: each command works, and prints what the page shows, numbers aside."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream_app.embedded.services import Endpoints
+
+pytestmark = [pytest.mark.soak(only=True), pytest.mark.timeout(300)]
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "tutorial.md").read_text()
+NUMBERS = re.compile(r"[0-9a-f]{32}|\d[\d,.:]*")
+OURS = ("stream-app services up", "stream-app services down")  # the run's own servers are used
+
+
+def blocks() -> list[tuple[str, list[str]]]:
+    """(kind, lines) of each code block: python, bash, or console for indented ones."""
+    found: list[tuple[str, list[str]]] = []
+    kind = ""
+    for line in PAGE.splitlines():
+        if line.startswith("```"):
+            kind = "" if kind else line[3:]
+            if kind:
+                found.append((kind, []))
+        elif kind:
+            found[-1][1].append(line)
+        elif line.startswith("    "):
+            if not found or found[-1][0] != "console" or not found[-1][1]:
+                found.append(("console", []))
+            found[-1][1].append(line[4:])
+        elif found and found[-1][0] == "console" and found[-1][1]:
+            found.append(("text", []))
+    return [(kind, lines) for kind, lines in found if kind != "text"]
+
+
+def shape(text: str) -> str:
+    """A line without its numbers and digests."""
+    return NUMBERS.sub("#", text).strip()
+
+
+class Shell:
+    """Runs what a reader types, in one directory."""
+
+    def __init__(self, directory: Path, services: Endpoints, name: str) -> None:
+        self.directory, self.name = directory, name
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS": services.bootstrap_servers,
+            "STREAM_APP_REDIS__URL": services.redis_url,
+            "STREAM_APP_SNAPSHOTS__URL": str(directory / "snapshots"),
+            "STREAM_APP_SIGNING__KEYS": "5a" * 32,
+        }
+
+    def __call__(self, command: str) -> str:
+        """What is printed, streams together, with the tutorial's name of the application."""
+        done = subprocess.run(
+            ["/bin/bash", "-c", command], cwd=self.directory, env=self.environment, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        )  # fmt: skip
+        return done.stdout.replace(self.name, "first-phishing")
+
+
+def expect(shown: list[str], printed: str) -> None:
+    """Each line that the page shows was printed; `…` stands for anything."""
+    for line in shown:
+        pieces = [re.escape(shape(piece)) for piece in line.split("…") if shape(piece)]
+        if pieces and not line.startswith("…"):
+            assert re.search(".*".join(pieces), shape(printed).replace("\n", " ")) or any(
+                re.search(".*".join(pieces), shape(one)) for one in printed.splitlines()
+            ), f"{line!r} is not in\n{printed}"
+
+
+def test_the_tutorial_does_what_it_says(services: Endpoints, tmp_path: Path) -> None:
+    """From the definition to the kill, the proof and the upgrade."""
+    name = f"first-{os.getpid()}"
+    shell = Shell(tmp_path, services, name)
+    made = subprocess.run(
+        [sys.executable, "-m", "examples.data", "phishing"], cwd=ROOT, capture_output=True, check=True
+    )
+    (tmp_path / "phishing.csv").write_bytes(made.stdout)
+    printed = ""
+    for kind, lines in blocks():
+        text = "\n".join(lines)
+        if kind == "python":
+            (tmp_path / "phishing.py").write_text(text.replace("first-phishing", name))
+        elif kind == "bash" and "activate" not in text:
+            printed = shell(text)
+        elif kind == "console" and not lines[0].startswith("$ "):
+            expect(lines, printed)  # what the block above ends with
+        elif kind == "console":
+            for part in "\n".join(lines).split("$ ")[1:]:
+                command, _, shown = part.partition("\n")
+                if command.startswith(OURS):
+                    continue
+                if "20m" in PAGE.partition(part)[0] and "upgrade" not in command and "learn" in command:
+                    file = tmp_path / "phishing.py"
+                    file.write_text(file.read_text().replace("10m", "20m"))
+                expect(shown.splitlines(), shell(command))
