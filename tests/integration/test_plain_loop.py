@@ -59,7 +59,7 @@ class Loop:
 
 
 def test_a_kill_doubles_predictions_and_a_nan_stays(services: Endpoints) -> None:
-    """What came after the last commit is predicted again, by an empty model; after a NaN all answers are NaN."""
+    """What came after the last commit is predicted again, by an empty model; after a NaN all are NaN."""
     loop = Loop(services)
     loop.killed_after(EVENTS)
     first = loop.answers()
