@@ -20,7 +20,8 @@ from topics.reasons import REASONS
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs" / "cli.md"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = ("README.md", "CONTRIBUTING.md", "llms.txt")
+PAGES = [*(ROOT / name for name in TEXTS), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 
 

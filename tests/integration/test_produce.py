@@ -128,7 +128,7 @@ def test_no_rows_are_told_and_no_error(created: CommandLine) -> None:
         ("rows.csv", ROWS, ["--types", "plan=number"], "column plan has values that are no number"),
         ("rows.csv", ROWS, ["--time", "plan"], "in column plan is not a time"),
         ("rows.csv", ROWS, ["--label", "label", "--inline-label", "label"], "exclude each other"),
-        ("rows.csv", ROWS, ["--label", "label", "--label-delay", "soon"], "is no duration"),
+        ("rows.csv", ROWS, ["--label", "label", "--label-delay", "soon"], "is not a duration"),
         ("rows.csv", ROWS, ["--label-delay", "5"], "none are sent; fix: Name their column"),
         ("rows.csv", ROWS, ["--rate", "0"], "--rate"),
         ("rows.csv", "user,x\na,1\n,2\n", [], "row 1 has nothing in its key column"),
