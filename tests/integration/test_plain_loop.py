@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 
 from stream_app.embedded.services import Endpoints
 
@@ -31,6 +32,12 @@ class Loop:
         self.servers = services.bootstrap_servers
         self.topic = f"plain-{uuid4().hex[:8]}"
         self.out = f"{self.topic}-out"
+        admin = KafkaAdminClient(bootstrap_servers=[self.servers])
+        for topic in (self.topic, self.out):
+            admin.create_topics(
+                {topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True
+            )
+        admin.close()
         producer = KafkaProducer(bootstrap_servers=self.servers)
         for n in range(EVENTS):
             x = float("nan") if n == NAN_AT else n % 7 - 3.0
