@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from contextlib import nullcontext
 
 import structlog
@@ -39,10 +38,11 @@ def learn(
     configure_logs()
     if supervise and not life:
         from stream_app.adapters.clock import SystemClock
+        from stream_app.learner.step_marks import marks_file
         from stream_app.learner.supervisor import supervise as run
         from stream_app.own_process import own_command
 
-        with tempfile.TemporaryFile() as file:
+        with marks_file() as file:
             number = file.fileno()
             command = own_command(*sys.argv[1:], "--marks", str(number), "--life")
             raise typer.Exit(run(command, SystemClock(), number))

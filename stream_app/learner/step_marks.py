@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+from tempfile import TemporaryFile
+from typing import IO
 
 RESTING, STEPPING = 1, 2  # 0: the process never had the shard
 MOST_SHARDS = 1 << 16
+
+
+def marks_file() -> IO[bytes]:
+    """A file for the marks; in memory where the system can, since a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("step-marks"), "w+b", buffering=0)
+    return TemporaryFile(buffering=0)
 
 
 class StepMarks:

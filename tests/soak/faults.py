@@ -21,6 +21,7 @@ from tests.faults.learners import Learner, Run, until
 
 SESSION_S = 6.0  # of a learner in its group: the default
 LIVE_WITHIN_S = 60.0
+FULL_BYTES = 4_096  # files may not grow beyond; what a process holds in memory is smaller
 
 
 class Scene(NamedTuple):
@@ -142,7 +143,7 @@ def disk_full(scene: Scene) -> float:
     children = learner.children()
     limits = [resource.prlimit(child.pid, resource.RLIMIT_FSIZE) for child in children]
     for child, (_, hard) in zip(children, limits, strict=True):
-        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (0, hard))
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, hard))
     time.sleep(scene.dice.uniform(2.0, 10.0))
     for child, limit in zip(children, limits, strict=True):
         with suppress(ProcessLookupError):
