@@ -123,3 +123,16 @@ def test_the_page_of_the_definition_has_every_field(part: type) -> None:
 def test_the_readme_is_read_in_five_minutes() -> None:
     """Details belong into docs."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 140
+
+
+def test_the_page_of_the_architecture_names_what_is_there() -> None:
+    """Each `Class.method` is defined in one file, and each file is where the page says."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    sources = [path.read_text() for path in (ROOT / "stream_app").rglob("*.py")]
+    for owner, method in re.findall(r"`([A-Z]\w+)\.(\w+)`", text):
+        assert any(
+            re.search(rf"^class {owner}\b", source, re.MULTILINE) and f"def {method}(" in source
+            for source in sources
+        ), f"{owner}.{method}"
+    for path in re.findall(r"`([\w/]+\.py)`", text):
+        assert (ROOT / path).exists() or (ROOT / "stream_app" / path).exists() or "/" not in path, path
