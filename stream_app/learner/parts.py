@@ -25,7 +25,7 @@ STEP_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 
 
 class Parts:
-    """What a recovered shard works with, as `Live` does."""
+    """What a recovered shard works with, as `ActiveShard` does."""
 
     def __init__(
         self, deps: Dependencies, shard: int, fingerprint: dict[str, Any], recovered: Recovered
