@@ -8,13 +8,13 @@ from stream_app.flow.core import Core
 from stream_app.flow.outputs import CommandDone
 from topics.records import COMMANDS, Command
 
-Orders = Mapping[str, Callable[[Core, Command], tuple[str, str]]]
+Handlers = Mapping[str, Callable[[Core, Command], tuple[str, str]]]
 
 
-def apply_command(core: Core, command: Command, orders: Orders) -> list[str]:
+def apply_command(core: Core, command: Command, handlers: Handlers) -> list[str]:
     """Carry out one command and give the entities that the view must drop. A command sent twice acts once.
 
-    `orders` carry out, by name, what concerns models; they give the outcome and why.
+    `handlers` carry out, by name, what concerns models; they give the outcome and why.
     """
     state = core.state
     if command.command_id in state.commands:
@@ -33,8 +33,8 @@ def apply_command(core: Core, command: Command, orders: Orders) -> list[str]:
         why = "features, pending rows and waiting labels are dropped; a model cannot unlearn"
     elif command.command == "forget":
         outcome, why = "refused", "forget needs a key"
-    elif command.command in orders:
-        outcome, why = orders[command.command](core, command)
+    elif command.command in handlers:
+        outcome, why = handlers[command.command](core, command)
     else:
         outcome, why = "refused", f"unknown command {command.command!r}; known are {', '.join(COMMANDS)}"
     state.remember_command(command.command_id, outcome)

@@ -13,7 +13,7 @@ from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
 from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
-Watch = Callable[[int, Calls], Calls]
+Instrument = Callable[[int, Calls], Calls]
 Settle = Callable[[list[Any]], None]
 
 
@@ -30,7 +30,7 @@ class Core:
     """Definition and state of one shard, joined; rebuilt from both after every restore.
 
     `round_trip` stores a model and loads it as recovery would: what no snapshot can hold may not serve.
-    `watch` wraps the calls of a version in a race, so that somebody outside can see what they take.
+    `instrument` wraps the calls of a version in a race, so that somebody outside can see what they take.
     `settle` lays out the sets of live models as those that are loaded then (ADR 19).
     """
 
@@ -45,7 +45,7 @@ class Core:
         self.state = state
         self.out = Outbox(app.name, state)
         self.round_trip = round_trip
-        self.watch: Watch | None = None
+        self.instrument: Instrument | None = None
         self.settle = settle
         self.windows = Windows(app.features)
         # What each record asks for: the definition is no native class, and asking it costs ten times as much.
@@ -64,7 +64,7 @@ class Core:
         events: candidates have nothing to serve.
         """
         living = [slot for slot in self.state.slots if slot.failed is None]
-        self.calls: list[tuple[Slot, Calls]] = [(slot, self.watched(slot)) for slot in living]
+        self.calls: list[tuple[Slot, Calls]] = [(slot, self.instrumented(slot)) for slot in living]
         # The champion predicts first: when it fails, the event is refused before anything else has run.
         self.calls.sort(key=lambda pair: pair[0].name != self.state.serving)
         self.learning_calls = [
@@ -83,11 +83,11 @@ class Core:
         """One slot's calls."""
         return bind(slot.model, self.app.question)
 
-    def watched(self, slot: Slot) -> Calls:
-        """One slot's calls, under `watch` while it races."""
+    def instrumented(self, slot: Slot) -> Calls:
+        """One slot's calls, under `instrument` while it races."""
         calls, policy = self.bind(slot), self.state.policy
         racing = slot.version in policy.races or (policy.open and slot.name == self.state.serving)
-        return self.watch(slot.version, calls) if racing and self.watch is not None else calls
+        return self.instrument(slot.version, calls) if racing and self.instrument is not None else calls
 
     def gate(self, slot: Slot) -> str | None:
         """Why a slot may not serve, or None: it must answer, and answer the same after a snapshot.

@@ -35,9 +35,9 @@ def on_event(core: Core, row: dict[str, Any], served: dict[int, Any]) -> None:
     """An event was predicted: watch its features and the answer, and whether labels still come."""
     state = core.state
     if not state.monitors.passes():
-        watch(core, row, served.get(state.champion_version))
+        feed_detectors(core, row, served.get(state.champion_version))
     if state.counters.events % LOOK_EVERY == 0:
-        look(core)
+        check_labels_and_refusals(core)
     if core.has_labels and state.counters.events % BASELINE_EVERY == 0:
         check_baseline(core)
 
@@ -67,7 +67,7 @@ def check_baseline(core: Core) -> None:
     )
 
 
-def watch(core: Core, row: dict[str, Any], answer: tuple[Any, Any] | None) -> None:
+def feed_detectors(core: Core, row: dict[str, Any], answer: tuple[Any, Any] | None) -> None:
     """An event whose turn it is: its features and the champion's answer go to their detectors."""
     prediction, positive = None, None
     if answer is not None and answer[0] is not None:
@@ -77,7 +77,7 @@ def watch(core: Core, row: dict[str, Any], answer: tuple[Any, Any] | None) -> No
         elif core.state.classify and type(prediction) is int:
             prediction = str(prediction)  # a class, not a number
     for alarm in core.state.monitors.on_event(row, prediction, positive):
-        tell(core, alarm)
+        report_alarm(core, alarm)
 
 
 def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
         )
 
 
-def look(core: Core) -> None:
+def check_labels_and_refusals(core: Core) -> None:
     """Label drought in log time, and the share of records that were refused."""
     state, counters = core.state, core.state.counters
     vigil, now = state.vigil, state.log_time_ms
@@ -148,14 +148,14 @@ def on_label(
     row: PendingRow,
     label: Any,
     losses: list[tuple[Slot, float]],
-    raced: float | None,
+    champion_loss: float | None,
     *,
     expired: bool = False,
 ) -> Opened | None:
-    """A label met its row: watch losses, labels and their delay; what a hunt is to start, if one opens.
+    """A label met its row: feed losses, labels and their delay; what a search is to start, if one opens.
 
-    `raced` is the champion's loss on the row at label time, while a race is open: it stands in for the served
-    one as long as labels come for rows that the champion before has served. `expired`: nobody sent the label.
+    `champion_loss` is on the row at label time, while candidates are compared: it stands in for the served
+    one as long as labels come for rows of the previous champion. `expired`: no record has the label.
     """
     state = core.state
     monitors, vigil = state.monitors, state.vigil
@@ -173,8 +173,8 @@ def on_label(
         heard |= slot.name == state.serving
         if slot.version != state.policy.previous:
             monitors.on_loss(slot.name, loss, alarms)
-    if not heard and raced is not None:
-        monitors.on_loss(state.serving, raced, alarms)
+    if not heard and champion_loss is not None:
+        monitors.on_loss(state.serving, champion_loss, alarms)
     opened: Opened | None = None
     for alarm in alarms:
         mine = alarm.signal == LOSS and alarm.name == state.serving
@@ -184,7 +184,7 @@ def on_label(
             if found is None:
                 continue
         else:
-            tell(core, alarm)
+            report_alarm(core, alarm)
             drift = alarm.verdict.state is DriftState.DRIFT
             found = state.policy.alarm(drift) if mine and not state.paused else None
         opened = found or opened
@@ -205,7 +205,7 @@ def cause(core: Core, alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def tell(core: Core, alarm: Alarm) -> None:
+def report_alarm(core: Core, alarm: Alarm) -> None:
     """Alert of a drift; a warning is only remembered: it starts candidates at most."""
     state, verdict = core.state, alarm.verdict
     drift = verdict.state is DriftState.DRIFT

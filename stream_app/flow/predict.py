@@ -13,7 +13,7 @@ SMOOTH: Final = 0.01  # weight of the newest answer in a slot's `silence`
 TOO_SILENT: Final = 0.1  # 11 events in a row, or one in ten
 
 
-def every_slot(
+def serving_slots(
     core: Core, event_id: str, key: str, row: dict[str, Any], now_ms: int
 ) -> dict[int, tuple[Any, Any]]:
     """Predict with each slot and give version → (prediction, probabilities).

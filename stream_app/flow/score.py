@@ -16,7 +16,7 @@ from stream_app.state.shard import Slot
 SAMPLE: Final = 32
 
 
-def served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, float]]:
+def score_served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, float]]:
     """Score every slot's served prediction; gives (slot, loss) of each that had something to say."""
     state = core.state
     losses: list[tuple[Slot, float]] = []

@@ -71,7 +71,7 @@ def on_event(core: Core, found: Any) -> None:
         return refuse(core, found)
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
-    plain = validate.plain(state.kinds, features, core.max_features)
+    plain = validate.is_known_numeric(state.kinds, features, core.max_features)
     fault = None if plain else feature_fault(core, features)
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
@@ -90,11 +90,11 @@ def on_event(core: Core, found: Any) -> None:
         text = f"an event {event_id!r} still waits for its label; give each its own id, or raise max_ids"
         return refuse(core, Rejected(reasons.EVENT_ID_REUSED, text))
 
-    now = advance(core)
+    now = advance_log_time(core)
     entity = state.entities.get(key, now) if core.has_features else None
     row = core.windows.row(entity[2] if entity else None, now) if core.has_features else {}
     row.update(features)
-    served = predict.every_slot(core, event_id, key, row, now)
+    served = predict.serving_slots(core, event_id, key, row, now)
     detect.placement(core)
     detect.on_event(core, row, served)
     if not plain:
@@ -102,7 +102,7 @@ def on_event(core: Core, found: Any) -> None:
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:
-        remember(core, key, entity, features)
+        update_entity(core, key, entity, features)
 
     if state.ids.add(event_id, content, label if inline and core.has_labels else NO_LABEL, now):
         bounds.ids_go_early(core)
@@ -128,7 +128,7 @@ def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
     return fault or bounds.strings_fault(core, features)
 
 
-def remember(core: Core, key: str, entity: Entity | None, features: dict[str, Any]) -> None:
+def update_entity(core: Core, key: str, entity: Entity | None, features: dict[str, Any]) -> None:
     """The event becomes part of what is known of its entity."""
     now, offset = core.state.log_time_ms, core.out.record.offset
     if entity is None:
@@ -173,7 +173,7 @@ def on_label(core: Core, found: Any) -> None:
     if fault is not None:
         detect.contradicted(core, fault, {})
         return refuse(core, fault)
-    advance(core)
+    advance_log_time(core)
     detect.placement(core)
     if row is not None:
         return apply_label(core, event_id, key, label.label, label.weight)
@@ -206,19 +206,19 @@ def resolve_label(
     `expired` tells that the label is the default one, which no record carried.
     """
     state = core.state
-    losses = score.served(core, row, label)
+    losses = score.score_served(core, row, label)
     if not expired and quarantine.withhold(core, row, label):  # a default label has no source
         return
     if core.races_standing and not state.paused:
-        swap.stand(core, row, label)
+        swap.compare_challengers(core, row, label)
     racing = state.policy.open and not state.paused
-    raced = swap.compare(core, row, label) if racing else None
-    opened = detect.on_label(core, row, label, losses, raced, expired=expired)
+    champion_loss = swap.compare_candidates(core, row, label) if racing else None
+    opened = detect.on_label(core, row, label, losses, champion_loss, expired=expired)
     learn.from_label(core, row, label, weight, expired=expired)
     if state.paused:
         return
     if opened is not None:
-        swap.hunt(core, opened)
+        swap.start_candidates(core, opened)
     swap.decide(core)
 
 
@@ -227,13 +227,13 @@ def on_command(core: Core, command: Any) -> None:
     core.state.counters.commands += 1
     if isinstance(command, Rejected):
         return refuse(core, command)
-    advance(core)
-    for key in commands.apply_command(core, command, swap.ORDERS):
+    advance_log_time(core)
+    for key in commands.apply_command(core, command, swap.HANDLERS):
         core.out.add(EntityDropped(key))
     return None
 
 
-def advance(core: Core) -> int:
+def advance_log_time(core: Core) -> int:
     """Move log time to the record's, never back, settle what is past its horizon, give log time in ms."""
     state, record = core.state, core.out.record
     if record.time_ms > state.log_time_ms:
@@ -288,4 +288,4 @@ def refuse(core: Core, fault: Rejected, stage: str = "validate") -> None:
     counters = core.state.counters
     core.out.dead_letter(fault, stage)
     if (counters.dead_events + counters.dead_labels) % detect.LOOK_EVERY == 0:
-        detect.look(core)
+        detect.check_labels_and_refusals(core)

@@ -17,7 +17,7 @@ from topics.envelope import Record
 from topics.records import Command
 
 
-def compare(core: Core, row: PendingRow, label: Any) -> float | None:
+def compare_candidates(core: Core, row: PendingRow, label: Any) -> float | None:
     """Give every open race its pair; the champion's own loss (0/1 or absolute error), None if cold."""
     state = core.state
     policy, loss = state.policy, state.race_loss
@@ -41,7 +41,7 @@ def compare(core: Core, row: PendingRow, label: Any) -> float | None:
     return float(champion[0] != label) if state.classify else abs(label - champion[0])
 
 
-def stand(core: Core, row: PendingRow, label: Any) -> None:
+def compare_challengers(core: Core, row: PendingRow, label: Any) -> None:
     """Declared challengers are always in a race, on what was served: it costs no prediction."""
     state = core.state
     champion = row.served.get(state.champion.version)
@@ -59,7 +59,7 @@ def stand(core: Core, row: PendingRow, label: Any) -> None:
         loss.row_over()
 
 
-def hunt(core: Core, opened: Opened) -> None:
+def start_candidates(core: Core, opened: Opened) -> None:
     """Start candidates; under the policy `immediate` the one serves at once. Who fails here goes at once."""
     state = core.state
     for version in opened.dropped:
@@ -106,11 +106,11 @@ def decide(core: Core) -> None:
     if decision is None:
         return
     if isinstance(decision, Opened):
-        hunt(core, decision)
+        start_candidates(core, decision)
     elif isinstance(decision, Closed):
         close(core, decision)
     else:
-        won(core, decision)
+        end_with_winner(core, decision)
 
 
 def close(core: Core, closed: Closed) -> None:
@@ -130,7 +130,7 @@ def stays(core: Core, slot: Slot) -> bool:
     return slot.kind == DECLARED and slot.origin != core.state.champion.origin
 
 
-def won(core: Core, won: Won) -> None:
+def end_with_winner(core: Core, won: Won) -> None:
     """A rival has the evidence: it passes the gate and serves, or is refused and told."""
     state = core.state
     slot = state.slot_of(won.version)
@@ -239,7 +239,7 @@ def promote(core: Core, command: Command) -> tuple[str, str]:
         return "refused", why
     if slot.name == core.state.serving:
         return "refused", f"{slot.name} v{slot.version} serves already"
-    return order(core, command, slot, reverse=False)
+    return let_serve(core, command, slot, reverse=False)
 
 
 def rollback(core: Core, command: Command) -> tuple[str, str]:
@@ -252,10 +252,10 @@ def rollback(core: Core, command: Command) -> tuple[str, str]:
             "refused",
             "the previous champion is no longer kept: the probation is over; promote another version",
         )
-    return order(core, command, slot, reverse=True)
+    return let_serve(core, command, slot, reverse=True)
 
 
-def order(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tuple[str, str]:
+def let_serve(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tuple[str, str]:
     """Let an operator's choice serve, if it passes the gate."""
     fault = core.gate(slot)
     if fault is not None:
@@ -289,4 +289,4 @@ def chosen(core: Core, command: Command) -> tuple[Slot | None, str]:
     return None, f"there is no {asked}; there are {known}"
 
 
-ORDERS = {"promote": promote, "rollback": rollback, "drop": drop}
+HANDLERS = {"promote": promote, "rollback": rollback, "drop": drop}

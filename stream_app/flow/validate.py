@@ -72,7 +72,7 @@ def feature_fault(
     return None
 
 
-def plain(known: dict[str, str], features: dict[str, Any], most: int) -> bool:
+def is_known_numeric(known: dict[str, str], features: dict[str, Any], most: int) -> bool:
     """True for features that have no fault and teach nothing: numbers in range under known names.
 
     Nearly every event is so, and saved `feature_fault` and `vocabulary.took`.

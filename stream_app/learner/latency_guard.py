@@ -31,7 +31,7 @@ class LatencyGuard:
         self.core, self.clock = core, clock
         self.ordered: set[int] = set()
         self.seconds: dict[int, deque[float]] = {}
-        core.watch = self.watch
+        core.instrument = self.watch
         core.rebind()
 
     def watch(self, version: int, calls: Calls) -> Calls:

@@ -23,7 +23,7 @@ from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade
-from stream_app.flow.swap import ORDERS, stays
+from stream_app.flow.swap import HANDLERS, stays
 from stream_app.learner.merge import Run
 from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.learner.recovery import first_entry
@@ -291,4 +291,4 @@ def beside(processor: BatchProcessor, app: Application, store: SnapshotStore) ->
 def names_a_model(record: Record) -> bool:
     """An order about a version of the live run: in a variant it would hit another model, or none."""
     order = decode_command(record.value)
-    return not isinstance(order, Rejected) and order.command in ORDERS
+    return not isinstance(order, Rejected) and order.command in HANDLERS

@@ -45,7 +45,7 @@ def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, L
     assert opened is not None
     core = shard.processor.core
     core.out.record = Record(EVENT, 40, 0, b"k", b"", None)
-    swap.hunt(core, opened)
+    swap.start_candidates(core, opened)
     core.out.outputs.clear()
     shard.champion.model.naps_s, shard.state.slots[-1].model.naps_s = champion_s, candidate_s
     for n in range(40, 40 + ENOUGH + 2):
