@@ -70,7 +70,7 @@ def benched(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Be
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err.decode()[-3_000:]
     told = [orjson.loads(line) for line in out.splitlines()]
     return Benched(learners, app, [y for _, y in rows], told, err.decode(), before, world(learners, app))
