@@ -29,6 +29,7 @@ class Metrics(Collector):
         self.app, self.shards, self.clock = app, shards, clock
         self.newest: dict[int, tuple[float, Mapping[str, Any]]] = {}
         self.phases: dict[int, str] = {}
+        self.compiled = float(flow_build() == "compiled")
 
     def stats(self, shard: int, stats: Mapping[str, Any]) -> None:
         """Show them from now on, until there are newer ones."""
@@ -63,7 +64,7 @@ class Metrics(Collector):
             GaugeMetricFamily(name, text, labels=labels) for name, text, labels in PROCESS
         )
         shards.add_metric([self.app], self.shards)
-        compiled.add_metric([self.app], float(flow_build() == "compiled"))
+        compiled.add_metric([self.app], self.compiled)
         for shard, current in phases.items():
             for one in PHASES:
                 phase.add_metric([self.app, str(shard), one], float(one == current))

@@ -1,4 +1,4 @@
-"""step(core): the only place that orders the stages.
+"""step(core, record): the only place that orders the stages.
 
     record  → read: bytes become an event, a label or a command
     event   → validate → dedupe → feature row → predict with every slot → remember as pending

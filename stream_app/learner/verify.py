@@ -88,15 +88,13 @@ def find_starts(
     A start whose inputs are no longer retained is passed over for a later one.
     """
     retained = source.earliest()
-
-    def replayable(positions: Positions) -> bool:
-        return all(at < 0 or at >= low for at, low in zip(positions, retained, strict=True))
-
     snapshots: list[tuple[str, BatchProcessor, int]] = []
     for header, load in store.load():
         if snapshots and header["epoch"] != snapshots[0][1].epoch:
             break
-        if not drain(confirmed(source, header)) or (snapshots and not replayable(header["positions"])):
+        if not drain(confirmed(source, header)) or (
+            snapshots and not replayable(header["positions"], retained)
+        ):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
         processor = resumed(app, header, restore(app, header, load), input_topics, store)
@@ -105,7 +103,7 @@ def find_starts(
     in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
         offset, begun = first[0], first[1]
-        if not snapshots or replayable(by_rank(begun.positions)):
+        if not snapshots or replayable(by_rank(begun.positions), retained):
             drain(check_start(source, shard, begun.fingerprint, fingerprint, offset))
             earliest = fresh(app, shard, begun, input_topics, store)
             return [("earliest", earliest, offset), *snapshots[:1]]
@@ -116,6 +114,11 @@ def find_starts(
         )
     oldest = snapshots[-1]
     return [("earliest", *oldest[1:]), *snapshots[: 1 if len(snapshots) > 1 else 0]]
+
+
+def replayable(positions: Positions, retained: Positions) -> bool:
+    """Whether the inputs from these positions on are all retained."""
+    return all(at < 0 or at >= low for at, low in zip(positions, retained, strict=True))
 
 
 def drain(steps: Generator[bool, None, T]) -> T:

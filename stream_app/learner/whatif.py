@@ -28,7 +28,7 @@ from stream_app.learner.merge import Run
 from stream_app.learner.processor import BatchProcessor, Closed
 from stream_app.learner.recovery import first_entry
 from stream_app.learner.replay import replay
-from stream_app.learner.verify import PAUSE_S, drain, find_starts
+from stream_app.learner.verify import PAUSE_S, drain, find_starts, replayable
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import ShardState
 from topics.codec import Rejected, decode_command, decode_label
@@ -255,12 +255,12 @@ def earliest(
     fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
 ) -> tuple[str, BatchProcessor, int] | None:
-    """The beginning of the newest epoch or, where its inputs are cut, the newest snapshot."""
+    """The earliest start of the newest epoch whose inputs are retained; None where there is none."""
     if drain(first_entry(source, -1)) is None:
         return None
     kept = source.earliest()
     for start in find_starts(app, shard, source, store, fingerprint, input_topics):
-        if all(at >= first for at, first in zip(start[1].positions, kept, strict=True)):
+        if replayable(start[1].positions, kept):
             return start
     return None
 
