@@ -13,20 +13,19 @@ import os
 from setuptools import setup
 
 HOT = [
-    "topics/codec.py", "topics/envelope.py",
-    "drift/detector.py", "drift/losses.py", "drift/monitors.py", "drift/policy.py", "drift/sources.py",
-    "drift/verdicts.py",
+    "topics/codec.py", "topics/envelope.py", "drift/detector.py", "drift/losses.py", "drift/monitors.py",
+    "drift/policy.py", "drift/sources.py", "drift/verdicts.py",
     "stream_app/adapters/kafka_record.py", "stream_app/adapters/set_order.py", "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/vocabulary.py",
     "stream_app/state/windows.py",
     "stream_app/flow/bounds.py", "stream_app/flow/core.py", "stream_app/flow/detect.py",
-    "stream_app/flow/quarantine.py",
-    "stream_app/flow/learn.py", "stream_app/flow/outbox.py", "stream_app/flow/predict.py",
-    "stream_app/flow/read.py",
-    "stream_app/flow/score.py", "stream_app/flow/served.py", "stream_app/flow/step.py",
-    "stream_app/flow/swap.py", "stream_app/flow/validate.py",
-    "stream_app/learner/emit.py", "stream_app/learner/processor.py", "stream_app/learner/merge.py",
+    "stream_app/flow/quarantine.py", "stream_app/flow/learn.py", "stream_app/flow/outbox.py",
+    "stream_app/flow/predict.py", "stream_app/flow/read.py", "stream_app/flow/score.py",
+    "stream_app/flow/served.py", "stream_app/flow/step.py", "stream_app/flow/swap.py",
+    "stream_app/flow/validate.py",
+    "stream_app/learner/batch/emit.py", "stream_app/learner/batch/merge.py",
+    "stream_app/learner/batch/processor.py",
 ]  # fmt: skip
 
 LINKED = "-flto=auto -fvisibility=hidden -fno-semantic-interposition -fno-plt"

@@ -13,15 +13,15 @@ import time
 import orjson
 
 from benchmarks import definitions
-from stream_app import wiring
 from stream_app.adapters.clock import SystemClock
 from stream_app.application import Application
 from stream_app.cli.context import settings_for
-from stream_app.learner.recovery import first_entry, fresh, newest_snapshot, resumed
-from stream_app.learner.replay import replay
-from stream_app.learner.store_calls import at_once
-from stream_app.learner.verify import PAUSE_S, drain
-from stream_app.wiring_topics import catalog_for
+from stream_app.learner.history.verify import PAUSE_S, drain
+from stream_app.learner.recovery.recover import first_entry, fresh, newest_snapshot, resumed
+from stream_app.learner.recovery.replay import replay
+from stream_app.learner.recovery.store_calls import at_once
+from stream_app.wiring import learner as wiring
+from stream_app.wiring.topics import catalog_for
 from topics.life import life_of
 from topics.records import EpochRecord
 

@@ -22,7 +22,7 @@ from benchmarks.common import APART_MS, ROOT, Servers, made
 from benchmarks.learner import Stopped, stopped
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.ports import free_ports
-from stream_app.learner import journal
+from stream_app.learner.batch import journal
 from topics.catalog import catalog
 from topics.records import BatchRecord
 

@@ -24,8 +24,8 @@ from benchmarks.common import APART_MS, made
 from benchmarks.throughput import CASES, SKIPPED, WATCHED
 from stream_app.application import Application
 from stream_app.flow.core import Core
-from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.processor import BatchProcessor
+from stream_app.learner.batch.emit import FIRST_DIGEST
+from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.models.seeds import seed_for
 from stream_app.state.shard import ShardState
 from topics.envelope import EVENT, Record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_app.cli import drift_streams
+from stream_app.cli.drift import streams as drift_streams
 
 Row = tuple[dict[str, Any], Any]
 

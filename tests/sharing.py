@@ -8,7 +8,7 @@ from typing import Any
 from xdist.scheduler import LoadScopeScheduling
 
 # Servers and browsers first, so that no long test is left to the end.
-ROOMS = ("faults", "browser", "integration", "simulation", "architecture", "contract", "unit")
+ROOMS = ("faults", "browser", "integration", "contract", "simulation", "architecture", "scenario", "unit")
 TOGETHER = {"browser"}  # all files share a scene that takes half a minute to set
 # No test in them shares anything with another.
 APART = {"test_swap_kills.py", "test_sigkill.py", "test_poison.py", "test_lives_replayed.py"}

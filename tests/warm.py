@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[1]
 # What roles import when they start; imported only, nothing of it runs in the server.
 IMPORTS = """
 stream_app.cli.main stream_app.cli.learn stream_app.cli.verify stream_app.cli.upgrade stream_app.cli.status
-stream_app.cli.condition stream_app.learner.verify stream_app.wiring stream_app.wiring_serve
-stream_app.wiring_ops
+stream_app.cli.condition stream_app.learner.history.verify
+stream_app.wiring.learner stream_app.wiring.predictor stream_app.wiring.ops
 river.anomaly river.ensemble river.forest river.linear_model river.naive_bayes river.preprocessing river.tree
 kafka rich.live rich.table uvicorn uvicorn.protocols.http.httptools_impl
 """.split()  # noqa: SIM905  readable at this length

@@ -14,6 +14,6 @@ app = typer.Typer()
 def admit(target: str) -> None:
     """Exercise the definition and print what came out as one JSON object; stdin may give rows to do so on."""
     pin()
-    from stream_app.adapters.admission import admission_report
+    from stream_app.definition.admission import admission_report
 
     print_json(admission_report(target, [] if sys.stdin.isatty() else json.loads(sys.stdin.read() or "[]")))

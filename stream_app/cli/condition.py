@@ -18,7 +18,7 @@ from stream_app.adapters.kafka_admin import Group, TopicAdmin
 from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.application import Application
-from stream_app.client.tail_reader import Place, TailReader
+from stream_app.inspect.tail_reader import Place, TailReader
 from stream_app.settings import Settings
 from topics.catalog import Catalog
 from topics.life import life_of

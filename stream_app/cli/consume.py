@@ -42,7 +42,7 @@ def consume(
     if what not in WHAT:
         raise UsageError(f"unknown topic {what!r}", f"Choose one of {', '.join(WHAT)}")
     from stream_app.client.consumer import CommittedReader
-    from stream_app.client.dead_letters import ERRORS
+    from stream_app.inspect.dead_letters import ERRORS
 
     definition, settings = load_app(target, models=False), settings_for()
     with CommittedReader(

@@ -73,7 +73,7 @@ def load_app(target: str, *, models: bool = True) -> Application:
 
     A command that makes no model says `models=False` and starts a second sooner.
     """
-    from stream_app.adapters.definition import load
+    from stream_app.definition.load import load
 
     return load(target, models=models)
 

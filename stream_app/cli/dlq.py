@@ -15,7 +15,7 @@ from stream_app.errors import UsageError, printable
 from topics.reasons import REASONS
 
 if TYPE_CHECKING:
-    from stream_app.client.dead_letters import DeadLetter
+    from stream_app.inspect.dead_letters import DeadLetter
 
 app = typer.Typer(no_args_is_help=True, help="List, show and retry dead letters.")
 TARGET = typer.Argument(..., metavar="MODULE:APP")
@@ -87,7 +87,7 @@ def retry(
     Letters of stage learn are left: their events are answered, and a retry would be dropped as a duplicate.
     Of a letter that was cut, the original is sent, if its input still holds it with the same SHA-256.
     """
-    from stream_app.client.dead_letters import DeadLetterRetry
+    from stream_app.inspect.dead_letters import DeadLetterRetry
 
     if not (places or reason or everything):
         raise UsageError("nothing is chosen", "Name letters (PARTITION:OFFSET), --reason R, or --all")
@@ -135,7 +135,7 @@ def retry(
 
 def letters_of(target: str) -> list[DeadLetter]:
     """All dead letters of an application."""
-    from stream_app.client.dead_letters import dead_letters
+    from stream_app.inspect.dead_letters import dead_letters
 
     definition, settings = load_app(target, models=False), settings_for()
     return list(dead_letters(definition.name, settings.kafka.kafka_python()))

@@ -157,7 +157,7 @@ def transactions(version: int) -> Check:
 
 def topics(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
     """Each difference between the topics and their declaration."""
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.wiring.topics import catalog_for
 
     catalog = catalog_for(definition, settings)
     found = admin.check(catalog)
@@ -188,11 +188,11 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
 
 def running(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
     """Whether the definition on disk is the one that the newest statistics are of."""
-    from stream_app.adapters.definition_hash import definition_hash
     from stream_app.cli.condition import STATS
     from stream_app.cli.status import DIFFERS_FIX
-    from stream_app.client.tail_reader import TailReader
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.definition.digest import definition_hash
+    from stream_app.inspect.tail_reader import TailReader
+    from stream_app.wiring.topics import catalog_for
 
     topic = catalog_for(definition, settings).stats.name
     found = admin.describe([topic]).get(topic)

@@ -16,8 +16,8 @@ def first_rows(app: Application, settings: Settings) -> list[dict[str, Any]]:
     Raises:
         Refused: no broker answers.
     """
-    from stream_app.client.tail_reader import TailReader
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.inspect.tail_reader import TailReader
+    from stream_app.wiring.topics import catalog_for
     from topics.codec import Rejected, decode_event
 
     topic = catalog_for(app, settings).events.name

@@ -71,7 +71,7 @@ def work(
         Refused: the definition is not admitted, or the learner may not go on from the journal.
         Unreachable: a server does not answer now.
     """
-    from stream_app.adapters.admission import Admission, sample_run
+    from stream_app.definition.admission import Admission, sample_run
     from stream_app.flow.build import flow_build
 
     structlog.get_logger().info("starting", target=target, flow=flow_build())
@@ -83,10 +83,10 @@ def work(
             structlog.get_logger().info("checking that the definition can be replayed", target=target)
         definition = load_app(target)
 
-        from stream_app import wiring
         from stream_app.cli.first_rows import first_rows
         from stream_app.learner.step_marks import StepMarks
         from stream_app.learner.supervisor import watch_parent
+        from stream_app.wiring import learner as wiring
 
         settings = settings_for(redis=True)
         if life < 2:  # a person looks; later Redis, which is never the truth, keeps no learner from its work

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from stream_app.errors import StreamAppError
 
-# Name, also of the module below stream_app.cli → one line of help. Imported when called: River is slow.
+# Name, also of the module or folder below stream_app.cli → one line of help. Imported when called.
 COMMANDS = {
     "services": "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status.",
     "topics": "Create, check and trim an application's topics.",
@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": "Real data through real Kafka, compared with bare River to the bit.",
     "admit": "Admission check of a definition, as JSON.",
 }
+FOLDERS = {"demo", "drift", "models", "produce"}  # their module `command` is what is called
 HIDDEN = {"admit"}
 COMPLETION = {"install_completion", "show_completion"}
 
@@ -51,7 +52,8 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The real subcommand; the listed one only holds its place."""
         name, _, rest = super().resolve_command(ctx, args)
-        found = typer.main.get_command(import_module(f"stream_app.cli.{name}").app)
+        module = f"{name}.command" if name in FOLDERS else name
+        found = typer.main.get_command(import_module(f"stream_app.cli.{module}").app)
         found.name = name
         found.params = [option for option in found.params if option.name not in COMPLETION]
         return name, found, rest

@@ -30,8 +30,8 @@ def ops(
     pin()
     import uvicorn
 
-    from stream_app import wiring_ops
     from stream_app.learner.logs import configure_logs
+    from stream_app.wiring import ops as wiring
 
     configure_logs()
     apps = [load_app(target) for target in targets]
@@ -44,9 +44,9 @@ def ops(
             "Set STREAM_APP_OPS__TOKENS_READ and …_ADMIN, or bind to 127.0.0.1",
         )
     check_free(*where)
-    wiring_ops.structured_logs()
+    wiring.structured_logs()
     with tempfile.TemporaryDirectory(prefix="stream-app-ops-") as directory:
-        served, house = wiring_ops.ops(apps, settings, Path(directory))
+        served, house = wiring.ops(apps, settings, Path(directory))
         # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
         signal.signal(signal.SIGTERM, lambda *_: None)
         config = uvicorn.Config(

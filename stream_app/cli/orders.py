@@ -51,8 +51,8 @@ def carry_out(
     Raises:
         Refused: a shard did not answer in time; the order stays in the log.
     """
-    from stream_app.client.commands import Outcomes
     from stream_app.client.producer import EventProducer
+    from stream_app.inspect.commands import Outcomes
 
     kafka = settings.kafka.kafka_python()
     with Outcomes(definition.name, kafka) as outcomes:

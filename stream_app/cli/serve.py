@@ -82,11 +82,11 @@ def serve(
 
 def application() -> FastAPI:
     """One worker's."""
-    from stream_app import wiring_serve
     from stream_app.learner.logs import configure_logs
+    from stream_app.wiring import predictor as wiring
 
     configure_logs()
-    return wiring_serve.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
+    return wiring.predictor(load_app(os.environ[TARGET]), settings_for(redis=True))
 
 
 def check_keys(settings: Settings) -> None:
@@ -96,7 +96,7 @@ def check_keys(settings: Settings) -> None:
         Refused: no key is set.
     """
     from stream_app.settings import load_settings
-    from stream_app.wiring_serve import verifying_keys
+    from stream_app.wiring.predictor import verifying_keys
 
     verifying_keys(settings)
     if load_settings().signing.keys:

@@ -31,9 +31,9 @@ def status(
     json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
 ) -> None:
     """Show each shard's owner, lag, waiting rows, champion and snapshot, whether or not a learner runs."""
-    from stream_app.adapters.definition_hash import definition_hash
     from stream_app.cli.condition import conditions
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.definition.digest import definition_hash
+    from stream_app.wiring.topics import catalog_for
 
     definition, settings = load_app(target, models=False), settings_for()
     found = conditions(definition, settings, catalog_for(definition, settings))

@@ -34,11 +34,11 @@ def trim(
     """Delete the part of the journal that no replay can use, because its inputs are deleted."""
     from kafka.admin import OffsetSpec
 
-    from stream_app import wiring
     from stream_app.adapters.kafka_admin import TopicAdmin
-    from stream_app.learner.trim import trim_offset
-    from stream_app.learner.verify import drain
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.learner.history.trim import trim_offset
+    from stream_app.learner.history.verify import drain
+    from stream_app.wiring import learner as wiring
+    from stream_app.wiring.topics import catalog_for
     from topics.life import life_of
 
     definition, settings = load_app(target, models=False), settings_for()
@@ -78,7 +78,7 @@ def trim(
 def run(target: str, json: bool, *, make: bool) -> None:
     """Create if asked to, check, and report."""
     from stream_app.adapters.kafka_admin import TopicAdmin
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.wiring.topics import catalog_for
 
     definition, settings = load_app(target, models=False), settings_for()
     catalog = catalog_for(definition, settings)

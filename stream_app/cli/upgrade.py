@@ -15,8 +15,8 @@ from stream_app.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.learner.starts import Wish
-    from stream_app.learner.upgrade import Plan
+    from stream_app.learner.history.starts import Wish
+    from stream_app.learner.history.upgrade import Plan
 
 app = typer.Typer()
 
@@ -47,8 +47,8 @@ def upgrade(
     said first (`--dry-run`), asked for, and journaled.
     """
     pin()
-    from stream_app import wiring
     from stream_app.learner.logs import configure_logs
+    from stream_app.wiring import learner as wiring
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
@@ -56,7 +56,7 @@ def upgrade(
     wish = wished(definition, accept_divergence, restart, from_log=from_log)
     sample_run = None
     if admission:
-        from stream_app.adapters.admission import admit
+        from stream_app.definition.admission import admit
 
         sample_run = admit(target)
     plans = wiring.upgrade(
@@ -89,7 +89,7 @@ def wished(
     Raises:
         UsageError: a slot that is not in the definition, or options that exclude each other.
     """
-    from stream_app.learner.starts import Wish
+    from stream_app.learner.history.starts import Wish
 
     known = ["champion", *definition.challengers]
     for name in restart:

@@ -21,12 +21,12 @@ def verify(
     pin()
     from rich.console import Console
 
-    from stream_app import wiring
-    from stream_app.adapters.admission import sample_run
     from stream_app.adapters.clock import SystemClock
+    from stream_app.definition.admission import sample_run
+    from stream_app.learner.history.verify import verify_shard
     from stream_app.learner.logs import configure_logs
-    from stream_app.learner.verify import verify_shard
-    from stream_app.wiring_topics import catalog_for
+    from stream_app.wiring import learner as wiring
+    from stream_app.wiring.topics import catalog_for
     from topics.life import life_of
 
     configure_logs()

@@ -1,4 +1,4 @@
-"""Effects as values: what a step decided. One interpreter (`learner/emit.py`) performs them."""
+"""Effects as values: what a step decided. One interpreter (`learner/batch/emit.py`) performs them."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 
 import msgspec
 
-from stream_app.learner.journal import by_name, encode
-from stream_app.learner.merge import Run
-from stream_app.learner.processor import BatchProcessor, Closed
-from stream_app.learner.runtime_alerts import alert
+from stream_app.learner.batch.journal import by_name, encode
+from stream_app.learner.batch.merge import Run
+from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.process_alerts import alert
 from stream_app.learner.step_marks import RESTING, STEPPING, StepMarks
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES

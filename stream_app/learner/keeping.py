@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.adapters.set_order import lay_out
-from stream_app.learner.champion_publisher import ChampionPublisher
+from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.costs import Costs
-from stream_app.learner.processor import BatchProcessor
-from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S, Snapshotter
+from stream_app.learner.publish.champion_publisher import ChampionPublisher
+from stream_app.learner.recovery.snapshots import TOO_LONG_TO_LEAVE_S, Snapshotter
 from topics.records import Settled
 
 

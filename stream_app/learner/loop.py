@@ -15,11 +15,11 @@ import structlog
 
 from stream_app.errors import Halted, Refused, ShardFailed
 from stream_app.learner.dependencies import Dependencies
-from stream_app.learner.lives import replaced
+from stream_app.learner.process_alerts import write_halt_alert
+from stream_app.learner.recovery.lives import replaced
+from stream_app.learner.recovery.snapshots import TOO_LONG_TO_LEAVE_S
 from stream_app.learner.reports import sum_up
-from stream_app.learner.runtime_alerts import tell_halt
 from stream_app.learner.shard import Shard
-from stream_app.learner.snapshots import TOO_LONG_TO_LEAVE_S
 from stream_app.learner.watchdog import HUNG_EXIT_CODE, Watchdog
 from stream_app.ports import Polled
 from topics.envelope import RANK_NAMES
@@ -233,7 +233,7 @@ class Learner:
         if refusal is None:
             return
         telling = [
-            tell_halt(self.deps, number, refusal) for number in self.owned if number not in self.shards
+            write_halt_alert(self.deps, number, refusal) for number in self.owned if number not in self.shards
         ]
         for shard in self.shards.values():
             if shard.refusal is None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream_app.learner.batch.merge import Merge
+from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.care import Care
-from stream_app.learner.champion_publisher import ChampionPublisher
 from stream_app.learner.costs import Costs
 from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.keeping import Keeping
 from stream_app.learner.latency_guard import LatencyGuard
-from stream_app.learner.merge import Merge
 from stream_app.learner.pipeline import Pipeline
-from stream_app.learner.processor import BatchProcessor
-from stream_app.learner.recovery import Recovered
+from stream_app.learner.publish.champion_publisher import ChampionPublisher
+from stream_app.learner.publish.view_writer import ViewWriter
+from stream_app.learner.recovery.recover import Recovered
+from stream_app.learner.recovery.snapshots import Snapshotter
 from stream_app.learner.runtime_alerts import RuntimeAlerts
-from stream_app.learner.snapshots import Snapshotter
 from stream_app.learner.stats import definition_of
-from stream_app.learner.view_writer import ViewWriter
 from stream_app.state.histogram import Histogram
 
 FIRST_TURN = 100  # records, until it is known what one costs

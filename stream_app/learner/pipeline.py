@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 
 from stream_app.errors import ShardFailed, StaleGroup
-from stream_app.learner.processor import Closed
+from stream_app.learner.batch.processor import Closed
 from stream_app.ports import Clock, Commit, ShardWriter
 from stream_app.state.histogram import Histogram
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from stream_app.learner.parts import Parts
-from stream_app.learner.runtime_alerts import encode
+from stream_app.learner.process_alerts import encode
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
 

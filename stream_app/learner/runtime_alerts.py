@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from hashlib import blake2b
 from typing import Any
 
 import orjson
 import structlog
 
-from stream_app.errors import Refused
-from stream_app.learner.champion_publisher import ChampionPublisher
-from stream_app.learner.dependencies import Dependencies
-from stream_app.learner.fitting import fitting
+from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.latency_guard import LatencyGuard
-from stream_app.learner.processor import BatchProcessor
-from stream_app.learner.snapshots import Snapshotter
-from stream_app.learner.view_writer import ViewWriter
+from stream_app.learner.process_alerts import alert
+from stream_app.learner.publish.champion_publisher import ChampionPublisher
+from stream_app.learner.publish.view_writer import ViewWriter
+from stream_app.learner.recovery.snapshots import Snapshotter
 from stream_app.ports import Commit, Send
-from topics.alerts import ALERTS, runbook
 from topics.envelope import RANK_NAMES
 
 WAIT_ALERT_S = 5.0  # that an input may hold a shard up
@@ -26,36 +21,6 @@ STALE_S = 30.0  # without the newest commits in the view, before somebody is tol
 # What a model raised may quote a record, and logs go where records may not.
 QUOTING = {"challenger-failed", "champion-failed", "candidate-refused"}
 log = structlog.get_logger()
-
-
-def encode(report: dict[str, Any]) -> bytes:
-    """JSON that fits, in which a score that is no number yet is null: a report may never stop its shard."""
-    return fitting(report)
-
-
-def alert(
-    app: str,
-    shard: int,
-    cause: str,
-    time_ms: int,
-    kind: str,
-    message: str,
-    evidence: dict[str, Any],
-) -> Send:
-    """The record of one alert; its id derives from what caused it."""
-    alert_id = f"{app}/{shard}/{kind}/{cause}"
-    value = {
-        "v": 1,
-        "alert_id": alert_id,
-        "type": kind,
-        "severity": ALERTS[kind].severity,
-        "shard": shard,
-        "time_ms": time_ms,
-        "message": message,
-        "evidence": evidence,
-        "runbook": runbook(kind),
-    }
-    return Send("alerts", alert_id.encode(), encode(value))
 
 
 class RuntimeAlerts:
@@ -166,35 +131,3 @@ class RuntimeAlerts:
         """All that wait, once."""
         taken, self.waiting = self.waiting, []
         return taken
-
-
-def tell_halt(deps: Dependencies, shard: int, refusal: Refused) -> Future[None]:
-    """Write one alert about a halt on the helper pool, as well as it goes; it never raises.
-
-    It fences whoever wrote for the shard. That was this process; should another own the shard by now, that
-    owner recovers once more.
-    """
-    evidence = {"reason": refusal.message, "remedy": refusal.remedy}
-    cause = blake2b(refusal.message.encode(), digest_size=8).hexdigest()
-    send = alert(
-        deps.app.name,
-        shard,
-        cause,
-        deps.clock.now_ms(),
-        "shard-halted",
-        str(refusal),
-        evidence,
-    )
-
-    def write() -> None:
-        try:
-            writer = deps.open_writer(shard)
-            try:
-                writer.fence()
-                writer.commit(Commit([], [send], None, []), None)
-            finally:
-                writer.close()
-        except Exception as error:  # whatever it is: it must not mask the halt, which stands in the log
-            log.warning("the alert about the halt could not be written", shard=shard, error=str(error))
-
-    return deps.pool.submit(write)

@@ -19,8 +19,8 @@ from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.care import Failures
 from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.logs import placed
-from stream_app.learner.recovery import Recovered, recover
-from stream_app.learner.runtime_alerts import tell_halt
+from stream_app.learner.process_alerts import write_halt_alert
+from stream_app.learner.recovery.recover import Recovered, recover
 from stream_app.learner.step_marks import RESTING, STEPPING
 
 RETRY_FIRST_S = 0.5
@@ -142,7 +142,7 @@ class Shard:
         self.close()
         self.move(Phase.HALTED)
         log.error("shard halted", shard=self.number, why=str(refusal))
-        self.telling = tell_halt(self.deps, self.number, refusal)
+        self.telling = write_halt_alert(self.deps, self.number, refusal)
 
     def fail(self, error: Exception) -> None:
         """Crash-only: whatever this shard held in memory is void; recover it from the log after a pause."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drift.signals import LOSS
-from stream_app.learner.merge import Merge
-from stream_app.learner.processor import BatchProcessor
-from stream_app.learner.snapshots import Snapshotter
-from stream_app.learner.view_writer import ViewWriter
+from stream_app.learner.batch.merge import Merge
+from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.publish.view_writer import ViewWriter
+from stream_app.learner.recovery.snapshots import Snapshotter
 from stream_app.models.digest import structural_digest
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from stream_app.client.explain import why
-from stream_app.client.model_status import Shard, ShardReceipts, shard_of
+from stream_app.inspect.explain import why
+from stream_app.inspect.model_status import Shard, ShardReceipts, shard_of
 from stream_app.ops.figures import Sample, detail, newest, sample_of, summary
 from stream_app.ops.health import over, verdict
 from stream_app.ops.history import FAR_MS, NEAR_MS, History, Point, point_of, score_name

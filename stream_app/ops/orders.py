@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_app.client.commands import Outcomes
 from stream_app.client.connect import Kafka
 from stream_app.client.producer import EventProducer
+from stream_app.inspect.commands import Outcomes
 
 WITHIN_S = 20.0
 

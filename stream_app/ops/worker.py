@@ -13,10 +13,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from stream_app.adapters.definition import load
+from stream_app.definition.load import load
 from stream_app.errors import UsageError
 from stream_app.settings import load_settings
-from stream_app.wiring_ops import house
+from stream_app.wiring.ops import house
 
 TARGET = "STREAM_APP_TARGET"
 

@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 import orjson
 
-from stream_app import wiring  # noqa: F401  # what a life needs, imported once
 from stream_app.adapters import kafka_writer, redis_view, snapshot_store
 from stream_app.cli import learn  # noqa: F401
 from stream_app.cli.main import main
-from stream_app.learner import emit
+from stream_app.learner.batch import emit
 from stream_app.ports import Commit
+from stream_app.wiring import learner as wiring  # noqa: F401  # what a life needs, imported once
 from tests.lengths import length
 
 POINTS = (

@@ -17,8 +17,8 @@ from stream_app.embedded import services as embedded
 from stream_app.embedded.ports import LOOPBACK, free_ports
 from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.ports import Commit
+from tests.contract.port_bench import SHARD, KafkaBench, until
 from tests.faults.proxy import END_TXN, PRODUCE, Proxy, Verdict
-from tests.integration.port_bench import SHARD, KafkaBench, until
 
 PROXIED = "PROXIED"
 FENCED = (47, 90)  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED

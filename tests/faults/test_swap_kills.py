@@ -15,12 +15,12 @@ import orjson
 import pytest
 from kafka import KafkaProducer
 
-from stream_app.adapters.definition import load
 from stream_app.client import CommittedReader, EventProducer
+from stream_app.definition.load import load
 from stream_app.embedded.services import Endpoints
 from stream_app.flow.core import Core
-from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.processor import BatchProcessor
+from stream_app.learner.batch.emit import FIRST_DIGEST
+from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.state.shard import ShardState
 from tests.faults.dying import POINTS
 from tests.faults.learners import ROOT, Run, running

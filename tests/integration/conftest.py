@@ -10,7 +10,6 @@ import pytest
 from stream_app.embedded import services as embedded
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine
-from tests.integration.port_bench import Bench, FakeBench, KafkaBench
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +33,3 @@ def created(stream_app: CommandLine) -> CommandLine:
     """The same, its topics created."""
     assert stream_app("topics", "create", stream_app.target).code == 0
     return stream_app
-
-
-@pytest.fixture(params=["fake", "kafka"])
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """A shard without any record, behind the ports: the fake of the contract tests, and the real one."""
-    fake = request.param == "fake"
-    found = FakeBench() if fake else KafkaBench(request.getfixturevalue("services").bootstrap_servers)
-    yield found
-    found.close()

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from stream_app.adapters.metrics_table import PROCESS, TABLE
 from stream_app.adapters.serving_metrics import SERVING
-from stream_app.cli.demo_drift import TURN, produce, rows
+from stream_app.cli.demo.drift import TURN, produce, rows
 from stream_app.client import EventProducer
 from stream_app.embedded.ports import free_ports
 from stream_app.embedded.services import Endpoints

@@ -14,9 +14,9 @@ from confluent_kafka import Producer
 from kafka import KafkaProducer
 
 from stream_app.client import CommittedReader, EventProducer, PredictionConsumer
-from stream_app.client.tail_reader import TailReader
 from stream_app.embedded.services import Endpoints
 from stream_app.errors import Refused, StreamAppError, UsageError
+from stream_app.inspect.tail_reader import TailReader
 from tests.integration.command_line import CommandLine
 from topics.placement import partition_for
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.flow import step
-from stream_app.learner.snapshots import state_digest
+from stream_app.learner.recovery.snapshots import state_digest
 from tests.simulation.test_determinism import *
 
 app, batches = definition(sys.argv[1]), runs_of(traffic(400, 1), 2)
@@ -101,11 +101,11 @@ def test_compiled_and_interpreted_say_the_same(compiled: Path, model: str, tmp_p
 def test_the_contract_holds_compiled(compiled: Path) -> None:
     """Every kind of input, faults of models, swaps and replays end as in the interpreted flow."""
     suites = [
-        "tests/contract",
+        "tests/scenario",
         "tests/simulation/test_determinism.py",
         "tests/simulation/test_swaps_replayed.py",
     ]
-    left_out = [f"--ignore=tests/contract/test_{name}.py" for name in ABOUT_OTHER_CODE]
+    left_out = [f"--ignore=tests/scenario/test_{name}.py" for name in ABOUT_OTHER_CODE]
     paths = f"pythonpath={compiled} ."
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-o", paths, *left_out, *suites]
     environment = {**os.environ, "STREAM_APP_TEST_FORM": "test"}

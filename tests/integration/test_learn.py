@@ -232,7 +232,7 @@ def test_a_place_where_snapshots_cannot_be_written_is_refused_at_the_start(
 
 @pytest.mark.soak(
     only=True
-)  # until the client gives the topic up; tests/contract/test_inspection.py has the rest
+)  # until the client gives the topic up; tests/scenario/test_inspection.py has the rest
 def test_a_topic_that_is_deleted_while_a_learner_runs_halts_it(learners: Learners) -> None:
     """The sentence is an alert and the learner's last line, and `status` says it too."""
     app = learners.define({"it": ("bayes", 1)})["it"]

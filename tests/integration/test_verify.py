@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from stream_app import wiring
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.cli.context import load_app
 from stream_app.embedded.services import Endpoints
-from stream_app.learner.verify import verify_shard
+from stream_app.learner.history.verify import verify_shard
 from stream_app.settings import load_settings
-from stream_app.wiring_topics import catalog_for
+from stream_app.wiring import learner as wiring
+from stream_app.wiring.topics import catalog_for
 from tests.integration.command_line import CommandLine
 from tests.integration.learners import Learners
 

@@ -54,7 +54,7 @@ class Moved(Changing):
 
 @pytest.mark.soak(
     only=True
-)  # five processes one after the other; tests/contract/test_ways_out.py has the rest
+)  # five processes one after the other; tests/scenario/test_ways_out.py has the rest
 def test_a_divergence_is_accepted_and_a_log_is_learned_again(
     services: Endpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

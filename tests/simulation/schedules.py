@@ -22,18 +22,18 @@ from river import linear_model, naive_bayes, preprocessing, tree
 from stream_app import features as f
 from stream_app.application import Application, Labels, Snapshots, SwapPolicy
 from stream_app.errors import ShardFailed, Unreachable
+from stream_app.learner.batch.fitting import HEADER
 from stream_app.learner.care import MOST_ATTEMPTS
-from stream_app.learner.fitting import HEADER
+from stream_app.learner.history.verify import verify_shard
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.step_marks import StepMarks
-from stream_app.learner.verify import verify_shard
 from stream_app.ports import Commit
-from tests.contract.fake_kafka import Log, Source, Writer
-from tests.contract.fake_outside import FINGERPRINT, Clock, Store, View, World, fulfil
-from tests.contract.shard_driver import START_MS, TOPICS
 from tests.faults.committed import INPUTS, Stored
 from tests.faults.judge import Report, ShardJudge
 from tests.faults.traffic import stream
+from tests.scenario.fake_kafka import Log, Source, Writer
+from tests.scenario.fake_outside import FINGERPRINT, Clock, Store, View, World, fulfil
+from tests.scenario.shard_driver import START_MS, TOPICS
 from topics.envelope import RANKS, Record
 
 N = 30  # events of a schedule; with labels, repeats and odd records about 60 records

@@ -18,11 +18,11 @@ from stream_app import features as f
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.application import Application, Labels, Limits
 from stream_app.flow.core import Core
-from stream_app.learner import journal
-from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.processor import BatchProcessor, Closed
-from stream_app.learner.replay import in_order
-from stream_app.learner.snapshots import dumped, keep, restore, state_digest
+from stream_app.learner.batch import journal
+from stream_app.learner.batch.emit import FIRST_DIGEST
+from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.recovery.replay import in_order
+from stream_app.learner.recovery.snapshots import dumped, keep, restore, state_digest
 from stream_app.state.shard import ShardState
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 from topics.records import BatchRecord

@@ -19,11 +19,11 @@ import river
 from river import base
 
 from stream_app.application import Application, Detect, Labels, SwapPolicy
-from stream_app.learner.verify import verify_shard
-from tests.contract.fake_kafka import Source
-from tests.contract.fake_outside import FINGERPRINT, Store, World
-from tests.contract.shard_driver import TOPICS
+from stream_app.learner.history.verify import verify_shard
 from tests.lengths import length
+from tests.scenario.fake_kafka import Source
+from tests.scenario.fake_outside import FINGERPRINT, Store, World
+from tests.scenario.shard_driver import TOPICS
 from topics.envelope import EVENT, LABEL
 
 SEEDS = length(range(5), range(5, 7), range(17))  # the long form: 1,000 in all

@@ -9,18 +9,18 @@ import orjson
 import pytest
 from river import base, linear_model, preprocessing
 
-from stream_app.adapters.definition_hash import definition_hashes
 from stream_app.application import Application, Snapshots
-from stream_app.learner import journal
+from stream_app.definition.digest import definition_hashes
 from stream_app.learner.active_shard import ActiveShard
+from stream_app.learner.batch import journal
+from stream_app.learner.history.upgrade import upgrade_shard
+from stream_app.learner.history.verify import drain, verify_shard
+from stream_app.learner.recovery.snapshots import restore, state_digest
 from stream_app.learner.shard import Shard
-from stream_app.learner.snapshots import restore, state_digest
-from stream_app.learner.upgrade import upgrade_shard
-from stream_app.learner.verify import drain, verify_shard
 from stream_app.models.calls import bind
-from tests.contract.fake_kafka import Source, Writer
-from tests.contract.fake_outside import FINGERPRINT, Store, World
-from tests.contract.shard_driver import TOPICS, application
+from tests.scenario.fake_kafka import Source, Writer
+from tests.scenario.fake_outside import FINGERPRINT, Store, World
+from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT
 from topics.records import AttemptRecord, BatchRecord
 
@@ -163,7 +163,7 @@ def test_a_replay_that_lays_out_no_sets_leaves_its_journal(monkeypatch: pytest.M
     feed(world, shard, random.Random(1), 150)
     shard.drop()
     world.snapshots.clear()
-    monkeypatch.setattr("stream_app.learner.processor.BatchProcessor.settle", lambda *_: None)
+    monkeypatch.setattr("stream_app.learner.batch.processor.BatchProcessor.settle", lambda *_: None)
     assert verified(world) == [False]
 
 
@@ -179,7 +179,7 @@ def test_a_publication_answers_as_the_live_champion_does() -> None:
         assert shard.live is not None
         processor = shard.live.processor
         assert world.shown[-1][0] == processor.stamp
-        from tests.contract.test_champion_publisher import taken
+        from tests.scenario.test_champion_publisher import taken
 
         found = taken(world)
         for _ in range(5):

@@ -14,12 +14,12 @@ from stream_app.adapters.pickled import dump
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core
-from stream_app.learner.emit import FIRST_DIGEST
-from stream_app.learner.processor import BatchProcessor, Closed
-from stream_app.learner.snapshots import state_digest
+from stream_app.learner.batch.emit import FIRST_DIGEST
+from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.recovery.snapshots import state_digest
 from stream_app.state.shard import ShardState
-from tests.contract.shard_driver import START_MS, TOPICS
-from tests.contract.swap_driver import bayes, definition
+from tests.scenario.shard_driver import START_MS, TOPICS
+from tests.scenario.swap_driver import bayes, definition
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 EVENTS = 1_600

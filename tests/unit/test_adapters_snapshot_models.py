@@ -46,10 +46,10 @@ from stream_app.adapters.pickled import settle
 from stream_app.adapters.snapshot_store import round_trip
 from stream_app.adapters.unpickler.names import RIVER
 from stream_app.application import Labels
-from stream_app.learner.snapshots import state_digest
+from stream_app.learner.recovery.snapshots import state_digest
 from stream_app.models.calls import gives_probabilities
 from stream_app.models.digest import structural_digest
-from tests.contract.shard_driver import ShardDriver, application
+from tests.scenario.shard_driver import ShardDriver, application
 
 LEARNED, AFTER = 300, 40
 

@@ -171,8 +171,8 @@ def dotted(module: str, name: str) -> bytes:
     [
         ("stream_app.adapters.snapshot_store", "os.system"),
         ("stream_app.adapters.snapshot_store", "pickle.loads"),
-        ("stream_app.adapters.definition", "os.execv"),
-        ("stream_app.adapters.definition", "from_file"),
+        ("stream_app.definition.load", "os.execv"),
+        ("stream_app.definition.load", "from_file"),
         ("stream_app.adapters.snapshot_store", "FileSnapshots"),
         ("stream_app.models.build", "build"),
         ("stream_app.state.shard", "build"),

@@ -8,10 +8,10 @@ import pytest
 
 from drift.detectors import Detect
 from stream_app.application import Application
-from stream_app.cli.drift import detect_of, of_losses, policies_of
-from stream_app.cli.drift_card import ALWAYS, NEVER, PER, Cell, Drift, Judged, card, judge, line, pool
-from stream_app.cli.drift_streams import KINDS, STREAMS, losses
-from stream_app.cli.drift_topic import variants_of
+from stream_app.cli.drift.card import ALWAYS, NEVER, PER, Cell, Drift, Judged, card, judge, line, pool
+from stream_app.cli.drift.command import detect_of, of_losses, policies_of
+from stream_app.cli.drift.streams import KINDS, STREAMS, losses
+from stream_app.cli.drift.topic import variants_of
 from stream_app.errors import UsageError
 
 ONE = [Drift(1_000, 1_000)]

@@ -14,7 +14,7 @@ def test_a_failed_loop_ends_the_process_although_a_thread_hangs() -> None:
     """The supervisor gets its turn at once, with the reason in the log: no hung thread keeps the shards."""
     script = """
         import threading
-        from stream_app import wiring
+        from stream_app.wiring import learner as wiring
         from stream_app.cli import learn
 
         class Loop:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from stream_app.client.explain import why
-from stream_app.client.model_status import LEFT_BEHIND, Shard, ShardReceipts, shard_of
+from stream_app.inspect.explain import why
+from stream_app.inspect.model_status import LEFT_BEHIND, Shard, ShardReceipts, shard_of
 from topics.records import DriftStats, ModelReceipt, SlotStats, SnapshotStats, Stats, ViewStats
 
 T_MS = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC

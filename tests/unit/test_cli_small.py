@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_app.cli.main import app
-from stream_app.cli.produce import counted
+from stream_app.cli.produce.command import counted
 
 
 def test_the_version_is_shown() -> None:

@@ -11,17 +11,17 @@ import orjson
 import pytest
 from river import linear_model
 
-from stream_app.adapters.admission import Admission, sample_run
-from stream_app.adapters.definition import load
 from stream_app.application import Application
+from stream_app.definition.admission import Admission, sample_run
+from stream_app.definition.load import load
 from stream_app.errors import Refused
-from stream_app.learner.fingerprint import LIBRARIES, check_fingerprint, fingerprint, for_predictors
+from stream_app.learner.recovery.fingerprint import LIBRARIES, check_fingerprint, fingerprint, for_predictors
 
 ROOT = Path(__file__).parents[2]
 FLOW = """
 topics drift stream_app/flow stream_app/state stream_app/models stream_app/features.py
-stream_app/application.py stream_app/learner/emit.py stream_app/learner/processor.py
-stream_app/learner/journal.py
+stream_app/application.py stream_app/learner/batch/emit.py stream_app/learner/batch/processor.py
+stream_app/learner/batch/journal.py
 """.split()  # noqa: SIM905  readable at this length
 TYPES_ONLY = {"mypy_extensions"}
 DEFINITION = """

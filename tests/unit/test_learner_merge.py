@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.learner.merge import Merge, pack_order, unpack_order
+from stream_app.learner.batch.merge import Merge, pack_order, unpack_order
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 
 Inputs = list[list[int]]

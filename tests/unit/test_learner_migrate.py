@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from stream_app.errors import MACHINE
-from stream_app.learner.migrate import MigrationReport, carry
-from stream_app.learner.snapshots import answers
+from stream_app.learner.history.migrate import MigrationReport, carry
+from stream_app.learner.recovery.snapshots import answers
 from stream_app.state.shard import ShardState
-from tests.contract.shard_driver import ShardDriver, application
+from tests.scenario.shard_driver import ShardDriver, application
 
 PRINTS: dict[str, Any] = {
     "definition": {

@@ -25,8 +25,8 @@ from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, CommandDone, ReceiptWritten
 from stream_app.flow.served import PredictionMade
-from stream_app.learner import journal
-from stream_app.learner.processor import BatchProcessor
+from stream_app.learner.batch import journal
+from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.state.shard import ShardState
 from topics import records
 from topics.codec import JSON_OPTIONS

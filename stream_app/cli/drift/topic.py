@@ -1,0 +1,163 @@
+"""`drift bench --from-topic`: what other detectors and policies had done to an application's own topic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from drift.detectors import Detect
+    from stream_app.application import Application
+    from stream_app.learner.history.whatif import Outcome
+
+
+def from_its_topic(
+    target: str, policies: Sequence[str], chosen: Mapping[str, Detect], shard: int | None, *, json: bool
+) -> None:
+    """Replay each shard that is asked for and tell the outcomes.
+
+    Raises:
+        UsageError: no such shard, no labels, a detector that does not fit, or nothing to replay.
+    """
+    pin()
+    from rich.console import Console
+
+    from stream_app.adapters.clock import SystemClock
+    from stream_app.definition.admission import sample_run
+    from stream_app.learner.history.whatif import replay_variants
+    from stream_app.learner.logs import configure_logs
+    from stream_app.wiring import learner as wiring
+    from stream_app.wiring.topics import catalog_for
+    from topics.life import life_of
+
+    configure_logs()
+    definition = load_app(target)
+    if definition.labels is None:
+        raise UsageError(
+            f"{definition.name} learns without labels, so nothing there swaps", "Leave --from-topic out"
+        )
+    if shard is not None and shard >= definition.shards:
+        raise UsageError(
+            f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
+        )
+    variants, settings = variants_of(definition, policies, chosen), settings_for()
+    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
+    open_source = wiring.source_opener(definition, settings)
+    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
+    topics = wiring.input_topics(catalog_for(definition, settings))
+    console = Console(file=sys.stderr)
+    outcomes: list[Outcome] = []
+    for number in range(definition.shards) if shard is None else (shard,):
+        source = open_source(number)
+        with console.status(f"shard {number}") as status:
+
+            def progress(seq: int, predictions: int, number: int = number) -> None:
+                if seq % 20 == 0:
+                    status.update(f"shard {number}: batch {seq:,}, {predictions:,} predictions")
+
+            try:
+                found = replay_variants(
+                    definition,
+                    variants,
+                    number,
+                    source,
+                    open_store(number),
+                    SystemClock(),
+                    fingerprint,
+                    topics,
+                    progress,
+                )
+            finally:
+                source.close()
+        outcomes += found
+        if json:
+            for one in found:
+                print_json(line(one, found[0]))
+        elif found:
+            show(found)
+    if not outcomes:
+        raise UsageError(
+            f"nothing of {definition.name} is retained that could be replayed",
+            "Run a learner first; where inputs are deleted before a day is over, raise retention.bytes",
+        )
+
+
+def variants_of(
+    app: Application, policies: Sequence[str], chosen: Mapping[str, Detect]
+) -> dict[str, Application]:
+    """Each policy with the definition's detectors, then with each chosen one on the loss in their place.
+
+    Raises:
+        UsageError: a detector does not fit the task.
+    """
+    from drift.signals import LOSS
+
+    others = tuple(one for one in app.drift or () if one.signal != LOSS)
+    sets = {"": tuple(app.drift or ()), **{name: (detect, *others) for name, detect in chosen.items()}}
+    return {
+        f"{policy} {name}".rstrip(): replace(app, drift=detects, swap=replace(app.swap, policy=policy))
+        for name, detects in sets.items()
+        for policy in policies
+        if name or policy != app.swap.policy  # that one is live
+    }
+
+
+def line(outcome: Outcome, live: Outcome) -> dict[str, Any]:
+    """One row as JSON; `gained` is its score less the live one's."""
+    row = msgspec.structs.asdict(outcome)
+    changes = [msgspec.structs.asdict(change) for change in outcome.changes]
+    return {**row, "changes": changes, "gained": gained(outcome, live)}
+
+
+def gained(outcome: Outcome, live: Outcome) -> dict[str, float]:
+    """Each score beside the live one's; of an accuracy more is better, of an error less."""
+    return {name: value - live.scores[name] for name, value in outcome.scores.items()}
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """The table of one shard, and below it when each variant had swapped."""
+    from rich import box
+    from rich.table import Table
+
+    from stream_app.cli.drift.card import console as stdout
+
+    live, console = outcomes[0], stdout()
+    table = Table(
+        title=f"shard {live.shard}: what would have been served, from {SOURCES[live.source]}, "
+        f"{live.predictions:,} predictions",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("variant")
+    for name in live.scores:
+        for title in (name, "beside live", f"{name}, last fourth"):
+            table.add_column(title, justify="right")
+    for title in ("alarms", "hunts", "swaps", "rollbacks"):
+        table.add_column(title, justify="right")
+    for one in outcomes:
+        cells = []
+        for name, value in one.scores.items():
+            beside = "" if one is live else f"{gained(one, live)[name]:+.4f}"
+            cells += [f"{value:.4f}", beside, f"{one.last[name]:.4f}" if one.last else "–"]
+        counts = (one.alarms, one.hunts, one.swaps, one.rollbacks)
+        table.add_row(one.variant, *cells, *(f"{count:,}" for count in counts))
+    console.print(table)
+    for one in outcomes:
+        for change in one.changes:
+            when = datetime.fromtimestamp(change.time_ms / 1000, UTC).isoformat(" ", "milliseconds")
+            console.print(
+                f"{one.variant}: {change.type} v{change.parent} → v{change.version} "
+                f"at {change.input} offset {change.offset:,} (log time {when})",
+                markup=False,
+                highlight=False,
+            )
+
+
+SOURCES = {"earliest": "the earliest point whose inputs are retained", "snapshot": "the newest snapshot"}

@@ -1,0 +1,1 @@
+"""A user's definition: loaded, hashed with its sources, and admitted."""

@@ -1,0 +1,132 @@
+"""Proof after the fact: replay a shard from two starts; compare every digest, and the states at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import msgspec
+
+from stream_app.application import Application
+from stream_app.errors import Halted, Refused
+from stream_app.learner.batch.journal import by_rank
+from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.recovery.journal_start import check_start
+from stream_app.learner.recovery.recover import confirmed, first_entry, fresh, resumed
+from stream_app.learner.recovery.replay import replay
+from stream_app.learner.recovery.snapshots import restore, state_digest
+from stream_app.ports import Clock, Positions, ReplaySource, SnapshotStore
+from topics.records import EpochRecord
+
+T = TypeVar("T")
+PAUSE_S = 0.002
+
+
+class Verified(msgspec.Struct):
+    """One replay: `source` is "earliest" or "snapshot", `start` and `to` are journal seqs."""
+
+    shard: int
+    source: str
+    start: int
+    to: int
+    digest: str
+    state: str
+    equal: bool
+    why: str = ""
+
+
+def verify_shard(
+    app: Application,
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+    progress: Callable[[int], None] = lambda _seq: None,
+) -> list[Verified]:
+    """Replay from the earliest retained point, then from the newest snapshot up to the same seq.
+
+    Raises:
+        Refused: the definition or the libraries are not those of the journal.
+        Halted: the snapshots of its newest epoch are missing.
+    """
+    starts = find_starts(app, shard, source, store, fingerprint, input_topics)
+    results: list[Verified] = []
+    until: int | None = None
+    for name, processor, offset in starts:
+        start, why = processor.seq, ""
+        try:
+            for more in replay(
+                processor, source, offset + 1, clock, lambda closed, _at: progress(closed.seq), until
+            ):
+                if not more:
+                    time.sleep(PAUSE_S)
+        except Halted as halted:
+            why = halted.message
+        until = processor.seq
+        state = state_digest(processor.core.state)
+        results.append(Verified(shard, name, start, processor.seq, processor.digest, state, not why, why))
+    first = results[0]
+    for other in results[1:]:
+        if (other.to, other.digest, other.state) != (first.to, first.digest, first.state) and not other.why:
+            other.equal, other.why = False, "ends in another state than the replay from the earliest point"
+    return results
+
+
+def find_starts(
+    app: Application,
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+) -> list[tuple[str, BatchProcessor, int]]:
+    """The earliest start of the newest epoch, and its newest snapshot where there is one.
+
+    A start whose inputs are no longer retained is passed over for a later one.
+    """
+    retained = source.earliest()
+    snapshots: list[tuple[str, BatchProcessor, int]] = []
+    for header, load in store.load():
+        if snapshots and header["epoch"] != snapshots[0][1].epoch:
+            break
+        if not drain(confirmed(source, header)) or (
+            snapshots and not replayable(header["positions"], retained)
+        ):
+            continue
+        drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
+        processor = resumed(app, header, restore(app, header, load), input_topics, store)
+        snapshots.append(("snapshot", processor, header["journal_offset"]))
+    first = drain(first_entry(source, -1))
+    in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
+    if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
+        offset, begun = first[0], first[1]
+        if not snapshots or replayable(by_rank(begun.positions), retained):
+            drain(check_start(source, shard, begun.fingerprint, fingerprint, offset))
+            earliest = fresh(app, shard, begun, input_topics, store)
+            return [("earliest", earliest, offset), *snapshots[:1]]
+    if not snapshots:
+        raise Refused(
+            f"shard {shard} has neither a journal from its beginning nor a valid snapshot",
+            "Run a learner first, restore the snapshot directory, or `stream-app upgrade … --from-log`",
+        )
+    oldest = snapshots[-1]
+    return [("earliest", *oldest[1:]), *snapshots[: 1 if len(snapshots) > 1 else 0]]
+
+
+def replayable(positions: Positions, retained: Positions) -> bool:
+    """Whether the inputs from these positions on are all retained."""
+    return all(at < 0 or at >= low for at, low in zip(positions, retained, strict=True))
+
+
+def drain(steps: Generator[bool, None, T]) -> T:
+    """Run a generator of the learner to its end, sleeping where it waits."""
+    while True:
+        try:
+            if not next(steps):
+                time.sleep(PAUSE_S)
+        except StopIteration as done:
+            found: T = done.value
+            return found

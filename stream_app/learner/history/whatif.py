@@ -1,0 +1,294 @@
+"""What would have happened: the journal drives the live shard and, beside it, variants of its definition.
+
+The live shard is replayed as `verify` does it, every digest compared, so that its row is what was really
+served. A variant sees the same records in the same order with other detectors or another swap policy; what it
+decides is counted and forgotten. Nothing is written, committed or joined.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import isnan, nan, sqrt
+from typing import Any
+
+import msgspec
+
+from drift.monitors import Monitors
+from drift.policy import Policy
+from drift.signals import LOSS
+from stream_app.application import Application
+from stream_app.flow.core import Core
+from stream_app.flow.outputs import AlertRaised, Output
+from stream_app.flow.served import PredictionMade
+from stream_app.flow.swap import HANDLERS, stays
+from stream_app.learner.batch.merge import Run
+from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, replayable
+from stream_app.learner.recovery.recover import first_entry
+from stream_app.learner.recovery.replay import replay
+from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.state.shard import ShardState
+from topics.codec import Rejected, decode_command, decode_label
+from topics.envelope import COMMAND, LABEL, RANK_NAMES, Record
+
+LAST = 4  # the newest fourth of the scored predictions is told by itself
+SWEPT = 1_000  # rows beyond those that really wait, before the expired ones are swept out
+
+
+class Change(msgspec.Struct):
+    """A swap or a rollback: at which record of which input, and after how many replayed predictions."""
+
+    type: str
+    input: str
+    offset: int
+    time_ms: int
+    after: int
+    version: int
+    parent: int
+
+
+class Outcome(msgspec.Struct):
+    """One variant of one shard. `alarms` are of the serving model's loss; an operator's swaps count too.
+
+    `scores` are of the predictions as they were served (accuracy, or mae and rmse), `last` of the newest
+    fourth of them; `scored` is how many of `predictions` got a label.
+    """
+
+    shard: int
+    variant: str
+    source: str
+    predictions: int
+    scored: int
+    alarms: int
+    hunts: int
+    swaps: int
+    rollbacks: int
+    scores: dict[str, float]
+    last: dict[str, float]
+    changes: list[Change]
+
+
+class Variant:
+    """One machine and the account of what it served."""
+
+    def __init__(self, name: str, processor: BatchProcessor) -> None:
+        self.name = name
+        self.processor = processor
+        self.heard: list[Output] = []
+        self.losses = array("d")  # by prediction, NaN while there is no label
+        self.waiting: dict[str, tuple[int, Any]] = {}  # event_id → which prediction, and what it said
+        self.changes: list[Change] = []
+        self.told = 0
+        self.names = {processor.core.state.serving: True}
+        self.hunts_before, self.held_before = processor.core.state.policy.hunt, self.held()
+        cases = processor.emitter.cases
+        for kind in (PredictionMade, AlertRaised):
+            cases[kind] = self.also(cases[kind])
+
+    def also(self, perform: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Hear an output beside what is done with it anyway."""
+
+        def both(output: Any) -> None:
+            self.heard.append(output)
+            perform(output)
+
+        return both
+
+    def held(self) -> int:
+        """Alarms of models that served, told by no alert yet: it was too soon after another one."""
+        quiet = self.processor.core.state.vigil.quiet
+        return sum(quiet.get(f"drift {LOSS}/{name}", (0, 0))[1] for name in self.names)
+
+    def take(self, record: Record) -> None:
+        """Step one record and account for it."""
+        self.processor.apply([(record.rank, [record])])
+        for output in self.heard:
+            if type(output) is PredictionMade:
+                if output.prediction is not None:
+                    self.waiting[output.event_id] = (len(self.losses), output.prediction)
+                self.losses.append(nan)
+                self.settle(output.event_id)
+            elif type(output) is AlertRaised:
+                self.alerted(record, output)
+        self.heard.clear()
+        if record.rank == LABEL:
+            label = decode_label(record.value)
+            if not isinstance(label, Rejected):
+                self.settle(label.event_id)
+
+    def settle(self, event_id: str) -> None:
+        """Score a prediction whose label the shard has accepted."""
+        waits = self.waiting.get(event_id)
+        if waits is None:
+            return
+        known = self.processor.core.state.ids.get(event_id)
+        if known is not None and known[1] is not None:
+            del self.waiting[event_id]
+            self.score(*waits, known[1])
+
+    def score(self, place: int, prediction: Any, label: Any) -> None:
+        """0 or 1, or the absolute error."""
+        classify = self.processor.core.state.classify
+        self.losses[place] = float(label != prediction) if classify else abs(label - prediction)
+
+    def alerted(self, record: Record, alert: AlertRaised) -> None:
+        """Count an alarm, or note a change of the serving model."""
+        evidence, serving = alert.evidence, self.processor.core.state.serving
+        self.names[serving] = True
+        if alert.type == "drift" and evidence["signal"] == LOSS and evidence["name"] in self.names:
+            self.told += 1 + evidence.get("held_back", 0)
+        elif alert.type in ("swap", "rollback"):
+            self.changes.append(
+                Change(
+                    alert.type,
+                    RANK_NAMES[record.rank],
+                    record.offset,
+                    alert.time_ms,
+                    len(self.losses),
+                    evidence["version"],
+                    evidence["parent"],
+                )
+            )
+
+    def sweep(self, *, end: bool = False) -> None:
+        """Let go of rows whose labels did not come in time; they count where there is a default label."""
+        app, pending = self.processor.core.app, self.processor.core.state.pending.items
+        if not end and len(self.waiting) <= len(pending) + SWEPT:
+            return
+        for event_id in [one for one in self.waiting if one not in pending]:
+            waits = self.waiting.pop(event_id)
+            if app.labels is not None and app.labels.on_timeout == "label":
+                self.score(*waits, app.labels.default)
+
+    def outcome(self, source: str) -> Outcome:
+        """The account, closed."""
+        self.sweep(end=True)
+        state = self.processor.core.state
+        scored = [loss for loss in self.losses if not isnan(loss)]
+        kinds = [change.type for change in self.changes]
+        return Outcome(
+            state.shard,
+            self.name,
+            source,
+            len(self.losses),
+            len(scored),
+            self.told + self.held() - self.held_before,
+            state.policy.hunt - self.hunts_before,
+            kinds.count("swap"),
+            kinds.count("rollback"),
+            scores(scored, state.classify),
+            scores(scored[len(scored) - len(scored) // LAST :], state.classify),
+            self.changes,
+        )
+
+
+def scores(losses: Sequence[float], classify: bool) -> dict[str, float]:
+    """Accuracy of 0/1 losses, mae and rmse of absolute errors; nothing of nothing.
+
+    >>> scores([0.0, 1.0], True), scores([1.0, 3.0], False)
+    ({'accuracy': 0.5}, {'mae': 2.0, 'rmse': 2.23606797749979})
+    """
+    n = len(losses)
+    if not n:
+        return {}
+    if classify:
+        return {"accuracy": 1 - sum(losses) / n}
+    return {"mae": sum(losses) / n, "rmse": sqrt(sum(loss * loss for loss in losses) / n)}
+
+
+def replay_variants(
+    app: Application,
+    variants: dict[str, Application],
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    clock: Clock,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+    progress: Callable[[int, int], None] = lambda _seq, _predictions: None,
+) -> list[Outcome]:
+    """Replay one shard from the earliest retained point; the live outcome comes first, then the variants'.
+
+    No outcome at all: nothing of the shard can be replayed.
+
+    Raises:
+        Refused: the definition or the libraries are not those of the journal.
+        Halted: the live shard's replay differs from its journal, or the journal has a gap.
+    """
+    start = earliest(app, shard, source, store, fingerprint, input_topics)
+    if start is None:
+        return []
+    name, processor, offset = start
+    lead = Variant("live", processor)
+    others = [Variant(title, beside(processor, variant, store)) for title, variant in variants.items()]
+
+    def apply(runs: list[Run]) -> None:
+        for rank, records in runs:
+            for record in records:
+                lead.take(record)
+                if rank == COMMAND and names_a_model(record):
+                    continue
+                for other in others:
+                    other.take(record)
+
+    def sealed(closed: Closed, _offset: int) -> None:
+        lead.sweep()
+        for other in others:
+            other.processor.seal()
+            other.sweep()
+        progress(closed.seq, len(lead.losses))
+
+    for more in replay(processor, source, offset + 1, clock, sealed, apply=apply):
+        if not more:
+            time.sleep(PAUSE_S)
+    return [one.outcome(name) for one in (lead, *others)] if lead.losses else []
+
+
+def earliest(
+    app: Application,
+    shard: int,
+    source: ReplaySource,
+    store: SnapshotStore,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+) -> tuple[str, BatchProcessor, int] | None:
+    """The earliest start of the newest epoch whose inputs are retained; None where there is none."""
+    if drain(first_entry(source, -1)) is None:
+        return None
+    kept = source.earliest()
+    for start in find_starts(app, shard, source, store, fingerprint, input_topics):
+        if replayable(start[1].positions, kept):
+            return start
+    return None
+
+
+def beside(processor: BatchProcessor, app: Application, store: SnapshotStore) -> BatchProcessor:
+    """A copy of the machine under another definition: the same models, no alarm and no hunt so far.
+
+    Candidates and the champion before are left behind: the live policy's hunts are not the variant's.
+    """
+    state: ShardState = store.round_trip(processor.core.state)
+    state.monitors = Monitors(app.drift or ())
+    state.policy = Policy(app.swap, bool(app.challengers))
+    state.recent = deque(state.recent, maxlen=app.swap.warm if app.swap.policy == "evidence" else 0)
+    state.cause, state.champion_before = {}, None
+    core = Core(app, state, store.round_trip, store.settle)
+    state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
+    core.rebind()
+    return BatchProcessor(
+        core,
+        processor.emitter.input_topics,
+        epoch=processor.epoch,
+        seq=processor.seq,
+        digest=processor.digest,
+        positions=processor.positions,
+    )
+
+
+def names_a_model(record: Record) -> bool:
+    """An order about a version of the live run: in a variant it would hit another model, or none."""
+    order = decode_command(record.value)
+    return not isinstance(order, Rejected) and order.command in HANDLERS

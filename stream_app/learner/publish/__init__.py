@@ -1,0 +1,1 @@
+"""What goes to Redis after a commit: features and champions."""

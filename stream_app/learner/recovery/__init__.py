@@ -1,0 +1,1 @@
+"""How a shard comes back: snapshot, replay, comparison."""

@@ -1,0 +1,120 @@
+"""The composition root of the ops role; beside `wiring`, which no part of Faust shall enter."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+
+from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_admin import TopicAdmin
+from stream_app.adapters.ops_metrics import OpsMetrics
+from stream_app.application import Application
+from stream_app.errors import UsageError
+from stream_app.ops.agents import AgentContext, attach
+from stream_app.ops.alert_store import TABLES, AlertStore, Tables
+from stream_app.ops.channels import channel_of
+from stream_app.ops.dashboard import DashboardModel
+from stream_app.ops.delivery import Delivery
+from stream_app.ops.faust_app import DurableTable, faust_app, kept_table
+from stream_app.ops.http import create_app
+from stream_app.ops.intake import AlertIntake
+from stream_app.ops.orders import orders
+from stream_app.ops.process import OpsProcess
+from stream_app.ops.routing import RouteQueue
+from stream_app.ops.silences import Silences, silencing
+from stream_app.settings import Settings
+from stream_app.web.guard import Guard
+from stream_app.wiring.topics import catalog_for
+
+MINUTES = 450  # of the history that outlives a restart
+QUIETER = ("faust", "mode", "aiokafka", "httpx", "apprise", "kafka")
+
+
+def house(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[OpsProcess, OpsMetrics]:
+    """The Faust app with its agents, tables and routes, ready to run; Faust makes folders in `directory`.
+
+    Raises:
+        Refused, UsageError: a topic is missing, or a setting cannot be used; the fix is named.
+    """
+    names = [app.name for app in apps]
+    if len(set(names)) < len(names):
+        raise UsageError("an application is named twice", "Give each MODULE:APP once")
+    ours, clock, metrics = settings.ops, SystemClock(), OpsMetrics()
+    catalogs = {app.name: catalog_for(app, settings) for app in apps}
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        for topics in catalogs.values():
+            admin.require([topics.alerts, topics.stats, topics.models, topics.dead_letters])
+    app = faust_app(
+        ours.group or f"{names[0]}.ops",
+        settings.kafka.faust(),
+        directory,
+        replication=settings.kafka.replication,
+        session_s=ours.session_timeout_s,
+    )
+    silenced = kept_table(app, "silences")
+    silences = Silences(ours.silences, silenced)
+    ways = [RouteQueue(route, silences.mean) for route in ours.routes]
+    tables: list[DurableTable] = [silenced]
+    desks: dict[str, AlertIntake] = {}
+    deliveries: list[Delivery] = []
+    made = OpsProcess(app, desks, deliveries, tables, silences, metrics, clock, ours.silent_s)
+    around = AgentContext(made.written, clock.now_ms, made.die, metrics)
+    for one in apps:
+        mine = [kept_table(app, f"{one.name}-{name}") for name in TABLES]
+        tables += mine
+        board = DashboardModel(one.name, one.shards, one.task, loss=one.loss)
+        memory = AlertStore(
+            Tables(*mine), board.score, minutes=MINUTES, alerts=ours.keep_alerts, letters=ours.keep_letters
+        )
+        desks[one.name] = AlertIntake(board, memory, ways, metrics, made.wake)
+        attach(app, desks[one.name], catalogs[one.name], around)
+    deliveries += [
+        Delivery(way, channel_of(way.route), desks, metrics, clock.now_ms, made.written, ours.failing_s)
+        for way in ways
+    ]
+    return made, metrics
+
+
+def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, OpsProcess]:
+    """What `stream-app ops` serves, and the process behind it."""
+    made, metrics = house(apps, settings, directory)
+    guard = Guard(settings.ops.tokens(), settings.ops.requests_per_s)
+    boards = {name: desk.board for name, desk in made.desks.items()}
+    order = orders(settings.kafka.kafka_python())
+
+    def scrape() -> tuple[bytes, str]:
+        following = Counter(dict.fromkeys(boards, 0))
+        for (name, _), channel in http.state.feed.channels.items():
+            following[name] += channel.listeners
+        for name, n in following.items():
+            metrics.followed(name, n)
+        return metrics.render()
+
+    http = create_app(boards, guard, order, scrape, made.lifespan, ready=lambda: made.ready)
+    http.include_router(silencing(made.silences, guard, lambda: made.ready, made.written))
+    return http, made
+
+
+class Structured(logging.Handler):
+    """What Faust and its like log goes where everything goes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            told["exc_info"] = record.exc_info
+        structlog.get_logger().log(record.levelno, record.getMessage(), **told)
+
+
+def structured_logs(level: int = logging.WARNING) -> None:
+    """Send the standard library's loggers to structlog; the root logger keeps no other handler."""
+    root = logging.getLogger()
+    root.handlers[:] = [Structured()]
+    root.setLevel(level)
+    for name in QUIETER:
+        logging.getLogger(name).setLevel(level)
