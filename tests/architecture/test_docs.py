@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -136,3 +137,14 @@ def test_the_page_of_the_architecture_names_what_is_there() -> None:
         ), f"{owner}.{method}"
     for path in re.findall(r"`([\w/]+\.py)`", text):
         assert list((ROOT / "stream_app").rglob(path)) or (ROOT / path).exists(), path
+
+
+def test_the_site_is_made_without_a_broken_link() -> None:
+    """Sphinx finds what each link names, headings too, and every page has a place in the contents."""
+    done = subprocess.run([ROOT / "scripts" / "docs"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    contents = Path(done.stdout.strip()).read_text()
+    missing = [
+        page.stem for page in (ROOT / "docs").glob("*.md") if f'href="{page.stem}.html"' not in contents
+    ]
+    assert missing == ["index"]
