@@ -22,6 +22,8 @@ from mypy_extensions import mypyc_attr
 from drift.rule import SwapPolicy
 from drift.sequential import Comparison, Evidence, alpha_of
 
+# Alarms of a cool-down, pickled as numbers.
+NO_ALARM, LATE_WARNING, LATE_DRIFT = 0, 1, 2
 AT_FIRST = ("kept",)  # kinds that only the opening of a hunt starts
 
 
@@ -96,7 +98,7 @@ class Policy:
         self.until = 0
         self.quiet_until = 0
         self.respawn_at = 0
-        self.late_alarm = 0  # of the cool-down: 1 a warning, 2 a drift
+        self.late_alarm = NO_ALARM  # the worst of the cool-down, which is taken up at its end
         self.swaps: list[int] = []
 
     @property
@@ -136,11 +138,12 @@ class Policy:
         elif rule.policy == "immediate" and not (drift and self.affordable):
             return None
         elif self.labels < self.quiet_until:
-            self.late_alarm = max(self.late_alarm, 1 + drift)  # a detector tells a change once only
+            # A detector tells a change once only.
+            self.late_alarm = max(self.late_alarm, LATE_DRIFT if drift else LATE_WARNING)
             return None
         else:
             self.move(Phase.HUNTING if drift else Phase.WARNING)
-            self.late_alarm = 0
+            self.late_alarm = NO_ALARM
         self.hunt += 1
         self.rivals = 0
         self.until = self.labels + rule.patience
@@ -189,7 +192,7 @@ class Policy:
         """One more label is learned: who wins, whose time is up, or what an alarm of the cool-down starts."""
         self.labels += 1
         if self.late_alarm and self.labels >= self.quiet_until:
-            return self.alarm(drift=self.late_alarm == 2)
+            return self.alarm(drift=self.late_alarm == LATE_DRIFT)
         if self.races or self.standing:
             best = self.winner()
             if best is not None:
@@ -229,7 +232,7 @@ class Policy:
         self.races, self.standing = {}, {}
         self.standing_round += 1
         self.stood = 0
-        self.late_alarm = 0  # it was about the champion of before
+        self.late_alarm = NO_ALARM  # it was about the previous champion
         # A rollback says that something is wrong: the next alarm may hunt at once.
         self.quiet_until = self.labels + (0 if reverse else self.rule.cooldown)
         if reverse or self.rule.policy == "never":

@@ -12,6 +12,7 @@ Source: Waudby-Smith and Ramdas 2024 (betting); Shin, Ramdas and Rinaldo, "E-det
 
 from __future__ import annotations
 
+from enum import Enum
 from math import log, sqrt
 
 from mypy_extensions import mypyc_attr
@@ -31,7 +32,15 @@ MOST_KNOWN = 500  # keys in each of two generations
 MOST_TAUGHT = 30  # errors by one doubt, so that a drift for all does not pass for a long run
 FEW = 10.0  # errors that stand for what is not known yet
 
-LEARN, HOLD, BEGUN, OVER, TOO_LONG = range(5)
+
+class Verdict(Enum):
+    """What is done with one label. BEGUN: its key is held back from now on; OVER, TOO_LONG: no longer."""
+
+    LEARN = "learn"
+    HOLD = "hold"
+    BEGUN = "begun"
+    OVER = "over"
+    TOO_LONG = "too long"
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
@@ -104,8 +113,8 @@ class Sources:
         self.held: dict[str, Doubt] = {}
         self.last = Doubt()  # of the newest verdict
 
-    def judge(self, key: str, wrong: bool, second: bool) -> int:
-        """One label: LEARN, HOLD, BEGUN (held back from now on), OVER or TOO_LONG (learned from now on).
+    def judge(self, key: str, wrong: bool, second: bool) -> Verdict:
+        """What is done with one label of a key.
 
         `second`: which of the two classes was answered.
         """
@@ -121,7 +130,7 @@ class Sources:
                 self.agree(doubt, second)
                 doubt.right_seen += 1
             self.right += 1
-            return LEARN
+            return Verdict.LEARN
         if doubt is None:
             if len(self.young) >= MOST_KNOWN:
                 self.old, self.young = self.young, {}
@@ -129,12 +138,12 @@ class Sources:
         if not self.disagree(doubt, second):
             doubt.wrong_seen += 1
             self.wrong += 1
-            return LEARN
+            return Verdict.LEARN
         if len(self.held) >= MOST_HELD:
             del self.held[next(iter(self.held))]  # the one held longest; it may be doubted anew
         self.held[key] = self.last = self.young.pop(key)
         doubt.held = 1
-        return BEGUN
+        return Verdict.BEGUN
 
     def agree(self, doubt: Doubt, second: bool) -> None:
         """A right answer costs; when nothing is left, the doubt came to nothing."""
@@ -166,7 +175,7 @@ class Sources:
         doubt.right_seen, doubt.wrong_seen = self.right, self.wrong
         doubt.others = min(MOST_OTHERS, doubt.others + right + PRICE * wrong)
 
-    def judge_held(self, key: str, wrong: bool) -> int:
+    def judge_held(self, key: str, wrong: bool) -> Verdict:
         """A label of a key that is held back, or believed again."""
         doubt = self.last = self.held[key]
         if wrong:
@@ -175,14 +184,14 @@ class Sources:
             doubt.back *= AGREES
         if doubt.back >= BACK:
             del self.held[key]
-            return LEARN if doubt.believed else OVER
+            return Verdict.LEARN if doubt.believed else Verdict.OVER
         if doubt.believed:
-            return LEARN
+            return Verdict.LEARN
         doubt.held += 1
         if doubt.held <= LONGEST:
-            return HOLD
+            return Verdict.HOLD
         doubt.believed = True
-        return TOO_LONG
+        return Verdict.TOO_LONG
 
     def forget(self, key: str) -> None:
         """Know nothing of a key any more."""

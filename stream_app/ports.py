@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from topics.envelope import Headers, Record
+from topics.records import Stats
 
 Positions = list[
     int
@@ -267,6 +268,6 @@ class Clock(Protocol):
 class Telemetry(Protocol):
     """Where the loop reports; the adapter turns it into metrics."""
 
-    def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
+    def stats(self, shard: int, stats: Stats) -> None: ...
     def phase(self, shard: int, phase: str) -> None:
         """Where a shard of this process stands; `dropped`: it is no longer one."""

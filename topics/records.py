@@ -19,6 +19,12 @@ FeatureValue = Annotated[Any, Meta(extra_json_schema={"type": ["number", "string
 COMMANDS = ("pause", "resume", "forget", "promote", "rollback", "drop")
 
 
+def value_of(record: msgspec.Struct) -> dict[str, Any]:
+    """What is written of a record: every field that is set, by name. Records within it stay records."""
+    fields = msgspec.structs.asdict(record)
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
 class Event(msgspec.Struct, gc=False):
     """What happened to an entity (the Kafka key); an inline label means: predict, then learn at once."""
 
@@ -96,10 +102,13 @@ class Alert(msgspec.Struct):
     v: Version = 1
 
 
+Outcome = Literal["done", "refused"]
+
+
 class CommandOutcome(msgspec.Struct):
     """`<app>.models` under `<shard>/command/<command_id>`."""
 
-    outcome: Literal["done", "refused"]
+    outcome: Outcome
     why: str
     v: Version = 1
 
@@ -126,7 +135,7 @@ class ModelReceipt(msgspec.Struct):
     time_ms: int = 0
     evidence: dict[str, Any] | None = None
     fingerprint: dict[str, Any] | None = None
-    snapshot: str | None = None
+    snapshot: str | UnsetType | None = UNSET
     v: Version = 1
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -13,6 +13,7 @@ from stream_app.adapters.metrics_table import PHASES, PROCESS, TABLE, Metric
 from stream_app.errors import Refused
 from stream_app.flow.build import flow_build
 from stream_app.ports import Clock
+from topics.records import Stats
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
@@ -27,11 +28,11 @@ class Metrics(Collector):
 
     def __init__(self, app: str, shards: int, clock: Clock) -> None:
         self.app, self.shards, self.clock = app, shards, clock
-        self.newest: dict[int, tuple[float, Mapping[str, Any]]] = {}
+        self.newest: dict[int, tuple[float, Stats]] = {}
         self.phases: dict[int, str] = {}
         self.compiled = float(flow_build() == "compiled")
 
-    def stats(self, shard: int, stats: Mapping[str, Any]) -> None:
+    def stats(self, shard: int, stats: Stats) -> None:
         """Show them from now on, until there are newer ones."""
         self.newest[shard] = self.clock.monotonic(), stats
 
@@ -49,13 +50,13 @@ class Metrics(Collector):
         shown, phases = self.shown(), dict(self.phases)
         return [*self.process(phases), *(self.family(metric, shown) for metric in TABLE)]
 
-    def shown(self) -> dict[int, Mapping[str, Any]]:
+    def shown(self) -> dict[int, Stats]:
         """The newest statistics by shard; ages go on where no record has come since."""
-        now_s, shown = self.clock.monotonic(), dict[int, Mapping[str, Any]]()
+        now_s, shown = self.clock.monotonic(), dict[int, Stats]()
         for shard, (at_s, stats) in dict(self.newest).items():
-            snapshot = stats["snapshot"]
-            age_s = None if snapshot["age_s"] is None else snapshot["age_s"] + now_s - at_s
-            shown[shard] = {**stats, "snapshot": {**snapshot, "age_s": age_s}}
+            snapshot = stats.snapshot
+            age_s = None if snapshot.age_s is None else snapshot.age_s + now_s - at_s
+            shown[shard] = replace(stats, snapshot=replace(snapshot, age_s=age_s))
         return shown
 
     def process(self, phases: Mapping[int, str]) -> list[GaugeMetricFamily]:
@@ -71,7 +72,7 @@ class Metrics(Collector):
             halted.add_metric([self.app, str(shard)], float(current == "halted"))
         return [shards, compiled, phase, halted]
 
-    def family(self, metric: Metric, shown: Mapping[int, Mapping[str, Any]]) -> Family:
+    def family(self, metric: Metric, shown: Mapping[int, Stats]) -> Family:
         """One metric over all shards."""
         family: Family = KINDS[metric.kind](metric.name, metric.help, labels=["app", "shard", *metric.labels])
         for shard, stats in shown.items():
@@ -79,8 +80,8 @@ class Metrics(Collector):
                 here = [self.app, str(shard), *labels]
                 if isinstance(family, HistogramMetricFamily):
                     if value is not None:
-                        bounds = [*map(str, value["le"]), "+Inf"]
-                        family.add_metric(here, list(zip(bounds, value["n"], strict=True)), value["sum"])
+                        bounds = [*map(str, value.le), "+Inf"]
+                        family.add_metric(here, list(zip(bounds, value.n, strict=True)), value.sum)
                 elif value is not None:
                     family.add_metric(here, value)
         return family

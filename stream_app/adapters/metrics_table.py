@@ -5,10 +5,11 @@ docs/metrics.md is made of these rows, and tests hold them to a real scrape.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
-Stats = Mapping[str, Any]
+from topics.records import SlotStats, Stats
+
 Sample = tuple[tuple[str, ...], Any]
 Of = Callable[[Stats], Iterable[Sample]]
 LEVELS = {"stable": 0, "warning": 1, "drift": 2}
@@ -30,7 +31,7 @@ class Metric(NamedTuple):
 
 def by(part: str) -> Of:
     """A mapping of the statistics, one sample for each name."""
-    return lambda stats: [((name,), value) for name, value in stats[part].items()]
+    return lambda stats: [((name,), value) for name, value in getattr(stats, part).items()]
 
 
 def one(value: Callable[[Stats], Any]) -> Of:
@@ -40,15 +41,15 @@ def one(value: Callable[[Stats], Any]) -> Of:
 
 def histogram(name: str) -> Of:
     """One of the statistics' histograms."""
-    return lambda stats: [((), stats["histograms"].get(name))]
+    return lambda stats: [((), stats.histograms.get(name))]
 
 
 def labels(stats: Stats) -> list[Sample]:
     """What became of label records: all but those that wait for their event."""
-    counts, dead = stats["counts"], stats["dead_letters"]
+    counts, dead = stats.counts, stats.dead_letters
     gone = counts["dead_labels"] + counts["duplicate_labels"]
     return [
-        (("matched",), counts["labels"] - gone - stats["waiting"]["parked"]),
+        (("matched",), counts["labels"] - gone - stats.waiting["parked"]),
         (("duplicate",), counts["duplicate_labels"]),
         (("expired",), counts["labels_expired"]),
         (("late",), dead.get("label-late", 0)),
@@ -60,22 +61,20 @@ def labels(stats: Stats) -> list[Sample]:
 def scores(stats: Stats) -> list[Sample]:
     """Rolling scores by slot."""
     return [
-        ((slot["name"], metric), value)
-        for slot in stats["slots"]
-        for metric, value in slot["scores"]["rolling"].items()
+        ((slot.name, metric), value)
+        for slot in stats.slots
+        for metric, value in slot.scores["rolling"].items()
     ]
 
 
-def champion(stats: Stats) -> Mapping[str, Any]:
+def champion(stats: Stats) -> SlotStats:
     """The slot that serves."""
-    return next(slot for slot in stats["slots"] if slot["name"] == stats["serving"])
+    return next(slot for slot in stats.slots if slot.name == stats.serving)
 
 
 def drift(stats: Stats) -> list[Sample]:
     """Levels by signal."""
-    return [
-        ((seen["signal"], seen["name"], seen["detector"]), LEVELS[seen["level"]]) for seen in stats["drift"]
-    ]
+    return [((seen.signal, seen.name, seen.detector), LEVELS[seen.level]) for seen in stats.drift]
 
 
 def seconds(ms: int | None) -> float | None:
@@ -88,7 +87,7 @@ TABLE = (
     Metric("stream_app_labels", "counter",
            "Labels by outcome; expired: events whose label did not come in time", ("outcome",), labels),
     Metric("stream_app_labels_learned", "counter", "Labels learned by the model of a slot",
-           ("slot",), lambda stats: [((slot["name"],), slot["learned"]) for slot in stats["slots"]]),
+           ("slot",), lambda stats: [((slot.name,), slot.learned) for slot in stats.slots]),
     Metric("stream_app_label_delay_seconds", "histogram",
            "Delay from event to label in log time, sampled on one label in eight",
            (), histogram("label_delay_seconds")),
@@ -101,13 +100,13 @@ TABLE = (
            ("input",), by("lag")),
     Metric("stream_app_lag_seconds", "gauge",
            "Age of the oldest unprocessed record by timestamp; 0 if none",
-           (), one(lambda stats: stats["lag_s"])),
+           (), one(lambda stats: stats.lag_s)),
     Metric("stream_app_merge_waits", "gauge",
            "Whether the merge of the inputs waits for this input (1) or not (0)",
            ("input",),
-           lambda stats: [((name,), float(name in stats["merge_waits_for"])) for name in stats["lag"]]),
+           lambda stats: [((name,), float(name in stats.merge_waits_for)) for name in stats.lag]),
     Metric("stream_app_log_time_timestamp_seconds", "gauge", "Log time: the newest event time processed",
-           (), one(lambda stats: seconds(stats["log_time_ms"]))),
+           (), one(lambda stats: seconds(stats.log_time_ms))),
     Metric("stream_app_transaction_seconds", "histogram",
            "Duration of a Kafka transaction, from begin to commit", (), histogram("transaction_seconds")),
     Metric("stream_app_step_seconds", "histogram", "Time spent on records in one turn of the loop",
@@ -120,47 +119,47 @@ TABLE = (
     Metric("stream_app_baseline_score", "gauge",
            "Rolling score of the no-change baseline, which predicts the previous label",
            ("metric",),
-           lambda stats: [((name,), value) for name, value in stats["baseline"]["rolling"].items()]),
+           lambda stats: [((name,), value) for name, value in stats.baseline["rolling"].items()]),
     Metric("stream_app_drift_level", "gauge",
            "Drift level: 0 stable, 1 warning, 2 drift; an alarm ends after 1,000 records and 10 min",
            ("signal", "name", "detector"), drift),
     Metric("stream_app_feature_moved", "gauge",
            "Shift of a feature, the 20 largest: in standard deviations, for categories as PSI",
-           ("feature",), lambda stats: [((name,), moved) for name, moved in stats["moved"]]),
+           ("feature",), lambda stats: [((name,), moved) for name, moved in stats.moved]),
     Metric("stream_app_champion_version", "gauge", "Version of the serving model",
-           ("slot",), lambda stats: [((stats["serving"],), champion(stats)["version"])]),
+           ("slot",), lambda stats: [((stats.serving,), champion(stats).version)]),
     Metric("stream_app_champion_since_timestamp_seconds", "gauge",
            "Event time at which the serving model took over",
-           (), one(lambda stats: seconds(stats["champion_since_ms"]))),
+           (), one(lambda stats: seconds(stats.champion_since_ms))),
     Metric("stream_app_slot_failed", "gauge",
            "Whether the slot's model raised an error and is out of the comparison (1) or not (0)",
            ("slot",),
-           lambda stats: [((slot["name"],), float(slot["failed"] is not None)) for slot in stats["slots"]]),
+           lambda stats: [((slot.name,), float(slot.failed is not None)) for slot in stats.slots]),
     Metric("stream_app_model_bytes", "gauge",
            "Size of the slot's model, pickled alone at the newest snapshot", ("slot",), by("memory_bytes")),
     Metric("stream_app_snapshot_age_seconds", "gauge", "Age of the newest snapshot",
-           (), one(lambda stats: stats["snapshot"]["age_s"])),
+           (), one(lambda stats: stats.snapshot.age_s)),
     Metric("stream_app_snapshot_bytes", "gauge", "Size of the newest snapshot that this process saved",
-           (), one(lambda stats: stats["snapshot"]["bytes"])),
+           (), one(lambda stats: stats.snapshot.bytes)),
     Metric("stream_app_snapshot_too_dear", "gauge",
            "Whether snapshots exceed max_cost at the interval that max_recovery needs (1) or not (0)",
-           (), one(lambda stats: float(stats["snapshot"]["too_dear"]))),
+           (), one(lambda stats: float(stats.snapshot.too_dear))),
     Metric("stream_app_snapshot_seconds", "histogram", "Time to pickle and save a snapshot",
            (), histogram("snapshot_seconds")),
     Metric("stream_app_view_caught_up", "gauge",
            "Whether Redis shows the newest commit (1) or an older one (0)",
-           (), one(lambda stats: float(stats["view"]["caught_up"]))),
+           (), one(lambda stats: float(stats.view.caught_up))),
     Metric("stream_app_entities", "gauge", "Entities whose features are in memory",
-           (), one(lambda stats: stats["entities"])),
+           (), one(lambda stats: stats.entities)),
     Metric("stream_app_remembered_ids", "gauge", "Event ids in memory to detect duplicates",
-           (), one(lambda stats: stats["ids"])),
+           (), one(lambda stats: stats.ids)),
     Metric("stream_app_forgotten", "counter",
            "Items dropped early because a bound was reached: ids within dedupe, entities within ttl",
            ("what",), by("forgotten")),
     Metric("stream_app_learning_paused", "gauge", "Whether learning is paused by an operator (1) or not (0)",
-           (), one(lambda stats: float(stats["paused"]))),
+           (), one(lambda stats: float(stats.paused))),
     Metric("stream_app_replayed_batches", "gauge", "Batches replayed by the newest recovery",
-           (), one(lambda stats: stats["replayed_batches"])),
+           (), one(lambda stats: stats.replayed_batches)),
 )  # fmt: skip
 # What a process knows of its shards without their statistics; (name, help, labels).
 PROCESS = (

@@ -18,6 +18,7 @@ from stream_app.adapters.pickled import Dump
 from stream_app.adapters.redis_faults import why
 from stream_app.adapters.signing import seal
 from stream_app.adapters.unpickler import unpickle
+from topics.batch_id import parse
 
 LARGEST_IN_REDIS = 4 << 20  # bytes; a larger value would hold up everybody who asks that server
 SUFFIX = ".model"
@@ -82,8 +83,10 @@ class RedisModelShelf:
         """Show it from now on: ok, fenced (a newer one is shown) or down (come back)."""
         if len(sealed) <= LARGEST_IN_REDIS:
             return self.run("put", stamp, at_ms, "model", sealed)
-        epoch, seq = stamp.split(":")
-        name = self.files.name(int(epoch), int(seq), self.life)
+        found = parse(stamp)
+        if found is None:
+            raise ValueError(f"{stamp!r} is not the id of a batch")
+        name = self.files.name(*found[0], self.life)
         try:
             self.files.write(name, sealed)
         except Exception as error:  # noqa: BLE001  # each store has errors of its own

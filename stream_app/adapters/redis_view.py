@@ -14,6 +14,7 @@ import redis
 import structlog
 
 from stream_app.adapters.redis_faults import why
+from topics.batch_id import parse
 
 # KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
@@ -101,9 +102,8 @@ class RedisView:
     def stamp(self) -> str | None:
         """The sealed stamp in Redis; None when missing, of another life, half rebuilt or unreachable."""
         stored = self.stored()
-        if not stored or "rebuilding" in stored or life_in(stored) != self.life:
-            return None
-        return ":".join(stored.split(":")[:2])
+        found = parse(stored)
+        return str(found[0]) if found and found[1] == self.life else None
 
     def wrote(self) -> str | None:
         """The life whose stamp Redis holds, empty where that names none; None without one, or unreachable."""
@@ -124,5 +124,5 @@ class RedisView:
 
 def life_in(stored: str) -> str:
     """The life that a stamp in Redis says, empty where it says none."""
-    life = stored.removesuffix(":rebuilding").split(":")[2:]
-    return life[0] if life else ""
+    found = parse(stored.removesuffix(":rebuilding"))
+    return found[1] if found else ""

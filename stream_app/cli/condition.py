@@ -20,6 +20,7 @@ from stream_app.adapters.redis_view import RedisView
 from stream_app.application import Application
 from stream_app.inspect.tail_reader import Place, TailReader
 from stream_app.settings import Settings
+from topics.batch_id import BatchId, parse
 from topics.catalog import Catalog
 from topics.life import life_of
 from topics.records import Alert, AttemptRecord, BatchRecord, EpochRecord, Stats
@@ -182,7 +183,7 @@ def condition(
     lag = sum(found.lag for found in lags.values())
     champion = next((slot for slot in stats.slots if slot.name == stats.serving), None) if stats else None
     snapshot = stats.snapshot if stats else None
-    newest = (journal.epoch, journal.seq) if journal else (0, 0)
+    newest = BatchId(journal.epoch, journal.seq) if journal else BatchId(0, 0)
     shown = stats is not None and (stats.epoch, stats.seq) >= newest
     return Condition(
         shard=shard,
@@ -203,7 +204,7 @@ def condition(
         if snapshot and snapshot.age_s is not None and age_s is not None
         else None,
         view_stamp=stamp,
-        view_caught_up=(stamp is not None and numbers(stamp) >= newest) if asked else None,
+        view_caught_up=(stamp is not None and batch_of(stamp) >= newest) if asked else None,
         stats_age_s=age_s,
         stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
         halted=halted,
@@ -256,7 +257,7 @@ def alert_of(record: ConsumerRecord) -> Alert | None:
         return None
 
 
-def numbers(stamp: str) -> tuple[int, int]:
-    """Epoch and batch of the view's stamp."""
-    epoch, _, seq = stamp.partition(":")
-    return (int(epoch), int(seq)) if epoch.isdigit() and seq.isdigit() else (-1, -1)
+def batch_of(stamp: str) -> BatchId:
+    """The batch that the view shows; before all others where the text is none."""
+    found = parse(stamp)
+    return found[0] if found else BatchId(-1, -1)

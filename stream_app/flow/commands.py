@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import CommandDone
-from topics.records import COMMANDS, Command
+from topics.records import COMMANDS, Command, Outcome
 
-Handlers = Mapping[str, Callable[[Core, Command], tuple[str, str]]]
+Handlers = Mapping[str, Callable[[Core, Command], tuple[Outcome, str]]]
 
 
 def apply_command(core: Core, command: Command, handlers: Handlers) -> list[str]:
@@ -20,7 +20,8 @@ def apply_command(core: Core, command: Command, handlers: Handlers) -> list[str]
     if command.command_id in state.commands:
         return []
     dropped: list[str] = []
-    outcome, why = "done", command.reason
+    outcome: Outcome = "done"
+    why = command.reason
     if command.shard is not None and command.shard != state.shard:
         outcome, why = "refused", f"this is shard {state.shard}, the command is for shard {command.shard}"
     elif command.command == "pause":

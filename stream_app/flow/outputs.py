@@ -8,6 +8,7 @@ import msgspec
 
 from stream_app.flow.served import FeaturesChanged, PredictionMade
 from topics.envelope import Record
+from topics.records import Outcome
 
 
 class EntityDropped(msgspec.Struct, gc=False):
@@ -40,7 +41,7 @@ class CommandDone(msgspec.Struct, gc=False):
     """The outcome of one command: `outcome` is `done` or `refused`."""
 
     command_id: str
-    outcome: str
+    outcome: Outcome
     why: str
 
 

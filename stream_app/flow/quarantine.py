@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from drift.sources import BEGUN, HOLD, LEARN, LONGEST, OVER, Doubt
+from drift.sources import LONGEST, Doubt, Verdict
 from stream_app.flow.core import Core
 from stream_app.state.pending import PendingRow
 from topics.alerts import INFO
 from topics.envelope import EVENT
+
+# What an alert calls it.
+STATES: Final = {Verdict.BEGUN: "held", Verdict.OVER: "over", Verdict.TOO_LONG: "believed"}
 
 
 def withhold(core: Core, row: PendingRow, label: Any) -> bool:
@@ -22,22 +25,22 @@ def withhold(core: Core, row: PendingRow, label: Any) -> bool:
         return False
     prediction = answer[0]
     verdict = sources.judge(row.key, prediction != label, prediction != next(iter(state.classes), None))
-    if verdict == LEARN:
+    if verdict is Verdict.LEARN:
         return False
-    if verdict != HOLD:
+    if verdict is not Verdict.HOLD:
         report_verdict(core, sources.last, verdict)
-    if verdict in (HOLD, BEGUN):
+    if verdict is Verdict.HOLD or verdict is Verdict.BEGUN:
         state.counters.labels_held += 1
         state.vigil.last_label_ms = state.log_time_ms  # it came, which is no drought
         return True
     return False
 
 
-def report_verdict(core: Core, doubt: Doubt, verdict: int) -> None:
+def report_verdict(core: Core, doubt: Doubt, verdict: Verdict) -> None:
     """Alert that a source is held back, or no longer; its key stands in the record that is named."""
     record = core.out.record
     known: dict[str, Any] = {"input": "events" if record.rank == EVENT else "labels", "at": record.offset}
-    if verdict == BEGUN:
+    if verdict is Verdict.BEGUN:
         n = doubt.right + doubt.wrong
         known |= {"n": n, "loss": doubt.wrong / n}
         recent = core.state.champion.scores.report()["rolling"]
@@ -47,9 +50,9 @@ def report_verdict(core: Core, doubt: Doubt, verdict: int) -> None:
             f"{doubt.wrong} of one key's newest {n} labels contradict the predictions, those of other keys "
         )
         text += "do not: its labels are quarantined, not learned"
-    elif verdict == OVER:
+    elif verdict is Verdict.OVER:
         text = f"a quarantined key agrees again: its labels are learned; {doubt.held} were not"
     else:
         text = f"a key still disagrees after {LONGEST:,} quarantined labels: its labels are learned again"
-    known |= {"state": ("held", "over", "believed")[verdict - BEGUN], "held": min(doubt.held, LONGEST)}
-    core.out.alert("source-suspect", text, severity=INFO if verdict == OVER else "", **known)
+    known |= {"state": STATES[verdict], "held": min(doubt.held, LONGEST)}
+    core.out.alert("source-suspect", text, severity=INFO if verdict is Verdict.OVER else "", **known)

@@ -14,7 +14,7 @@ from stream_app.models.calls import COLD, ModelFault, reply
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import DECLARED, KEPT, Slot
 from topics.envelope import Record
-from topics.records import Command
+from topics.records import Command, Outcome
 
 
 def compare_candidates(core: Core, row: PendingRow, label: Any) -> float | None:
@@ -232,7 +232,7 @@ def through(record: Record) -> dict[str, int]:
     return {("commands", "events", "labels")[record.rank]: record.offset}
 
 
-def promote(core: Core, command: Command) -> tuple[str, str]:
+def promote(core: Core, command: Command) -> tuple[Outcome, str]:
     """An operator lets another slot serve; the evidence may still undo it while it is on probation."""
     slot, why = chosen(core, command)
     if slot is None:
@@ -242,7 +242,7 @@ def promote(core: Core, command: Command) -> tuple[str, str]:
     return let_serve(core, command, slot, reverse=False)
 
 
-def rollback(core: Core, command: Command) -> tuple[str, str]:
+def rollback(core: Core, command: Command) -> tuple[Outcome, str]:
     """An operator goes back to the champion of before, while it is still kept."""
     state = core.state
     before = state.policy.previous if state.policy.previous is not None else state.champion_before
@@ -255,7 +255,7 @@ def rollback(core: Core, command: Command) -> tuple[str, str]:
     return let_serve(core, command, slot, reverse=True)
 
 
-def let_serve(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tuple[str, str]:
+def let_serve(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tuple[Outcome, str]:
     """Let an operator's choice serve, if it passes the gate."""
     fault = core.gate(slot)
     if fault is not None:
@@ -266,7 +266,7 @@ def let_serve(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tup
     return "done", f"{slot.name} v{slot.version} serves{' again' if reverse else ''}"
 
 
-def drop(core: Core, command: Command) -> tuple[str, str]:
+def drop(core: Core, command: Command) -> tuple[Outcome, str]:
     """An operator ends a slot that does not serve."""
     slot, why = chosen(core, command)
     if slot is None:

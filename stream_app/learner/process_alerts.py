@@ -13,13 +13,9 @@ from stream_app.learner.batch.fitting import fitting
 from stream_app.learner.dependencies import Dependencies
 from stream_app.ports import Commit, Send
 from topics.alerts import ALERTS, runbook
+from topics.records import Alert, value_of
 
 log = structlog.get_logger()
-
-
-def encode(report: dict[str, Any]) -> bytes:
-    """JSON that fits, in which a score that is no number yet is null: a report may never stop its shard."""
-    return fitting(report)
 
 
 def alert(
@@ -33,18 +29,9 @@ def alert(
 ) -> Send:
     """The record of one alert; its id derives from what caused it."""
     alert_id = f"{app}/{shard}/{kind}/{cause}"
-    value = {
-        "v": 1,
-        "alert_id": alert_id,
-        "type": kind,
-        "severity": ALERTS[kind].severity,
-        "shard": shard,
-        "time_ms": time_ms,
-        "message": message,
-        "evidence": evidence,
-        "runbook": runbook(kind),
-    }
-    return Send("alerts", alert_id.encode(), encode(value))
+    severity = ALERTS[kind].severity
+    written = Alert(alert_id, kind, severity, shard, time_ms, message, evidence, runbook(kind))
+    return Send("alerts", alert_id.encode(), fitting(value_of(written)))
 
 
 def write_halt_alert(deps: Dependencies, shard: int, refusal: Refused) -> Future[None]:

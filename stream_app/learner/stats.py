@@ -17,6 +17,7 @@ from stream_app.models.digest import structural_digest
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
 from topics.envelope import RANK_NAMES, RANKS
+from topics.records import DriftStats, SlotStats, SnapshotStats, Stats, ViewStats
 
 MOST_MOVED = 20  # features
 
@@ -40,66 +41,59 @@ def shard_stats(
     ends: Sequence[int | None],
     seconds: Mapping[str, Histogram],
     definition: str,
-) -> dict[str, Any]:
+) -> Stats:
     """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes.
 
     `ends`: how far each input is known to be written; `seconds`: the loop's own histograms, by name.
     """
     state = processor.core.state
     waits, weights = lag(merge, processor.positions, ends), snapshotter.weights
-    return {
-        "v": 1,
-        "shard": state.shard,
-        "time_ms": time_ms,
-        "owner": owner,
-        "epoch": processor.epoch,
-        "seq": processor.seq,
-        "log_time_ms": state.log_time_ms,
-        "counts": state.counters.as_dict(),
-        "dead_letters": dict(state.dead_by_reason),
-        "waiting": {"pending": len(state.pending), "parked": len(state.parked)},
-        "entities": len(state.entities),
-        "ids": len(state.ids),
-        "paused": state.paused,
-        "serving": state.serving,
-        "slots": [
-            {
-                "name": slot.name,
-                "version": slot.version,
-                "learned": slot.learned,
-                "failed": slot.failed,
-                "scores": slot.scores.report(),
-            }
+    return Stats(
+        shard=state.shard,
+        time_ms=time_ms,
+        owner=owner,
+        epoch=processor.epoch,
+        seq=processor.seq,
+        log_time_ms=state.log_time_ms,
+        counts=state.counters.as_dict(),
+        dead_letters=dict(state.dead_by_reason),
+        waiting={"pending": len(state.pending), "parked": len(state.parked)},
+        entities=len(state.entities),
+        ids=len(state.ids),
+        paused=state.paused,
+        serving=state.serving,
+        slots=[
+            SlotStats(slot.name, slot.version, slot.learned, slot.failed, slot.scores.report())
             for slot in state.slots
         ],
-        "baseline": state.baseline.report(),
-        "repredicted": {"served": state.gap_served.report(), "again": state.gap_again.report()},
-        "positions": dict(zip(RANK_NAMES, processor.positions, strict=True)),
-        "merge_waits_for": [RANK_NAMES[rank] for rank in merge.waiting_for()],
-        "buffered": {RANK_NAMES[rank]: merge.buffered(rank) for rank in RANKS},
-        "replayed_batches": replayed,
-        "view": {"stamp": view_writer.stored, "caught_up": view_writer.caught_up},
-        "snapshot": {
-            "seq": snapshotter.seq,
-            "age_s": None if snapshotter.at_s is None else now_s - snapshotter.at_s,
-            "bytes": snapshotter.size_bytes,
-            "cost_s": snapshotter.schedule.cost_s,
-            "too_dear": snapshotter.schedule.breached,
-        },
-        "cost_s": dict(cost_s),
-        "lag": waits,
-        "lag_s": lag_s(merge, time_ms, waits),
-        "histograms": {
+        baseline=state.baseline.report(),
+        repredicted={"served": state.gap_served.report(), "again": state.gap_again.report()},
+        positions=dict(zip(RANK_NAMES, processor.positions, strict=True)),
+        merge_waits_for=[RANK_NAMES[rank] for rank in merge.waiting_for()],
+        buffered={RANK_NAMES[rank]: merge.buffered(rank) for rank in RANKS},
+        replayed_batches=replayed,
+        view=ViewStats(view_writer.stored, view_writer.caught_up),
+        snapshot=SnapshotStats(
+            snapshotter.seq,
+            None if snapshotter.at_s is None else now_s - snapshotter.at_s,
+            snapshotter.size_bytes,
+            snapshotter.schedule.cost_s,
+            snapshotter.schedule.breached,
+        ),
+        cost_s=dict(cost_s),
+        lag=waits,
+        lag_s=lag_s(merge, time_ms, waits),
+        histograms={
             "label_delay_seconds": state.vigil.delays.report(),
             **{name: found.report() for name, found in seconds.items()},
         },
-        "drift": levels(state),
-        "moved": state.monitors.ranking(MOST_MOVED),
-        "memory_bytes": {slot.name: weights[slot.version] for slot in state.slots if slot.version in weights},
-        "champion_since_ms": state.vigil.champion_since_ms or None,
-        "definition": definition,
-        "forgotten": {"ids": state.ids.evicted, "entities": state.entities.evicted},
-    }
+        drift=levels(state),
+        moved=state.monitors.ranking(MOST_MOVED),
+        memory_bytes={slot.name: weights[slot.version] for slot in state.slots if slot.version in weights},
+        champion_since_ms=state.vigil.champion_since_ms or None,
+        definition=definition,
+        forgotten={"ids": state.ids.evicted, "entities": state.entities.evicted},
+    )
 
 
 def lag(merge: Merge, positions: Sequence[int], ends: Sequence[int | None]) -> dict[str, int]:
@@ -120,12 +114,12 @@ def lag_s(merge: Merge, time_ms: int, lag: Mapping[str, int]) -> float | None:
     return None if any(lag.values()) else 0.0
 
 
-def levels(state: ShardState) -> list[dict[str, Any]]:
+def levels(state: ShardState) -> list[DriftStats]:
     """What each signal's detectors said last, without calm ones of models that are gone."""
     records = state.counters.events + state.counters.labels
     names = {slot.name for slot in state.slots}
     return [
         one
         for one in state.vigil.levels(state.log_time_ms, records)
-        if one["level"] != "stable" or one["signal"] != LOSS or one["name"] in names
+        if one.level != "stable" or one.signal != LOSS or one.name in names
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Thread
@@ -12,8 +11,8 @@ from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.models.calls import COLD, Answer, bind, replies, reply
 from stream_app.state.published import FORMAT, KIND, Published
+from topics.batch_id import BatchId
 
-STAMP = re.compile(r"[0-9]{1,15}:[0-9]{1,15}(:[0-9a-f]{1,32})?")
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
 MOST_STRANGERS = 2_000  # new names and different strings, then a copy is replaced
 
@@ -54,27 +53,17 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Champion:
-    """One shard's model; never changed, only replaced whole. `stamp` is (epoch, seq) of its batch in `life`,
+    """One shard's model; never changed, only replaced whole. `batch` is of `life`,
     `name` what predictions say of it.
     """
 
     shard: int
-    stamp: tuple[int, int]
+    batch: BatchId
     positions: tuple[int, ...]
     published: Published
     name: dict[str, Any]
     predict: Callable[[dict[str, Any]], Answer]
     life: str
-
-
-def parsed(stamp: str) -> tuple[str, tuple[int, int]] | None:
-    """The life of <epoch>:<seq>:<life>, and the two numbers, which compare as its batches came; None for any
-    other text.
-    """
-    if not STAMP.fullmatch(stamp):
-        return None
-    epoch, seq, *life = stamp.split(":")
-    return life[0] if life else "", (int(epoch), int(seq))
 
 
 def accept(
@@ -108,8 +97,8 @@ def accept(
         raise Refused(text, "See the learner's log; the next publication replaces it") from error
     if said != head["answers"]:
         raise Refused("it answers its sample rows differently", "Run learner and predictor on one platform")
-    stamp = (head["epoch"], head["seq"])
+    batch = BatchId(head["epoch"], head["seq"])
     served = ServedModel(app, published, load)
     name = {"name": published.name, "version": published.version}
     life = head.get("life", "")
-    return Champion(shard, stamp, tuple(head["positions"]), published, name, served.predict, life)
+    return Champion(shard, batch, tuple(head["positions"]), published, name, served.predict, life)

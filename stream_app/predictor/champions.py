@@ -14,7 +14,8 @@ import structlog
 from stream_app.application import Application
 from stream_app.errors import Refused, Unreachable
 from stream_app.ports import ServingTelemetry, ServingView
-from stream_app.predictor.champion import Champion, Open, accept, parsed
+from stream_app.predictor.champion import Champion, Open, accept
+from topics.batch_id import parse
 
 Tell = Callable[[int, str, str], None]  # shard, stamp and why a publication was refused
 log = structlog.get_logger()
@@ -59,15 +60,15 @@ class Champions:
             if shown is None or shard in self.taking:
                 continue
             stamp, at_ms = shown
-            mine, newest = self.current[shard], parsed(stamp)
+            mine, newest = self.current[shard], parse(stamp)
             if newest is None:
                 if stamp != self.refused[shard]:
                     why = "its stamp in Redis is not <epoch>:<seq>:<life>: no learner wrote it"
                     self.refuse(shard, stamp, why)
                 continue
-            life, batch = newest
-            if mine is not None and life == mine.life and batch <= mine.stamp:
-                if batch == mine.stamp:
+            batch, life = newest
+            if mine is not None and life == mine.life and batch <= mine.batch:
+                if batch == mine.batch:
                     self.at_ms[shard] = max(self.at_ms[shard], at_ms)
                     self.serves(mine)
                 continue  # an older one is what a restored Redis remembers
@@ -103,9 +104,9 @@ class Champions:
         except Refused as refusal:
             self.refuse(shard, stamp, refusal.message, refusal.remedy)
             return
-        life, batch = parsed(stamp) or (champion.life, champion.stamp)
-        if champion.life != life or champion.stamp < batch:
-            signed = ":".join(map(str, (*champion.stamp, champion.life))).rstrip(":")
+        batch, life = parse(stamp) or (champion.batch, champion.life)
+        if champion.life != life or champion.batch < batch:
+            signed = champion.batch.of_life(champion.life)
             which = "newer than" if champion.life == life else "of another life than"
             self.refuse(shard, stamp, f"its stamp in Redis is {which} the signed one, {signed}")
             return

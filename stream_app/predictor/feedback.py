@@ -14,6 +14,7 @@ import structlog
 from stream_app.client.checks import check_id, encoded_key, epoch_ms
 from stream_app.client.producer import EventProducer
 from stream_app.errors import Refused, StreamAppError, Unreachable
+from topics.records import Alert, value_of
 
 CONFIRMED_WITHIN_S = 3.0
 RECORDED_WITHIN_S = 0.8  # whoever asks for a prediction waits for that, not for Kafka
@@ -74,12 +75,13 @@ class Feedback:
         except TimeoutError as error:
             raise Unreachable(f"{self.app}.events was not written in time", REMEDY) from error
 
-    async def alert(self, shard: int, alert: Mapping[str, Any]) -> None:
+    async def alert(self, alert: Alert) -> None:
         """Write an alert of this predictor; its id identifies repeats. It is logged in any case."""
         try:
-            await self.write("alerts", alert["alert_id"].encode(), dict(alert), alert["time_ms"], shard)
+            key, value = alert.alert_id.encode(), value_of(alert)
+            await self.write("alerts", key, value, alert.time_ms, alert.shard)
         except StreamAppError as error:
-            log.warning("an alert could not be written", alert=alert["alert_id"], why=str(error))
+            log.warning("an alert could not be written", alert=alert.alert_id, why=str(error))
 
     async def write(
         self, name: str, key: bytes, value: dict[str, Any], time_ms: int | None, shard: int | None = None

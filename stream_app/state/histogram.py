@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
-from typing import Any
 
 import msgspec
+
+from topics.records import HistogramStats
 
 
 class Histogram(msgspec.Struct):
@@ -27,6 +28,6 @@ class Histogram(msgspec.Struct):
         self.n[bisect_left(self.le, value)] += 1
         self.sum += value
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> HistogramStats:
         """Cumulative counts, as a record of statistics holds them."""
-        return {"le": list(self.le), "n": list(accumulate(self.n)), "sum": self.sum}
+        return HistogramStats(list(self.le), list(accumulate(self.n)), self.sum)

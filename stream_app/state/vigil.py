@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from stream_app.state.histogram import Histogram
+from topics.records import DriftStats
 
 COOLDOWN = 1_000  # records of the shard during which the same alert is not told again
 CALM_RECORDS = 1_000  # of the shard, and
@@ -74,18 +73,18 @@ class Vigil(msgspec.Struct):
         if len(self.alarms) > MOST_ALARMS:
             del self.alarms[next(iter(self.alarms))]
 
-    def levels(self, now_ms: int, now: int) -> list[dict[str, Any]]:
+    def levels(self, now_ms: int, now: int) -> list[DriftStats]:
         """Each signal that ever alarmed: drift or warning, and stable again once it is calm."""
         return [
-            {
-                "signal": signal,
-                "name": name,
-                "detector": alarm.detector,
-                "level": "stable" if calm(alarm, now_ms, now) else "drift" if alarm.drift else "warning",
-                "before": alarm.before,
-                "after": alarm.after,
-                "at_ms": alarm.at_ms,
-            }
+            DriftStats(
+                signal,
+                name,
+                alarm.detector,
+                "stable" if calm(alarm, now_ms, now) else "drift" if alarm.drift else "warning",
+                alarm.before,
+                alarm.after,
+                alarm.at_ms,
+            )
             for (signal, name), alarm in self.alarms.items()
         ]
 

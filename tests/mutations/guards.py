@@ -125,8 +125,8 @@ GUARDS = (
     Guard(
         "a predictor takes no older champion of the same life",
         "stream_app/predictor/champions.py",
-        "            if mine is not None and life == mine.life and batch <= mine.stamp:\n",
-        "            if mine is not None and life == mine.life and batch == mine.stamp:\n",
+        "            if mine is not None and life == mine.life and batch <= mine.batch:\n",
+        "            if mine is not None and life == mine.life and batch == mine.batch:\n",
         "tests/scenario/test_predictor.py",
     ),
     Guard(
@@ -167,7 +167,7 @@ GUARDS = (
     Guard(
         "labels of a source that contradicts all others are held back",
         "stream_app/flow/quarantine.py",
-        "    if verdict == LEARN:\n        return False\n",
+        "    if verdict is Verdict.LEARN:\n        return False\n",
         "    return False\n",
         "tests/scenario/test_quarantine.py",
     ),

@@ -26,6 +26,7 @@ from stream_app.ports import Send
 from tests.scenario.fake_kafka import Log, Source, Writer
 from tests.scenario.shard_driver import TOPICS
 from topics.envelope import RANKS, Record
+from topics.records import Stats
 
 GROUP = b"generation 1"
 PRIVATE = b"k" * 32
@@ -343,7 +344,7 @@ class Store:
 class Silent:
     """Telemetry that nobody reads."""
 
-    def stats(self, shard: int, stats: Mapping[str, Any]) -> None: ...
+    def stats(self, shard: int, stats: Stats) -> None: ...
     def phase(self, shard: int, phase: str) -> None: ...
 
 

@@ -54,7 +54,7 @@ def test_a_shard_publishes_what_it_serves_as_soon_as_it_lives(world: World) -> N
     """Before any event, so that predictors become ready."""
     lived(world)
     found = taken(world)
-    assert (found.stamp, found.published.version, found.published.learned) == ((0, 0), 1, 0)
+    assert (found.batch, found.published.version, found.published.learned) == ((0, 0), 1, 0)
     assert found.predict({"x": 1}) == (None, None)  # it has learned nothing
 
 

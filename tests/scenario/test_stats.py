@@ -18,7 +18,7 @@ from stream_app.state.vigil import CALM_MS, CALM_RECORDS, MOST_ALARMS, Alarmed, 
 from tests.scenario.fake_outside import Clock, World
 from tests.scenario.shard_driver import START_MS, ShardDriver, application, logistic
 from topics.envelope import EVENT, LABEL, Record
-from topics.records import Stats
+from topics.records import HistogramStats, Stats
 
 
 def told(world: World) -> Stats:
@@ -56,7 +56,7 @@ def test_a_histogram_counts_up_to_and_with_its_bounds() -> None:
     seen = Histogram((1.0, 10.0))
     for value in (0.5, 1.0, 2.0, 11.0):
         seen.observe(value)
-    assert seen.report() == {"le": [1.0, 10.0], "n": [2, 3, 4], "sum": 14.5}
+    assert seen.report() == HistogramStats([1.0, 10.0], [2, 3, 4], 14.5)
 
 
 def test_label_delays_are_log_time_of_one_label_in_eight() -> None:
@@ -81,9 +81,9 @@ def test_a_signal_is_stable_again_after_records_and_log_time_without_alarm() -> 
         (both[0], both[1] - 1, "drift"),
         (*both, "stable"),
     ):
-        assert [seen["level"] for seen in vigil.levels(now_ms, now)] == [level]
+        assert [seen.level for seen in vigil.levels(now_ms, now)] == [level]
     vigil.alarmed("loss", "champion", Alarmed("ddm", False, 0.1, 0.2, *both))
-    assert [seen["level"] for seen in vigil.levels(*both)] == ["warning"]
+    assert [seen.level for seen in vigil.levels(*both)] == ["warning"]
 
 
 def test_a_snapshot_from_before_there_were_alarms_is_read() -> None:
@@ -130,14 +130,12 @@ def test_a_turned_concept_is_a_drift_of_the_champions_loss() -> None:
     shard = ShardDriver()
     for n in range(1_600):
         shard.event(f"e{n}", {"x": float(n % 2)}, label=(n % 2 == 0) == (n < 800))
-    champions = [
-        seen for seen in levels(shard.state) if (seen["signal"], seen["name"]) == ("loss", "champion")
-    ]
-    assert [(seen["level"], seen["after"] > seen["before"]) for seen in champions] == [("drift", True)]
+    champions = [seen for seen in levels(shard.state) if (seen.signal, seen.name) == ("loss", "champion")]
+    assert [(seen.level, seen.after > seen.before) for seen in champions] == [("drift", True)]
     shard.state.slots = []
     shard.state.log_time_ms += CALM_MS
     shard.state.counters.events += CALM_RECORDS
-    assert [seen for seen in levels(shard.state) if seen["signal"] == "loss"] == []
+    assert [seen for seen in levels(shard.state) if seen.signal == "loss"] == []
 
 
 def test_a_champion_serves_since_the_first_record_or_its_swap() -> None:

@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from drift import sources
-from drift.sources import BEGUN, HOLD, LEARN, OVER, TOO_LONG, Sources
+from drift.sources import Sources, Verdict
 
 Labels = Iterator[tuple[str, bool, bool]]  # key, whether the answer was wrong, which class was answered
 BURST = 4_000  # label at which a burst or a drift begins
 KEYS = "abcde"
 
 
-def judged(labels: Labels, source: Sources | None = None) -> list[tuple[str, int]]:
+def judged(labels: Labels, source: Sources | None = None) -> list[tuple[str, Verdict]]:
     """Key and verdict of every label."""
     source = source or Sources()
     return [(key, source.judge(key, wrong, second)) for key, wrong, second in labels]
 
 
-def counts(labels: Labels) -> Counter[int]:
+def counts(labels: Labels) -> Counter[Verdict]:
     """How often each verdict was given."""
     return Counter(verdict for _, verdict in judged(labels))
 
@@ -78,7 +78,7 @@ NULLS: dict[str, Callable[[int], Labels]] = {
 @pytest.mark.parametrize("null", NULLS)
 def test_nothing_is_held_back_wrongly(null: str) -> None:
     """What is no contradiction of one key to the others is learned: none of 80,000 labels is held back."""
-    assert set().union(*(counts(NULLS[null](seed)) for seed in range(10))) == {LEARN}
+    assert set().union(*(counts(NULLS[null](seed)) for seed in range(10))) == {Verdict.LEARN}
 
 
 def flips(seed: int, until: int = 2 * BURST) -> Labels:
@@ -90,8 +90,8 @@ def flips(seed: int, until: int = 2 * BURST) -> Labels:
 def test_opposite_labels_of_one_key_are_held_back(seed: int) -> None:
     """Within 40 labels of the key, and of no other key."""
     found = judged(flips(seed))
-    assert {key for key, verdict in found if verdict != LEARN} == {"a"}
-    learned = [verdict for key, verdict in found[BURST:] if key == "a"].index(BEGUN)
+    assert {key for key, verdict in found if verdict != Verdict.LEARN} == {"a"}
+    learned = [verdict for key, verdict in found[BURST:] if key == "a"].index(Verdict.BEGUN)
     assert 15 < learned < 40
 
 
@@ -102,34 +102,34 @@ def test_a_long_drift_for_all_is_forgotten() -> None:
         7, lambda i, key: 0.95 if i < BURST else wrong.get(key, 0.05) if i >= 6 * BURST else 0.05, 7 * BURST
     )
     found = [verdict for key, verdict in judged(labels)[6 * BURST :] if key == "a"]
-    assert found.index(BEGUN) < 60
+    assert found.index(Verdict.BEGUN) < 60
 
 
 def test_a_key_that_agrees_again_is_learned_again() -> None:
     """Once, soon after its burst, and nothing is held back from then on."""
     found = judged(flips(1, until=BURST + 1_000))
     mine = [verdict for key, verdict in found if key == "a"]
-    assert mine.count(BEGUN) == mine.count(OVER) == 1
-    assert mine.index(OVER) < [key for key, _ in found[: BURST + 1_000]].count("a") + 20
-    assert set(mine[mine.index(OVER) + 1 :]) == {LEARN}
+    assert mine.count(Verdict.BEGUN) == mine.count(Verdict.OVER) == 1
+    assert mine.index(Verdict.OVER) < [key for key, _ in found[: BURST + 1_000]].count("a") + 20
+    assert set(mine[mine.index(Verdict.OVER) + 1 :]) == {Verdict.LEARN}
 
 
 def test_a_key_is_held_back_for_so_long_at_most() -> None:
     """What a key still says after a thousand labels is believed until it agrees; then it may be doubted."""
     source, dice = Sources(), random.Random(3)
 
-    def burst(of: list[float]) -> list[int]:
+    def burst(of: list[float]) -> list[Verdict]:
         labels = ((key, dice.random() < p, dice.random() < 0.5) for p in of for key in KEYS)
         mine = ((key, wrong if key == "a" else dice.random() < 0.05, second) for key, wrong, second in labels)
         return [verdict for key, verdict in judged(mine, source) if key == "a"]
 
     burst([0.05] * 500)
     told = burst([1.0] * 2_000)
-    assert (told.count(BEGUN), told.count(TOO_LONG)) == (1, 1)
-    assert told.count(BEGUN) + told.count(HOLD) == sources.LONGEST
-    assert set(told[told.index(TOO_LONG) + 1 :]) == {LEARN}
-    assert set(burst([0.05] * 100)) == {LEARN}
-    assert burst([1.0] * 60).count(BEGUN) == 1
+    assert (told.count(Verdict.BEGUN), told.count(Verdict.TOO_LONG)) == (1, 1)
+    assert told.count(Verdict.BEGUN) + told.count(Verdict.HOLD) == sources.LONGEST
+    assert set(told[told.index(Verdict.TOO_LONG) + 1 :]) == {Verdict.LEARN}
+    assert set(burst([0.05] * 100)) == {Verdict.LEARN}
+    assert burst([1.0] * 60).count(Verdict.BEGUN) == 1
 
 
 def test_memory_is_bounded() -> None:
@@ -144,7 +144,7 @@ def test_memory_is_bounded() -> None:
     begun = 0
     for i in range(150):
         for _ in range(60):
-            begun += source.judge(f"bad{i}", True, dice.random() < 0.5) == BEGUN
+            begun += source.judge(f"bad{i}", True, dice.random() < 0.5) == Verdict.BEGUN
             for good in "bcde":
                 source.judge(good, False, False)
     assert begun == 150
@@ -162,7 +162,7 @@ def test_a_key_with_errors_is_known_although_others_come() -> None:
             for good in "bcdebc":
                 source.judge(good, False, False)
         verdicts.append(source.judge("a", True, bool(i % 2)))
-    assert BEGUN in verdicts
+    assert Verdict.BEGUN in verdicts
 
 
 def test_forgetting_leaves_nothing_of_a_key() -> None:
@@ -178,8 +178,8 @@ def test_forgetting_leaves_nothing_of_a_key() -> None:
 
 def test_errors_of_one_key_that_come_in_runs_are_known_after_a_while() -> None:
     """Held back in its first thousands of labels perhaps; later not, for its runs are its own."""
-    late = Counter[int]()
+    late = Counter[Verdict]()
     for seed in range(10):
         found = judged(runs(seed, "a", 0.7, n=20_000))
         late.update(verdict for _, verdict in found[10_000:])
-    assert set(late) == {LEARN}
+    assert set(late) == {Verdict.LEARN}

@@ -24,6 +24,7 @@ from stream_app.ports import Send
 from topics.alerts import runbook
 from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
+from topics.records import Alert, CommandOutcome, ModelReceipt, value_of
 from topics.sizes import LARGEST_OUTPUT_BYTES
 
 # Sentences for people. They quote what models raised, which may hold an address, a path or a size, and they
@@ -165,42 +166,40 @@ class Emitter:
 
     def alert(self, raised: AlertRaised) -> None:
         known = msgspec.structs.asdict(raised)
-        value = {"v": 1, **known, "shard": self.shard, "runbook": runbook(raised.type)}
-        self.write("alerts", raised.alert_id, value)
+        self.write("alerts", raised.alert_id, Alert(shard=self.shard, runbook=runbook(raised.type), **known))
 
     def command(self, done: CommandDone) -> None:
         self.write(
             "models",
             f"{self.shard}/command/{done.command_id}",
-            {"v": 1, "outcome": done.outcome, "why": done.why},
+            CommandOutcome(done.outcome, done.why),
         )
         self.decisions.append({"command": done.command_id, "outcome": done.outcome})
 
-    def model(self, told: ReceiptWritten) -> None:
-        receipt = {
-            "v": 1,
-            "shard": self.shard,
-            "slot": told.slot,
-            "version": told.version,
-            "parent": told.parent,
-            "why": told.why,
-            "trained_through": told.trained_through,
-            "scores": told.scores,
-            "kind": told.kind,
-            "status": told.status,
-            "time_ms": told.time_ms,
-            "evidence": told.evidence,
-            "fingerprint": {"epoch": self.batch[0], "seq": self.batch[1]},
-        }
-        self.write("models", f"{self.shard}/{told.version}", receipt)
-        if told.serving:
+    def model(self, written: ReceiptWritten) -> None:
+        receipt = ModelReceipt(
+            self.shard,
+            written.slot,
+            written.version,
+            written.parent,
+            written.why,
+            written.trained_through,
+            written.scores,
+            written.kind,
+            written.status,
+            written.time_ms,
+            written.evidence,
+            {"epoch": self.batch[0], "seq": self.batch[1]},
+        )
+        self.write("models", f"{self.shard}/{written.version}", receipt)
+        if written.serving:
             self.write("models", f"{self.shard}/champion", receipt)
-        self.decisions.append({"model": told.slot, "version": told.version, "status": told.status})
+        self.decisions.append({"model": written.slot, "version": written.version, "status": written.status})
 
-    def write(self, topic: str, key: str, value: Mapping[str, Any]) -> None:
-        encoded = fitting(value)
+    def write(self, topic: str, key: str, record: msgspec.Struct) -> None:
+        value = value_of(record)
         self.hashed.append(dumps(repeatable(value), option=JSON_OPTIONS))
-        self.others.append(Send(topic, key.encode(), encoded))
+        self.others.append(Send(topic, key.encode(), fitting(value)))
 
     def close(self) -> dict[str, bytes | None]:
         """Chain the digest over the batch and give the view's blobs (None: the entity is dropped)."""

@@ -14,11 +14,17 @@ import orjson
 from stream_app.ports import Send
 from topics.codec import JSON_OPTIONS, LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES, check_headers
 from topics.envelope import Headers, Record
+from topics.records import value_of
 from topics.sizes import LARGEST_LETTER_BYTES, LARGEST_OUTPUT_BYTES, record_bytes
 
 HEADER: Final = "__stream_app.errors."
 LONGEST_TEXT: Final = 1_000  # characters of a text in an output that is too large otherwise
 LONGEST_MESSAGE: Final = 4_000  # characters of a dead letter's message, which may quote a model's exception
+
+
+def dumps(value: Any) -> bytes:
+    """JSON, also of records within records."""
+    return orjson.dumps(value, option=JSON_OPTIONS, default=value_of)
 
 
 def fitting(value: Mapping[str, Any], most: int = LARGEST_OUTPUT_BYTES) -> bytes:
@@ -27,13 +33,13 @@ def fitting(value: Mapping[str, Any], most: int = LARGEST_OUTPUT_BYTES) -> bytes
     Raises:
         ValueError: not even that is enough.
     """
-    encoded = orjson.dumps(value, option=JSON_OPTIONS)
+    encoded = dumps(value)
     if len(encoded) <= most:
         return encoded
     fields = {name: shortened(part) for name, part in value.items()}
-    sizes = {name: len(orjson.dumps(part, option=JSON_OPTIONS)) for name, part in fields.items()}
+    sizes = {name: len(dumps(part)) for name, part in fields.items()}
     for name in sorted(sizes, key=lambda name: -sizes[name]):
-        encoded = orjson.dumps(fields, option=JSON_OPTIONS)
+        encoded = dumps(fields)
         if len(encoded) <= most:
             return encoded
         if isinstance(fields[name], dict | list | str):

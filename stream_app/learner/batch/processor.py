@@ -14,6 +14,7 @@ from stream_app.learner.batch import journal
 from stream_app.learner.batch.emit import Emitter
 from stream_app.learner.batch.merge import Run, pack_order
 from stream_app.ports import Commit, Positions
+from topics.batch_id import BatchId
 from topics.envelope import RANK_NAMES, RANKS, Record
 from topics.records import AttemptRecord, BatchRecord, Settled
 from topics.sizes import LARGEST_OUTPUT_BYTES
@@ -69,7 +70,7 @@ class BatchProcessor:
 
     @property
     def stamp(self) -> str:
-        return f"{self.epoch}:{self.seq}"
+        return str(BatchId(self.epoch, self.seq))
 
     def apply(self, runs: list[Run], ended: Callable[[str], None] | None = None) -> None:
         """Step the records of each run; the machine's position is then past them.
