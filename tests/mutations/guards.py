@@ -195,8 +195,8 @@ GUARDS = (
     Guard(
         "a view that fell behind is rebuilt",
         "stream_app/learner/publish/view_writer.py",
-        "        self.wants_rebuild = self.stored != stamp\n",
-        "        self.wants_rebuild = False\n",
+        "        self.phase = Phase.CURRENT if self.stored == stamp else Phase.LOOKING\n",
+        "        self.phase = Phase.CURRENT\n",
         "tests/simulation/test_schedules.py",
     ),
     Guard(

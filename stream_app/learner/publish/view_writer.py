@@ -1,10 +1,9 @@
 """Keeps one shard's Redis view behind its commits: coalesced, fenced by the stamp, rebuilt when lost.
 
     current ──behind──▶ looking ──found──▶ rebuilding ──last slice sealed──▶ current
-       │ ▲                 ▲                    │
-     down └──retry──┐      └──────down, retry───┘
-       ▼            │
-     waiting ───────┘      fenced, from anywhere ──the newer stamp is gone──▶ looking
+       └──down: retried──┘  ▲                   │
+                            ├─────behind, down──┘
+                            └──the newer stamp is gone── fenced ◀──a newer stamp── (from anywhere)
 
 While Redis shows a newer stamp than the committed one, nothing is written: either another process owns the
 shard, and then Kafka refuses the commits of this one, or the journal was restored from before the stamp.
@@ -16,6 +15,8 @@ so memory is bounded by the number of entities.
 from __future__ import annotations
 
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
 
 import orjson
@@ -32,6 +33,34 @@ FENCED_S = 5.0  # between two looks whether the newer stamp is gone
 log = structlog.get_logger()
 
 
+class Phase(Enum):
+    """Where the view stands."""
+
+    CURRENT = "current"  # it shows a committed batch, and newer ones are written onto it
+    LOOKING = "looking"  # it is lost or behind: which blobs are there?
+    REBUILDING = "rebuilding"  # slice by slice, beside the batches
+    FENCED = "fenced"  # it shows a newer stamp than ours
+
+
+LEGAL = {
+    Phase.CURRENT: {Phase.LOOKING, Phase.FENCED},
+    Phase.LOOKING: {Phase.REBUILDING, Phase.FENCED},
+    Phase.REBUILDING: {Phase.CURRENT, Phase.LOOKING, Phase.FENCED},
+    Phase.FENCED: {Phase.LOOKING},
+}
+
+
+@dataclass
+class Write:
+    """A call on its way to Redis, which shows batch `stamp` once one that `seals` is done."""
+
+    outcome: Future[str]
+    stamp: str = ""
+    blobs: dict[str, bytes | None] = field(default_factory=dict)
+    seals: bool = False
+    probes: bool = False  # nothing is to be written: it only asks whether the view is still there
+
+
 class ViewWriter:
     """Blobs wait in `blobs` until a write is free; `stamp` is the newest committed batch they belong to."""
 
@@ -46,32 +75,43 @@ class ViewWriter:
         self.stored = stored or ""
         self.stamp = stamp
         self.blobs: dict[str, bytes | None] = {}
+        self.phase = Phase.CURRENT if self.stored == stamp else Phase.LOOKING
         self.looking: Future[list[str] | None] | None = None
-        self.rebuilding: list[str] | None = None
-        self.wants_rebuild = self.stored != stamp
-        self.whole = True  # as far as it was told; a rebuild that begins anew is the same one for a person
+        self.left: list[str] = []  # keys of a rebuild that no slice has taken
         self.slice_uncommitted = False
-        self.job: Future[str] | None = None
-        self.job_blobs: dict[str, bytes | None] = {}
-        self.job_stamp = ""
-        self.job_seals = False
+        self.rebuild_reported = False  # one that starts again is not logged again
+        self.write: Write | None = None
         self.retry_at_s = self.probe_at_s = 0.0
-        self.probing = self.fenced = False
+
+    def move(self, phase: Phase) -> None:
+        """Change phase along the drawing above.
+
+        Raises:
+            RuntimeError: the drawing has no such arrow: a fault of this file.
+        """
+        if phase not in LEGAL[self.phase]:
+            raise RuntimeError(f"a view that is {self.phase.value} cannot become {phase.value}")
+        self.phase = phase
+
+    @property
+    def fenced(self) -> bool:
+        return self.phase is Phase.FENCED
 
     @property
     def caught_up(self) -> bool:
-        return (
-            (self.job is None or self.probing)
-            and self.stored == self.stamp
-            and not self.wants_rebuild
-            and self.rebuilding is None
-            and not self.fenced
-        )
+        idle = self.write is None or self.write.probes
+        return idle and self.stored == self.stamp and self.phase is Phase.CURRENT
+
+    @property
+    def keys(self) -> str:
+        """A pattern of everything that Redis holds of the shard."""
+        return f"{{{self.app}:{self.shard}}}:*"
 
     def finish(self) -> bool:
         """Write what is committed; True when the view shows it, or does not answer, or is being rebuilt."""
         self.tick(None)
-        return self.caught_up or self.fenced or not self.whole or self.retry_at_s > self.clock.monotonic()
+        unanswered = self.retry_at_s > self.clock.monotonic()
+        return self.caught_up or self.fenced or self.rebuild_reported or unanswered
 
     def committed(self, closed: Closed) -> None:
         """Take a committed batch's blobs; called in commit order."""
@@ -82,101 +122,106 @@ class ViewWriter:
 
     def slice(self, entities: Entities) -> dict[str, bytes | None]:
         """While rebuilding: the next entities' blobs as the state shows them, to go with the sealed batch."""
-        if self.wants_rebuild and self.looking is not None and self.looking.done():
+        if self.looking is not None and self.looking.done():
             found, self.looking = self.looking.result(), None
             self.begin(entities, found)
-        if not self.rebuilding:
+        if not self.left:
             return {}
         self.slice_uncommitted = True
-        keys = list(islice(self.rebuilding, SLICE))
-        del self.rebuilding[:SLICE]
+        keys = list(islice(self.left, SLICE))
+        del self.left[:SLICE]
         known = ((key, entities.peek(key)) for key in keys)
         return {key: orjson.dumps(entity) if entity else None for key, entity in known}
 
     def begin(self, entities: Entities, found: list[str] | None) -> None:
-        """It is known what Redis holds: write what lives and delete the rest."""
+        """It is known what Redis holds (None: it does not answer): write what lives and delete the rest."""
         if found is None:
             self.retry_at_s = self.clock.monotonic() + RETRY_S
             return
-        self.rebuilding, self.wants_rebuild = list(dict.fromkeys([*entities.keys(), *found])), False
-        if self.whole:
+        self.move(Phase.REBUILDING)
+        self.left = list(dict.fromkeys([*entities.keys(), *found]))
+        if not self.rebuild_reported:
             log.info("view rebuild", shard=self.shard, entities=len(entities))
-        self.whole = False
+        self.rebuild_reported = True
 
     def tick(self, drained: Entities | None) -> None:
         """Collect a finished write and start the next; `drained` is the state, if nothing in it is
         uncommitted.
         """
-        if self.job is not None:
-            if not self.job.done():
+        if self.write is not None:
+            if not self.write.outcome.done():
                 return
-            self.collect(self.job.result())
+            done, self.write = self.write, None
+            self.collect(done, done.outcome.result())
         if self.clock.monotonic() < self.retry_at_s:
             return
-        if self.fenced:
+        if self.phase is Phase.FENCED:
             # Never `write`: that would seal a view which lacks what was not written meanwhile.
-            self.job = self.pool.submit(self.view.rebuild, self.stamp, {}, False)
+            self.write = Write(self.pool.submit(self.view.rebuild, self.stamp, {}, False))
             return
-        if self.wants_rebuild and self.looking is None:
+        if self.phase is Phase.LOOKING and self.looking is None:
             self.looking = self.pool.submit(self.view.keys)
-        if drained is not None and (self.wants_rebuild or self.rebuilding):
+        if drained is not None and self.phase is not Phase.CURRENT:
             self.blobs.update(self.slice(drained))
             self.slice_uncommitted = False
-        if self.wants_rebuild or self.slice_uncommitted:
+        if self.phase is Phase.LOOKING or self.slice_uncommitted:
             return
-        self.probing = self.rebuilding is None and self.stored == self.stamp
-        if self.probing and self.clock.monotonic() < self.probe_at_s:
+        if self.phase is Phase.CURRENT:
+            self.write_current()
+        elif self.blobs or not self.left:
+            self.write_slice(seals=not self.left)
+
+    def write_current(self) -> None:
+        """Write the newest batches; where there is none, ask now and then whether the view is still there."""
+        probes = self.stored == self.stamp
+        if probes and self.clock.monotonic() < self.probe_at_s:
             return
         self.probe_at_s = self.clock.monotonic() + PROBE_S
-        self.job_blobs, self.blobs, self.job_stamp = self.blobs, {}, self.stamp
-        if self.rebuilding is None:
-            self.job = self.pool.submit(self.view.write, self.stored, self.stamp, self.job_blobs)
-        elif self.job_blobs or not self.rebuilding:
-            self.job_seals = not self.rebuilding
-            self.job = self.pool.submit(self.view.rebuild, self.stamp, self.job_blobs, self.job_seals)
+        blobs, self.blobs = self.blobs, {}
+        outcome = self.pool.submit(self.view.write, self.stored, self.stamp, blobs)
+        self.write = Write(outcome, self.stamp, blobs, seals=True, probes=probes)
 
-    def collect(self, outcome: str) -> None:
-        self.job, self.probing = None, False
+    def write_slice(self, *, seals: bool) -> None:
+        """Write the next slice of a rebuild; the last one seals it."""
+        blobs, self.blobs = self.blobs, {}
+        outcome = self.pool.submit(self.view.rebuild, self.stamp, blobs, seals)
+        self.write = Write(outcome, self.stamp, blobs, seals=seals)
+
+    def collect(self, done: Write, outcome: str) -> None:
+        """Act on what Redis answered: ok, behind, fenced or down."""
+        if outcome == "down":
+            self.retry_at_s = self.clock.monotonic() + RETRY_S
         if outcome == "fenced":
-            self.drop()
-        elif self.fenced:
-            self.come_back(outcome)
+            self.give_way()
+        elif self.phase is Phase.FENCED:
+            if outcome != "down":  # the newer stamp is gone: what was missed meanwhile takes a rebuild
+                self.move(Phase.LOOKING)
         elif outcome == "ok":
-            if self.rebuilding is None or self.job_seals:
-                self.stored, self.rebuilding, self.job_seals = self.job_stamp, None, False
-                if not self.whole:
-                    log.info("view rebuilt", shard=self.shard, stamp=self.stored)
-                self.whole = True
+            if done.seals:
+                self.sealed(done.stamp)
         else:
-            self.blobs = {**self.job_blobs, **self.blobs}
-            self.job_seals = False
-            if outcome == "behind" or self.rebuilding is not None:
-                self.wants_rebuild, self.rebuilding = True, None
-            if outcome == "down":
-                self.retry_at_s = self.clock.monotonic() + RETRY_S
+            self.blobs = {**done.blobs, **self.blobs}
+            if outcome == "behind" or self.phase is Phase.REBUILDING:
+                self.move(Phase.LOOKING)
+                self.left = []
 
-    @property
-    def keys(self) -> str:
-        """A pattern of everything that Redis holds of the shard."""
-        return f"{{{self.app}:{self.shard}}}:*"
+    def sealed(self, stamp: str) -> None:
+        """Redis shows batch `stamp`, whole."""
+        self.stored = stamp
+        if self.phase is Phase.REBUILDING:
+            self.move(Phase.CURRENT)
+            log.info("view rebuilt", shard=self.shard, stamp=stamp)
+        self.rebuild_reported = False
 
-    def drop(self) -> None:
+    def give_way(self) -> None:
         """Redis shows a newer stamp: write nothing, keep nothing, and look now and then."""
         self.retry_at_s = self.clock.monotonic() + FENCED_S
-        self.blobs, self.job_blobs, self.rebuilding, self.job_seals = {}, {}, None, False
-        self.slice_uncommitted = self.wants_rebuild = False
-        self.looking = None
-        if not self.fenced:
-            self.fenced = True
+        self.blobs, self.left, self.looking = {}, [], None
+        self.slice_uncommitted = False
+        if self.phase is not Phase.FENCED:
+            self.move(Phase.FENCED)
             remedy = (
                 "if no other learner runs, the journal was restored from before it: delete the keys "
                 f"{self.keys}"
             )
             log.critical("the view carries a newer stamp", shard=self.shard, ours=self.stamp, fix=remedy)
-
-    def come_back(self, outcome: str) -> None:
-        """The newer stamp is gone: what was missed meanwhile takes a rebuild."""
-        if outcome == "down":
-            self.retry_at_s = self.clock.monotonic() + RETRY_S
-            return
-        self.fenced, self.wants_rebuild = False, True
