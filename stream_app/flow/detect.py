@@ -9,6 +9,7 @@ from drift.policy import Opened
 from drift.signals import LOSS
 from drift.verdicts import State as DriftState
 from stream_app.flow.core import Core
+from stream_app.models.calls import Answer
 from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
@@ -67,7 +68,7 @@ def check_baseline(core: Core) -> None:
     )
 
 
-def feed_detectors(core: Core, row: dict[str, Any], answer: tuple[Any, Any] | None) -> None:
+def feed_detectors(core: Core, row: dict[str, Any], answer: Answer | None) -> None:
     """An event whose turn it is: its features and the champion's answer go to their detectors."""
     prediction, positive = None, None
     if answer is not None and answer[0] is not None:

@@ -6,23 +6,21 @@ from typing import Any, Final
 
 from stream_app.flow.core import Core, type_of
 from stream_app.flow.served import PredictionMade
-from stream_app.models.calls import COLD, ModelFault
+from stream_app.models.calls import COLD, Answer, ModelFault
 from stream_app.state.shard import ShardState, Slot
 
 SMOOTH: Final = 0.01  # weight of the newest answer in a slot's `silence`
 TOO_SILENT: Final = 0.1  # 11 events in a row, or one in ten
 
 
-def serving_slots(
-    core: Core, event_id: str, key: str, row: dict[str, Any], now_ms: int
-) -> dict[int, tuple[Any, Any]]:
+def serving_slots(core: Core, event_id: str, key: str, row: dict[str, Any], now_ms: int) -> dict[int, Answer]:
     """Predict with each slot and give version → (prediction, probabilities).
 
     A model that raises or answers NaN gives a cold answer: its row waits for the label like any other, and
     what is learned from it may be what was missing.
     """
     counters = core.state.counters
-    served: dict[int, tuple[Any, Any]] = {}
+    served: dict[int, Answer] = {}
     for slot, calls in core.serving_calls:
         answer = COLD
         if not slot.cold:

@@ -20,11 +20,11 @@ def withhold(core: Core, row: PendingRow, label: Any) -> bool:
     sources = state.sources
     if sources is None or state.paused:
         return False
-    answer = next(iter(row.served.values()), None)  # the champion of that time predicted first
+    answer = row.champion_answer
     if answer is None or answer[0] is None:
         return False
     prediction = answer[0]
-    verdict = sources.judge(row.key, prediction != label, prediction != next(iter(state.classes), None))
+    verdict = sources.judge(row.key, prediction != label, prediction != state.first_class)
     if verdict is Verdict.LEARN:
         return False
     if verdict is not Verdict.HOLD:

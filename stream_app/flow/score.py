@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.flow.core import Core
-from stream_app.models.calls import reply
+from stream_app.models.calls import Answer, reply
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import Slot
 
@@ -37,7 +37,7 @@ def score_served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, fl
     return losses
 
 
-def gap(core: Core, calls: Any, row: PendingRow, label: Any, answer: tuple[Any, Any]) -> None:
+def gap(core: Core, calls: Any, row: PendingRow, label: Any, answer: Answer) -> None:
     """Predict the row again with today's champion, so that the flattery of re-prediction can be shown."""
     prediction, probabilities = reply(calls, row.row)
     if prediction is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from drift.policy import Closed, Opened, Won
 from stream_app.errors import MACHINE
 from stream_app.flow.core import Core, type_of
-from stream_app.models.calls import COLD, ModelFault, reply
+from stream_app.models.calls import COLD, Answer, ModelFault, reply
 from stream_app.state.pending import PendingRow
 from stream_app.state.shard import DECLARED, KEPT, Slot
 from topics.envelope import Record
@@ -21,7 +21,7 @@ def compare_candidates(core: Core, row: PendingRow, label: Any) -> float | None:
     """Give every open race its pair; the champion's own loss (0/1 or absolute error), None if cold."""
     state = core.state
     policy, loss = state.policy, state.race_loss
-    champion: tuple[Any, Any] | None = None
+    champion: Answer | None = None
     for slot, calls in core.calls:  # the champion is the first
         serving = slot.name == state.serving
         if not serving and slot.version not in policy.races:

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from mypy_extensions import mypyc_attr
 
+from stream_app.models.calls import Answer
 from topics.envelope import Record
 
 SLACK: Final = 1_024  # queue entries of rows already joined that are tolerated before the queue is rebuilt
@@ -29,7 +30,7 @@ class PendingRow:
         time_ms: int,
         offset: int,
         row: dict[str, Any],
-        served: dict[int, tuple[Any, Any]],
+        served: dict[int, Answer],
         baseline: Any,
         size: int = 0,
     ) -> None:
@@ -40,6 +41,13 @@ class PendingRow:
         self.served = served
         self.baseline = baseline
         self.size = size
+
+    @property
+    def champion_answer(self) -> Answer | None:
+        """What was published: the champion of that time predicted first. None where no slot predicted."""
+        for answer in self.served.values():
+            return answer
+        return None
 
 
 class ParkedLabel(msgspec.Struct):

@@ -208,6 +208,13 @@ class ShardState:
         """The serving slot."""
         return next(slot for slot in self.slots if slot.name == self.serving)
 
+    @property
+    def first_class(self) -> Any:
+        """The class of the first label that was learned; None before it."""
+        for label in self.classes:
+            return label
+        return None
+
     def remember_command(self, command_id: str, outcome: str) -> None:
         """Keep the newest outcomes, so that a command sent twice acts once."""
         self.commands[command_id] = outcome
