@@ -46,7 +46,7 @@ def ops(
     check_free(*where)
     wiring.structured_logs()
     with tempfile.TemporaryDirectory(prefix="stream-app-ops-") as directory:
-        served, house = wiring.ops(apps, settings, Path(directory))
+        served, process = wiring.ops(apps, settings, Path(directory))
         # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
         signal.signal(signal.SIGTERM, lambda *_: None)
         config = uvicorn.Config(
@@ -69,4 +69,5 @@ def ops(
 
         Server(config).run()
     sys.stderr.flush()
-    os._exit(house.exit_code)  # all is closed; to take the interpreter apart takes seconds on a busy machine
+    # all is closed; to take the interpreter apart takes seconds on a busy machine
+    os._exit(process.exit_code)

@@ -35,27 +35,27 @@ class AgentContext(NamedTuple):
 
     written: Callable[[], Awaitable[None]]
     now_ms: Callable[[], int]
-    die: Callable[[Exception], None]
+    abort: Callable[[Exception], None]
     counts: Counts
 
 
-def attach(app: faust.App, desk: AlertIntake, topics: Catalog, around: AgentContext) -> None:
+def attach(app: faust.App, intake: AlertIntake, topics: Catalog, context: AgentContext) -> None:
     """Agents of one application, one for each topic."""
-    letters = raw_topic(app, topics.dead_letters.name, desk.shards)
+    letters = raw_topic(app, topics.dead_letters.name, intake.shards)
     handlers = {
-        topics.alerts.name: desk.on_alert,
-        topics.stats.name: desk.on_stats,
-        topics.models.name: desk.on_model,
-        topics.dead_letters.name: desk.on_letter,
+        topics.alerts.name: intake.on_alert,
+        topics.stats.name: intake.on_stats,
+        topics.models.name: intake.on_model,
+        topics.dead_letters.name: intake.on_letter,
     }
     for name, handle in handlers.items():
-        topic = letters if name == letters.get_topic_name() else raw_topic(app, name, desk.shards)
+        topic = letters if name == letters.get_topic_name() else raw_topic(app, name, intake.shards)
         agent = app.agent(topic, name=f"{STAGE}.{name}", use_reply_headers=False)
-        agent(following(desk, handle, letters, around))
+        agent(following(intake, handle, letters, context))
 
 
 def following(
-    desk: AlertIntake, handle: Callable[[Message, int], None], letters: Any, around: AgentContext
+    intake: AlertIntake, handle: Callable[[Message, int], None], letters: Any, context: AgentContext
 ) -> Callable[[Any], Awaitable[None]]:
     """What an agent runs."""
 
@@ -64,15 +64,15 @@ def following(
             try:
                 for event in events:
                     await one(event)
-                await around.written()
+                await context.written()
             except Exception as error:
-                around.die(error)
+                context.abort(error)
                 raise
 
     async def one(event: EventT[Any]) -> None:
         message = message_of(event)
         try:
-            handle(message, around.now_ms())
+            handle(message, context.now_ms())
         except UnfitError as error:
             await refuse(message, error.reason, str(error))
         except Exception as error:
@@ -80,7 +80,7 @@ def following(
             await refuse(message, OPS_ERROR, f"{type(error).__name__}: {error}")
 
     async def refuse(message: Message, reason: str, text: str) -> None:
-        around.counts.agent_failed(desk.app, message.topic)
+        context.counts.agent_failed(intake.app, message.topic)
         place = f"{message.topic}/{message.partition}@{message.offset}"
         log.warning("not taken", record=place, reason=reason, message=text)
         if message.topic == letters.get_topic_name():

@@ -38,25 +38,25 @@ class Delivery:
 
     def __init__(
         self,
-        way: RouteQueue,
+        queue: RouteQueue,
         channel: Channel,
-        desks: Mapping[str, AlertIntake],
+        intakes: Mapping[str, AlertIntake],
         counts: Counts,
         now_ms: Callable[[], int],
         written: Callable[[], Awaitable[None]],
         failing_s: float,
     ) -> None:
-        self.way, self.channel, self.desks, self.counts = way, channel, desks, counts
+        self.queue, self.channel, self.intakes, self.counts = queue, channel, intakes, counts
         self.now_ms, self.written, self.failing_ms = now_ms, written, round(1000 * failing_s)
-        self.active, self.changed = asyncio.Event(), asyncio.Event()
+        self.active = asyncio.Event()
         self.refused_ms: int | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await self.active.wait()
-            self.changed.clear()
-            plan = self.way.plan(self.now_ms())
+            self.queue.changed.clear()
+            plan = self.queue.plan(self.now_ms())
             if plan.silenced:
                 await self.settle(plan.silenced, SILENCED)
             if plan.notification is not None:
@@ -68,13 +68,13 @@ class Delivery:
                 wait_s = min(wait_s, max(0.0, (plan.wake_ms - self.now_ms()) / 1000))
             try:
                 async with asyncio.timeout(wait_s):
-                    await self.changed.wait()
+                    await self.queue.changed.wait()
             except TimeoutError:
                 continue
 
     async def attempt(self, told: Notification) -> None:
-        """Send it, once as the way sees it; the channel tries a few times in a row."""
-        route = self.way.route
+        """Send it, once as the queue sees it; the channel tries a few times in a row."""
+        route = self.queue.route
         try:
             await self.channel.send(told, self.now_ms())
         except Exception as error:
@@ -82,7 +82,7 @@ class Delivery:
             if never is not None:
                 await self.refuse(told, never)
                 return
-            self.way.failed(self.now_ms())
+            self.queue.failed(self.now_ms())
             self.counts.notified(route.channel, route.name, "failed")
             # The address may hold a token, and some errors quote it.
             log.warning(
@@ -93,23 +93,23 @@ class Delivery:
         self.counts.notified(route.channel, route.name, "sent")
         if told.summary:
             self.counts.held_back(route.name, len(told.items))
-        self.way.delivered(told, self.now_ms())
+        self.queue.delivered(told, self.now_ms())
         await self.settle(told.items, SUMMARISED if told.summary else SENT)
 
     async def settle(self, items: list[Item], outcome: str) -> None:
         """Write durably; without ownership the tables are another's, who sends it again under the same id."""
         if self.active.is_set():
             for item in items:
-                self.desks[item.app].told(item, self.way.route.name, outcome)
+                self.intakes[item.app].told(item, self.queue.route.name, outcome)
             await self.written()
 
     async def refuse(self, told: Notification, error: Undeliverable) -> None:
         """Take what the channel never will deliver out of the queue; other routes get it."""
-        route = self.way.route
+        route = self.queue.route
         if not self.active.is_set():
             return  # the table cannot be written now; it is tried again by the owner
         self.counts.notified(route.channel, route.name, "refused")
-        left = self.way.refused(told, splits=error.splits)
+        left = self.queue.refused(told, splits=error.splits)
         log.error(
             "notification refused",
             route=route.name,
@@ -122,7 +122,7 @@ class Delivery:
         self.counts.undelivered(route.name, len(left))
         now_ms = self.now_ms()
         for item in left:
-            self.desks[item.app].refused(item, route.name, now_ms)
+            self.intakes[item.app].refused(item, route.name, now_ms)
         first = next((item for item in left if item.alert.type != FAILING), None)
         if first is not None and (self.refused_ms is None or now_ms - self.refused_ms >= AGAIN_MS):
             self.refused_ms = now_ms
@@ -133,28 +133,28 @@ class Delivery:
 
     def complain(self, error: str) -> None:
         """Raise an alert about the route itself, by the oldest alert that it does not deliver."""
-        now_ms, since_ms = self.now_ms(), self.way.turn.failing_ms
+        now_ms, since_ms = self.now_ms(), self.queue.turn.failing_ms
         if since_ms is None or now_ms - since_ms < self.failing_ms or not self.active.is_set():
             return
-        waiting = self.way.waiting()
+        waiting = self.queue.waiting()
         # Of two routes that fail, each would otherwise complain about the other's complaints.
         others = [item for item in waiting if item.alert.type != FAILING]
         if not others:
             return
         oldest = min(others, key=lambda item: (item.alert.time_ms, item.alert.alert_id))
         seconds = round((now_ms - since_ms) / 1000)
-        message = f"route {self.way.route.name} has failed to deliver for {seconds} s ({error})"
+        message = f"route {self.queue.route.name} has failed to deliver for {seconds} s ({error})"
         self.raise_alert(oldest, message, {"waiting": len(waiting)}, now_ms)
 
     def raise_alert(self, cause: Item, message: str, evidence: dict[str, object], now_ms: int) -> None:
         """One for each alert that was not delivered and its route, however often it fails."""
-        route, alert = self.way.route.name, cause.alert
+        route, alert = self.queue.route.name, cause.alert
         evidence = {"route": route, "oldest": alert.alert_id, **evidence}
         name = f"{route}/{alert.alert_id}"[-256:]
-        desk = self.desks[cause.app]
-        desk.notice(FAILING, alert.shard, message, evidence, name, now_ms)
+        intake = self.intakes[cause.app]
+        intake.notice(FAILING, alert.shard, message, evidence, name, now_ms)
 
     def tell_outbox(self) -> None:
-        waiting = self.way.waiting()
+        waiting = self.queue.waiting()
         oldest = min((item.alert.time_ms for item in waiting), default=None)
-        self.counts.outbox(self.way.route.name, len(waiting), oldest)
+        self.counts.outbox(self.queue.route.name, len(waiting), oldest)

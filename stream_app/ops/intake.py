@@ -1,4 +1,4 @@
-"""One application's desk: records come in, tables, board and routes follow."""
+"""Takes one application's records in: tables, dashboard and routes follow."""
 
 from __future__ import annotations
 
@@ -57,26 +57,25 @@ class Counts(Protocol):
 
 
 class AlertIntake:
-    """`wake` is called when a route has more to tell."""
+    """Stores what comes in, shows it on `board`, and offers alerts to `queues`."""
 
     def __init__(
         self,
         board: DashboardModel,
-        memory: AlertStore,
-        ways: Sequence[RouteQueue],
+        store: AlertStore,
+        queues: Sequence[RouteQueue],
         counts: Counts,
-        wake: Callable[[], None],
     ) -> None:
         self.app, self.shards = board.app, board.shards
-        self.board, self.memory, self.ways, self.counts, self.wake = board, memory, ways, counts, wake
+        self.board, self.store, self.queues, self.counts = board, store, queues, counts
         self.heard_ms: dict[int, int] = {}
         self.silent: dict[int, Alert] = {}
 
     def restore(self, now_ms: int) -> None:
         """Fill board and routes from the tables, as a process does that just took over."""
-        self.memory.recall()
-        tables = self.memory.tables
-        for point in self.memory.points():
+        self.store.recall()
+        tables = self.store.tables
+        for point in self.store.points():
             self.board.point(point)
         for key, entry in list(tables.models.items()):
             self.board.model(key, entry["value"])
@@ -99,21 +98,21 @@ class AlertIntake:
             else:
                 self.silent[alert.shard] = alert
         item = Item(self.app, alert)
-        for way in self.ways:
-            outcome = routes.get(way.route.name)
+        for queue in self.queues:
+            outcome = routes.get(queue.route.name)
             if outcome == DUE:
-                way.add(item, now_ms)
+                queue.add(item, now_ms)
             elif outcome not in (None, REFUSED):
-                way.kinds.add(item.kind)
-        gone = set(routes) - {way.route.name for way in self.ways}
+                queue.kinds.add(item.kind)
+        gone = set(routes) - {queue.route.name for queue in self.queues}
         for name in gone:  # a route that is no more delivers nothing
-            self.memory.told(alert.alert_id, name, SILENCED)
+            self.store.told(alert.alert_id, name, SILENCED)
 
     def on_stats(self, message: Message, now_ms: int) -> None:
         stats = decoded(read_stats, message.value)
         self.check_shard(stats.shard)
         self.heard_ms[stats.shard] = now_ms
-        if self.memory.stats(stats) and stats.shard in self.silent:
+        if self.store.stats(stats) and stats.shard in self.silent:
             self.heard_again(stats)
         self.board.stats(stats)
 
@@ -130,7 +129,7 @@ class AlertIntake:
         except UnicodeDecodeError as error:
             raise UnfitError("the key is not UTF-8") from error
         value = None if message.value is None else decoded(read_model, message.value)
-        self.memory.model(key, value, message.offset)
+        self.store.model(key, value, message.offset)
         self.board.model(key, value)
 
     def on_letter(self, message: Message, now_ms: int) -> None:  # noqa: ARG002
@@ -139,7 +138,7 @@ class AlertIntake:
             for name, value in message.headers
             if name.startswith(HEADER)
         }
-        self.memory.letter(message.partition, message.offset, message.time_ms, told)
+        self.store.letter(message.partition, message.offset, message.time_ms, told)
         self.board.dead_letter(message.partition, message.offset, message.time_ms, told)
 
     def check_shard(self, shard: int) -> None:
@@ -149,15 +148,14 @@ class AlertIntake:
     def take(self, alert: Alert, now_ms: int) -> None:
         """Keep an alert, show it, and give it to each route that means it."""
         item = Item(self.app, alert)
-        ways = [way for way in self.ways if matches(way.route, item)]
-        names = [way.route.name for way in ways]
-        if not self.memory.alert(alert, names):
+        queues = [queue for queue in self.queues if matches(queue.route, item)]
+        names = [queue.route.name for queue in queues]
+        if not self.store.alert(alert, names):
             return
         self.counts.alert(self.app, alert.type, alert.severity)
         self.board.alert(alert, words(dict.fromkeys(names, DUE)))
-        for way in ways:
-            way.add(item, now_ms)
-        self.wake()
+        for queue in queues:
+            queue.add(item, now_ms)
 
     def notice(
         self,
@@ -188,7 +186,7 @@ class AlertIntake:
         for shard, heard_ms in self.heard_ms.items():
             if shard in self.silent or now_ms - heard_ms < 1000 * silent_s:
                 continue
-            newest = self.memory.tables.stats[str(shard)]["stats"]
+            newest = self.store.tables.stats[str(shard)]["stats"]
             silence_s = round((now_ms - heard_ms) / 1000)
             message = f"no statistics for {silence_s} s: no learner runs, or it is stuck or still recovering"
             evidence = {"newest_ms": newest["time_ms"], "owner": newest["owner"], "seq": newest["seq"]}
@@ -204,7 +202,7 @@ class AlertIntake:
 
     def told(self, item: Item, route: str, outcome: str) -> None:
         """Note and show what became of an alert on a route."""
-        routes = self.memory.told(item.alert.alert_id, route, outcome)
+        routes = self.store.told(item.alert.alert_id, route, outcome)
         if routes is not None:
             self.board.alert(item.alert, words(routes))
 
@@ -213,17 +211,18 @@ class AlertIntake:
 
         Each route is asked once at most, so no alert goes round.
         """
-        routes = self.memory.routes(item.alert.alert_id)
+        routes = self.store.routes(item.alert.alert_id)
         heard = any(state in (DUE, SENT, SUMMARISED) for name, state in routes.items() if name != route)
-        others = [way for way in self.ways if way.route.name not in {route, *routes}]
-        other = next((way for way in others if not heard and fnmatchcase(item.app, way.route.apps)), None)
-        noted = self.memory.refused(item.alert.alert_id, route, other.route.name if other else None)
+        others = [queue for queue in self.queues if queue.route.name not in {route, *routes}]
+        other = next(
+            (queue for queue in others if not heard and fnmatchcase(item.app, queue.route.apps)), None
+        )
+        noted = self.store.refused(item.alert.alert_id, route, other.route.name if other else None)
         if noted is None:
             return
         self.board.alert(item.alert, words(noted))
         if other is not None:
             other.add(item, now_ms)
-            self.wake()
 
 
 def words(routes: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import faust
 import structlog
@@ -37,13 +37,24 @@ class Counts(Protocol):
     def recovered(self, seconds: float) -> None: ...
 
 
+async def written(tables: Sequence[DurableTable]) -> None:
+    """Return when every change of these tables is in its changelog."""
+    await asyncio.gather(*(table.written() for table in tables))
+
+
+def abort(error: BaseException) -> NoReturn:
+    """End at once and without a commit: what was read is read again by the next process."""
+    log.critical("ops ends", error=f"{type(error).__name__}: {error}")
+    os._exit(LOST)
+
+
 class OpsProcess:
     """Everything of one process; `exit_code` is what it should end with."""
 
     def __init__(
         self,
         app: faust.App,
-        desks: Mapping[str, AlertIntake],
+        intakes: Mapping[str, AlertIntake],
         deliveries: Sequence[Delivery],
         tables: Sequence[DurableTable],
         silences: Silences,
@@ -51,7 +62,7 @@ class OpsProcess:
         clock: Any,
         silent_s: float,
     ) -> None:
-        self.app, self.desks, self.deliveries, self.tables = app, desks, deliveries, tables
+        self.app, self.intakes, self.deliveries, self.tables = app, intakes, deliveries, tables
         self.silences, self.counts, self.clock, self.silent_s = silences, counts, clock, silent_s
         self.state = "starting"
         self.restored = False
@@ -68,7 +79,7 @@ class OpsProcess:
 
     async def written(self) -> None:
         """Return when every change of a table is in its changelog."""
-        await asyncio.gather(*(table.written() for table in self.tables))
+        await written(self.tables)
 
     async def revoked(self, *_: Any, **__: Any) -> None:
         """A rebalance begins: nothing is sent until it is over."""
@@ -80,7 +91,7 @@ class OpsProcess:
         self.began_s = self.clock.monotonic()
         self.app.producer.buffer.max_messages = BUFFERED
         if not assigned and self.restored:
-            self.die(ConnectionError("another process took the tables"))
+            abort(ConnectionError("another process took the tables"))
 
     async def recovered(self) -> None:
         """The tables are as the changelogs say; they may be nobody's here."""
@@ -91,8 +102,8 @@ class OpsProcess:
         now_ms = self.clock.now_ms()
         if not self.restored:
             self.silences.restore()
-            for desk in self.desks.values():
-                desk.restore(now_ms)
+            for intake in self.intakes.values():
+                intake.restore(now_ms)
             self.restored = True
         seconds = self.clock.monotonic() - self.began_s
         self.state = "serving"
@@ -100,23 +111,15 @@ class OpsProcess:
         self.counts.recovered(seconds)
         for delivery in self.deliveries:
             delivery.active.set()
-        log.info("serving", group=self.app.conf.id, applications=list(self.desks), seconds=round(seconds, 3))
+        log.info(
+            "serving", group=self.app.conf.id, applications=list(self.intakes), seconds=round(seconds, 3)
+        )
 
     def pause(self, state: str) -> None:
         self.state = state
         self.counts.owns(owner=False)
         for delivery in self.deliveries:
             delivery.active.clear()
-
-    def wake(self) -> None:
-        """Routes have more to tell."""
-        for delivery in self.deliveries:
-            delivery.changed.set()
-
-    def die(self, error: BaseException) -> None:
-        """End at once and without a commit: what was read is read again by whoever comes next."""
-        log.critical("ops ends", error=f"{type(error).__name__}: {error}")
-        os._exit(LOST)
 
     async def watch(self) -> None:
         """Once a second: silent shards, and Faust's own end."""
@@ -131,8 +134,8 @@ class OpsProcess:
                 continue
             now_ms = self.clock.now_ms()
             self.silences.expire(now_ms)
-            for desk in self.desks.values():
-                desk.watch(now_ms, self.silent_s)
+            for intake in self.intakes.values():
+                intake.watch(now_ms, self.silent_s)
             await self.written()
 
     async def unending(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -141,16 +144,16 @@ class OpsProcess:
             await work()
         except Exception as error:
             log.exception("background work failed")
-            self.die(error)
+            abort(error)
 
     @asynccontextmanager
     async def lifespan(self, _: Any) -> AsyncIterator[None]:
         """Of the HTTP server: Faust and deliveries run beside it."""
-        async with faust_app_running(self.app, discover=False, stop_timeout=STOP_S), self.beside():
+        async with faust_app_running(self.app, discover=False, stop_timeout=STOP_S), self.background():
             yield
 
     @asynccontextmanager
-    async def beside(self) -> AsyncIterator[None]:
+    async def background(self) -> AsyncIterator[None]:
         """Deliveries and the watch."""
         works = [*(delivery.run for delivery in self.deliveries), self.watch]
         tasks = [asyncio.ensure_future(self.unending(work)) for work in works]

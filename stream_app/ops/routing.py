@@ -8,6 +8,7 @@ add → waits in its group → due → plan → a Notification → delivered
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class RouteQueue:
         self.told_ms: deque[int] = deque()
         self.failures = 0
         self.not_before_ms = 0
+        self.changed = asyncio.Event()  # an alert was added
 
     @property
     def held(self) -> dict[str, Item]:
@@ -83,6 +85,7 @@ class RouteQueue:
                 group.due_ms = max(group.due_ms, group.told_ms + round(1000 * self.route.interval_s))
         if item.alert.alert_id not in self.held:
             group.waiting.setdefault(item.alert.alert_id, item)
+            self.changed.set()
 
     def group_of(self, item: Item) -> tuple[str, ...]:
         """Its group's name."""

@@ -33,7 +33,7 @@ class Silences:
             name: Silence.model_validate(told["silence"]) for name, told in list(self.table.items())
         }
 
-    def mean(self, item: Item, now_ms: int) -> bool:
+    def is_silenced(self, item: Item, now_ms: int) -> bool:
         """Whether nobody is to be told of an alert now."""
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         return any(

@@ -16,7 +16,7 @@ from pathlib import Path
 from stream_app.definition.load import load
 from stream_app.errors import UsageError
 from stream_app.settings import load_settings
-from stream_app.wiring.ops import house
+from stream_app.wiring.ops import compose
 
 TARGET = "STREAM_APP_TARGET"
 
@@ -25,12 +25,12 @@ if not targets:
     raise UsageError(f"{TARGET} is not set", "Set it to MODULE:APP, several with blanks between them")
 directory = tempfile.mkdtemp(prefix="stream-app-ops-")
 atexit.register(shutil.rmtree, directory, ignore_errors=True)
-made, _ = house([load(target) for target in targets], load_settings(), Path(directory))
-app = made.app
+process, _ = compose([load(target) for target in targets], load_settings(), Path(directory))
+app = process.app
 
 
 @app.task  # type: ignore[untyped-decorator]  # Faust leaves it so
-async def beside() -> None:
+async def background() -> None:
     """What runs beside the agents; Faust cancels it at its end."""
-    async with made.beside():
+    async with process.background():
         await app.wait_until_stopped()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from stream_app.ops.faust_app import DurableTable, faust_app, kept_table
 from stream_app.ops.http import create_app
 from stream_app.ops.intake import AlertIntake
 from stream_app.ops.orders import orders
-from stream_app.ops.process import OpsProcess
+from stream_app.ops.process import OpsProcess, abort, written
 from stream_app.ops.routing import RouteQueue
 from stream_app.ops.silences import Silences, silencing
 from stream_app.settings import Settings
@@ -36,7 +38,9 @@ MINUTES = 450  # of the history that outlives a restart
 QUIETER = ("faust", "mode", "aiokafka", "httpx", "apprise", "kafka")
 
 
-def house(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[OpsProcess, OpsMetrics]:
+def compose(
+    apps: Sequence[Application], settings: Settings, directory: Path
+) -> tuple[OpsProcess, OpsMetrics]:
     """The Faust app with its agents, tables and routes, ready to run; Faust makes folders in `directory`.
 
     Raises:
@@ -59,33 +63,37 @@ def house(apps: Sequence[Application], settings: Settings, directory: Path) -> t
     )
     silenced = kept_table(app, "silences")
     silences = Silences(ours.silences, silenced)
-    ways = [RouteQueue(route, silences.mean) for route in ours.routes]
-    tables: list[DurableTable] = [silenced]
-    desks: dict[str, AlertIntake] = {}
-    deliveries: list[Delivery] = []
-    made = OpsProcess(app, desks, deliveries, tables, silences, metrics, clock, ours.silent_s)
-    around = AgentContext(made.written, clock.now_ms, made.die, metrics)
+    queues = [RouteQueue(route, silences.is_silenced) for route in ours.routes]
+    kept = {name: [kept_table(app, f"{name}-{table}") for table in TABLES] for name in names}
+    tables: list[DurableTable] = [silenced, *chain.from_iterable(kept.values())]
+    durable = partial(written, tables)
+    intakes: dict[str, AlertIntake] = {}
     for one in apps:
-        mine = [kept_table(app, f"{one.name}-{name}") for name in TABLES]
-        tables += mine
         board = DashboardModel(one.name, one.shards, one.task, loss=one.loss)
-        memory = AlertStore(
-            Tables(*mine), board.score, minutes=MINUTES, alerts=ours.keep_alerts, letters=ours.keep_letters
+        store = AlertStore(
+            Tables(*kept[one.name]),
+            board.score,
+            minutes=MINUTES,
+            alerts=ours.keep_alerts,
+            letters=ours.keep_letters,
         )
-        desks[one.name] = AlertIntake(board, memory, ways, metrics, made.wake)
-        attach(app, desks[one.name], catalogs[one.name], around)
-    deliveries += [
-        Delivery(way, channel_of(way.route), desks, metrics, clock.now_ms, made.written, ours.failing_s)
-        for way in ways
+        intakes[one.name] = AlertIntake(board, store, queues, metrics)
+    deliveries = [
+        Delivery(queue, channel_of(queue.route), intakes, metrics, clock.now_ms, durable, ours.failing_s)
+        for queue in queues
     ]
-    return made, metrics
+    context = AgentContext(durable, clock.now_ms, abort, metrics)
+    for name, intake in intakes.items():
+        attach(app, intake, catalogs[name], context)
+    process = OpsProcess(app, intakes, deliveries, tables, silences, metrics, clock, ours.silent_s)
+    return process, metrics
 
 
 def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, OpsProcess]:
     """What `stream-app ops` serves, and the process behind it."""
-    made, metrics = house(apps, settings, directory)
+    process, metrics = compose(apps, settings, directory)
     guard = Guard(settings.ops.tokens(), settings.ops.requests_per_s)
-    boards = {name: desk.board for name, desk in made.desks.items()}
+    boards = {name: intake.board for name, intake in process.intakes.items()}
     order = orders(settings.kafka.kafka_python())
 
     def scrape() -> tuple[bytes, str]:
@@ -96,9 +104,9 @@ def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tup
             metrics.followed(name, n)
         return metrics.render()
 
-    http = create_app(boards, guard, order, scrape, made.lifespan, ready=lambda: made.ready)
-    http.include_router(silencing(made.silences, guard, lambda: made.ready, made.written))
-    return http, made
+    http = create_app(boards, guard, order, scrape, process.lifespan, ready=lambda: process.ready)
+    http.include_router(silencing(process.silences, guard, lambda: process.ready, process.written))
+    return http, process
 
 
 class Structured(logging.Handler):

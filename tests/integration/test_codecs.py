@@ -20,7 +20,7 @@ def compress(app: CommandLine, topic: str, codec: str) -> None:
     admin = KafkaAdminClient(bootstrap_servers=servers)
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"compression.type": codec})])
     admin.close()
-    producer = KafkaProducer(bootstrap_servers=servers)
+    producer = KafkaProducer(bootstrap_servers=servers, compression_type=codec)  # the change may come late
     producer.send(name, b'{"n":1}', b"k", partition=0).get(10)
     producer.close()
 

@@ -16,7 +16,7 @@ MINUTES, ALERTS, LETTERS = 5, 6, 4
 Step = Callable[[AlertStore], Any]
 
 
-def memory(tables: Tables | None = None) -> AlertStore:
+def store(tables: Tables | None = None) -> AlertStore:
     """Over plain dictionaries."""
     return AlertStore(
         tables or Tables({}, {}, {}, {}, {}), "accuracy", minutes=MINUTES, alerts=ALERTS, letters=LETTERS
@@ -75,17 +75,17 @@ def story() -> list[Step]:
 
 def test_records_that_come_again_leave_the_tables_as_they_were() -> None:
     """At random places the last few records are read again, as after a kill; the tables come out the same."""
-    expected = memory()
+    expected = store()
     for step in story():
         step(expected)
     for seed in range(20):
-        dice, kept = Random(seed), memory()
+        dice, kept = Random(seed), store()
         steps, place = story(), 0
         while place < len(steps):
             steps[place](kept)
             place += 1
             if dice.random() < 0.2:
-                kept = memory(Tables(*(dict(table) for table in kept.tables)))
+                kept = store(Tables(*(dict(table) for table in kept.tables)))
                 kept.recall()
                 place = max(0, place - dice.randrange(12))
         assert kept.tables == expected.tables, seed
@@ -93,7 +93,7 @@ def test_records_that_come_again_leave_the_tables_as_they_were() -> None:
 
 def test_every_table_is_bounded() -> None:
     """Whatever comes, no more is kept than was asked for."""
-    kept = memory()
+    kept = store()
     for step in story():
         step(kept)
     sizes = [len(table) for table in kept.tables]
@@ -104,7 +104,7 @@ def test_every_table_is_bounded() -> None:
 
 def test_an_alert_that_nobody_was_told_of_never_falls_out() -> None:
     """Older than all that are kept, and many more than are kept."""
-    kept = memory()
+    kept = store()
     for n in range(10 * ALERTS, 0, -1):
         kept.alert(alert(n), ["log"])
     assert len(kept.tables.alerts) == 10 * ALERTS
@@ -115,7 +115,7 @@ def test_an_alert_that_nobody_was_told_of_never_falls_out() -> None:
 
 def test_the_newest_statistics_are_by_batch_and_the_history_keeps_the_first_of_a_minute() -> None:
     """A record from behind changes neither; an owner whose clock is behind is still newer by its batch."""
-    kept = memory()
+    kept = store()
     assert kept.stats(stats(0, 5, 10 * FAR_MS + 10))
     assert not kept.stats(stats(0, 4, 10 * FAR_MS + 20))
     assert kept.stats(stats(0, 6, 9 * FAR_MS))
@@ -125,7 +125,7 @@ def test_the_newest_statistics_are_by_batch_and_the_history_keeps_the_first_of_a
 
 def test_a_receipt_from_an_earlier_offset_changes_nothing_and_a_tombstone_removes() -> None:
     """As the compacted topic; orders' outcomes are not kept."""
-    kept = memory()
+    kept = store()
     assert kept.model("0/1", {"a": 2}, 7)
     assert not kept.model("0/1", {"a": 1}, 6)
     assert not kept.model("0/command/x", {"outcome": "done"}, 8)
@@ -137,7 +137,7 @@ def test_a_receipt_from_an_earlier_offset_changes_nothing_and_a_tombstone_remove
 @pytest.mark.parametrize("outcome", ["sent", "silenced", "summarised"])
 def test_what_became_of_an_alert_is_noted_once(outcome: str) -> None:
     """The first word counts; an alert that is not there has none."""
-    kept = memory()
+    kept = store()
     kept.alert(alert(1), ["log", "hook"])
     assert kept.told("id1", "log", outcome) == {"log": outcome, "hook": "due"}
     assert kept.told("id1", "log", "sent") is None

@@ -66,22 +66,20 @@ class Process:
             Route.model_validate({"name": name, "channel": "log", "wait_s": 0, "interval_s": 0} | how)
             for name, (_, how) in channels.items()
         ]
-        self.ways = [RouteQueue(route, lambda _item, _now: False) for route in routes]
+        self.queues = [RouteQueue(route, lambda _item, _now: False) for route in routes]
         self.tables = tables or Tables({}, {}, {}, {}, {})
-        memory = AlertStore(self.tables, "accuracy", minutes=5, alerts=50, letters=5)
-        self.desk = AlertIntake(
-            DashboardModel(APP, 1, "binary"), memory, self.ways, self.counts, lambda: None
-        )
+        store = AlertStore(self.tables, "accuracy", minutes=5, alerts=50, letters=5)
+        self.intake = AlertIntake(DashboardModel(APP, 1, "binary"), store, self.queues, self.counts)
         self.deliveries = [
-            Delivery(way, answers, {APP: self.desk}, self.counts, lambda: self.now_ms, self.written, 60)
-            for way, (answers, _) in zip(self.ways, channels.values(), strict=True)
+            Delivery(queue, answers, {APP: self.intake}, self.counts, lambda: self.now_ms, self.written, 60)
+            for queue, (answers, _) in zip(self.queues, channels.values(), strict=True)
         ]
 
     async def written(self) -> None:
         """A dictionary is."""
 
     def take(self, name: str, kind: str = "drift") -> None:
-        self.desk.take(Alert(name, kind, "critical", 0, self.now_ms, name, {}), self.now_ms)
+        self.intake.take(Alert(name, kind, "critical", 0, self.now_ms, name, {}), self.now_ms)
 
     def run(self, turns: int = 40) -> None:
         """Carry out what is planned, in turns, each a minute after the one before."""
@@ -89,7 +87,7 @@ class Process:
         async def turn() -> None:
             for delivery in self.deliveries:
                 delivery.active.set()
-                while (told := delivery.way.plan(self.now_ms).notification) is not None:
+                while (told := delivery.queue.plan(self.now_ms).notification) is not None:
                     await delivery.attempt(told)
 
         for _ in range(turns):
@@ -121,7 +119,7 @@ def test_a_refused_alert_leaves_the_queue_is_noted_counted_and_sent_on_another_r
     assert process.states("bad") == {"pager": "refused", "team": "sent"}
     assert process.counts.counted["pager", "given up"] == 1
     assert process.counts.counted["pager", "refused"] == 1
-    (shown,) = [told for told in process.desk.board.standing_alerts() if told["id"] == "bad"]
+    (shown,) = [told for told in process.intake.board.standing_alerts() if told["id"] == "bad"]
     assert shown["delivered"] == "pager could not deliver it, team"
     assert process.complaints() == ["route pager gave up 1 alert that its channel refuses (HTTP 400)"]
 
@@ -148,7 +146,7 @@ def test_alerts_that_every_route_refuses_go_round_once() -> None:
     for n in range(5):
         assert process.states(f"a{n}") == {"one": "refused", "two": "refused", "three": "refused"}
     assert len(process.complaints()) == 3
-    assert not any(way.waiting() for way in process.ways)
+    assert not any(queue.waiting() for queue in process.queues)
     before = process.counts.counted.total()
     process.run()
     assert process.counts.counted.total() == before
@@ -173,8 +171,8 @@ def test_a_restart_finds_what_was_refused_and_what_the_other_route_has_to_send()
     assert process.states("bad") == {"pager": "refused", "team": "due"}
     team = Answers()
     later = Process(process.tables, pager=(pager, {}), team=(team, {"types": "nothing"}))
-    later.desk.restore(later.now_ms)
-    assert ("shop", "drift") not in later.ways[0].kinds
+    later.intake.restore(later.now_ms)
+    assert ("shop", "drift") not in later.queues[0].kinds
     later.run()
     assert "bad" in team.got
     assert later.counts.counted["pager", "refused"] == 0

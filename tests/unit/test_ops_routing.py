@@ -19,7 +19,7 @@ def item(name: str, kind: str = "drift", severity: Any = "warning", app: str = "
     return Item(app, Alert(name, kind, severity, shard, 1, f"{kind} {name}", {}))
 
 
-def way(silenced: Callable[[Item, int], bool] = lambda _item, _now: False, **how: Any) -> RouteQueue:
+def queue_of(silenced: Callable[[Item, int], bool] = lambda _item, _now: False, **how: Any) -> RouteQueue:
     """A route's queue: first wait 10 s, then 60, at most 2 notifications in 100 s, unless said otherwise."""
     told = {"wait_s": 10, "interval_s": 60, "rate": 2, "rate_s": 100, **how}
     return RouteQueue(Route(channel="log", **told), silenced)
@@ -48,7 +48,7 @@ def run(
 
 def test_a_group_waits_for_others_and_later_ones_wait_for_the_interval() -> None:
     """Two alerts within the first wait are one notification; a third comes an interval after it."""
-    queue = way()
+    queue = queue_of()
     queue.add(item("1"), 0)
     queue.add(item("2"), 5_000)
     assert queue.plan(9_999) == (None, [], 10_000)
@@ -63,7 +63,7 @@ def test_a_group_waits_for_others_and_later_ones_wait_for_the_interval() -> None
 def test_groups_are_apart_by_what_the_route_names() -> None:
     """Grouped by application alone, two types come together; by type they do not."""
     for group_by, parts in (["app"], 1), (["app", "type"], 2), (["app", "shard"], 2):
-        queue = way(group_by=group_by)
+        queue = queue_of(group_by=group_by)
         queue.add(item("1", shard=0), 0)
         queue.add(item("2", kind="swap", shard=1), 0)
         assert len(run(queue, 10_000)) == parts
@@ -71,7 +71,7 @@ def test_groups_are_apart_by_what_the_route_names() -> None:
 
 def test_the_same_alert_twice_is_told_once() -> None:
     """While it waits, and while it is held back."""
-    queue = way(rate=1)
+    queue = queue_of(rate=1)
     for _ in range(2):
         queue.add(item("1"), 0)
     assert [ids(told) for _, told in run(queue, 10_000)] == [["1"]]
@@ -83,7 +83,7 @@ def test_the_same_alert_twice_is_told_once() -> None:
 
 def test_what_is_over_the_rate_is_told_by_counts_in_one_summary() -> None:
     """Ten known kinds at a rate of two: two come, the others in one summary once the window has passed."""
-    queue = way()
+    queue = queue_of()
     queue.kinds = {("a", f"kind{n}") for n in range(10)}
     for n in range(10):
         queue.add(item(str(n), f"kind{n}"), 0)
@@ -100,7 +100,7 @@ def test_what_is_over_the_rate_is_told_by_counts_in_one_summary() -> None:
 
 def test_a_kind_that_was_never_told_goes_out_over_the_rate() -> None:
     """In a used-up window an alert of a new type comes after its first wait; its second one is held back."""
-    queue = way(rate=1)
+    queue = queue_of(rate=1)
     queue.add(item("1"), 0)
     run(queue, 10_000)
     queue.add(item("2"), 11_000)
@@ -112,7 +112,7 @@ def test_a_kind_that_was_never_told_goes_out_over_the_rate() -> None:
 def test_a_silence_that_begins_while_an_alert_waits_holds_it() -> None:
     """It is judged when the group is due, and never told afterwards."""
     quiet = False
-    queue = way(lambda _item, _now: quiet)
+    queue = queue_of(lambda _item, _now: quiet)
     queue.add(item("1"), 0)
     quiet = True
     plan = queue.plan(10_000)
@@ -128,7 +128,7 @@ def ids_of(items: list[Item]) -> list[str]:
 
 def test_a_channel_that_fails_is_asked_later_and_later_and_nothing_is_forgotten() -> None:
     """1, 2, 4 … 60 s; when it is back, all comes, with what came meanwhile."""
-    queue = way(wait_s=0, rate=1_000)
+    queue = queue_of(wait_s=0, rate=1_000)
     queue.add(item("1"), 0)
     waits = []
     now_ms = 0
@@ -145,7 +145,7 @@ def test_a_channel_that_fails_is_asked_later_and_later_and_nothing_is_forgotten(
 
 def test_a_group_that_always_fails_delays_no_other() -> None:
     """Critical news is delivered while an older notification fails again and again."""
-    queue = way(wait_s=0)
+    queue = queue_of(wait_s=0)
     queue.add(item("bad", "drift"), 0)
     told, now_ms = [], 0
     for turn in range(20):
@@ -164,7 +164,7 @@ def test_a_group_that_always_fails_delays_no_other() -> None:
 
 def test_groups_and_the_summary_take_turns_while_they_fail() -> None:
     """New kinds, the summary and known kinds: each is tried before one of them is tried again."""
-    queue = way(wait_s=0, rate=1, interval_s=0)
+    queue = queue_of(wait_s=0, rate=1, interval_s=0)
     queue.kinds = {("a", "known"), ("a", "held")}
     queue.add(item("0", "known"), 0)
     run(queue, 0)
@@ -184,7 +184,7 @@ def test_groups_and_the_summary_take_turns_while_they_fail() -> None:
 
 def test_one_alert_that_is_refused_takes_no_other_with_it() -> None:
     """A notification of many is split until the one alert is alone; it leaves, and the others are sent."""
-    queue = way(wait_s=0, rate=1_000)
+    queue = queue_of(wait_s=0, rate=1_000)
     for n in range(50):
         queue.add(item(str(n)), 0)
     told: list[str] = []
@@ -205,7 +205,7 @@ def test_one_alert_that_is_refused_takes_no_other_with_it() -> None:
 
 def test_a_refusal_that_is_about_the_route_takes_the_whole_notification() -> None:
     """A wrong token refuses every part alike: nothing is asked twice."""
-    queue = way(wait_s=0)
+    queue = queue_of(wait_s=0)
     for n in range(50):
         queue.add(item(str(n)), 0)
     plan = queue.plan(0).notification
@@ -216,7 +216,7 @@ def test_a_refusal_that_is_about_the_route_takes_the_whole_notification() -> Non
 
 def test_a_notification_is_bounded_and_the_rest_comes_in_the_next() -> None:
     """A storm of one kind; an alert of another kind in the same group is in the first one."""
-    queue = way(group_by=["app"], rate=10)
+    queue = queue_of(group_by=["app"], rate=10)
     queue.kinds = {("a", "drift")}
     for n in range(MOST_AT_ONCE + 1):
         queue.add(item(str(n)), 0)
@@ -231,13 +231,13 @@ def test_one_alert_gives_its_id_and_several_one_of_their_own() -> None:
     """A receiver tells repeats by it: the same alerts, the same id, in whatever order."""
     names = []
     for order in ("12", "21"):
-        queue = way()
+        queue = queue_of()
         for name in order:
             queue.add(item(name), 0)
         plan = queue.plan(10_000).notification
         names.append(plan.id if plan else "")
     assert names[0] == names[1] != ""
-    queue = way()
+    queue = queue_of()
     queue.add(item("1"), 0)
     alone = queue.plan(10_000).notification
     assert alone is not None
@@ -257,7 +257,7 @@ def test_a_matcher_names_application_type_shard_and_the_least_severity() -> None
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 4), st.booleans()), max_size=60))
 def test_every_alert_is_told_exactly_once_whatever_fails(steps: list[tuple[int, int, bool]]) -> None:
     """At random times, of random kinds, over a channel that fails at random: all come, within the rate."""
-    queue = way(rate=3, interval_s=5)
+    queue = queue_of(rate=3, interval_s=5)
     steps = sorted(steps)
     told: list[str] = []
     at_ms: list[int] = []
