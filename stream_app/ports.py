@@ -105,7 +105,7 @@ class ReplaySource(Protocol):
     def inputs(self, positions: Positions) -> None:
         """Place the inputs."""
 
-    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
+    def read_next(self, rank: int, n: int, end: int) -> list[Record] | None:
         """The next n records of an input, all below offset `end`; None: not all here yet, come back.
 
         Raises:
@@ -183,7 +183,7 @@ class SnapshotStore(Protocol):
     def dump(self, whole: Any, models: Iterable[Any]) -> Dumped:
         """Pickle what holds these models."""
 
-    def settle(self, models: Iterable[Any]) -> None:
+    def refill_sets(self, models: Iterable[Any]) -> None:
         """Lay out the sets of live models as storing and loading would."""
 
     def copy(self, payload: bytes) -> Any:

@@ -179,8 +179,8 @@ class TopicAdmin:
     def group(self, name: str) -> Group:
         """A consumer group as the broker knows it; an unknown one has the state Dead."""
         with explained():
-            described = settled(lambda: self.client.describe_groups([name]))[name]
-            offsets = settled(lambda: self.client.list_group_offsets({name: None}))[name]
+            described = asked_of_coordinator(lambda: self.client.describe_groups([name]))[name]
+            offsets = asked_of_coordinator(lambda: self.client.list_group_offsets({name: None}))[name]
         positions = {(tp.topic, tp.partition): int(found.offset) for tp, found in offsets.items()}
         held = {
             (assigned["topic"], number)
@@ -254,7 +254,7 @@ def endangers(name: str, wanted: str, actual: str | None) -> bool:
     return name == "message.timestamp.after.max.ms" and int(actual) > int(wanted)
 
 
-def settled(ask: Callable[[], T]) -> T:
+def asked_of_coordinator(ask: Callable[[], T]) -> T:
     """The answer of a group's coordinator, which a broker finds only after the first that asks for it."""
     clock = SystemClock()
     deadline_s = clock.monotonic() + COORDINATOR_WITHIN_S

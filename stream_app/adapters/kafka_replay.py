@@ -114,7 +114,7 @@ class KafkaReplay:
         self.ended = [-1] * len(RANKS)
         self.paused = set()
 
-    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
+    def read_next(self, rank: int, n: int, end: int) -> list[Record] | None:
         """Exactly the n records below `end`, or None while they are not all here."""
         buffer = self.buffers[rank]
         if len(buffer) <= n:

@@ -34,7 +34,7 @@ def by(part: str) -> Of:
     return lambda stats: [((name,), value) for name, value in getattr(stats, part).items()]
 
 
-def one(value: Callable[[Stats], Any]) -> Of:
+def single(value: Callable[[Stats], Any]) -> Of:
     """One number for the shard."""
     return lambda stats: [((), value(stats))]
 
@@ -100,13 +100,13 @@ TABLE = (
            ("input",), by("lag")),
     Metric("stream_app_lag_seconds", "gauge",
            "Age of the oldest unprocessed record by timestamp; 0 if none",
-           (), one(lambda stats: stats.lag_s)),
+           (), single(lambda stats: stats.lag_s)),
     Metric("stream_app_merge_waits", "gauge",
            "Whether the merge of the inputs waits for this input (1) or not (0)",
            ("input",),
            lambda stats: [((name,), float(name in stats.merge_waits_for)) for name in stats.lag]),
     Metric("stream_app_log_time_timestamp_seconds", "gauge", "Log time: the newest event time processed",
-           (), one(lambda stats: seconds(stats.log_time_ms))),
+           (), single(lambda stats: seconds(stats.log_time_ms))),
     Metric("stream_app_transaction_seconds", "histogram",
            "Duration of a Kafka transaction, from begin to commit", (), histogram("transaction_seconds")),
     Metric("stream_app_step_seconds", "histogram", "Time spent on records in one turn of the loop",
@@ -130,7 +130,7 @@ TABLE = (
            ("slot",), lambda stats: [((stats.serving,), champion(stats).version)]),
     Metric("stream_app_champion_since_timestamp_seconds", "gauge",
            "Event time at which the serving model took over",
-           (), one(lambda stats: seconds(stats.champion_since_ms))),
+           (), single(lambda stats: seconds(stats.champion_since_ms))),
     Metric("stream_app_slot_failed", "gauge",
            "Whether the slot's model raised an error and is out of the comparison (1) or not (0)",
            ("slot",),
@@ -138,28 +138,28 @@ TABLE = (
     Metric("stream_app_model_bytes", "gauge",
            "Size of the slot's model, pickled alone at the newest snapshot", ("slot",), by("memory_bytes")),
     Metric("stream_app_snapshot_age_seconds", "gauge", "Age of the newest snapshot",
-           (), one(lambda stats: stats.snapshot.age_s)),
+           (), single(lambda stats: stats.snapshot.age_s)),
     Metric("stream_app_snapshot_bytes", "gauge", "Size of the newest snapshot that this process saved",
-           (), one(lambda stats: stats.snapshot.bytes)),
+           (), single(lambda stats: stats.snapshot.bytes)),
     Metric("stream_app_snapshot_too_dear", "gauge",
            "Whether snapshots exceed max_cost at the interval that max_recovery needs (1) or not (0)",
-           (), one(lambda stats: float(stats.snapshot.too_dear))),
+           (), single(lambda stats: float(stats.snapshot.too_dear))),
     Metric("stream_app_snapshot_seconds", "histogram", "Time to pickle and save a snapshot",
            (), histogram("snapshot_seconds")),
     Metric("stream_app_view_caught_up", "gauge",
            "Whether Redis shows the newest commit (1) or an older one (0)",
-           (), one(lambda stats: float(stats.view.caught_up))),
+           (), single(lambda stats: float(stats.view.caught_up))),
     Metric("stream_app_entities", "gauge", "Entities whose features are in memory",
-           (), one(lambda stats: stats.entities)),
+           (), single(lambda stats: stats.entities)),
     Metric("stream_app_remembered_ids", "gauge", "Event ids in memory to detect duplicates",
-           (), one(lambda stats: stats.ids)),
+           (), single(lambda stats: stats.ids)),
     Metric("stream_app_forgotten", "counter",
            "Items dropped early because a bound was reached: ids within dedupe, entities within ttl",
            ("what",), by("forgotten")),
     Metric("stream_app_learning_paused", "gauge", "Whether learning is paused by an operator (1) or not (0)",
-           (), one(lambda stats: float(stats.paused))),
+           (), single(lambda stats: float(stats.paused))),
     Metric("stream_app_replayed_batches", "gauge", "Batches replayed by the newest recovery",
-           (), one(lambda stats: stats.replayed_batches)),
+           (), single(lambda stats: stats.replayed_batches)),
 )  # fmt: skip
 # What a process knows of its shards without their statistics; (name, help, labels).
 PROCESS = (

@@ -40,6 +40,6 @@ def dump(obj: Any) -> bytes:
     return Dump(obj, [obj]).payload
 
 
-def settle(models: Iterable[Any]) -> None:
+def refill_sets(models: Iterable[Any]) -> None:
     """Fill the sets of some models again, as storing them does."""
     lay_out(Dump(None, models).layouts)

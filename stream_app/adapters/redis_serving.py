@@ -202,9 +202,9 @@ async def in_thread(read: Callable[[], Any]) -> Any:
         except Exception as raised:  # noqa: BLE001  raised again where it is awaited
             result, error = None, raised
         with suppress(RuntimeError):  # the loop ended meanwhile
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(resolve, result, error)
 
-    def settle(result: Any, error: Exception | None) -> None:
+    def resolve(result: Any, error: Exception | None) -> None:
         if not outcome.done():
             outcome.set_exception(error) if error else outcome.set_result(result)
 

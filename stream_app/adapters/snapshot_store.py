@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from stream_app.adapters.durable_files import ShardFiles, remove_partial
-from stream_app.adapters.pickled import Dump, dump, settle
+from stream_app.adapters.pickled import Dump, dump, refill_sets
 from stream_app.adapters.signing import public_key, seal, unseal
 from stream_app.adapters.unpickler import unpickle
 from stream_app.errors import Refused
@@ -71,8 +71,8 @@ class FileSnapshots:
     def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
         return Dump(whole, models)
 
-    def settle(self, models: Iterable[Any]) -> None:
-        settle(models)
+    def refill_sets(self, models: Iterable[Any]) -> None:
+        refill_sets(models)
 
     def copy(self, payload: bytes) -> Any:
         """What loading gives of a payload."""

@@ -102,7 +102,7 @@ def retry(
     counts = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0, "lost": 0}
     try:
         for letter in found:
-            if letter.settled:
+            if letter.was_answered:
                 fate = "settled"
             elif letter.retries >= MOST_RETRIES and not force:
                 fate = "exhausted"

@@ -36,7 +36,7 @@ def admission_report(target: str, rows: Sequence[Row] = ()) -> dict[str, Any]:
     since a later start must come to it again.
     """
     # Loaded by these processes alone: the one that starts them needs no model yet.
-    from stream_app.adapters.pickled import settle  # noqa: PLC0415
+    from stream_app.adapters.pickled import refill_sets  # noqa: PLC0415
     from stream_app.adapters.snapshot_store import round_trip  # noqa: PLC0415
     from stream_app.definition.load import load  # noqa: PLC0415
     from stream_app.models.admission import exercise  # noqa: PLC0415
@@ -46,7 +46,7 @@ def admission_report(target: str, rows: Sequence[Row] = ()) -> dict[str, Any]:
         {"champion": app.champion, **app.challengers},
         msgspec.structs.replace(terms_of(app), rows=rows) if rows else terms_of(app),
         lambda model: round_trip(model, app.modules),
-        settle,
+        refill_sets,
     )
     refusals = [
         {"slot": r.slot, "reason": r.reason, "fix": r.fix, "raised": r.raised} for r in found.refusals

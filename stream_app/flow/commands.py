@@ -53,4 +53,4 @@ def forget(core: Core, key: str) -> None:
         state.sources.forget(key)
     for waiting in (state.pending, state.parked):
         for item_id in [item_id for item_id, item in waiting.items.items() if item.key == key]:
-            waiting.take(item_id)
+            waiting.pop(item_id)

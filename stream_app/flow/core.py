@@ -14,7 +14,7 @@ from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
 Instrument = Callable[[int, Calls], Calls]
-Settle = Callable[[list[Any]], None]
+RefillSets = Callable[[list[Any]], None]
 
 
 def as_it_is(model: Any) -> Any:
@@ -31,7 +31,7 @@ class Core:
 
     `round_trip` stores a model and loads it as recovery would: what no snapshot can hold may not serve.
     `instrument` wraps the calls of a version in a race, so that somebody outside can see what they take.
-    `settle` lays out the sets of live models as those that are loaded then (ADR 19).
+    `refill_sets` lays out the sets of live models as those that are loaded then (ADR 19).
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Core:
         app: Application,
         state: ShardState,
         round_trip: RoundTrip = as_it_is,
-        settle: Settle = as_they_are,
+        refill_sets: RefillSets = as_they_are,
     ) -> None:
         self.app = app
         self.state = state
         self.out = Outbox(app.name, state)
         self.round_trip = round_trip
         self.instrument: Instrument | None = None
-        self.settle = settle
+        self.refill_sets = refill_sets
         self.windows = Windows(app.features)
         # What each record asks for: the definition is no native class, and asking it costs ten times as much.
         self.has_features = bool(app.features)
@@ -98,7 +98,7 @@ class Core:
             return slot.failed
         try:
             twin = bind(self.round_trip(slot.model), self.app.question)
-            self.settle([slot.model])
+            self.refill_sets([slot.model])
         except MACHINE:
             raise
         except Exception as error:  # noqa: BLE001  # a stored model may raise anything; then it does not serve

@@ -39,9 +39,9 @@ class Outbox:
         subject = f"{kind} {about}"
         now = state.counters.events + state.counters.labels
         if kind not in NEVER_SUPPRESSED:
-            if state.vigil.held_back(subject, now):
+            if state.vigil.is_suppressed(subject, now):
                 return
-            held = state.vigil.told(subject, now)
+            held = state.vigil.mark_raised(subject, now)
             if held:
                 evidence["held_back"] = held
         severity = severity or ALERTS[kind].severity

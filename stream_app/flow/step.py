@@ -114,7 +114,7 @@ def on_event(core: Core, found: Any) -> None:
     while state.pending.full(pending.size):
         expire_oldest(core)
     state.pending.put(event_id, pending)
-    early = state.parked.take(event_id)
+    early = state.parked.pop(event_id)
     if early is not None:
         core.out.record = early.record
         apply_label(core, event_id, early.key, early.label, early.weight)
@@ -188,8 +188,8 @@ def apply_label(core: Core, event_id: str, key: str, label: object, weight: floa
         fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
     if fault is not None:
         return refuse(core, fault)
-    core.state.pending.take(event_id)
-    core.state.ids.settle(event_id, label)
+    core.state.pending.pop(event_id)
+    core.state.ids.set_label(event_id, label)
     return resolve_label(core, row, label, weight)
 
 
@@ -234,7 +234,7 @@ def on_command(core: Core, command: Any) -> None:
 
 
 def advance_log_time(core: Core) -> int:
-    """Move log time to the record's, never back, settle what is past its horizon, give log time in ms."""
+    """Move log time to the record's, never back, expire what is past its horizon, give log time in ms."""
     state, record = core.state, core.out.record
     if record.time_ms > state.log_time_ms:
         state.log_time_ms = record.time_ms
@@ -264,7 +264,7 @@ def expire_oldest(core: Core) -> None:
     oldest = core.state.pending.oldest()
     if oldest is None:
         return
-    core.state.pending.take(oldest[0])
+    core.state.pending.pop(oldest[0])
     if not core.state.pending_overflowed:
         core.state.pending_overflowed = True
         bounds.rows_expire_early(core)

@@ -54,7 +54,7 @@ class DeadLetter(msgspec.Struct):
         return f"{self.partition}:{self.offset}"
 
     @property
-    def settled(self) -> bool:
+    def was_answered(self) -> bool:
         """The champion raised while it learned: the event is answered and its label counts as come.
 
         A retry is dropped as a duplicate, or answered a second time once the id is forgotten.

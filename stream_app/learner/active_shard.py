@@ -1,4 +1,4 @@
-"""A live shard, one turn from top to bottom: step → settle → submit → view."""
+"""A live shard, one turn from top to bottom: step → collect the commit → submit → view."""
 
 from __future__ import annotations
 
@@ -86,15 +86,15 @@ class ActiveShard(Parts):
             self.paused.add(rank)
 
     def turn(self) -> bool:
-        """Step what the order rule allows, settle the commit in flight, submit. True if it stepped.
+        """Step what the order rule allows, collect the commit in flight, submit. True if it stepped.
 
         In this order: a commit that was done while records were stepped makes room for the next one at once.
         """
         if not self.care.proven:
-            self.settle()  # what is stepped next waits for it
+            self.collect_commit()  # what is stepped next waits for it
         stepped, costs = self.advance(), self.costs
         costs.begin()
-        self.settle()
+        self.collect_commit()
         self.submit(eager=not stepped)
         costs.lap("seal")
         self.view_writer.tick(self.processor.core.state.entities if self.drained else None)
@@ -120,21 +120,21 @@ class ActiveShard(Parts):
         if settled is not None:
             self.seal(group, settled)
         else:
-            self.keeping.take()
+            self.keeping.capture()
             self.keeping.committed(self.snapshotter.journal_offset)
-        self.settle()
+        self.collect_commit()
 
     def saved(self) -> None:
         """Report a snapshot that was saved or failed since the last call, if there is one."""
-        if self.snapshotter.settle():
+        if self.snapshotter.collect_write():
             self.runtime_alerts.saved(self.snapshotter)
             self.stats_due = True
 
-    def settle(self) -> None:
+    def collect_commit(self) -> None:
         """Take note of a batch that is committed; send again what an old generation could not commit."""
         if self.pipeline.refused and (group := self.deps.log.group()) is not None:
             self.pipeline.resend(group)
-        committed = self.pipeline.settle()
+        committed = self.pipeline.collect_commit()
         if committed is not None:
             closed, journal_offset = committed
             self.care.committed()
@@ -149,7 +149,7 @@ class ActiveShard(Parts):
             return False
         started_s = self.clock.monotonic()
         room = min(self.tuning.batch_records - self.processor.records, self.turn_records, self.care.size)
-        runs = self.care.held or self.merge.take(room)
+        runs = self.care.held or self.merge.next_runs(room)
         if not runs:
             if self.merge.idle and self.drained:
                 self.care.idle()
@@ -208,7 +208,7 @@ class ActiveShard(Parts):
         elif keeps:
             self.keep()
         elif eager and now_s - self.stats_at_s >= (STATS_EVERY_S if self.stats_due else IDLE_STATS_EVERY_S):
-            self.tell(now_s)
+            self.send_statistics(now_s)
 
     def seal(self, group: bytes, settled: Settled | None) -> None:
         """Close the batch and send it; what was pickled of it is taken."""
@@ -220,12 +220,12 @@ class ActiveShard(Parts):
         closed = self.care.seal(settled)
         closed.blobs.update(self.view_writer.slice(processor.core.state.entities))
         self.costs.lap("seal")
-        self.keeping.take()
+        self.keeping.capture()
         if now_s - self.stats_at_s >= STATS_EVERY_S:
             add_stats(self, closed.commit, now_s)
         self.pipeline.send(closed.commit, group, closed)
 
-    def tell(self, now_s: float) -> bool:
+    def send_statistics(self, now_s: float) -> bool:
         """Statistics in a transaction of their own, for want of a batch; False without a generation."""
         if (group := self.deps.log.group()) is None:
             return False
@@ -238,13 +238,13 @@ class ActiveShard(Parts):
 
     def finish(self, *, last_words: bool) -> bool:
         """Commit what is stepped, step nothing more, tell the last statistics; True when done."""
-        self.settle()
+        self.collect_commit()
         if self.care.announced is not None:
             self.advance()  # else it would count as an attempt that failed
         if not self.drained:
             self.submit(eager=True, leaving=True)
             return False
-        if last_words and self.stats_due and self.tell(self.clock.monotonic()):
+        if last_words and self.stats_due and self.send_statistics(self.clock.monotonic()):
             return False
         return self.view_writer.finish() & self.champion_publisher.finish()
 

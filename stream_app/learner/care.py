@@ -58,7 +58,7 @@ class Failures(msgspec.Struct):
             return
         self.spared = care.announced or self.spared
         if self.stamp != care.stamp:
-            self.stamp, self.n, self.told = care.stamp, 0, False
+            self.stamp, self.n, self.reported = care.stamp, 0, False
         self.n += 1
 
 
@@ -148,8 +148,8 @@ class Care:
                 f"the learner died or failed again after batch {stamp}{cause}; it takes one record at a time "
                 f"now, and the one that fails at attempt {MOST_ATTEMPTS} becomes a dead letter"
             )
-        elif failures.stamp == stamp and failures.n >= MOST_FAILURES and not failures.told:
-            failures.told, about = True, f"{stamp}/outside"
+        elif failures.stamp == stamp and failures.n >= MOST_FAILURES and not failures.reported:
+            failures.reported, about = True, f"{stamp}/outside"
             text = f"the shard failed {failures.n} times after batch {stamp}{cause}, by no fault of a record"
         else:
             return []

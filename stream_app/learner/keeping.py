@@ -66,13 +66,13 @@ class Keeping:
         lay_out(found)
         return settled
 
-    def take(self) -> None:
+    def capture(self) -> None:
         """The machine stands at the batch that was sealed, and nothing was stepped since."""
         if self.champion:
-            self.champion_publisher.take(self.processor)
+            self.champion_publisher.capture(self.processor)
             self.costs.lap("publish")
         if self.snapshot:
-            self.snapshotter.take(self.processor)
+            self.snapshotter.capture(self.processor)
             self.costs.lap("snapshot")
 
     def committed(self, journal_offset: int) -> None:

@@ -19,7 +19,7 @@ SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # 
 
 
 class Pipeline:
-    """`send` only while `free`; `settle` collects. `closed` is the batch on its way, or None."""
+    """`send` only while `free`; `collect_commit` collects. `closed` is the batch on its way, or None."""
 
     def __init__(self, writer: ShardWriter, pool: Executor, clock: Clock) -> None:
         self.writer, self.pool, self.clock = writer, pool, clock
@@ -55,7 +55,7 @@ class Pipeline:
         if self.refused:
             self.send(self.commit, group, self.closed)
 
-    def settle(self) -> tuple[Closed, int] | None:
+    def collect_commit(self) -> tuple[Closed, int] | None:
         """The batch that is committed now and its journal offset, once; None while there is none.
 
         Raises:

@@ -39,7 +39,7 @@ def add_stats(live: Parts, commit: Commit, now_s: float) -> None:
     commit.others += live.runtime_alerts.paced(live.latency_guard)
     live.runtime_alerts.shown(live.view_writer, now_s)
     live.runtime_alerts.fenced(live.view_writer, live.champion_publisher)
-    commit.others += live.runtime_alerts.take()
+    commit.others += live.runtime_alerts.drain()
 
 
 def sum_up(live: Parts) -> None:

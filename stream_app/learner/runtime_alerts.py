@@ -127,7 +127,7 @@ class RuntimeAlerts:
                 message = f"a model raised: see {told['alert_id']}" if quotes else told["message"]
                 write("alert", shard=told["shard"], type=told["type"], message=message)
 
-    def take(self) -> list[Send]:
+    def drain(self) -> list[Send]:
         """All that wait, once."""
         taken, self.waiting = self.waiting, []
         return taken

@@ -62,7 +62,7 @@ class Shard:
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
         self.retry_s = RETRY_FIRST_S
-        before = deps.marks.take(number)
+        before = deps.marks.claim(number)
         self.failures = Failures(blamed=before == STEPPING, at_rest=before == RESTING)
 
     def move(self, phase: Phase) -> None:

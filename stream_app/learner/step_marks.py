@@ -28,7 +28,7 @@ class StepMarks:
         left = b"" if file is None else os.pread(file, MOST_SHARDS, 0)
         self.left = dict(enumerate(left))
 
-    def take(self, shard: int) -> int:
+    def claim(self, shard: int) -> int:
         """What the shard was doing in the process before, told once: of a later failure this one knows."""
         return self.left.pop(shard, 0)
 

@@ -14,7 +14,7 @@ from stream_app.models.build import Factory, build
 from stream_app.models.calls import ModelFault, bind
 from stream_app.models.digest import structural_digest
 from stream_app.models.fit import misfit
-from stream_app.models.probe import RoundTrip, Settle, Storage, answers_of, behaviour, leave
+from stream_app.models.probe import RefillSets, RoundTrip, Storage, answers_of, behaviour, leave
 from stream_app.models.sample import Lessons, Row, Terms, samples
 
 SEED = 42
@@ -38,12 +38,12 @@ class Admission(msgspec.Struct):
 
 
 def exercise(
-    factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip, settle: Settle = leave
+    factories: Mapping[str, Factory], terms: Terms, round_trip: RoundTrip, refill_sets: RefillSets = leave
 ) -> Admission:
-    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would, `settle`
-    lays out the sets of live models as those that are loaded then.
+    """Run every slot's factory twice; `round_trip` stores a model and loads it as recovery would,
+    `refill_sets` lays out the sets of live models as those that are loaded then.
     """
-    storage = Storage(round_trip, settle)
+    storage = Storage(round_trip, refill_sets)
     refusals: list[Refusal] = []
     traces: list[str] = []
     for slot, factory in factories.items():

@@ -51,7 +51,7 @@ class Walk:
             if children:
                 stack.extend(reversed(children))
 
-    def tell(self, *parts: Any) -> None:
+    def update(self, *parts: Any) -> None:
         for part in parts:
             text = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
             self.hash.update(f"{len(text)}:".encode())
@@ -61,23 +61,23 @@ class Walk:
         """Hash one object's own part and give its children in order."""
         kind = type(obj)
         if kind is float:
-            self.tell("float", obj.hex())
+            self.update("float", obj.hex())
             return None
         if kind in ATOMS:
-            self.tell(kind.__name__, obj if kind is bytes else repr(obj))
+            self.update(kind.__name__, obj if kind is bytes else repr(obj))
             return None
         if isinstance(obj, type):
             self.made_of.add(obj)
-            self.tell("type", obj.__module__, obj.__qualname__)
+            self.update("type", obj.__module__, obj.__qualname__)
             return None
         if isinstance(obj, (BuiltinFunctionType, ModuleType)):
-            self.tell("named", getattr(obj, "__module__", ""), obj.__name__)
+            self.update("named", getattr(obj, "__module__", ""), obj.__name__)
             return None
         if kind is tuple:  # it never changes, so whether one or two equal ones stand here makes no difference
-            self.tell("tuple", len(obj))
+            self.update("tuple", len(obj))
             return list(obj)
         if id(obj) in self.seen:
-            self.tell("again", self.seen[id(obj)])
+            self.update("again", self.seen[id(obj)])
             return None
         self.seen[id(obj)] = len(self.seen)
         self.keep.append(obj)
@@ -85,49 +85,49 @@ class Walk:
 
     def compound(self, obj: Any, kind: type) -> list[Any]:
         if kind is list:
-            self.tell("list", len(obj))
+            self.update("list", len(obj))
             return list(obj)
         if kind in (dict, OrderedDict):
-            self.tell(kind.__name__, len(obj))
+            self.update(kind.__name__, len(obj))
             return [part for pair in obj.items() for part in pair]
         if kind in (set, frozenset):
-            self.tell(kind.__name__, *sorted(structural_digest(member) for member in obj))
+            self.update(kind.__name__, *sorted(structural_digest(member) for member in obj))
             return []
         if kind is deque:
-            self.tell("deque", obj.maxlen, len(obj))
+            self.update("deque", obj.maxlen, len(obj))
             return list(obj)
         if kind is FunctionType:
             self.made_of.add(obj)
-            self.tell("function", obj.__module__, obj.__qualname__)
+            self.update("function", obj.__module__, obj.__qualname__)
             cells = [cell.cell_contents for cell in obj.__closure__ or ()]
             return [obj.__code__, obj.__defaults__, obj.__kwdefaults__, cells]
         if kind is MethodType:
-            self.tell("method", obj.__func__.__qualname__)
+            self.update("method", obj.__func__.__qualname__)
             return [obj.__self__]
         if kind is CodeType:
-            self.tell("code", obj.co_code, obj.co_names, obj.co_varnames)
+            self.update("code", obj.co_code, obj.co_names, obj.co_varnames)
             return list(obj.co_consts)
         if isinstance(obj, np.ndarray):
-            self.tell("array", obj.dtype.str, obj.shape)
+            self.update("array", obj.dtype.str, obj.shape)
             if obj.dtype.hasobject:
                 return list(obj.flat)
-            self.tell(np.ascontiguousarray(obj).tobytes())
+            self.update(np.ascontiguousarray(obj).tobytes())
             return []
         if isinstance(obj, np.generic):
-            self.tell("scalar", obj.dtype.str, obj.tobytes())
+            self.update("scalar", obj.dtype.str, obj.tobytes())
             return []
         return self.reduced(obj, kind)
 
     def reduced(self, obj: Any, kind: type) -> list[Any]:
         """Anything else by what it would pickle: constructor, arguments, state, items."""
         self.made_of.add(kind)
-        self.tell("object", kind.__module__, kind.__qualname__)
+        self.update("object", kind.__module__, kind.__qualname__)
         if kind is defaultdict:
             return [obj.default_factory, *(part for pair in obj.items() for part in pair)]
         reducer = copyreg.dispatch_table.get(kind)
         parts = reducer(obj) if reducer else obj.__reduce_ex__(4)
         if isinstance(parts, str):
-            self.tell("global", parts)
+            self.update("global", parts)
             return []
         function, arguments, state, items, pairs = (*parts, None, None, None)[:5]
         if isinstance(obj, proba.base.Distribution) and isinstance(state, dict) and "_rng" in state:

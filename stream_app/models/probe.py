@@ -10,18 +10,18 @@ from stream_app.models.question import Question
 from stream_app.models.sample import Lessons, Row
 
 RoundTrip = Callable[[Any], Any]
-Settle = Callable[[list[Any]], None]
+RefillSets = Callable[[list[Any]], None]
 GOES_ON = 20  # rows that are learned after the questions
 NEW_NAME, NEW_WORD = "never-seen-before", "never seen before"
 
 
 class Storage(NamedTuple):
-    """`round_trip` stores a model and loads it as recovery would; `settle` lays out the sets of live models
-    as those that are loaded then.
+    """`round_trip` stores a model and loads it as recovery would; `refill_sets` lays out the sets of live
+    models as those that are loaded then.
     """
 
     round_trip: RoundTrip
-    settle: Settle
+    refill_sets: RefillSets
 
 
 def leave(_models: list[Any]) -> None:
@@ -37,7 +37,7 @@ def behaviour(
     """
     try:
         copies = [storage.round_trip(model) for _ in range(4)]
-        storage.settle([model])
+        storage.refill_sets([model])
     except Exception as error:  # noqa: BLE001  # pickling may raise anything
         fix = "use named functions and classes of the definition's own module inside models"
         yield f"a snapshot cannot hold the model ({error})", fix

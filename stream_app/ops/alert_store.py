@@ -60,16 +60,16 @@ class AlertStore:
     def __init__(self, tables: Tables, score: str, *, minutes: int, alerts: int, letters: int) -> None:
         self.tables, self.score, self.minutes = tables, score, minutes
         self.sizes = {"alerts": alerts, "letters": letters}
-        self.settled, self.letters = Bound(alerts), Bound(letters)
+        self.final, self.letters = Bound(alerts), Bound(letters)
         self.versions: dict[str, Bound] = {}
 
     def recall(self) -> None:
         """Find the bounds again from the tables."""
-        self.settled, self.letters = Bound(self.sizes["alerts"]), Bound(self.sizes["letters"])
+        self.final, self.letters = Bound(self.sizes["alerts"]), Bound(self.sizes["letters"])
         self.versions = {}
         for name, entry in list(self.tables.alerts.items()):
-            if settled(entry):
-                self.drop(self.tables.alerts, self.settled.put((entry["alert"]["time_ms"],), name))
+            if is_final(entry):
+                self.drop(self.tables.alerts, self.final.put((entry["alert"]["time_ms"],), name))
         for name, entry in list(self.tables.letters.items()):
             self.drop(self.tables.letters, self.letters.put((entry["time_ms"],), name))
         for key in list(self.tables.models):
@@ -103,7 +103,7 @@ class AlertStore:
         self.bound_alert(value.alert_id, entry)
         return True
 
-    def told(self, alert_id: str, route: str, outcome: str) -> Mapping[str, str] | None:
+    def record_outcome(self, alert_id: str, route: str, outcome: str) -> Mapping[str, str] | None:
         """Note what became of an alert on a route; gives what each said, None where nothing changed."""
         entry = self.tables.alerts.get(alert_id)
         if entry is None or entry["routes"].get(route) != DUE:
@@ -131,8 +131,8 @@ class AlertStore:
 
     def bound_alert(self, alert_id: str, entry: Mapping[str, Any]) -> None:
         """Only those that no route has to tell can fall out."""
-        if settled(entry):
-            self.drop(self.tables.alerts, self.settled.put((entry["alert"]["time_ms"],), alert_id))
+        if is_final(entry):
+            self.drop(self.tables.alerts, self.final.put((entry["alert"]["time_ms"],), alert_id))
 
     def model(self, key: str, value: Any, offset: int) -> bool:
         """Keep a receipt as the compacted topic does; an earlier offset changes nothing."""
@@ -168,6 +168,6 @@ class AlertStore:
         return sorted(found, key=lambda point: point.time_ms)
 
 
-def settled(entry: Mapping[str, Any]) -> bool:
+def is_final(entry: Mapping[str, Any]) -> bool:
     """Whether no route has to tell it any more."""
     return DUE not in entry["routes"].values()

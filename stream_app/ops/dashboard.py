@@ -45,7 +45,7 @@ class DashboardModel:
         self.alerts: dict[str, tuple[int, dict[str, Any]]] = {}  # by id: the version that changed it, and it
         self.letters: dict[tuple[int, int], tuple[int, dict[str, Any]]] = {}
         self.changed_models: dict[int, int] = {}  # by shard, the version
-        self.told: dict[int, tuple[tuple[int, str, tuple[int, ...]], list[dict[str, Any]]]] = {}
+        self.shown_models: dict[int, tuple[tuple[int, str, tuple[int, ...]], list[dict[str, Any]]]] = {}
 
     def stats(self, value: Stats) -> None:
         """A shard's newest statistics; older ones go into the history alone."""
@@ -118,7 +118,7 @@ class DashboardModel:
                 del mine.versions[version]
         if changed:
             self.version += 1
-            self.told.pop(number, None)
+            self.shown_models.pop(number, None)
             self.models_of(number)
 
     def dead_letter(self, partition: int, offset: int, time_ms: int, headers: Mapping[str, str]) -> None:
@@ -156,7 +156,7 @@ class DashboardModel:
             return []
         slots = tuple(slot.version * (-1 if slot.failed else 1) for slot in stats.slots) if stats else ()
         state = (len(receipts.versions), stats.serving if stats else "", slots)
-        if shard not in self.told or self.told[shard][0] != state:
+        if shard not in self.shown_models or self.shown_models[shard][0] != state:
             found: Shard = shard_of(receipts, stats)
             models = [
                 {
@@ -166,10 +166,10 @@ class DashboardModel:
                 }
                 for model in found.models
             ]
-            self.told[shard] = (state, models)
+            self.shown_models[shard] = (state, models)
             self.version += 1
             self.changed_models[shard] = self.version
-        return self.told[shard][1]
+        return self.shown_models[shard][1]
 
     def chosen_models(self, shard: int | None) -> list[dict[str, Any]]:
         """A shard's models, or of all shards those that changed last; who serves is always there."""

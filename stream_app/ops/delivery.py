@@ -58,11 +58,11 @@ class Delivery:
             self.queue.changed.clear()
             plan = self.queue.plan(self.now_ms())
             if plan.silenced:
-                await self.settle(plan.silenced, SILENCED)
+                await self.record_outcome(plan.silenced, SILENCED)
             if plan.notification is not None:
                 await self.attempt(plan.notification)
                 continue
-            self.tell_outbox()
+            self.report_outbox()
             wait_s = LONGEST_SLEEP_S
             if plan.wake_ms is not None:
                 wait_s = min(wait_s, max(0.0, (plan.wake_ms - self.now_ms()) / 1000))
@@ -94,13 +94,13 @@ class Delivery:
         if told.summary:
             self.counts.held_back(route.name, len(told.items))
         self.queue.delivered(told, self.now_ms())
-        await self.settle(told.items, SUMMARISED if told.summary else SENT)
+        await self.record_outcome(told.items, SUMMARISED if told.summary else SENT)
 
-    async def settle(self, items: list[Item], outcome: str) -> None:
+    async def record_outcome(self, items: list[Item], outcome: str) -> None:
         """Write durably; without ownership the tables are another's, who sends it again under the same id."""
         if self.active.is_set():
             for item in items:
-                self.intakes[item.app].told(item, self.queue.route.name, outcome)
+                self.intakes[item.app].record_outcome(item, self.queue.route.name, outcome)
             await self.written()
 
     async def refuse(self, told: Notification, error: Undeliverable) -> None:
@@ -154,7 +154,7 @@ class Delivery:
         intake = self.intakes[cause.app]
         intake.notice(FAILING, alert.shard, message, evidence, name, now_ms)
 
-    def tell_outbox(self) -> None:
+    def report_outbox(self) -> None:
         waiting = self.queue.waiting()
         oldest = min((item.alert.time_ms for item in waiting), default=None)
         self.counts.outbox(self.queue.route.name, len(waiting), oldest)

@@ -106,7 +106,7 @@ class AlertIntake:
                 queue.kinds.add(item.kind)
         gone = set(routes) - {queue.route.name for queue in self.queues}
         for name in gone:  # a route that is no more delivers nothing
-            self.store.told(alert.alert_id, name, SILENCED)
+            self.store.record_outcome(alert.alert_id, name, SILENCED)
 
     def on_stats(self, message: Message, now_ms: int) -> None:
         stats = decoded(read_stats, message.value)
@@ -121,7 +121,7 @@ class AlertIntake:
         self.check_shard(alert.shard)
         if not 0 < len(alert.alert_id) <= LONGEST_ALERT_ID:
             raise UnfitError(f"alert_id has {len(alert.alert_id)} characters, 1 to {LONGEST_ALERT_ID} fit")
-        self.take(alert, now_ms)
+        self.accept(alert, now_ms)
 
     def on_model(self, message: Message, now_ms: int) -> None:  # noqa: ARG002  all four are called alike
         try:
@@ -145,7 +145,7 @@ class AlertIntake:
         if not 0 <= shard < self.shards:
             raise UnfitError(f"shard {shard} is none of {self.shards}")
 
-    def take(self, alert: Alert, now_ms: int) -> None:
+    def accept(self, alert: Alert, now_ms: int) -> None:
         """Keep an alert, show it, and give it to each route that means it."""
         item = Item(self.app, alert)
         queues = [queue for queue in self.queues if matches(queue.route, item)]
@@ -177,7 +177,7 @@ class AlertIntake:
             evidence,
             runbook(kind),
         )
-        self.take(alert, now_ms)
+        self.accept(alert, now_ms)
         if kind == SILENT and ENDED not in evidence:
             self.silent[shard] = alert
 
@@ -200,9 +200,9 @@ class AlertIntake:
         message = "statistics come again"
         self.notice(SILENT, stats.shard, message, evidence, f"{name}/ended", stats.time_ms)
 
-    def told(self, item: Item, route: str, outcome: str) -> None:
+    def record_outcome(self, item: Item, route: str, outcome: str) -> None:
         """Note and show what became of an alert on a route."""
-        routes = self.store.told(item.alert.alert_id, route, outcome)
+        routes = self.store.record_outcome(item.alert.alert_id, route, outcome)
         if routes is not None:
             self.board.alert(item.alert, words(routes))
 

@@ -104,7 +104,7 @@ class RouteQueue:
         due = [group for group in self.groups.values() if group.waiting and group.due_ms <= now_ms]
         chosen = self.next_of(due)
         if chosen is not None:
-            return Plan(self.tell(chosen), silenced, None)
+            return Plan(self.notification_of(chosen), silenced, None)
         for group in due:
             self.held.update(group.waiting)
             group.waiting.clear()
@@ -137,7 +137,7 @@ class RouteQueue:
             dropped += [waiting.pop(name) for name in names]
         return dropped
 
-    def tell(self, group: Group) -> Notification:
+    def notification_of(self, group: Group) -> Notification:
         """New kinds come first, so that none is behind the bound."""
         self.turn = group
         items = sorted(group.waiting.values(), key=lambda item: item.kind in self.kinds)

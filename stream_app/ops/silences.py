@@ -57,7 +57,7 @@ class Silences:
         for name in [name for name, silence in self.ordered.items() if silence.until <= now]:
             self.remove(name)
 
-    def told(self) -> list[dict[str, Any]]:
+    def as_rows(self) -> list[dict[str, Any]]:
         """All, those of the settings without an id."""
         named: list[tuple[str | None, Silence]] = [(None, one) for one in self.fixed]
         named += self.ordered.items()
@@ -84,7 +84,7 @@ def silencing(
     async def listed(request: Request, _: Annotated[Any, Depends(BEARER)]) -> dict[str, Any]:
         """Every silence."""
         await guard.allow(request.headers.get("authorization"), "read")
-        return {"silences": silences.told()}
+        return {"silences": silences.as_rows()}
 
     @router.post("")
     async def put(asked: Silence, request: Request, _: Annotated[Any, Depends(BEARER)]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from stream_app.ports import ServingTelemetry, ServingView
 from stream_app.predictor.champion import Champion, Open, accept
 from topics.batch_id import parse
 
-Tell = Callable[[int, str, str], None]  # shard, stamp and why a publication was refused
+Report = Callable[[int, str, str], None]  # shard, stamp and why a publication was refused
 log = structlog.get_logger()
 
 
@@ -31,10 +31,10 @@ class Champions:
         view: ServingView,
         open_sealed: Open,
         telemetry: ServingTelemetry,
-        tell: Tell,
+        report: Report,
     ) -> None:
         self.app, self.fingerprint, self.view = app, fingerprint, view
-        self.open_sealed, self.telemetry, self.tell = open_sealed, telemetry, tell
+        self.open_sealed, self.telemetry, self.report = open_sealed, telemetry, report
         self.current: list[Champion | None] = [None] * app.shards
         self.at_ms = [0] * app.shards
         self.refused: list[str | None] = [None] * app.shards  # the stamp that was refused last
@@ -74,12 +74,12 @@ class Champions:
                 continue  # an older one is what a restored Redis remembers
             if stamp == self.refused[shard]:
                 continue
-            self.taking[shard] = asyncio.create_task(self.take_over(shard, stamp, at_ms))
+            self.taking[shard] = asyncio.create_task(self.try_adopt(shard, stamp, at_ms))
 
-    async def take_over(self, shard: int, stamp: str, at_ms: int) -> None:
+    async def try_adopt(self, shard: int, stamp: str, at_ms: int) -> None:
         """`take`, whatever comes of it."""
         try:
-            await self.take(shard, stamp, at_ms)
+            await self.adopt(shard, stamp, at_ms)
         except Unreachable as error:  # of this model alone: a store, or a large value
             log.warning("champion cannot be read now", shard=shard, stamp=stamp, why=error.message)
         except Exception:
@@ -87,11 +87,11 @@ class Champions:
         finally:
             del self.taking[shard]
 
-    async def settled(self) -> None:
+    async def wait_until_adopted(self) -> None:
         """All that is begun is taken over or refused."""
         await asyncio.gather(*self.taking.values())
 
-    async def take(self, shard: int, stamp: str, at_ms: int) -> None:
+    async def adopt(self, shard: int, stamp: str, at_ms: int) -> None:
         """Verify one on a thread, since loading may take long, and let it answer from now on."""
         sealed = await self.view.sealed(shard)
         if sealed is None:
@@ -125,7 +125,7 @@ class Champions:
         if why != self.why[shard]:
             self.why[shard] = why
             log.critical("publication refused", shard=shard, stamp=stamp, why=f"{why}. {remedy}".strip())
-            self.tell(shard, stamp, why)
+            self.report(shard, stamp, why)
 
     def lacking(self, shard: int | None = None) -> tuple[str, str]:
         """Why a shard, or some shard, has no model, and what to do."""

@@ -96,7 +96,7 @@ def create_app(
     app.include_router(versioned(predictor, guard))
     app.include_router(watched(metrics))
     app.include_router(readiness(predictor))
-    app.add_middleware(BodyLimit, told=predictor.telemetry.problem)
+    app.add_middleware(BodyLimit, on_problem=predictor.telemetry.problem)
     keep_strangers_names_out(app, guard)
     handle_errors(app, predictor.telemetry.problem)
     return app

@@ -79,7 +79,7 @@ class Predictor:
                 bad += 1
                 answers.append(answer)
                 continue
-            told = self.told(champion, row, answer)
+            told = self.as_response(champion, row, answer)
             answers.append(told)
             stale += bool(answer.stale)
             broken += isinstance(told, Stale)
@@ -96,7 +96,7 @@ class Predictor:
         )
         return answers
 
-    def told(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any] | Stale:
+    def as_response(self, champion: Champion, row: Asked, answer: Predicted) -> dict[str, Any] | Stale:
         """The JSON object of an answer, with the names of prediction records; `Stale` where it breaks its
         bounds and nothing stands in.
         """

@@ -19,7 +19,7 @@ class Refusals:
         self.app, self.clock = app, clock
         self.waiting: asyncio.Queue[Alert] = asyncio.Queue(MOST_WAITING)
 
-    def tell(self, shard: int, stamp: str, why: str) -> None:
+    def add(self, shard: int, stamp: str, why: str) -> None:
         """One alert about a shard's publication; beyond the bound the log alone tells."""
         kind = "publication-refused"
         alert = Alert(

@@ -97,7 +97,7 @@ class Ids:
         self.current[event_id] = (content, label)
         return first
 
-    def settle(self, event_id: str, label: Any) -> None:
+    def set_label(self, event_id: str, label: Any) -> None:
         """Store the label that was applied, so that a second one can be told as the same or contradictory."""
         for bucket in (self.current, *self.older):
             found = bucket.get(event_id)

@@ -103,7 +103,7 @@ class Waiting(Generic[T]):
         if len(self.queue) > 2 * len(self.items) + SLACK:
             self.queue = deque((kept.time_ms, kept_id) for kept_id, kept in self.items.items())
 
-    def take(self, item_id: str) -> T | None:
+    def pop(self, item_id: str) -> T | None:
         item = self.items.pop(item_id, None)
         if item is not None:
             self.n_bytes -= item.size
@@ -127,5 +127,5 @@ class Waiting(Generic[T]):
         if found is None or found[1].time_ms >= before_ms:
             return None
         self.queue.popleft()
-        self.take(found[0])
+        self.pop(found[0])
         return found

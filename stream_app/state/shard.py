@@ -45,7 +45,7 @@ class Counters:
         self.alerts = self.drifts = self.swaps = 0
         self.dead_events = self.dead_labels = self.dead_commands = self.unanswered = 0
 
-    def take(self, others: Any) -> None:
+    def copy_from(self, others: Any) -> None:
         """The counts of a state that may be of before some of them were."""
         for name in COUNTED:
             setattr(self, name, getattr(others, name, 0))

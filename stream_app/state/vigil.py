@@ -44,7 +44,7 @@ class Vigil(msgspec.Struct):
     alarms: dict[tuple[str, str], Alarmed] = {}
     champion_since_ms: int = 0
 
-    def held_back(self, subject: str, now: int) -> bool:
+    def is_suppressed(self, subject: str, now: int) -> bool:
         """Whether the alert was told less than a cool-down ago; it is counted then."""
         found = self.quiet.get(subject)
         if found is not None and now < found[0]:
@@ -52,7 +52,7 @@ class Vigil(msgspec.Struct):
             return True
         return False
 
-    def told(self, subject: str, now: int) -> int:
+    def mark_raised(self, subject: str, now: int) -> int:
         """Note that it is told now, give how many were held back since it was told last."""
         held = self.quiet.get(subject, [0, 0])[1]
         self.quiet[subject] = [now + COOLDOWN, 0]

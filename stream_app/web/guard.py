@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app.web.problems import RETRY_AFTER, ProblemError, Told, nobody, response
+from stream_app.web.problems import RETRY_AFTER, OnProblem, ProblemError, nobody, response
 
 LARGEST_BODY = 65_536
 SCOPES = ("read", "feedback", "admin")  # each allows what stands before it as well
@@ -80,8 +80,8 @@ def keep_strangers_names_out(app: FastAPI, guard: Guard) -> None:
 class BodyLimit:
     """ASGI: a body beyond the bound is refused by its announced length, else while it comes."""
 
-    def __init__(self, app: ASGIApp, largest: int = LARGEST_BODY, told: Told = nobody) -> None:
-        self.app, self.largest, self.told = app, largest, told
+    def __init__(self, app: ASGIApp, largest: int = LARGEST_BODY, on_problem: OnProblem = nobody) -> None:
+        self.app, self.largest, self.on_problem = app, largest, on_problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -91,7 +91,7 @@ class BodyLimit:
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self.largest:
             problem = ProblemError(413, "too-large", text, "Send fewer rows at a time")
-            self.told(problem.status)
+            self.on_problem(problem.status)
             await response(problem)(scope, receive, send)
             return
         seen = 0

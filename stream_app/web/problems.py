@@ -37,7 +37,7 @@ FIXES = {  # where nothing better is known
     "not-allowed": "Use the route's own method: /docs and docs/operations.md list them",
     "internal": "Read this server's log",
 }
-Told = Callable[[int], None]  # hears the status of each problem
+OnProblem = Callable[[int], None]  # hears the status of each problem
 log = structlog.get_logger()
 
 
@@ -74,7 +74,7 @@ def nobody(_status: int) -> None:
     """Nobody counts."""
 
 
-def handle_errors(app: FastAPI, told: Told = nobody) -> None:
+def handle_errors(app: FastAPI, told: OnProblem = nobody) -> None:
     """Each kind of error as its problem."""
 
     def answer(error: ProblemError) -> Response:

@@ -58,7 +58,7 @@ def predictor(app: Application, settings: Settings) -> FastAPI:
     prints = for_predictors(fingerprint(app, {}))
     refusals = Refusals(app.name, clock)
     opened = sealed_opener(verifying_keys(settings), app.modules)
-    champions = Champions(app, prints, view, opened, metrics, refusals.tell)
+    champions = Champions(app, prints, view, opened, metrics, refusals.add)
     answering = Predictor(app, champions, entities, feedback, clock, metrics)
 
     def background() -> list[Callable[[], Awaitable[None]]]:

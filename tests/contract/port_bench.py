@@ -185,7 +185,7 @@ def taken(source: ReplaySource, rank: int, n: int, end: int) -> list[Record]:
     found: list[list[Record]] = []
 
     def take() -> bool:
-        if (records := source.take(rank, n, end)) is not None:
+        if (records := source.read_next(rank, n, end)) is not None:
             found.append(records)
         return bool(found)
 

@@ -88,7 +88,7 @@ class Source:
     def inputs(self, positions: Positions) -> None:
         self.heads, self.late = list(positions), set(RANKS)
 
-    def take(self, rank: int, n: int, end: int) -> list[Record] | None:
+    def read_next(self, rank: int, n: int, end: int) -> list[Record] | None:
         if rank in self.late:  # once after each placing: every wait costs a pause of whoever drains
             self.late.discard(rank)
             return None

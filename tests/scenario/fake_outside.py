@@ -12,7 +12,7 @@ from weakref import finalize
 
 import orjson
 
-from stream_app.adapters.pickled import Dump, settle
+from stream_app.adapters.pickled import Dump, refill_sets
 from stream_app.adapters.signing import seal
 from stream_app.adapters.snapshot_store import KEPT, round_trip
 from stream_app.adapters.unpickler import unpickle
@@ -323,8 +323,8 @@ class Store:
             raise self.world.store_error
         return Dump(whole, models)
 
-    def settle(self, models: Iterable[Any]) -> None:
-        settle(models)
+    def refill_sets(self, models: Iterable[Any]) -> None:
+        refill_sets(models)
 
     def copy(self, payload: bytes) -> Any:
         return unpickle(payload, self.world.app.modules)

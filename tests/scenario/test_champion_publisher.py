@@ -277,7 +277,7 @@ def test_a_model_that_answers_its_samples_differently_is_refused(world: World) -
     for n in range(40):
         event(world, live, n)
     live.champion_publisher.pickle(live.processor)
-    live.champion_publisher.take(live.processor)
+    live.champion_publisher.capture(live.processor)
     live.champion_publisher.committed()
     live.turn()
     opened = sealed_opener(KEY, world.app.modules)

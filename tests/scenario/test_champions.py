@@ -47,7 +47,7 @@ class Predictor:
 
         async def taken() -> None:
             await self.champions.refresh()
-            await self.champions.settled()
+            await self.champions.wait_until_adopted()
 
         asyncio.run(taken())
 

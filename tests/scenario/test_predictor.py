@@ -90,7 +90,7 @@ class Served:
 
         async def taken() -> None:
             await self.champions.refresh()
-            await self.champions.settled()
+            await self.champions.wait_until_adopted()
 
         self.loop.run(taken())
 
@@ -347,7 +347,7 @@ def test_a_store_that_hangs_holds_up_no_other_shard_and_not_the_news_of_redis(se
                     await champions.taking[1]
         assert (served.counted.refusals, view.asked) == ([1], [0, 1])
         view.hangs[0].set()
-        await champions.settled()
+        await champions.wait_until_adopted()
         assert champions.current[0] is not None
 
     view.asked.clear()

@@ -95,7 +95,7 @@ def test_what_was_told_once_stays_told_across_an_upgrade() -> None:
 def test_an_upgrade_takes_in_a_state_that_counted_less() -> None:
     """What was not counted then begins at nothing."""
     counters = Counters()
-    counters.take(SimpleNamespace(events=7, labels=3))
+    counters.copy_from(SimpleNamespace(events=7, labels=3))
     assert {name: n for name, n in counters.as_dict().items() if n} == {"events": 7, "labels": 3}
 
 

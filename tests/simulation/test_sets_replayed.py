@@ -163,7 +163,7 @@ def test_a_replay_that_lays_out_no_sets_leaves_its_journal(monkeypatch: pytest.M
     feed(world, shard, random.Random(1), 150)
     shard.drop()
     world.snapshots.clear()
-    monkeypatch.setattr("stream_app.learner.batch.processor.BatchProcessor.settle", lambda *_: None)
+    monkeypatch.setattr("stream_app.learner.batch.processor.BatchProcessor.refill_sets", lambda *_: None)
     assert verified(world) == [False]
 
 
@@ -321,7 +321,7 @@ def test_an_upgrade_lays_out_sets_where_its_journal_says_so() -> None:
     feed(world, shard, random.Random(10), 60)
     world.snapshots[:] = kept
     assert settled(world)[-1]
-    shard.live.processor.settle("models")
+    shard.live.processor.refill_sets("models")
     orders = layout(shard.live)
     shard.drop()
     changed = {**prints, "python": "3.12"}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from river import tree
 
-from stream_app.adapters.pickled import Dump, dump, settle
+from stream_app.adapters.pickled import Dump, dump, refill_sets
 from stream_app.adapters.set_order import FEW, Unrepeatable, insertion_order, lay_out
 from stream_app.adapters.snapshot_store import round_trip
 from stream_app.adapters.unpickler import unpickle
@@ -96,7 +96,7 @@ def test_a_small_set_keeps_its_order(size: int) -> None:
             members.add(KINDS["strings"](dice))
         before = list(members)
         hard += insertion_order(tuple(before)) is not None
-        settle([members])
+        refill_sets([members])
         kept += list(members) == before
     assert kept >= 250
     assert hard, "no set of this size was hard: the test shows nothing"
@@ -194,8 +194,9 @@ def test_the_order_holds_in_another_process() -> None:
     """Under one hash seed, a set saved by one process iterates the same in the next."""
     members = ["grape", "mid", "low", "high", "fig", "kiwi", "plum", *map(str, range(30))]
     script = (
-        "import sys; from stream_app.adapters.pickled import dump, settle;"
-        "s = set(); [s.add(m) for m in sys.argv[1:]]; print(dump(s).hex()); settle([s]); print('|'.join(s))"
+        "import sys; from stream_app.adapters.pickled import dump, refill_sets;"
+        "s = set(); [s.add(m) for m in sys.argv[1:]]; print(dump(s).hex());"
+        "refill_sets([s]); print('|'.join(s))"
     )
     reader = (
         "import sys; from stream_app.adapters.unpickler import unpickle;"

@@ -42,7 +42,7 @@ from river import (
 
 from drift.detectors import Detect
 from stream_app import features
-from stream_app.adapters.pickled import settle
+from stream_app.adapters.pickled import refill_sets
 from stream_app.adapters.snapshot_store import round_trip
 from stream_app.adapters.unpickler.names import RIVER
 from stream_app.application import Labels
@@ -158,7 +158,7 @@ def judge(model: Any, learn: Callable[[Any, int], None], answer: Callable[[Any, 
     for i in range(LEARNED):
         learn(model, i)
     twin = round_trip(model, ())
-    settle([model])
+    refill_sets([model])
     for i in range(LEARNED, LEARNED + AFTER):
         assert answer(twin, i) == answer(model, i)
         learn(model, i)

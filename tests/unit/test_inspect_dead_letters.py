@@ -57,7 +57,7 @@ def test_a_cut_letter_says_so_and_a_forged_mark_does_not() -> None:
 @pytest.mark.parametrize(("stage", "settled"), [("learn", True), ("predict", False), ("validate", False)])
 def test_a_letter_of_stage_learn_is_settled(stage: str, settled: bool) -> None:
     """Its event is answered and its label counts as come, so nothing is gained by a retry."""
-    assert letter_of(record(("__stream_app.errors.stage", stage.encode()))).settled is settled
+    assert letter_of(record(("__stream_app.errors.stage", stage.encode()))).was_answered is settled
 
 
 def test_headers_that_are_no_numbers_do_no_harm() -> None:

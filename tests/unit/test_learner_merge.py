@@ -37,7 +37,7 @@ def naive(inputs: Inputs, clock_ms: int) -> list[tuple[int, int]]:
 def taken(merge: Merge, limit: int) -> list[tuple[int, int]]:
     """All that the merge gives, record by record."""
     order = []
-    while runs := merge.take(limit):
+    while runs := merge.next_runs(limit):
         assert sum(len(run) for _, run in runs) <= limit
         assert all(run for _, run in runs)
         order += [(rank, record.offset) for rank, run in runs for record in run]
@@ -80,11 +80,11 @@ def test_an_input_that_is_not_quiet_is_waited_for() -> None:
     merge = Merge(0)
     merge.offer(EVENT, records(EVENT, [1, 2]))
     merge.end(COMMAND, 0)
-    assert merge.take(10) == []
+    assert merge.next_runs(10) == []
     assert merge.waiting_for() == [LABEL]
     merge.end(LABEL, 0)
     assert merge.waiting_for() == []
-    assert [len(run) for _, run in merge.take(10)] == [2]
+    assert [len(run) for _, run in merge.next_runs(10)] == [2]
     assert not merge.idle, "the events may go on"
     merge.end(EVENT, 2)
     assert merge.idle
@@ -97,8 +97,8 @@ def test_a_record_ends_the_quiet() -> None:
         merge.end(rank, 0)
     merge.offer(LABEL, records(LABEL, [1]))
     merge.offer(EVENT, records(EVENT, [1, 5]))
-    assert [(rank, len(run)) for rank, run in merge.take(10)] == [(EVENT, 1), (LABEL, 1)]
-    assert merge.take(10) == []
+    assert [(rank, len(run)) for rank, run in merge.next_runs(10)] == [(EVENT, 1), (LABEL, 1)]
+    assert merge.next_runs(10) == []
     assert merge.waiting_for() == [LABEL]
 
 
@@ -119,7 +119,7 @@ def test_the_position_passes_control_records_only_where_the_end_is_known() -> No
     assert merge.position(EVENT, 3) == 7
     for rank in RANKS:
         merge.end(rank, 12)
-    merge.take(1)
+    merge.next_runs(1)
     assert merge.position(EVENT, 8) == 12
     assert merge.position(EVENT, 15) == 15
 

@@ -16,7 +16,7 @@ def test_another_process_reads_each_mark_once() -> None:
         for shard, mark in ((0, RESTING), (3, STEPPING)):
             StepMarks(file.fileno()).set(shard, mark)
         after = StepMarks(file.fileno())
-        assert [after.take(shard) for shard in (0, 1, 3, 3)] == [RESTING, 0, STEPPING, 0]
+        assert [after.claim(shard) for shard in (0, 1, 3, 3)] == [RESTING, 0, STEPPING, 0]
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")

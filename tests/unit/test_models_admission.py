@@ -26,7 +26,7 @@ from river import (
     tree,
 )
 
-from stream_app.adapters.pickled import settle
+from stream_app.adapters.pickled import refill_sets
 from stream_app.adapters.snapshot_store import round_trip
 from stream_app.errors import UsageError
 from stream_app.models.admission import exercise, sample_digest
@@ -48,7 +48,8 @@ def refusals(
 ) -> list[str]:
     """Why a champion of this factory is refused."""
     terms = Terms(Question(task), weighted, types or {})
-    return [refusal.reason for refusal in exercise({"champion": factory}, terms, round_trip, settle).refusals]
+    found = exercise({"champion": factory}, terms, round_trip, refill_sets)
+    return [refusal.reason for refusal in found.refusals]
 
 
 ONCE = linear_model.LogisticRegression()

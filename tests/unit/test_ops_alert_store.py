@@ -67,7 +67,7 @@ def story() -> list[Step]:
             lambda kept: kept.model(f"0/{n}", {"version": n}, n),
             lambda kept: kept.model("0/champion", {"version": n}, 100 + n),
             lambda kept: kept.letter(n % 2, n, 1000 * n, {"reason": "malformed"}),
-            lambda kept: kept.told(f"id{n}", "log", "sent"),
+            lambda kept: kept.record_outcome(f"id{n}", "log", "sent"),
         ]
 
     return [step for n in range(12) for step in of(n)]
@@ -109,7 +109,7 @@ def test_an_alert_that_nobody_was_told_of_never_falls_out() -> None:
         kept.alert(alert(n), ["log"])
     assert len(kept.tables.alerts) == 10 * ALERTS
     for n in range(1, 10 * ALERTS + 1):
-        kept.told(f"id{n}", "log", "sent")
+        kept.record_outcome(f"id{n}", "log", "sent")
     assert set(kept.tables.alerts) == {f"id{n}" for n in range(9 * ALERTS + 1, 10 * ALERTS + 1)}
 
 
@@ -139,6 +139,6 @@ def test_what_became_of_an_alert_is_noted_once(outcome: str) -> None:
     """The first word counts; an alert that is not there has none."""
     kept = store()
     kept.alert(alert(1), ["log", "hook"])
-    assert kept.told("id1", "log", outcome) == {"log": outcome, "hook": "due"}
-    assert kept.told("id1", "log", "sent") is None
-    assert kept.told("id2", "log", "sent") is None
+    assert kept.record_outcome("id1", "log", outcome) == {"log": outcome, "hook": "due"}
+    assert kept.record_outcome("id1", "log", "sent") is None
+    assert kept.record_outcome("id2", "log", "sent") is None

@@ -79,7 +79,7 @@ class Process:
         """A dictionary is."""
 
     def take(self, name: str, kind: str = "drift") -> None:
-        self.intake.take(Alert(name, kind, "critical", 0, self.now_ms, name, {}), self.now_ms)
+        self.intake.accept(Alert(name, kind, "critical", 0, self.now_ms, name, {}), self.now_ms)
 
     def run(self, turns: int = 40) -> None:
         """Carry out what is planned, in turns, each a minute after the one before."""

@@ -45,8 +45,8 @@ def test_a_settled_label_stays_with_its_id_in_whatever_bucket() -> None:
     ids = Ids(WINDOW_MS, 100)
     ids.add("first", 1, NO_LABEL, 0)
     ids.add("second", 2, NO_LABEL, 600)
-    ids.settle("first", True)
-    ids.settle("unknown", True)
+    ids.set_label("first", True)
+    ids.set_label("unknown", True)
     assert (ids.get("first"), ids.get("second")) == ((1, True), (2, NO_LABEL))
     assert ids.get("unknown") is None
 

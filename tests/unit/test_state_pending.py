@@ -27,8 +27,8 @@ def test_rows_expire_in_order_of_time_as_in_a_plain_list(moves: list[tuple[int, 
         plain.append((now, f"e{i}"))
         if takes:
             _, taken = plain.pop(back % len(plain))
-            assert waiting.take(taken) is not None
-            assert waiting.take(taken) is None
+            assert waiting.pop(taken) is not None
+            assert waiting.pop(taken) is None
         bound = now - back
         while (found := waiting.expired(bound)) is not None:
             assert plain.pop(0) == (found[1].time_ms, found[0])
@@ -61,7 +61,7 @@ def test_a_long_run_costs_a_constant_number_of_operations_a_row() -> None:
     for i in range(n):
         waiting.put(f"e{i}", row(i))
         if i % 10 and i >= 100:
-            waiting.take(f"e{i - 100}")
+            waiting.pop(f"e{i - 100}")
         while waiting.expired(i - horizon) is not None:
             expired += 1
         longest = max(longest, len(waiting.queue))
@@ -77,8 +77,8 @@ def test_full_tells_the_bound() -> None:
     fullness = [waiting.full(0)]
     waiting.put("b", row(2))
     fullness.append(waiting.full(0))
-    waiting.take("a")
-    waiting.take("a")
+    waiting.pop("a")
+    waiting.pop("a")
     assert [*fullness, waiting.full(0)] == [False, True, False]
 
 
@@ -87,7 +87,7 @@ def test_full_tells_the_bytes_of_what_is_there(moves: list[tuple[str, int, int]]
     """Puts, takes and expiries keep the sum; one item alone always has room."""
     waiting: Waiting[PendingRow] = Waiting(1_000, 20)
     for now, (item_id, size, back) in enumerate(moves):
-        if waiting.take(item_id) is None:
+        if waiting.pop(item_id) is None:
             there = sum(item.size for item in waiting.items.values())
             assert waiting.full(size) == (len(waiting) > 0 and there + size > 20)
             waiting.put(item_id, PendingRow("k", now, 0, {}, {}, None, size))

@@ -68,7 +68,7 @@ def demo(
             drifted = demo_drift.run(settings, console)
             total = {**summarise(results), "drift": drifted}
             show(results, total, console)
-            tell(drifted, console)
+            print_drift(drifted, console)
             shown.wait()
             if json:
                 print_json(total)
@@ -247,7 +247,7 @@ def show(results: list[dict[str, Any]], total: dict[str, Any], console: Any) -> 
     console.print(table)
 
 
-def tell(drifted: dict[str, Any], console: Any) -> None:
+def print_drift(drifted: dict[str, Any], console: Any) -> None:
     """The second act in one sentence."""
 
     def after(name: str) -> str:

@@ -75,7 +75,7 @@ class Merge:
             return buffer[0].offset
         return max(applied, self.ends[rank]) if self.quiet[rank] else applied
 
-    def take(self, limit: int) -> list[Run]:
+    def next_runs(self, limit: int) -> list[Run]:
         """Up to `limit` records in order, as runs of one input each; none while one must be waited for."""
         runs: list[Run] = []
         buffers, taken = self.buffers, 0

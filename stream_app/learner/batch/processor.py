@@ -126,11 +126,11 @@ class BatchProcessor:
         self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)
         self.count(record.rank, [record])
 
-    def settle(self, which: Settled) -> None:
+    def refill_sets(self, which: Settled) -> None:
         """Lay out the sets of the champion or of all models, as the record says that is replayed."""
         state = self.core.state
         slots = [state.champion] if which == "champion" else state.slots
-        self.core.settle([slot.model for slot in slots])
+        self.core.refill_sets([slot.model for slot in slots])
 
     def seal(self, settled: Settled | None = None) -> Closed:
         """Close the batch: chain the digest, write its journal record, begin the next.

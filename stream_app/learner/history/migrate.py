@@ -131,7 +131,7 @@ def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: 
     """Everything but the slots, under the new definition's bounds; `closed`: it declares its classes."""
     for name in ALWAYS:
         setattr(new, name, getattr(old, name))
-    new.counters.take(old.counters)
+    new.counters.copy_from(old.counters)
     # A snapshot from before they kept their order holds sets.
     new.categories = {name: dict.fromkeys(seen, True) for name, seen in old.categories.items()}
     new.category_bytes = sum(vocabulary.n_bytes(text) for seen in new.categories.values() for text in seen)

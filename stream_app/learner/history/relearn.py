@@ -92,7 +92,7 @@ def batches(
             else:
                 processor.apply(runs)
             if record.settled:
-                processor.settle(record.settled)
+                processor.refill_sets(record.settled)
         except Exception as error:  # of a model or a detector: what it left behind is of no use
             raise Refused(
                 f"batch {record.seq} cannot be replayed ({type(error).__name__}: {error})",
@@ -109,7 +109,7 @@ def taken(
     inputs: list[list[Record]] = []
     for rank in RANKS:
         _, end, n = spans[rank]
-        while (found := source.take(rank, n, end)) is None:
+        while (found := source.read_next(rank, n, end)) is None:
             yield WAITING
         inputs.append(found)
     return inputs

@@ -192,7 +192,7 @@ def open_epoch(
         writer.commit(Commit([], [], None, prepared.positions), source.group())
         return
     processor = BatchProcessor(
-        Core(app, state, store.round_trip, store.settle),
+        Core(app, state, store.round_trip, store.refill_sets),
         input_topics,
         epoch=plan.epoch,
         seq=plan.seq,
@@ -204,7 +204,7 @@ def open_epoch(
             plan.given_up += lost
             agreed(plan)
         processor = BatchProcessor(
-            Core(app, state, store.round_trip, store.settle),
+            Core(app, state, store.round_trip, store.refill_sets),
             input_topics,
             epoch=plan.epoch,
             seq=plan.seq,

@@ -81,7 +81,7 @@ class Variant:
         self.losses = array("d")  # by prediction, NaN while there is no label
         self.waiting: dict[str, tuple[int, Any]] = {}  # event_id → which prediction, and what it said
         self.changes: list[Change] = []
-        self.told = 0
+        self.alerts = 0
         self.names = {processor.core.state.serving: True}
         self.hunts_before, self.held_before = processor.core.state.policy.hunt, self.held()
         cases = processor.emitter.cases
@@ -102,7 +102,7 @@ class Variant:
         quiet = self.processor.core.state.vigil.quiet
         return sum(quiet.get(f"drift {LOSS}/{name}", (0, 0))[1] for name in self.names)
 
-    def take(self, record: Record) -> None:
+    def account_for(self, record: Record) -> None:
         """Step one record and account for it."""
         self.processor.apply([(record.rank, [record])])
         for output in self.heard:
@@ -110,16 +110,16 @@ class Variant:
                 if output.prediction is not None:
                     self.waiting[output.event_id] = (len(self.losses), output.prediction)
                 self.losses.append(nan)
-                self.settle(output.event_id)
+                self.score_accepted(output.event_id)
             elif type(output) is AlertRaised:
                 self.alerted(record, output)
         self.heard.clear()
         if record.rank == LABEL:
             label = decode_label(record.value)
             if not isinstance(label, Rejected):
-                self.settle(label.event_id)
+                self.score_accepted(label.event_id)
 
-    def settle(self, event_id: str) -> None:
+    def score_accepted(self, event_id: str) -> None:
         """Score a prediction whose label the shard has accepted."""
         waits = self.waiting.get(event_id)
         if waits is None:
@@ -139,7 +139,7 @@ class Variant:
         evidence, serving = alert.evidence, self.processor.core.state.serving
         self.names[serving] = True
         if alert.type == "drift" and evidence["signal"] == LOSS and evidence["name"] in self.names:
-            self.told += 1 + evidence.get("held_back", 0)
+            self.alerts += 1 + evidence.get("held_back", 0)
         elif alert.type in ("swap", "rollback"):
             self.changes.append(
                 Change(
@@ -175,7 +175,7 @@ class Variant:
             source,
             len(self.losses),
             len(scored),
-            self.told + self.held() - self.held_before,
+            self.alerts + self.held() - self.held_before,
             state.policy.hunt - self.hunts_before,
             kinds.count("swap"),
             kinds.count("rollback"),
@@ -228,11 +228,11 @@ def replay_variants(
     def apply(runs: list[Run]) -> None:
         for rank, records in runs:
             for record in records:
-                lead.take(record)
+                lead.account_for(record)
                 if rank == COMMAND and names_a_model(record):
                     continue
                 for other in others:
-                    other.take(record)
+                    other.account_for(record)
 
     def sealed(closed: Closed, _offset: int) -> None:
         lead.sweep()
@@ -275,7 +275,7 @@ def beside(processor: BatchProcessor, app: Application, store: SnapshotStore) ->
     state.policy = Policy(app.swap, bool(app.challengers))
     state.recent = deque(state.recent, maxlen=app.swap.warm if app.swap.policy == "evidence" else 0)
     state.cause, state.champion_before = {}, None
-    core = Core(app, state, store.round_trip, store.settle)
+    core = Core(app, state, store.round_trip, store.refill_sets)
     state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
     core.rebind()
     return BatchProcessor(

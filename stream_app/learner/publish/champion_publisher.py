@@ -119,7 +119,7 @@ class ChampionPublisher:
         self.pickled_s = self.clock.monotonic() - started_s
         return {} if self.making is None else self.making.layouts
 
-    def take(self, processor: BatchProcessor) -> None:
+    def capture(self, processor: BatchProcessor) -> None:
         """The batch is sealed that was pickled."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         self.version, self.stamp = processor.core.state.champion_version, processor.stamp

@@ -192,7 +192,7 @@ def fresh(
 ) -> BatchProcessor:
     """The machine at the very start of an epoch that carried nothing over."""
     positions = journal.by_rank(record.positions)
-    core = Core(app, ShardState(app, shard), store.round_trip, store.settle)
+    core = Core(app, ShardState(app, shard), store.round_trip, store.refill_sets)
     return BatchProcessor(
         core, input_topics, epoch=record.epoch, seq=record.seq, digest=record.digest, positions=positions
     )
@@ -281,7 +281,7 @@ def resumed(
 ) -> BatchProcessor:
     """The machine where a snapshot left it."""
     return BatchProcessor(
-        Core(app, state, store.round_trip, store.settle),
+        Core(app, state, store.round_trip, store.refill_sets),
         input_topics,
         epoch=header["epoch"],
         seq=header["seq"],

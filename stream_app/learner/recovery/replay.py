@@ -65,7 +65,7 @@ def replay(
         inputs: list[list[Record]] = []
         for rank, name in zip(RANKS, record.inputs, strict=True):
             _, end, n = record.inputs[name]
-            while (taken := source.take(rank, n, end)) is None:
+            while (taken := source.read_next(rank, n, end)) is None:
                 yield WAITING
                 turn_ends = clock.monotonic() + SLICE_S
             inputs.append(taken)
@@ -76,7 +76,7 @@ def replay(
             (apply or processor.apply)(runs)
         processor.positions[:] = [end for _, end, _ in record.inputs.values()]
         if record.settled:
-            processor.settle(record.settled)
+            processor.refill_sets(record.settled)
         closed = processor.seal(record.settled or None)
         if processor.digest != record.digest:
             raise Diverged(processor, record, entry.offset)

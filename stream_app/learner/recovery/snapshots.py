@@ -149,7 +149,7 @@ class Snapshotter:
         self.pickled_s = self.clock.monotonic() - started_s
         return {} if self.making is None else self.making.layouts
 
-    def take(self, processor: BatchProcessor) -> None:
+    def capture(self, processor: BatchProcessor) -> None:
         """The batch is sealed: finish what was pickled; `committed` writes it once that batch is."""
         started_s = self.clock.monotonic()
         payload, making, self.making = None, self.making, None
@@ -201,7 +201,7 @@ class Snapshotter:
         size_bytes = keep(self.app, self.store, head, payload)
         return Saved(head["seq"], size_bytes, self.clock.monotonic() - started_s)
 
-    def settle(self) -> bool:
+    def collect_write(self) -> bool:
         """Whether there is news of an attempt: it was saved, failed (`error`), or its write takes too long.
 
         A store that fails (disk full) costs recovery time, never correctness.
