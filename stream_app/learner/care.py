@@ -47,7 +47,7 @@ class Failures(msgspec.Struct):
     stamp: str = ""
     n: int = 0
     spared: AttemptRecord | None = None
-    told: bool = False
+    reported: bool = False
 
     def note(self, care: Care, error: str) -> None:
         """Add the end of one life."""
