@@ -47,10 +47,10 @@ class InputLag(msgspec.Struct):
 class Condition(msgspec.Struct):
     """One shard. `owner` is null unless a member of the group holds it; `last_owner` wrote the statistics.
 
-    What only a learner knows is null before its first statistics; `stats_fresh` tells whether they show the
+    What only a learner knows is null before its first statistics; `stats_fresh` says whether they show the
     newest batch or are younger than three seconds. `idle`: a learner sends statistics, has nothing left to
     do, and no batch came for ten seconds. `definition` is the hash of the definition that it runs.
-    `view_caught_up` is null when Redis is not asked. `halted` tells why the shard stopped for good, null
+    `view_caught_up` is null when Redis is not asked. `halted` says why the shard stopped for good, null
     while it did not; `failing` what it fails at repeatedly, null once a batch is committed after it; `waits`
     why it cannot be recovered now.
     """
@@ -92,11 +92,11 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
         ids = admin.require(topics)
         with TailReader(kafka, [topic.name for topic in topics]) as peek:
             group = admin.group(app.name)
-            told = peek.newest(topics.stats.name, app.shards)
+            reported = peek.newest(topics.stats.name, app.shards)
             journaled = peek.newest(topics.journal.name, app.shards)
             alerts = peek.newest(topics.alerts.name, app.shards)
-            stats = {number: STATS.decode(found.value) for number, found in told.items()}
-            journal = {number: JOURNAL.decode(found.value) for number, found in journaled.items()}
+            stats = {number: STATS.decode(record.value) for number, record in reported.items()}
+            journal = {number: JOURNAL.decode(record.value) for number, record in journaled.items()}
             lags = input_lags(app, topics, admin, peek, group, stats)
     names = (topics.commands.name, topics.events.name, topics.labels.name)
     stamps = view_stamps(app, settings, life_of({name: ids[name] for name in names}))
@@ -109,10 +109,12 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             journal.get(shard),
             stamps[shard] if stamps else None,
             asked=stamps is not None,
-            halted=newest("shard-halted", alerts.get(shard), told.get(shard), journaled.get(shard)),
+            halted=newest("shard-halted", alerts.get(shard), reported.get(shard), journaled.get(shard)),
             batch_ms=journaled[shard].timestamp if shard in journaled else 0,
             failing=failing(alerts.get(shard), journaled.get(shard), journal.get(shard)),
-            waits=newest("snapshots-unreachable", alerts.get(shard), told.get(shard), journaled.get(shard)),
+            waits=newest(
+                "snapshots-unreachable", alerts.get(shard), reported.get(shard), journaled.get(shard)
+            ),
         )
         for shard in range(app.shards)
     ]
@@ -228,8 +230,8 @@ def newest(kind: str, alert: ConsumerRecord | None, *others: ConsumerRecord | No
     """
     if alert is None or any(other is not None and other.timestamp > alert.timestamp for other in others):
         return None
-    told = alert_of(alert)
-    return str(told.evidence.get("reason", told.message)) if told and told.type == kind else None
+    decoded = alert_of(alert)
+    return str(decoded.evidence.get("reason", decoded.message)) if decoded and decoded.type == kind else None
 
 
 def failing(
@@ -245,8 +247,8 @@ def failing(
         return f"attempt {journal.attempt} at {at} after batch {journal.epoch}:{journal.seq}"
     if alert is None or newest is None or (newest.timestamp > alert.timestamp and not tries):
         return None
-    told = alert_of(alert)
-    return told.message if told and told.type == "shard-failing" else None
+    decoded = alert_of(alert)
+    return decoded.message if decoded and decoded.type == "shard-failing" else None
 
 
 def alert_of(record: ConsumerRecord) -> Alert | None:

@@ -25,7 +25,7 @@ def settings_for(
     Raises:
         Unreachable: no server is named and none of ours runs.
     """
-    # Commands tell what went wrong in their own words; the client's log would say it ten times over.
+    # Commands report errors in their own words; the client's log would repeat them ten times.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     settings = load_settings(**overrides)
     no_kafka, no_redis = not settings.kafka.bootstrap_servers, not settings.redis.url.get_secret_value()

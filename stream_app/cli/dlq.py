@@ -32,14 +32,14 @@ def ls(target: str = TARGET, json: bool = JSON) -> None:
     for letter in letters_of(target):
         by_reason.setdefault(letter.reason, []).append(letter)
     for reason in sorted(by_reason, key=lambda name: -len(by_reason[name])):
-        found = by_reason[reason]
-        newest = max(found, key=lambda letter: letter.time_ms)
+        letters = by_reason[reason]
+        newest = max(letters, key=lambda letter: letter.time_ms)
         fix = remedy(reason)
         if json:
-            print_json({"reason": reason, "count": len(found), "newest": as_json(newest), "fix": fix})
+            print_json({"reason": reason, "count": len(letters), "newest": as_json(newest), "fix": fix})
         else:
-            told = f"{printable(newest.message)} (newest {newest.place}, {moment(newest)})"
-            sys.stdout.write(f"{len(found):>7,} {printable(reason)}: {told}\n")
+            example = f"{printable(newest.message)} (newest {newest.place}, {moment(newest)})"
+            sys.stdout.write(f"{len(letters):>7,} {printable(reason)}: {example}\n")
             sys.stdout.write(f"        fix: {fix}\n")
     if not by_reason and not json:
         sys.stdout.write("no dead letters\n")

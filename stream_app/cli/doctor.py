@@ -1,7 +1,7 @@
 """`stream-app doctor [MODULE:APP]`: what is off, each with its fix.
 
-Kafka tells its time to nobody, so the broker's clock is not among the checks; a producer whose clock differs
-too much is told so by the broker's refusal.
+Kafka does not report its time, so the broker's clock is not among the checks; the broker refuses the records
+of a producer whose clock differs too much.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def replicas(settings: Settings, brokers: list[str]) -> Check:
 
 
 def transactions(version: int) -> Check:
-    """How the brokers tell a request that comes late from one of the open transaction (KIP-890)."""
+    """How the brokers distinguish a late request from one of the open transaction (KIP-890)."""
     # Level 2 raises the producer's epoch with each transaction, for clients that can; librdkafka 2.16 cannot.
     detail = f"transaction.version {version}"
     if version < 1:
@@ -195,12 +195,12 @@ def running(definition: Application, settings: Settings, admin: TopicAdmin) -> I
     from stream_app.wiring.topics import catalog_for
 
     topic = catalog_for(definition, settings).stats.name
-    found = admin.describe([topic]).get(topic)
-    if found is None or len(found["partitions"]) != definition.shards:
+    described = admin.describe([topic]).get(topic)
+    if described is None or len(described["partitions"]) != definition.shards:
         return  # another check says so
     with TailReader(settings.kafka.kafka_python(), [topic]) as peek:
-        told = peek.newest(topic, definition.shards)
-    newest = {shard: STATS.decode(record.value) for shard, record in told.items()}
+        records = peek.newest(topic, definition.shards)
+    newest = {shard: STATS.decode(record.value) for shard, record in records.items()}
     runs = {stats.definition for stats in newest.values() if stats.definition}
     if runs and runs != {definition_hash(definition)}:
         detail = "the file on disk differs from what the newest statistics are of"
@@ -210,10 +210,10 @@ def running(definition: Application, settings: Settings, admin: TopicAdmin) -> I
     yield from forgotten(newest)
 
 
-def forgotten(told: Mapping[int, Stats]) -> Iterator[Check]:
-    """Bounds that weaken what is promised, as the newest statistics tell."""
+def forgotten(newest_stats: Mapping[int, Stats]) -> Iterator[Check]:
+    """Bounds that weaken what is promised, as the newest statistics show."""
     for what, bound, promise in (("ids", "max_ids", "dedupe"), ("entities", "max_entities", "ttl")):
-        counts = {shard: n for shard, stats in told.items() if (n := stats.forgotten.get(what, 0))}
+        counts = {shard: n for shard, stats in newest_stats.items() if (n := stats.forgotten.get(what, 0))}
         if counts:
             shards = ", ".join(map(str, counts))
             detail = f"{sum(counts.values()):,} {what} were forgotten within {promise} (shard {shards})"
@@ -262,7 +262,7 @@ def room(directory: Path) -> Check:
 
 
 def redis() -> Iterator[Check]:
-    """The view's server: there, keeping what it is told, and of our time."""
+    """The view's server: it answers, evicts nothing, and its clock agrees with ours."""
     from stream_app.adapters.redis_admin import redis_facts
 
     try:

@@ -49,7 +49,7 @@ def learn(
     try:
         work(target, exit_when_idle, instance_id, life=life, admission=admission, marks=marks)
     except Unreachable as error:
-        if life < 2:  # a person looks: tell them; later only a supervisor does, which starts anew
+        if life < 2:  # a person reads the error; later only the supervisor sees it, and starts it again
             raise
         structlog.get_logger().error("cannot start now", why=str(error))
         raise typer.Exit(TRY_AGAIN) from error
@@ -64,7 +64,7 @@ def work(
     admission: bool,
     marks: int | None = None,
 ) -> None:
-    """Learn until told to stop.
+    """Learn until a signal, or idleness, ends it.
 
     Raises:
         UsageError: the target names no definition.

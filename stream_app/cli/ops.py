@@ -15,7 +15,7 @@ from stream_app.cli.context import load_app, pin, settings_for
 from stream_app.cli.serve import check_free, is_loopback
 from stream_app.errors import Refused
 
-GRACE_S = 1  # pages that follow a board are told to come again
+GRACE_S = 1  # for open requests; pages that follow a board connect again
 
 app = typer.Typer()
 

@@ -1,4 +1,4 @@
-"""Orders to shards: written into the log, waited for, and told shard by shard."""
+"""Orders to shards: written into the log, waited for, and printed shard by shard."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def carry_out(
             line = {"shard": number, "command_id": sent.command_id, "outcome": outcome, "why": why}
             print_json(line)
         else:
-            told = f": {printable(why)}" if why else ""
-            sys.stdout.write(f"shard {number} {outcome}{told}\n")
+            suffix = f": {printable(why)}" if why else ""
+            sys.stdout.write(f"shard {number} {outcome}{suffix}\n")
     silent = [str(number) for number in sent.shards if number not in answers]
     if silent:
         raise Refused(

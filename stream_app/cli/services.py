@@ -20,7 +20,7 @@ DIR = typer.Option(
 @app.callback()
 def services() -> None:
     """Embedded real Kafka and Valkey for laptops, demos and tests."""
-    # A broker that starts refuses at first, and the client's log would tell each time.
+    # A broker that starts refuses at first, and the client's log would report each time.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 

@@ -84,16 +84,16 @@ def run(target: str, json: bool, *, make: bool) -> None:
     catalog = catalog_for(definition, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         created = admin.create(catalog) if make else []
-        found = admin.check(catalog)
+        mismatches = admin.check(catalog)
     for spec in catalog:
-        mine = [mismatch for mismatch in found if mismatch.topic == spec.name]
+        mine = [mismatch for mismatch in mismatches if mismatch.topic == spec.name]
         state = "differs" if mine else "created" if spec.name in created else "ok"
         if json:
-            told = [{"what": m.what, "fix": m.fix, "grave": m.grave} for m in mine]
-            print_json({"topic": spec.name, "state": state, "mismatches": told})
+            rows = [{"what": m.what, "fix": m.fix, "grave": m.grave} for m in mine]
+            print_json({"topic": spec.name, "state": state, "mismatches": rows})
             continue
         sys.stdout.write(f"{state:7} {spec.name}\n")
         for mismatch in mine:
             sys.stdout.write(f"        {mismatch.what}\n        fix: {mismatch.fix}\n")
-    if found:
-        raise typer.Exit(3 if make and any(mismatch.grave for mismatch in found) else 1)
+    if mismatches:
+        raise typer.Exit(3 if make and any(mismatch.grave for mismatch in mismatches) else 1)

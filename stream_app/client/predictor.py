@@ -51,7 +51,7 @@ def interpret(ask: Ask[T], where: str, got: httpx.Response | httpx.RequestError)
     """What an attempt brought, as its answer.
 
     Raises:
-        StreamAppError: by the reaction, as `PredictorClient` tells.
+        StreamAppError: by the reaction, as `PredictorClient` says.
     """
     if isinstance(got, httpx.RequestError):
         why = f"nothing answers at {where} ({type(got).__name__})"

@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Answer(msgspec.Struct, frozen=True):
     """A prediction. While the model is `cold`, `prediction` is None and `prior` is all that is known.
 
-    `probabilities` by the class's JSON text. `stale_because` says what makes it `stale`. `recorded` tells
+    `probabilities` by the class's JSON text. `stale_because` says what makes it `stale`. `recorded` says
     whether Kafka confirmed the event `event_id`, None if none was to be recorded; after False ask again under
     the same id.
     """

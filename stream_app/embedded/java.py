@@ -43,12 +43,12 @@ def on_path() -> list[str]:
 
 
 def flags(version: int) -> tuple[str, ...]:
-    """What this major version has to be told."""
+    """The flags that this major version needs."""
     return MEMORY_FLAGS if version >= MEMORY_FLAGS_SINCE else ()
 
 
 def version_of(executable: str) -> int:
-    """The major version it tells of itself; 0 if it tells none (and Java 8 calls itself 1.8)."""
+    """The major version that it reports; 0 if it reports none (and Java 8 reports 1.8)."""
     try:
         said = subprocess.run(
             [executable, "-version"], capture_output=True, text=True, check=False, timeout=30

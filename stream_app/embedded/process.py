@@ -45,7 +45,7 @@ def started(pid: int) -> str | None:
 
 
 def boot() -> str:
-    """What changes with each boot, where the system tells: start times count from there."""
+    """An id of this boot, empty where the system has none: start times count from the boot."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -92,7 +92,7 @@ def up(directory: Path | None = None) -> Endpoints:
     with locked(directory):
         state = read(directory)
         if not given.redis and not alive(state.valkey):
-            valkey.binary()  # told before the other is started
+            valkey.binary()  # raises before the other is started
         if not given.kafka and not alive(state.kafka):
             java()
         make_signing_key(directory)

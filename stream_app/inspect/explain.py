@@ -28,7 +28,7 @@ KINDS = {
 }
 UNITS = {"absolute": ", as a mean error", "": ", as a share of wrong answers"}
 HUNT = re.compile(r"\bhunt (\d+)")  # in what the receipts of its candidates say
-SURE = 1e6  # beyond, digits tell a reader nothing
+SURE = 1e6  # beyond, digits are of no use to a reader
 T = TypeVar("T")
 
 
@@ -72,8 +72,8 @@ def part(receipt: ModelReceipt, kind: type[T]) -> T | None:
 def why(shard: Shard, model: Standing, loss: str | None) -> list[str]:
     """Sentences, safe to print. `loss` is what the definition's swaps judge."""
     receipt = shard.receipts[model.version]
-    told = [*standing(shard, model, receipt), *reasons(shard, model, receipt, loss), *scores(receipt)]
-    return [printable(sentence) for sentence in told]
+    sentences = [*standing(shard, model, receipt), *reasons(shard, model, receipt, loss), *scores(receipt)]
+    return [printable(sentence) for sentence in sentences]
 
 
 def standing(shard: Shard, model: Standing, receipt: ModelReceipt) -> Iterator[str]:
@@ -215,13 +215,13 @@ def scores(receipt: ModelReceipt) -> Iterator[str]:
         if isinstance(own, dict) and own.get("n"):
             yield f"Its served predictions had reached {score(own)}."
         return
-    told = [
-        f"{slot} {score(found)}"
-        for slot, found in receipt.scores.items()
-        if isinstance(found, dict) and found.get("n")  # candidates serve nothing
+    texts = [
+        f"{slot} {score(slot_scores)}"
+        for slot, slot_scores in receipt.scores.items()
+        if isinstance(slot_scores, dict) and slot_scores.get("n")  # candidates serve nothing
     ]
-    if told:
-        yield f"The newest scores of served predictions at that moment: {'; '.join(told)}."
+    if texts:
+        yield f"The newest scores of served predictions at that moment: {'; '.join(texts)}."
 
 
 def score(found: dict[str, Any]) -> str:

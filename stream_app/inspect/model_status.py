@@ -1,7 +1,7 @@
 """Where each model of a shard stands, joined from its receipts and the shard's newest statistics.
 
-A receipt tells what became of a model at one moment. That it is gone since without a receipt (an upgrade left
-it behind), or serves again, the statistics tell, where they are not older than the receipt.
+A receipt says what became of a model at one moment. That it is gone since without a receipt (an upgrade left
+it behind), or serves again, the statistics show, where they are not older than the receipt.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Standing(msgspec.Struct):
 
 
 class Shard(msgspec.Struct):
-    """One shard's models in the order of `ORDER`; `ran`: some learner has told statistics of it.
+    """One shard's models in the order of `ORDER`; `ran`: some learner has sent statistics of it.
 
     `alarms` are the newest of each slot's losses, as the newest statistics hold them.
     """
@@ -80,7 +80,7 @@ def shard_of(receipts: ShardReceipts, stats: Stats | None) -> Shard:
 
 
 def serving_version(receipts: ShardReceipts, stats: Stats | None) -> int | None:
-    """Which version answers: the newest that was told to, unless younger statistics name another."""
+    """Which version answers: the newest that began to serve, unless younger statistics name another."""
     champion = receipts.champion
     if stats is not None and (champion is None or shows(stats, champion)):
         named = next((slot.version for slot in stats.slots if slot.name == stats.serving), None)
@@ -92,15 +92,15 @@ def serving_version(receipts: ShardReceipts, stats: Stats | None) -> int | None:
 def standing(receipts: ShardReceipts, stats: Stats | None, version: int, serving: int | None) -> Standing:
     """One model of the shard."""
     receipt = receipts.versions[version]
-    found = next((slot for slot in stats.slots if slot.version == version), None) if stats else None
+    slot_stats = next((slot for slot in stats.slots if slot.version == version), None) if stats else None
     since: int | None = receipt.time_ms
     if version == serving:
         status = "serving"
     elif receipt.status == "retired":
-        status, found = "retired", None
-    elif stats is not None and found is None and shows(stats, receipt):
+        status, slot_stats = "retired", None
+    elif stats is not None and slot_stats is None and shows(stats, receipt):
         status, since = "retired", None
-    elif receipt.status == "serving":  # the champion of before; its receipt tells when it began to serve
+    elif receipt.status == "serving":  # the previous champion; its receipt says when it began to serve
         successor = receipts.versions.get(serving) if serving is not None else None
         status = "challenger"
         since = successor.time_ms if successor is not None and successor.parent == version else None
@@ -114,15 +114,15 @@ def standing(receipts: ShardReceipts, stats: Stats | None, version: int, serving
         status=status,
         parent=receipt.parent,
         since_ms=since,
-        learned=found.learned if found else None,
-        rolling=found.scores.get("rolling") if found else None,
-        failed=found.failed if found else None,
+        learned=slot_stats.learned if slot_stats else None,
+        rolling=slot_stats.scores.get("rolling") if slot_stats else None,
+        failed=slot_stats.failed if slot_stats else None,
         why=LEFT_BEHIND if status == "retired" != receipt.status else receipt.why,
     )
 
 
 def shows(stats: Stats, receipt: ModelReceipt) -> bool:
-    """Whether the statistics were told with the receipt's batch, or later."""
+    """Whether the statistics are of the receipt's batch, or of a later one."""
     batch: dict[str, Any] = receipt.fingerprint or {}
     epoch, seq = batch.get("epoch"), batch.get("seq")
     return isinstance(epoch, int) and isinstance(seq, int) and (stats.epoch, stats.seq) >= (epoch, seq)

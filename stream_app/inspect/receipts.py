@@ -1,4 +1,4 @@
-"""What shards told about their models: `<app>.models` under `<shard>/<version>` and `<shard>/champion`."""
+"""What shards report of their models: `<app>.models` under `<shard>/<version>` and `<shard>/champion`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Operations: what runs beside the learners, tells people and takes their orders."""
+"""Operations: what runs beside the learners, sends alerts to people and takes their orders."""

@@ -85,7 +85,7 @@ def following(
         log.warning("not taken", record=place, reason=reason, message=text)
         if message.topic == letters.get_topic_name():
             return  # a letter about a letter would be read here again, for ever
-        told = {
+        fields = {
             "reason": reason,
             "message": text[:1_000],
             "stage": STAGE,
@@ -93,7 +93,7 @@ def following(
             "partition": str(message.partition),
             "offset": str(message.offset),
         }
-        headers = [*message.headers, *((HEADER + name, value.encode()) for name, value in told.items())]
+        headers = [*message.headers, *((HEADER + name, value.encode()) for name, value in fields.items())]
         await (
             await letters.send(
                 key=message.key, value=message.value, partition=message.partition, headers=headers

@@ -2,7 +2,7 @@
 
 Every change is keyed by what the record itself names (shard, minute, alert id, offset) and decided by the
 record's own order, so records that come again change nothing. The tables are dictionaries here; Faust's keep
-a changelog. What can be told from the tables (heaps for the bounds) is made anew by `recall`.
+a changelog. What follows from the tables (heaps for the bounds) is rebuilt by `recall`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class AlertStore:
         return True
 
     def alert(self, value: Alert, routes: list[str]) -> bool:
-        """Keep an alert that these routes are to tell; one that is known is told no second time."""
+        """Keep an alert that these routes are to send; one that is known is not sent again."""
         if value.alert_id in self.tables.alerts:
             return False
         entry = {"alert": msgspec.to_builtins(value), "routes": dict.fromkeys(routes, DUE)}
@@ -130,7 +130,7 @@ class AlertStore:
         return routes
 
     def bound_alert(self, alert_id: str, entry: Mapping[str, Any]) -> None:
-        """Only those that no route has to tell can fall out."""
+        """Only those that no route has to send can fall out."""
         if is_final(entry):
             self.drop(self.tables.alerts, self.final.put((entry["alert"]["time_ms"],), alert_id))
 
@@ -169,5 +169,5 @@ class AlertStore:
 
 
 def is_final(entry: Mapping[str, Any]) -> bool:
-    """Whether no route has to tell it any more."""
+    """Whether no route has to send it any more."""
     return DUE not in entry["routes"].values()

@@ -25,7 +25,7 @@ from stream_app.ops.notification import ENDED, Item, Notification
 from stream_app.settings.ops import Route
 
 SIGNATURE, TIMESTAMP, KEY = "X-Stream-App-Signature", "X-Stream-App-Timestamp", "Idempotency-Key"
-STANDS_FOR = timedelta(hours=1)  # an alert is an event: Alertmanager shows it for so long after it was told
+STANDS_FOR = timedelta(hours=1)  # an alert is an event: Alertmanager shows it for so long after it was sent
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 2.0
 PASSING = frozenset({408, 425, 429})  # the answers 4xx that ask for another try
 ABOUT_THE_CONTENT = frozenset({400, 413, 422})  # fewer alerts at once may be accepted
@@ -56,9 +56,9 @@ def verdict(error: Exception) -> Undeliverable | None:
 
 
 class Channel(Protocol):
-    """One way to tell people."""
+    """One way to notify people."""
 
-    async def send(self, told: Notification, now_ms: int) -> None:
+    async def send(self, notification: Notification, now_ms: int) -> None:
         """Deliver it; a second time with the same notification is harmless.
 
         Raises:
@@ -71,8 +71,8 @@ class Channel(Protocol):
 class Log:
     """A line for each notification, on stderr like every other."""
 
-    async def send(self, told: Notification, now_ms: int) -> None:  # noqa: ARG002
-        body = told.body()
+    async def send(self, notification: Notification, now_ms: int) -> None:  # noqa: ARG002
+        body = notification.body()
         log.warning(
             "alerts", **{name: body[name] for name in ("id", "title", "count", "counts", "alert_ids")}
         )
@@ -157,9 +157,9 @@ class Webhook(Posts):
         super().__init__(route)
         self.secret = route.secret.get_secret_value().encode() if route.secret else None
 
-    async def send(self, told: Notification, now_ms: int) -> None:
-        body = orjson.dumps(told.body())
-        headers = {KEY: key_of(told.id)}
+    async def send(self, notification: Notification, now_ms: int) -> None:
+        body = orjson.dumps(notification.body())
+        headers = {KEY: key_of(notification.id)}
         if self.secret is not None:
             stamp = str(now_ms // 1000)
             signed = hmac.new(self.secret, stamp.encode() + b"." + body, sha256).hexdigest()
@@ -170,8 +170,8 @@ class Webhook(Posts):
 class Alertmanager(Posts):
     """Prometheus Alertmanager's API v2: every alert by itself, since it groups and repeats on its own."""
 
-    async def send(self, told: Notification, now_ms: int) -> None:
-        body = orjson.dumps([alertmanager_alert(item, now_ms) for item in told.items])
+    async def send(self, notification: Notification, now_ms: int) -> None:
+        body = orjson.dumps([alertmanager_alert(item, now_ms) for item in notification.items])
         await self.post(self.url.rstrip("/") + "/api/v2/alerts", body, {})
 
 
@@ -181,7 +181,7 @@ def alertmanager_alert(item: Item, now_ms: int) -> dict[str, Any]:
     ended = alert.evidence.get(ENDED)
     # Log time may be ahead, and Alertmanager refuses an end before the start.
     starts = datetime.fromtimestamp(min(max(alert.time_ms, 0), now_ms) / 1000, UTC)
-    told = datetime.fromtimestamp(now_ms / 1000, UTC)
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
     return {
         "labels": {
             "alertname": alert.type,
@@ -193,7 +193,7 @@ def alertmanager_alert(item: Item, now_ms: int) -> dict[str, Any]:
         },
         "annotations": {"message": alert.message, "runbook": alert.runbook},
         "startsAt": starts.isoformat(),
-        "endsAt": (told if ended else told + STANDS_FOR).isoformat(),
+        "endsAt": (now if ended else now + STANDS_FOR).isoformat(),
     }
 
 
@@ -214,8 +214,8 @@ class Apprise:
                 f"route {route.name}: Apprise cannot read its url", "See Apprise's documentation"
             )
 
-    async def send(self, told: Notification, now_ms: int) -> None:  # noqa: ARG002
-        title, text = plain(told.title()), plain(told.text())
+    async def send(self, notification: Notification, now_ms: int) -> None:  # noqa: ARG002
+        title, text = plain(notification.title()), plain(notification.text())
         # As text: Apprise itself escapes what a channel reads as HTML, such as mail.
         sent = await asyncio.to_thread(self.apprise.notify, text, title, body_format="text")
         if not sent:

@@ -68,8 +68,8 @@ class DashboardModel:
             self.version += 1
 
     def alert(self, value: Alert, delivered: str = "") -> None:
-        """An alert, and what became of telling it; the newest of one id counts."""
-        told = {
+        """An alert, and what became of its delivery; the newest of one id counts."""
+        entry = {
             "id": value.alert_id,
             "type": value.type,
             "severity": value.severity,
@@ -82,15 +82,15 @@ class DashboardModel:
             "over": False,
         }
         if value.alert_id in self.alerts:
-            told["over"] = self.alerts[value.alert_id][1]["over"]
-        self.put(self.alerts, value.alert_id, told, ALERTS)
+            entry["over"] = self.alerts[value.alert_id][1]["over"]
+        self.put(self.alerts, value.alert_id, entry, ALERTS)
         self.close_alerts(value.shard)
 
     def close_alerts(self, shard: int) -> None:
         """Mark the alerts of a shard that are over now; one that is stays so."""
-        mine = [told for told in self.standing_alerts() if told["shard"] == shard]
-        for told in over(mine, self.newest.get(shard)):
-            self.put(self.alerts, told["id"], {**told, "over": True}, ALERTS)
+        mine = [alert for alert in self.standing_alerts() if alert["shard"] == shard]
+        for alert in over(mine, self.newest.get(shard)):
+            self.put(self.alerts, alert["id"], {**alert, "over": True}, ALERTS)
 
     def model(self, key: str, value: Mapping[str, Any] | None) -> None:
         """A record of `<app>.models`; None: the topic holds the key no more."""
@@ -124,7 +124,7 @@ class DashboardModel:
     def dead_letter(self, partition: int, offset: int, time_ms: int, headers: Mapping[str, str]) -> None:
         """A refused record's place and reason; never its key or value."""
         reason = REASONS.get(headers.get("reason", ""))
-        told = {
+        entry = {
             "partition": partition,
             "offset": offset,
             "time_ms": time_ms,
@@ -133,21 +133,21 @@ class DashboardModel:
             "meaning": reason.meaning if reason else "",
             "remedy": reason.remedy if reason else "",
         }
-        self.put(self.letters, (partition, offset), told, LETTERS)
+        self.put(self.letters, (partition, offset), entry, LETTERS)
 
     def put(
-        self, kept: dict[Any, tuple[int, dict[str, Any]]], key: Any, told: dict[str, Any], most: int
+        self, kept: dict[Any, tuple[int, dict[str, Any]]], key: Any, entry: dict[str, Any], most: int
     ) -> None:
         """Keep the newest `most` by time; one that is older than all of a full list changes nothing."""
-        if key in kept and kept[key][1] == told:
+        if key in kept and kept[key][1] == entry:
             return
         if key not in kept and len(kept) >= most:
             oldest = min(kept, key=lambda name: (kept[name][1]["time_ms"], name))
-            if (told["time_ms"], key) < (kept[oldest][1]["time_ms"], oldest):
+            if (entry["time_ms"], key) < (kept[oldest][1]["time_ms"], oldest):
                 return
             del kept[oldest]
         self.version += 1
-        kept[key] = (self.version, told)
+        kept[key] = (self.version, entry)
 
     def models_of(self, shard: int) -> list[dict[str, Any]]:
         """A shard's models with their receipts in words, made anew when one's standing changes."""
@@ -181,18 +181,18 @@ class DashboardModel:
 
     def snapshot(self, now_ms: int = 0, shard: int | None = None) -> dict[str, Any]:
         """All that the page shows of a shard, or of all. Without a time, now is the newest record."""
-        told = self.changes(-1, now_ms, shard)
-        told["series"] = {
+        board = self.changes(-1, now_ms, shard)
+        board["series"] = {
             "near": self.history.series(NEAR_MS, shard),
             "far": self.history.series(FAR_MS, shard),
         }
-        return told
+        return board
 
     def changes(self, since: int, now_ms: int = 0, shard: int | None = None) -> dict[str, Any]:
-        """What changed after version `since`: it replaces or adds to what a snapshot told."""
+        """What changed after version `since`: it replaces or adds to what a snapshot held."""
         now_ms = now_ms or max((stats.time_ms for stats in self.newest.values()), default=0)
         chosen = range(self.shards) if shard is None else (shard,)
-        told: dict[str, Any] = {
+        changes: dict[str, Any] = {
             "app": self.app,
             "task": self.task,
             "score": self.score,
@@ -209,24 +209,24 @@ class DashboardModel:
             "letters": self.since(self.letters, since),
         }
         if any(self.changed_models.get(number, 0) > since for number in chosen):
-            told["models"] = self.chosen_models(shard)
-            told["models_in_all"] = sum(len(self.models_of(number)) for number in chosen)
+            changes["models"] = self.chosen_models(shard)
+            changes["models_in_all"] = sum(len(self.models_of(number)) for number in chosen)
         if since >= 0:
-            told["series"] = {
+            changes["series"] = {
                 "near": self.history.series(NEAR_MS, shard, NEWEST_ROWS),
                 "far": self.history.series(FAR_MS, shard, NEWEST_ROWS),
             }
-        return told
+        return changes
 
     def since(self, kept: Mapping[Any, tuple[int, dict[str, Any]]], since: int) -> list[dict[str, Any]]:
         """Newest first."""
-        found = [told for version, told in kept.values() if version > since]
-        return sorted(found, key=lambda told: -told["time_ms"])
+        entries = [entry for version, entry in kept.values() if version > since]
+        return sorted(entries, key=lambda entry: -entry["time_ms"])
 
     def standing_alerts(self) -> Iterator[dict[str, Any]]:
         """Every alert that is kept."""
-        for _, told in self.alerts.values():
-            yield told
+        for _, alert in self.alerts.values():
+            yield alert
 
 
 PARTS = ("shard", "version", "slot", "kind", "status", "parent", "since_ms", "failed")
@@ -242,13 +242,13 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
 
 
-def evidence(found: Mapping[str, Any]) -> dict[str, str]:
+def evidence(values: Mapping[str, Any]) -> dict[str, str]:
     """Evidence as texts by name, bounded in all."""
-    told, room = {}, LONGEST_EVIDENCE
-    for name, value in found.items():
+    texts, room = {}, LONGEST_EVIDENCE
+    for name, value in values.items():
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        told[cut(name)] = text[:room] + ("…" if len(text) > room else "")
+        texts[cut(name)] = text[:room] + ("…" if len(text) > room else "")
         room -= len(name) + len(text)
         if room <= 0:
             break
-    return told
+    return texts

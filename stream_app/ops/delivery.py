@@ -72,29 +72,32 @@ class Delivery:
             except TimeoutError:
                 continue
 
-    async def attempt(self, told: Notification) -> None:
+    async def attempt(self, notification: Notification) -> None:
         """Send it, once as the queue sees it; the channel tries a few times in a row."""
         route = self.queue.route
         try:
-            await self.channel.send(told, self.now_ms())
+            await self.channel.send(notification, self.now_ms())
         except Exception as error:
             never = verdict(error)
             if never is not None:
-                await self.refuse(told, never)
+                await self.refuse(notification, never)
                 return
             self.queue.failed(self.now_ms())
             self.counts.notified(route.channel, route.name, "failed")
             # The address may hold a token, and some errors quote it.
             log.warning(
-                "delivery failed", route=route.name, error=type(error).__name__, alerts=len(told.items)
+                "delivery failed",
+                route=route.name,
+                error=type(error).__name__,
+                alerts=len(notification.items),
             )
             self.complain(type(error).__name__)
             return
         self.counts.notified(route.channel, route.name, "sent")
-        if told.summary:
-            self.counts.held_back(route.name, len(told.items))
-        self.queue.delivered(told, self.now_ms())
-        await self.record_outcome(told.items, SUMMARISED if told.summary else SENT)
+        if notification.summary:
+            self.counts.held_back(route.name, len(notification.items))
+        self.queue.delivered(notification, self.now_ms())
+        await self.record_outcome(notification.items, SUMMARISED if notification.summary else SENT)
 
     async def record_outcome(self, items: list[Item], outcome: str) -> None:
         """Write durably; without ownership the tables are another's, who sends it again under the same id."""
@@ -103,18 +106,18 @@ class Delivery:
                 self.intakes[item.app].record_outcome(item, self.queue.route.name, outcome)
             await self.written()
 
-    async def refuse(self, told: Notification, error: Undeliverable) -> None:
+    async def refuse(self, notification: Notification, error: Undeliverable) -> None:
         """Take what the channel never will deliver out of the queue; other routes get it."""
         route = self.queue.route
         if not self.active.is_set():
             return  # the table cannot be written now; it is tried again by the owner
         self.counts.notified(route.channel, route.name, "refused")
-        left = self.queue.refused(told, splits=error.splits)
+        left = self.queue.refused(notification, splits=error.splits)
         log.error(
             "notification refused",
             route=route.name,
             error=str(error),
-            alerts=len(told.items),
+            alerts=len(notification.items),
             given_up=len(left),
         )
         if not left:

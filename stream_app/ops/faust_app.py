@@ -108,13 +108,15 @@ class OneOwner(PartitionAssignor):
     def assign(self, cluster: ClusterMetadata, member_metadata: Mapping[str, Any]) -> Any:
         members = dict(sorted(member_metadata.items()))
         holders = [
-            name for name, told in members.items() if ClientMetadata.loads(told.user_data).assignment.actives
+            name
+            for name, metadata in members.items()
+            if ClientMetadata.loads(metadata.user_data).assignment.actives
         ]
         owner = (holders or list(members))[0]
         result = dict(super().assign(cluster, {owner: members.pop(owner)}))
-        for name, told in members.items():
-            told.subscription = []
-            result.update(super().assign(cluster, {name: told}))
+        for name, metadata in members.items():
+            metadata.subscription = []
+            result.update(super().assign(cluster, {name: metadata}))
         return result
 
 

@@ -37,7 +37,7 @@ class Channel:
 
 
 class Feed:
-    """All channels. A slow listener misses frames and is then told what changed since: nothing is queued.
+    """All channels. A slow listener misses frames and then gets what changed since: nothing is queued.
 
     `run` names this process: an id of another one gets a snapshot.
     """
@@ -63,8 +63,8 @@ class Feed:
 
     def snapshot(self, app: str, shard: int | None) -> bytes:
         """All of a scope, with the id to go on from."""
-        told = self.boards[app].snapshot(self.now_ms(), shard)
-        return encode({**told, "id": self.identity(told["version"])})
+        board = self.boards[app].snapshot(self.now_ms(), shard)
+        return encode({**board, "id": self.identity(board["version"])})
 
     async def listen(self, app: str, shard: int | None, identity: str) -> AsyncGenerator[bytes, None]:
         """Events for one listener, until it goes or the process ends."""
@@ -92,8 +92,8 @@ class Feed:
     def changes(self, channel: Channel, since: int) -> bytes:
         """What changed in a scope."""
         board = channel.board
-        told = board.changes(since, self.now_ms(), channel.shard)
-        return event("changes", self.identity(board.version), encode(told))
+        changed = board.changes(since, self.now_ms(), channel.shard)
+        return event("changes", self.identity(board.version), encode(changed))
 
     def tick(self) -> None:
         """Make one frame for each scope that somebody listens to."""

@@ -29,7 +29,7 @@ class Sample(msgspec.Struct, frozen=True):
     stamp: str | None
 
 
-Told = tuple[Stats, Sequence[Sample]]
+StatsAndSamples = tuple[Stats, Sequence[Sample]]
 
 
 def sample_of(stats: Stats) -> Sample:
@@ -112,40 +112,40 @@ def serving_slot(stats: Stats) -> SlotStats | None:
     return next((slot for slot in stats.slots if slot.name == stats.serving), None)
 
 
-def detail(told: Sequence[Told], score: str) -> dict[str, Any] | None:
+def detail(reports: Sequence[StatsAndSamples], score: str) -> dict[str, Any] | None:
     """All of these shards as one, None without any."""
-    if not told:
+    if not reports:
         return None
-    stats = [one for one, _ in told]
-    serving = Counter(f"{slot.name} v{slot.version}" for one in stats if (slot := serving_slot(one)))
+    all_stats = [stats for stats, _ in reports]
+    serving = Counter(f"{slot.name} v{slot.version}" for stats in all_stats if (slot := serving_slot(stats)))
     stages: Counter[str] = Counter()
-    for _, samples in told:
+    for _, samples in reports:
         stages.update(shares(samples))
     return {
         "serving": serving.most_common(RANKED),
-        "rates": {name: short(total([rate(samples, name) for _, samples in told])) for name in COUNTED},
-        "lag": dict(added([one.lag for one in stats])) or None,
-        "lag_s": oldest([one.lag_s for one in stats]),
-        "slots": slots(stats, score),
-        "baseline": averaged([one.baseline for one in stats]),
-        "labels": labels(stats),
+        "rates": {name: short(total([rate(samples, name) for _, samples in reports])) for name in COUNTED},
+        "lag": dict(added([stats.lag for stats in all_stats])) or None,
+        "lag_s": oldest([stats.lag_s for stats in all_stats]),
+        "slots": slots(all_stats, score),
+        "baseline": averaged([stats.baseline for stats in all_stats]),
+        "labels": labels(all_stats),
         "costs": [(stage, short(share)) for stage, share in stages.most_common()],
-        "drift": drifts(stats),
-        "moved": moved(stats),
-        "dead_letters": dict(added([one.dead_letters for one in stats])),
-        "counts": dict(added([one.counts for one in stats])),
-        "entities": sum(one.entities for one in stats),
-        "paused": sum(one.paused for one in stats),
-        "owners": sorted({one.owner for one in stats})[:RANKED],
-        "memory_bytes": dict(added([one.memory_bytes for one in stats])) or None,
+        "drift": drifts(all_stats),
+        "moved": moved(all_stats),
+        "dead_letters": dict(added([stats.dead_letters for stats in all_stats])),
+        "counts": dict(added([stats.counts for stats in all_stats])),
+        "entities": sum(stats.entities for stats in all_stats),
+        "paused": sum(stats.paused for stats in all_stats),
+        "owners": sorted({stats.owner for stats in all_stats})[:RANKED],
+        "memory_bytes": dict(added([stats.memory_bytes for stats in all_stats])) or None,
         "snapshot": {
-            "age_s": oldest([one.snapshot.age_s for one in stats]),
-            "bytes": sum(one.snapshot.bytes for one in stats),
-            "too_dear": any(one.snapshot.too_dear for one in stats),
+            "age_s": oldest([stats.snapshot.age_s for stats in all_stats]),
+            "bytes": sum(stats.snapshot.bytes for stats in all_stats),
+            "too_dear": any(stats.snapshot.too_dear for stats in all_stats),
         },
-        "view_behind": sum(view_stands(one, samples) for one, samples in told),
-        "time_ms": max(one.time_ms for one in stats),
-        "log_time_ms": max(one.log_time_ms for one in stats),
+        "view_behind": sum(view_stands(stats, samples) for stats, samples in reports),
+        "time_ms": max(stats.time_ms for stats in all_stats),
+        "log_time_ms": max(stats.log_time_ms for stats in all_stats),
     }
 
 
@@ -159,13 +159,13 @@ def added(maps: Sequence[dict[str, int]]) -> Counter[str]:
 
 def averaged(reports: Sequence[dict[str, dict[str, float]]]) -> dict[str, float | None]:
     """Rolling scores weighted by how many predictions each is of; `n` is their sum."""
-    rolling = [found for report in reports if (found := report.get("rolling", {})).get("n")]
-    names = dict.fromkeys(name for found in rolling for name in found if name != "n")
-    told: dict[str, float | None] = {
-        name: short(mean([(found[name], found["n"]) for found in rolling if number(found.get(name))]))
+    rolling = [scores for report in reports if (scores := report.get("rolling", {})).get("n")]
+    names = dict.fromkeys(name for scores in rolling for name in scores if name != "n")
+    means: dict[str, float | None] = {
+        name: short(mean([(scores[name], scores["n"]) for scores in rolling if number(scores.get(name))]))
         for name in names
     }
-    return {"n": sum(found["n"] for found in rolling), **told}
+    return {"n": sum(scores["n"] for scores in rolling), **means}
 
 
 def number(value: object) -> bool:
@@ -173,24 +173,24 @@ def number(value: object) -> bool:
     return isinstance(value, int | float)
 
 
-def slots(stats: Sequence[Stats], score: str) -> list[dict[str, Any]]:
+def slots(all_stats: Sequence[Stats], score: str) -> list[dict[str, Any]]:
     """Models by name and version, who serves first, then by score."""
-    found: dict[tuple[str, int], list[tuple[Stats, SlotStats]]] = {}
-    for one in stats:
-        for slot in one.slots:
-            found.setdefault((slot.name, slot.version), []).append((one, slot))
-    told = [
+    by_model: dict[tuple[str, int], list[tuple[Stats, SlotStats]]] = {}
+    for stats in all_stats:
+        for slot in stats.slots:
+            by_model.setdefault((slot.name, slot.version), []).append((stats, slot))
+    rows = [
         {
             "name": name,
             "version": version,
-            "serves": sum(slot.name == one.serving for one, slot in of),
-            "shards": len(of),
-            "learned": sum(slot.learned for _, slot in of),
-            "scores": averaged([slot.scores for _, slot in of]),
-            "failed": next((slot.failed for _, slot in of if slot.failed), None),
-            "memory_bytes": total([one.memory_bytes.get(name) for one, _ in of]),
+            "serves": sum(slot.name == stats.serving for stats, slot in shards),
+            "shards": len(shards),
+            "learned": sum(slot.learned for _, slot in shards),
+            "scores": averaged([slot.scores for _, slot in shards]),
+            "failed": next((slot.failed for _, slot in shards if slot.failed), None),
+            "memory_bytes": total([stats.memory_bytes.get(name) for stats, _ in shards]),
         }
-        for (name, version), of in found.items()
+        for (name, version), shards in by_model.items()
     ]
     worst = float("inf")
 
@@ -198,13 +198,16 @@ def slots(stats: Sequence[Stats], score: str) -> list[dict[str, Any]]:
         value = slot["scores"].get(score)
         return -slot["serves"], worst if value is None else value if score == "mae" else -value
 
-    return sorted(told, key=rank)[: 2 * RANKED]
+    return sorted(rows, key=rank)[: 2 * RANKED]
 
 
-def labels(stats: Sequence[Stats]) -> dict[str, Any]:
-    """What became of labels; delays are event time, null where no learner tells them."""
-    counts, dead = added([one.counts for one in stats]), added([one.dead_letters for one in stats])
-    waiting = added([one.waiting for one in stats])
+def labels(all_stats: Sequence[Stats]) -> dict[str, Any]:
+    """What became of labels; delays are event time, null where no learner sends them."""
+    counts, dead = (
+        added([stats.counts for stats in all_stats]),
+        added([stats.dead_letters for stats in all_stats]),
+    )
+    waiting = added([stats.waiting for stats in all_stats])
     return {
         "came": counts["labels"],
         "learned": counts["labels_learned"],
@@ -216,7 +219,7 @@ def labels(stats: Sequence[Stats]) -> dict[str, Any]:
         "late": dead["label-late"],
         "orphan": dead["label-orphan"],
         "refused": sum(n for name, n in dead.items() if name.startswith("label-")),
-        "delay_s": quantiles([one.histograms[DELAYS] for one in stats if DELAYS in one.histograms]),
+        "delay_s": quantiles([stats.histograms[DELAYS] for stats in all_stats if DELAYS in stats.histograms]),
     }
 
 

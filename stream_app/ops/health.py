@@ -131,31 +131,31 @@ def quality(board: Watched, stats: Stats) -> Iterator[Finding]:
 
 def halted(board: Watched, stats: Stats) -> tuple[str, str] | None:
     """Why a shard stands still, if it said so after its newest statistics; and the remedy."""
-    for told in board.standing_alerts():
+    for alert in board.standing_alerts():
         if (
-            told["type"] == "shard-halted"
-            and told["shard"] == stats.shard
-            and told["time_ms"] > stats.time_ms
+            alert["type"] == "shard-halted"
+            and alert["shard"] == stats.shard
+            and alert["time_ms"] > stats.time_ms
         ):
-            found = told["evidence"]
-            return found.get("reason", told["message"]), found.get("remedy", "See its runbook.")
+            evidence = alert["evidence"]
+            return evidence.get("reason", alert["message"]), evidence.get("remedy", "See its runbook.")
     return None
 
 
 def alarms(board: Watched, now_ms: int) -> Iterator[Finding]:
     """Fresh alerts, by event time or by the clock; one for each kind and shard."""
     seen: set[tuple[str, int]] = set()
-    for told in reversed(by_time(board)):
-        within_ms = FRESH_MS.get(told["severity"])
-        stats = board.newest.get(told["shard"])
+    for alert in reversed(by_time(board)):
+        within_ms = FRESH_MS.get(alert["severity"])
+        stats = board.newest.get(alert["shard"])
         times = [now_ms, *([stats.log_time_ms] if stats else [])]
-        kind = told["type"], told["shard"]
-        if within_ms is None or told["type"] == "shard-halted" or told["over"] or kind in seen:
+        kind = alert["type"], alert["shard"]
+        if within_ms is None or alert["type"] == "shard-halted" or alert["over"] or kind in seen:
             continue
-        if any(0 <= time_ms - told["time_ms"] < within_ms for time_ms in times):
+        if any(0 <= time_ms - alert["time_ms"] < within_ms for time_ms in times):
             seen.add(kind)
             yield Finding(
-                "attention", told["shard"], f"{told['type']}: {told['message']}", advice(told["type"])
+                "attention", alert["shard"], f"{alert['type']}: {alert['message']}", advice(alert["type"])
             )
 
 
@@ -165,16 +165,16 @@ def over(alerts: list[dict[str, Any]], stats: Stats | None) -> list[dict[str, An
     A halt ends with statistics, a drift with another model, a silence by an alert that ends it, a view that
     stood still once it has caught up, a failed snapshot with the next one.
     """
-    ended = {told["evidence"]["ended"] for told in alerts if "ended" in told["evidence"]}
-    mended_ms = max((told["time_ms"] for told in alerts if told["type"] in MENDING), default=-1)
-    found = []
-    for told in alerts:
-        kind, time_ms = told["type"], told["time_ms"]
-        if told["over"]:
+    ended = {alert["evidence"]["ended"] for alert in alerts if "ended" in alert["evidence"]}
+    mended_ms = max((alert["time_ms"] for alert in alerts if alert["type"] in MENDING), default=-1)
+    resolved = []
+    for alert in alerts:
+        kind, time_ms = alert["type"], alert["time_ms"]
+        if alert["over"]:
             continue
         gone = (
-            told["id"] in ended
-            or "ended" in told["evidence"]
+            alert["id"] in ended
+            or "ended" in alert["evidence"]
             or (kind == "drift" and time_ms <= mended_ms)
             or (stats is not None and kind == "shard-halted" and stats.time_ms > time_ms)
             or (stats is not None and kind == "view-stale" and stats.view.caught_up)
@@ -182,12 +182,12 @@ def over(alerts: list[dict[str, Any]], stats: Stats | None) -> list[dict[str, An
                 stats is not None
                 and kind == "snapshot-failed"
                 and stats.snapshot.seq is not None
-                and str(stats.snapshot.seq) != told["evidence"].get("newest_seq")
+                and str(stats.snapshot.seq) != alert["evidence"].get("newest_seq")
             )
         )
         if gone:
-            found.append(told)
-    return found
+            resolved.append(alert)
+    return resolved
 
 
 def by_time(board: Watched) -> list[dict[str, Any]]:

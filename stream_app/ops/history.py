@@ -1,4 +1,4 @@
-"""Bounded history of figures in two resolutions, keyed by time slot: what is told twice changes nothing."""
+"""Bounded history of figures in two resolutions, keyed by time slot: what comes twice changes nothing."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class History:
 
 
 def around(points: dict[int, Point], slot: int) -> tuple[Point, Point | None, bool] | None:
-    """A shard's point of a slot and the one before it. One that told nothing (False) stays as it was."""
+    """A shard's point of a slot and the one before it. One that sent nothing (False) stays as it was."""
     at = next((back for back in range(2) if slot - back in points), None)
     if at is None:
         return None

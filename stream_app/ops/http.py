@@ -85,18 +85,18 @@ def create_app(
 
 
 class SecurityHeaders:
-    """ASGI: every answer tells the browser to trust this server alone."""
+    """ASGI: the headers of every answer make the browser trust this server alone."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self.app(scope, receive, told)
+        await self.app(scope, receive, send_with_headers)
 
 
 def recovered(ready: Callable[[], bool]) -> Callable[[], Awaitable[None]]:
@@ -200,8 +200,8 @@ def ordering(boards: Mapping[str, DashboardModel], guard: Guard, order: Order) -
         actor = f"{asked.actor or 'somebody'} (dashboard, {who})"
         async with turns:
             answers = await asyncio.to_thread(order, asked.model_copy(update={"actor": actor}))
-        told = {"shards": [msgspec.structs.asdict(answer) for answer in answers]}
-        return Response(encode(told), media_type="application/json")
+        body = {"shards": [msgspec.structs.asdict(answer) for answer in answers]}
+        return Response(encode(body), media_type="application/json")
 
     return router
 

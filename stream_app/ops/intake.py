@@ -133,13 +133,13 @@ class AlertIntake:
         self.board.model(key, value)
 
     def on_letter(self, message: Message, now_ms: int) -> None:  # noqa: ARG002
-        told = {
+        headers = {
             name.removeprefix(HEADER): (value or b"").decode(errors="replace")
             for name, value in message.headers
             if name.startswith(HEADER)
         }
-        self.store.letter(message.partition, message.offset, message.time_ms, told)
-        self.board.dead_letter(message.partition, message.offset, message.time_ms, told)
+        self.store.letter(message.partition, message.offset, message.time_ms, headers)
+        self.board.dead_letter(message.partition, message.offset, message.time_ms, headers)
 
     def check_shard(self, shard: int) -> None:
         if not 0 <= shard < self.shards:
@@ -182,7 +182,7 @@ class AlertIntake:
             self.silent[shard] = alert
 
     def watch(self, now_ms: int, silent_s: float) -> None:
-        """Raise an alert for each shard that told nothing for so long, by this machine's clock."""
+        """Raise an alert for each shard that sent nothing for so long, by this machine's clock."""
         for shard, heard_ms in self.heard_ms.items():
             if shard in self.silent or now_ms - heard_ms < 1000 * silent_s:
                 continue

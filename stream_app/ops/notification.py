@@ -1,4 +1,4 @@
-"""What a route tells at once: one group of alerts, or the summary of what its rate held back. Pure."""
+"""What a route sends at once: one group of alerts, or the summary of what its rate held back. Pure."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Notification(msgspec.Struct):
         if len(self.items) == 1:
             app, alert = self.items[0]
             return f"{alert.severity}: {app} shard {alert.shard}: {alert.message}"
-        told = ", ".join(f"{n} × {app} {kind} ({severity})" for app, kind, severity, n in self.counts[:5])
+        counts = ", ".join(f"{n} × {app} {kind} ({severity})" for app, kind, severity, n in self.counts[:5])
         more = len(self.counts) - 5
         head = "held back meanwhile: " if self.summary else ""
-        return head + told + (f" and {more} kinds more" if more > 0 else "")
+        return head + counts + (f" and {more} kinds more" if more > 0 else "")
 
     def text(self) -> str:
         """A few lines: what happened, and where to read what to do."""

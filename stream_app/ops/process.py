@@ -85,9 +85,9 @@ class OpsProcess:
         """A rebalance begins: nothing is sent until it is over."""
         self.pause("starting")
 
-    async def assigned(self, *told: Any, **__: Any) -> None:
+    async def assigned(self, *args: Any, **__: Any) -> None:
         """A rebalance has given these partitions, perhaps none."""
-        assigned = told[-1]
+        assigned = args[-1]
         self.began_s = self.clock.monotonic()
         self.app.producer.buffer.max_messages = BUFFERED
         if not assigned and self.restored:

@@ -1,4 +1,4 @@
-"""When a route tells which alerts: groups, rate, silences and back-off. Pure: time is an argument, in ms.
+"""When a route sends which alerts: groups, rate, silences and back-off. Pure: time is an argument, in ms.
 
 add → waits in its group → due → plan → a Notification → delivered
                              │                         ├→ failed: again after the back-off, behind the others
@@ -36,20 +36,20 @@ def matches(matcher: Matcher, item: Item) -> bool:
 
 @dataclass
 class Group:
-    """Alerts that are sent together; `told_ms` is when the last notification left.
+    """Alerts that are sent together; `sent_ms` is when the last notification left.
 
     `tried_ms` is when the last try failed, 0 if the last one did not; `failing_ms` when failures began.
     """
 
     due_ms: int = 0
-    told_ms: int | None = None
+    sent_ms: int | None = None
     tried_ms: int = 0
     failing_ms: int | None = None
     waiting: dict[str, Item] = field(default_factory=dict)
 
 
 class Plan(NamedTuple):
-    """What is to be done now: nobody is told of `silenced`; `wake_ms` is when to ask again."""
+    """What to do now: `silenced` alerts are not sent; `wake_ms` is when to ask again."""
 
     notification: Notification | None
     silenced: list[Item]
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 class RouteQueue:
-    """One route's queue. `silenced` answers for now; `kinds` were told before, so they are not new."""
+    """One route's queue. `silenced` answers for now; `kinds` were sent before, so they are not new."""
 
     def __init__(self, route: Route, silenced: Callable[[Item, int], bool]) -> None:
         self.route, self.silenced = route, silenced
@@ -66,7 +66,7 @@ class RouteQueue:
         self.turn = self.summary  # whose notification was planned last
         self.most = MOST_AT_ONCE  # fewer after a refusal, until the part that is refused is found
         self.kinds: set[tuple[str, str]] = set()
-        self.told_ms: deque[int] = deque()
+        self.sent_times_ms: deque[int] = deque()
         self.failures = 0
         self.not_before_ms = 0
         self.changed = asyncio.Event()  # an alert was added
@@ -81,8 +81,8 @@ class RouteQueue:
         group = self.groups.setdefault(self.group_of(item), Group())
         if not group.waiting:
             group.due_ms = now_ms + round(1000 * self.route.wait_s)
-            if group.told_ms is not None:
-                group.due_ms = max(group.due_ms, group.told_ms + round(1000 * self.route.interval_s))
+            if group.sent_ms is not None:
+                group.due_ms = max(group.due_ms, group.sent_ms + round(1000 * self.route.interval_s))
         if item.alert.alert_id not in self.held:
             group.waiting.setdefault(item.alert.alert_id, item)
             self.changed.set()
@@ -97,8 +97,8 @@ class RouteQueue:
         """The next notification, or when to ask again."""
         silenced = self.drop_silenced(now_ms)
         window_ms = round(1000 * self.route.rate_s)
-        while self.told_ms and self.told_ms[0] <= now_ms - window_ms:
-            self.told_ms.popleft()
+        while self.sent_times_ms and self.sent_times_ms[0] <= now_ms - window_ms:
+            self.sent_times_ms.popleft()
         if now_ms < self.not_before_ms:
             return Plan(None, silenced, self.not_before_ms)
         due = [group for group in self.groups.values() if group.waiting and group.due_ms <= now_ms]
@@ -110,7 +110,7 @@ class RouteQueue:
             group.waiting.clear()
         times = [group.due_ms for group in self.groups.values() if group.waiting]
         if self.held:
-            times.append(self.told_ms[0] + window_ms)
+            times.append(self.sent_times_ms[0] + window_ms)
         return Plan(None, silenced, min(times, default=None))
 
     def next_of(self, due: list[Group]) -> Group | None:
@@ -119,18 +119,18 @@ class RouteQueue:
         So a group that always fails delays no other: each of them is tried before it is tried again.
         """
         turns = [(group.tried_ms, 0, group.due_ms, group) for group in due if self.is_new(group)]
-        if len(self.told_ms) < self.route.rate:
+        if len(self.sent_times_ms) < self.route.rate:
             turns += [(group.tried_ms, 2, group.due_ms, group) for group in due if not self.is_new(group)]
             if self.held:
                 turns.append((self.summary.tried_ms, 1, 0, self.summary))
         return min(turns, key=lambda turn: turn[:3])[3] if turns else None
 
     def is_new(self, group: Group) -> bool:
-        """Whether it holds an alert of a kind that this route never told."""
+        """Whether it holds an alert of a kind that this route never sent."""
         return any(item.kind not in self.kinds for item in group.waiting.values())
 
     def drop_silenced(self, now_ms: int) -> list[Item]:
-        """Forget what nobody is to be told of now; they are not told later either."""
+        """Drop the alerts that are silenced now; they are not sent later either."""
         dropped = []
         for waiting in [self.held, *(group.waiting for group in self.groups.values())]:
             names = [name for name, item in waiting.items() if self.silenced(item, now_ms)]
@@ -143,19 +143,19 @@ class RouteQueue:
         items = sorted(group.waiting.values(), key=lambda item: item.kind in self.kinds)
         return notification(self.route.name, items[: self.most], summary=group is self.summary)
 
-    def delivered(self, told: Notification, now_ms: int) -> None:
+    def delivered(self, sent: Notification, now_ms: int) -> None:
         """The channel has it."""
         self.failures, self.not_before_ms = 0, 0
         self.turn.tried_ms, self.turn.failing_ms = 0, None
-        self.told_ms.append(now_ms)
-        self.forget(told.items)
+        self.sent_times_ms.append(now_ms)
+        self.forget(sent.items)
         # What is left of a notification that was split has waited already.
         pause_ms = 0 if self.most < MOST_AT_ONCE else round(1000 * self.route.interval_s)
         self.most = min(2 * self.most, MOST_AT_ONCE)
-        for item in told.items:
+        for item in sent.items:
             self.kinds.add(item.kind)
             group = self.groups[self.group_of(item)]
-            group.told_ms = now_ms
+            group.sent_ms = now_ms
             group.due_ms = now_ms + pause_ms
         self.drop_idle(now_ms)
 
@@ -169,17 +169,17 @@ class RouteQueue:
         if self.turn.failing_ms is None:
             self.turn.failing_ms = now_ms
 
-    def refused(self, told: Notification, *, splits: bool) -> list[Item]:
+    def refused(self, rejected: Notification, *, splits: bool) -> list[Item]:
         """The channel never takes it as it is. Gives the alerts that leave the queue; the others are sent
 
         in smaller parts, so that one alert that cannot be delivered takes no other with it.
         """
-        if splits and len(told.items) > 1:
-            self.most = len(told.items) // 2
+        if splits and len(rejected.items) > 1:
+            self.most = len(rejected.items) // 2
             return []
         self.turn.tried_ms, self.turn.failing_ms = 0, None
-        self.forget(told.items)
-        return told.items
+        self.forget(rejected.items)
+        return rejected.items
 
     def forget(self, items: Iterable[Item]) -> None:
         """These wait no more."""
@@ -192,7 +192,7 @@ class RouteQueue:
         """Groups that have nothing to say and may speak at once are as good as new."""
         interval_ms = round(1000 * self.route.interval_s)
         for name in [name for name, group in self.groups.items() if not group.waiting]:
-            if (self.groups[name].told_ms or 0) + interval_ms < now_ms:
+            if (self.groups[name].sent_ms or 0) + interval_ms < now_ms:
                 del self.groups[name]
 
     def waiting(self) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Until when nobody is to be told of which alerts: from the settings, and by order, kept in a table."""
+"""Silences: which alerts are not sent, and until when; from the settings, and by order, kept in a table."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Silences:
     def restore(self) -> None:
         """Read them again from the table."""
         self.ordered = {
-            name: Silence.model_validate(told["silence"]) for name, told in list(self.table.items())
+            name: Silence.model_validate(entry["silence"]) for name, entry in list(self.table.items())
         }
 
     def is_silenced(self, item: Item, now_ms: int) -> bool:
-        """Whether nobody is to be told of an alert now."""
+        """Whether a silence holds back an alert now."""
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         return any(
             silence.until > now and matches(silence, item)

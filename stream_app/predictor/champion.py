@@ -80,9 +80,9 @@ def accept(
         raise Refused(
             f"it is torn or not ours: {error}", "Give learner and predictor the same keys"
         ) from error
-    told = (head.get("format"), head.get("kind"), head.get("app"), head.get("shard"))
-    if told != (FORMAT, KIND, app.name, shard):
-        raise Refused(f"it belongs elsewhere: {told}", "Let every application have its own name")
+    origin = (head.get("format"), head.get("kind"), head.get("app"), head.get("shard"))
+    if origin != (FORMAT, KIND, app.name, shard):
+        raise Refused(f"it belongs elsewhere: {origin}", "Let every application have its own name")
     if head["fingerprint"] != fingerprint:
         raise Refused(
             "it was made by another definition, library or platform",

@@ -38,7 +38,7 @@ class Champions:
         self.current: list[Champion | None] = [None] * app.shards
         self.at_ms = [0] * app.shards
         self.refused: list[str | None] = [None] * app.shards  # the stamp that was refused last
-        self.why: list[str] = [""] * app.shards  # it was: told once, though another comes every second
+        self.why: list[str] = [""] * app.shards  # it was: logged once, though another comes every second
         self.away = ""  # why the view does not answer
         self.taking: dict[int, asyncio.Task[None]] = {}  # by shard, what is read and verified now
 
@@ -115,8 +115,14 @@ class Champions:
         self.current[shard], self.at_ms[shard] = champion, at_ms
         self.serves(champion)
         if before is None or before.published.version != champion.published.version:
-            told = champion.published
-            log.info("champion", shard=shard, model=told.name, version=told.version, learned=told.learned)
+            published = champion.published
+            log.info(
+                "champion",
+                shard=shard,
+                model=published.name,
+                version=published.version,
+                learned=published.learned,
+            )
 
     def refuse(self, shard: int, stamp: str, why: str, remedy: str = "") -> None:
         """Do not look at it again; log and raise an alert once for a reason."""
@@ -143,8 +149,10 @@ class Champions:
 
     def serves(self, champion: Champion) -> None:
         """Into the metrics."""
-        told = champion.published
-        self.telemetry.serves(champion.shard, told.version, told.learned, self.at_ms[champion.shard])
+        published = champion.published
+        self.telemetry.serves(
+            champion.shard, published.version, published.learned, self.at_ms[champion.shard]
+        )
 
 
 async def keep_fresh(champions: Champions, every_s: float, reachable: Callable[[bool], None]) -> None:

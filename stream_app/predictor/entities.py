@@ -1,8 +1,8 @@
 """What is known of each entity, in this process first, then in Redis by one MGET per request.
 
-Redis tells which keys changed after they were read. While that can be heard, a copy is as good as Redis
-itself. A copy that changed, or that nobody could hear of, is read again, and answers only where Redis does
-not: better an old answer that says so than none.
+Redis reports which keys changed after they were read. While its reports arrive, a copy is as good as Redis
+itself. A copy that changed, or whose changes may have been missed, is read again, and answers only where
+Redis does not: better an old answer that says so than none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 
 class Copy:
-    """One entity as it was read; `heard` numbers the connection that would have told of a change."""
+    """One entity as it was read; `heard` numbers the connection that would have reported a change."""
 
     __slots__ = ("entity", "heard", "shard")
 
@@ -42,10 +42,10 @@ class Copy:
 
 
 class EntityCache:
-    """`many` reads; `changed` and `lost` are told by whoever listens to Redis; `up` whether Redis answers.
+    """`many` reads; `hear` calls `hears`, `changed` and `lost`; `up` says whether Redis answers.
 
-    `hearing` numbers the connection that tells of changes, 0 while there is none. A blob of other features
-    than `layout` tells nothing: its values are told apart by position alone.
+    `hearing` numbers the connection that reports changes, 0 while there is none. A blob of other features
+    than `layout` is ignored: its values are identified by position alone.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class EntityCache:
         return fresh
 
     def entity_of(self, blob: bytes | None) -> Entity | None:
-        """What a blob tells under today's features."""
+        """A blob's entity; None if there is none, or its features are not today's."""
         entity: Entity | None = orjson.loads(blob) if blob else None
         return entity if entity is not None and entity[-1] == self.layout else None
 
@@ -135,7 +135,7 @@ class EntityCache:
                 self.dirty.add(key)
 
     def hears(self) -> None:
-        """Changes are told from now on; copies from before may have missed one."""
+        """Changes are reported from now on; copies from before may have missed one."""
         self.connections += 1
         self.hearing = self.connections
 

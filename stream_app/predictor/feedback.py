@@ -127,7 +127,7 @@ class Feedback:
 
 
 class Confirming(EventProducer):
-    """A producer whose failures are each told to the caller that they belong to."""
+    """A producer that reports each failure to the caller that it belongs to."""
 
     def note(self, topic: str, error: Exception) -> None:
         """Nothing to keep for the next call."""

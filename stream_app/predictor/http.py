@@ -148,11 +148,11 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
             Asked(row.key, row.features, now_ms if row.time is None else row.time, *bounds)
             for row in asked.rows
         ]
-        told = [
-            one if isinstance(one, dict) else problem_of(one).document
-            for one in await answers(predictor, rows)
+        documents = [
+            answer if isinstance(answer, dict) else problem_of(answer).document
+            for answer in await answers(predictor, rows)
         ]
-        return json({"rows": told})
+        return json({"rows": documents})
 
     @router.get("/features/{key:path}", response_model=FeaturesResponse, dependencies=read)
     async def features(key: str) -> Response:

@@ -63,15 +63,15 @@ class Predictor:
         """
         started_s = self.clock.monotonic()
         if self.app.features:
-            found = await self.entities.many([row.key for row in rows])
+            entities = await self.entities.many([row.key for row in rows])
         else:
             up = self.entities.up
-            found = [Found(self.entities.shard_of(row.key), None, up) for row in rows]
+            entities = [Found(self.entities.shard_of(row.key), None, up) for row in rows]
         now_ms = self.clock.now_ms()
         answers: list[dict[str, Any] | Rejected | Stale] = []
         stale = unknown = bad = broken = 0
         age_ms: int | None = None
-        for row, known in zip(rows, found, strict=True):
+        for row, known in zip(rows, entities, strict=True):
             champion = self.champion_of(known.shard)
             at_ms = self.champions.at_ms[known.shard]
             answer = predicted(self.app, self.windows, champion, at_ms, known, row, now_ms)
@@ -79,10 +79,10 @@ class Predictor:
                 bad += 1
                 answers.append(answer)
                 continue
-            told = self.as_response(champion, row, answer)
-            answers.append(told)
+            response = self.as_response(champion, row, answer)
+            answers.append(response)
             stale += bool(answer.stale)
-            broken += isinstance(told, Stale)
+            broken += isinstance(response, Stale)
             unknown += not answer.known and bool(self.app.features)
             age_ms = answer.feature_age_ms if age_ms is None else age_ms
         self.telemetry.answered(
@@ -104,7 +104,7 @@ class Predictor:
         if answer.violated and fallback is None:
             return Stale(answer)
         published = champion.published
-        told: dict[str, Any] = {
+        response: dict[str, Any] = {
             "key": row.key,
             "prediction": fallback if answer.violated else answer.prediction,
             "cold": answer.prediction is None,
@@ -120,12 +120,12 @@ class Predictor:
             "fallback": bool(answer.violated),
         }
         if answer.violated:
-            return told
+            return response
         if answer.probabilities is not None:
-            told["probabilities"] = {label: float(p) for label, p in answer.probabilities.items()}
+            response["probabilities"] = {label: float(p) for label, p in answer.probabilities.items()}
         if answer.prediction is None:
-            told["prior"] = answer.prior
-        return told
+            response["prior"] = answer.prior
+        return response
 
     def champion_of(self, shard: int) -> Champion:
         """What answers for a shard; raises NoModel."""
@@ -156,13 +156,13 @@ class Predictor:
     def models(self) -> list[dict[str, Any]]:
         """What answers, by shard; `version` null where nothing does yet."""
         now_ms = self.clock.now_ms()
-        told: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for shard, champion in enumerate(self.champions.current):
             if champion is None:
-                told.append({"shard": shard, "version": None})
+                rows.append({"shard": shard, "version": None})
                 continue
             published = champion.published
-            told.append(
+            rows.append(
                 {
                     "shard": shard,
                     "name": published.name,
@@ -175,4 +175,4 @@ class Predictor:
                     "model_age_ms": max(0, now_ms - self.champions.at_ms[shard]),
                 }
             )
-        return told
+        return rows

@@ -13,14 +13,14 @@ MOST_WAITING = 100
 
 
 class Refusals:
-    """`tell` takes one from wherever it is seen, `write` brings them into `<app>.alerts`."""
+    """`add` queues one from wherever it is seen, `write` writes them to `<app>.alerts`."""
 
     def __init__(self, app: str, clock: Clock) -> None:
         self.app, self.clock = app, clock
         self.waiting: asyncio.Queue[Alert] = asyncio.Queue(MOST_WAITING)
 
     def add(self, shard: int, stamp: str, why: str) -> None:
-        """One alert about a shard's publication; beyond the bound the log alone tells."""
+        """One alert about a shard's publication; beyond the bound it is only in the log."""
         kind = "publication-refused"
         alert = Alert(
             f"{self.app}/{shard}/{kind}/{stamp}",

@@ -22,7 +22,7 @@ class Matcher(Part):
 
 
 class Silence(Matcher):
-    """Alerts that nobody is to be told of until a time, and why."""
+    """Alerts that are not sent until a time, and why."""
 
     until: AwareDatetime
     reason: str = Field(min_length=1, max_length=500)
@@ -31,7 +31,7 @@ class Silence(Matcher):
 class Route(Matcher):
     """One way out. A group's first alert waits `wait_s` for others, its later ones `interval_s`.
 
-    At most `rate` notifications leave in `rate_s`; what was held back meanwhile is told in one summary.
+    At most `rate` notifications leave in `rate_s`; what was held back meanwhile is sent in one summary.
     """
 
     name: str = Field("", max_length=60)
@@ -84,7 +84,7 @@ class Ops(Part):
 
     @field_validator("routes")
     @classmethod
-    def told_apart(cls, routes: list[Route]) -> list[Route]:
+    def unique_names(cls, routes: list[Route]) -> list[Route]:
         """What was delivered is remembered by the route's name."""
         names = [route.name for route in routes]
         if len(set(names)) < len(names):

@@ -24,7 +24,7 @@ LOOPBACK = ["localhost", "127.0.0.1"]
 class Guard:
     """Bearer tokens by scope; none at all leaves every route open, which is for loopback only.
 
-    Every known token is compared, in constant time, so that the time taken tells nothing.
+    Every known token is compared, in constant time, so that the time taken reveals nothing.
     """
 
     def __init__(self, tokens: Mapping[str, Sequence[str]], per_second: int | None) -> None:

@@ -74,11 +74,11 @@ def nobody(_status: int) -> None:
     """Nobody counts."""
 
 
-def handle_errors(app: FastAPI, told: OnProblem = nobody) -> None:
+def handle_errors(app: FastAPI, on_problem: OnProblem = nobody) -> None:
     """Each kind of error as its problem."""
 
     def answer(error: ProblemError) -> Response:
-        told(error.status)
+        on_problem(error.status)
         return response(error)
 
     @app.exception_handler(ProblemError)

@@ -1,4 +1,4 @@
-"""What each HTTP server of ours has: a token's scope as a dependency, and routes of whoever runs it."""
+"""What each HTTP server of ours has: a token's scope as a dependency, and routes for its operator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def allow(guard: Guard, scope: str) -> Any:
 
 
 def watched(metrics: Callable[[], tuple[bytes, str]]) -> APIRouter:
-    """Liveness and metrics; they check no token and tell nothing about anybody."""
+    """Liveness and metrics; they check no token and reveal nothing about anybody."""
     router = APIRouter()
 
     @router.get("/livez")

@@ -28,8 +28,8 @@ class Answers:
         self.error, self.ids = error, ids.split()
         self.got: list[str] = []
 
-    async def send(self, told: Notification, now_ms: int) -> None:
-        names = [item.alert.alert_id for item in told.items]
+    async def send(self, notification: Notification, now_ms: int) -> None:
+        names = [item.alert.alert_id for item in notification.items]
         if self.error is not None and (not self.ids or set(names) & set(self.ids)):
             raise self.error
         self.got += names

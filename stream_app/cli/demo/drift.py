@@ -23,7 +23,7 @@ WINDOW = 250  # predictions of the accuracy that is shown
 KEYS = 100
 WIDTH = 40  # columns of the curve
 BARS = " ▁▂▃▄▅▆▇█"
-TOLD = {"drift", "swap", "rollback"}
+SHOWN = {"drift", "swap", "rollback"}
 BACK = 0.02  # the accuracy before the turn, less so much, counts as recovered
 
 
@@ -114,13 +114,13 @@ def predictions(name: str, kafka: Any, stream: list[Any], seen: Seen, done: thre
 
 
 def alerts(name: str, kafka: Any, seen: Seen, done: threading.Event) -> None:
-    """Keep the alerts that tell the story."""
+    """Keep the alerts that are shown."""
     from stream_app.client.consumer import CommittedReader
 
     while not done.is_set():
         with CommittedReader(kafka, f"{name}.alerts", timeout_s=0.5) as reader:
-            found = [orjson.loads(record.value) for record in reader]
-        seen.alerts = [alert for alert in found if alert["type"] in TOLD and mine(alert)]
+            every_alert = [orjson.loads(record.value) for record in reader]
+        seen.alerts = [alert for alert in every_alert if alert["type"] in SHOWN and mine(alert)]
 
 
 def mine(alert: dict[str, Any]) -> bool:

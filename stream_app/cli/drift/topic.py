@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def from_its_topic(
     target: str, policies: Sequence[str], chosen: Mapping[str, Detect], shard: int | None, *, json: bool
 ) -> None:
-    """Replay each shard that is asked for and tell the outcomes.
+    """Replay each shard that is asked for and print the outcomes.
 
     Raises:
         UsageError: no such shard, no labels, a detector that does not fit, or nothing to replay.
@@ -64,7 +64,7 @@ def from_its_topic(
                     status.update(f"shard {number}: batch {seq:,}, {predictions:,} predictions")
 
             try:
-                found = replay_variants(
+                replayed = replay_variants(
                     definition,
                     variants,
                     number,
@@ -77,12 +77,12 @@ def from_its_topic(
                 )
             finally:
                 source.close()
-        outcomes += found
+        outcomes += replayed
         if json:
-            for one in found:
-                print_json(line(one, found[0]))
-        elif found:
-            show(found)
+            for outcome in replayed:
+                print_json(line(outcome, replayed[0]))
+        elif replayed:
+            show(replayed)
     if not outcomes:
         raise UsageError(
             f"nothing of {definition.name} is retained that could be replayed",

@@ -27,16 +27,16 @@ def chosen(shards: list[Shard], version: int | None) -> list[tuple[Shard, Standi
     """The model of this version in each shard that knows it, else the one that serves.
 
     Raises:
-        UsageError: no shard knows the version; the remedy tells which there are.
+        UsageError: no shard knows the version; the remedy names those that exist.
     """
-    found = [
+    models = [
         (shard, model)
         for shard in shards
         if (model := shard.serving() if version is None else shard.of(version)) is not None
     ]
-    if not found and version is not None:
+    if not models and version is not None:
         raise UsageError(f"there is no version {version}{within(shards)}", there(shards, retired=True))
-    return found
+    return models
 
 
 def check_named(

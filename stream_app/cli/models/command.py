@@ -90,7 +90,7 @@ def why(
             if found.serving() is None:
                 sys.stdout.write(f"{empty(found)}\n")
     for found, model in chosen(shards, version):
-        told = explain.why(found, model, definition.loss)
+        sentences = explain.why(found, model, definition.loss)
         if json:
             receipt = found.receipts[model.version]
             print_json(
@@ -100,12 +100,12 @@ def why(
                     "test": msgspec.to_builtins(explain.part(receipt, explain.Comparison)),
                     "order": msgspec.to_builtins(explain.part(receipt, explain.Order)),
                     "scores": receipt.scores,
-                    "words": told,
+                    "words": sentences,
                 }
             )
             continue
         sys.stdout.write(f"shard {found.shard}\n")
-        for sentence in told:
+        for sentence in sentences:
             sys.stdout.write(f"  {sentence}\n")
 
 

@@ -1,4 +1,4 @@
-"""Where each model of each shard stands, as the log tells now."""
+"""Where each model of each shard stands, as the log shows now."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def shards(app: Application, settings: Settings, topics: Catalog) -> list[Shard]
     kafka = settings.kafka.kafka_python()
     with TopicAdmin(kafka) as admin:
         admin.require((topics.models, topics.stats))
-    # Statistics first: receipts are then never older, and what they tell later wins.
+    # Statistics first: receipts are then never older, and what they say later wins.
     with TailReader(kafka, [topics.stats.name]) as peek:
-        told = peek.newest(topics.stats.name, app.shards)
+        newest = peek.newest(topics.stats.name, app.shards)
     receipts = newest_receipts(app.name, kafka)
     return [
         shard_of(
             receipts.get(number, ShardReceipts(number)),
-            STATS.decode(told[number].value) if number in told else None,
+            STATS.decode(newest[number].value) if number in newest else None,
         )
         for number in range(app.shards)
     ]

@@ -89,7 +89,7 @@ def produce(
 
 
 def check_columns(file: str, rows: list[dict[str, Any]], key: str, named: Iterable[str]) -> None:
-    """Tell before the first record, not after half of them, what is missing.
+    """Refuse missing columns and keys before the first record, not after half of them.
 
     Raises:
         UsageError: a column that is named is nowhere, or a row has no key.
@@ -127,7 +127,7 @@ def send(
     records: list[Stamped],
     rate: float | None,
 ) -> dict[str, Any]:
-    """Produce all records in order and tell how many there were."""
+    """Produce all records in order and count them."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -182,7 +182,7 @@ def write(producer: EventProducer, columns: Columns, row: dict[str, Any], record
 
 
 def refuse_the_future(ahead_ms: int, time_column: str | None) -> None:
-    """Tell before the first record, not after half of them, that the last ones would be refused."""
+    """Refuse records stamped too far ahead, before the first one is sent."""
     if ahead_ms <= FURTHEST_AHEAD_MS:
         return
     remedy = "Label fewer events late"

@@ -53,7 +53,7 @@ function denied(problem) {
   if (!$("dialog").open) askToken(token.get() ? `Refused: ${problem.detail}.` : `${text}. ${remedy}`, start);
 }
 
-// A single shard is shown as such: its slots can be told apart.
+// A single shard is shown as such: its slots can be distinguished.
 function choose(name, shard) {
   const app = page.apps.find((one) => one.app === name);
   Object.assign(page, { app: name, shard: app.shards === 1 ? 0 : shard, board: null });

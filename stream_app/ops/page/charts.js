@@ -1,4 +1,4 @@
-// Time series on uPlot. What a chart shows is also told in words and as a table: a canvas says nothing.
+// Time series on uPlot. What a chart shows is also there in words and as a table: a canvas says nothing.
 import { $, h, children } from "./dom.js";
 import { moment } from "./words.js";
 
