@@ -46,6 +46,7 @@ ALERTS: Final = {
     "source-suspect": AlertType(WARNING, "labels of a key are quarantined; info when that ends"),
     "swap": AlertType(INFO, "another model serves"),
     "swap-budget": AlertType(WARNING, "no more swaps are allowed for a while"),
+    "topic-settings": AlertType(CRITICAL, "a topic's settings were changed to what can lose records"),
     "view-fenced": AlertType(CRITICAL, "Redis has newer data than this learner, which does not write"),
     "view-stale": AlertType(CRITICAL, "Redis has not shown the newest commits for a while"),
     "worse-than-baseline": AlertType(WARNING, "the champion is worse than predicting the previous label"),

@@ -1,4 +1,4 @@
-"""kafka-python's admin client: topics as declared and every difference told, positions of a group."""
+"""kafka-python's admin client: creates, checks and configures topics; positions of a group."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from kafka.errors import (
 )
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.codecs import CODECS, unread
+from stream_app.adapters.topic_check import CREATE, Mismatch, differences
 from stream_app.errors import Refused, Unreachable
-from topics.catalog import DAY_MS, Catalog
+from topics.catalog import Catalog
 from topics.specs import TopicSpec
 
 T = TypeVar("T")
 COORDINATOR_WITHIN_S = 15.0  # the first request for any group makes the broker create its offsets topic
 COORDINATOR_RETRY_S = 0.2
-SHORTEST_RETENTION_MS = DAY_MS  # a learner that was away for a night must find its records
-CREATE = "Run `stream-app topics create MODULE:APP`"
 LOG = ("commands", "events", "labels", "journal")  # a replay reads them: another topic is no substitute
 DELETED = (
     "Stop every learner and find out who deleted it. Restore the topic from a backup, or start the "
@@ -42,15 +40,6 @@ DELETED = (
 def is_log(topic: str) -> bool:
     """Whether a topic is an input or the journal."""
     return topic.rpartition(".")[2] in LOG
-
-
-class Mismatch(msgspec.Struct):
-    """One difference between a topic and its declaration; `grave` ones stop a learner."""
-
-    topic: str
-    what: str
-    fix: str
-    grave: bool
 
 
 class Group(msgspec.Struct):
@@ -119,6 +108,21 @@ class TopicAdmin:
             else:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return found
+
+    def configure(self, catalog: Catalog) -> dict[str, dict[str, str]]:
+        """Set every existing topic's settings to the declared ones; what was set, by topic."""
+        with explained():
+            described = self.describe([spec.name for spec in catalog])
+            configs = self.configs(list(described))
+            wrong = {
+                spec.name: {k: v for k, v in spec.config.items() if configs[spec.name].get(k, v) != v}
+                for spec in catalog
+                if spec.name in described
+            }
+            wrong = {name: settings for name, settings in wrong.items() if settings}
+            topic = ConfigResourceType.TOPIC
+            self.client.alter_configs([ConfigResource(topic, name, configs=wrong[name]) for name in wrong])
+        return wrong
 
     def require(self, specs: Iterable[TopicSpec], *, settings: bool = False) -> dict[str, str]:
         """Require topics that can be used; give the broker's id of each, by name.
@@ -211,47 +215,6 @@ class TopicAdmin:
     def brokers(self) -> list[str]:
         """The addresses of all brokers."""
         return [f"{broker['host']}:{broker['port']}" for broker in self.client.describe_cluster()["brokers"]]
-
-
-def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[str, str]) -> list[Mismatch]:
-    """What of one existing topic is not as declared."""
-    found = []
-    partitions = described["partitions"]
-    if len(partitions) != spec.partitions:
-        what = f"has {len(partitions)} partitions, the definition says {spec.partitions}"
-        fix = "Set shards= back, since keys would move to other shards; another count needs another name="
-        found.append(Mismatch(spec.name, what, fix, grave=True))
-    replicas = min((len(partition["replica_nodes"]) for partition in partitions), default=0)
-    if replicas < spec.replication:
-        what = f"has {replicas} replicas, the settings say {spec.replication}"
-        fix = f"Reassign it (kafka-reassign-partitions), or set STREAM_APP_KAFKA__REPLICATION={replicas}"
-        found.append(Mismatch(spec.name, what, fix, grave=False))
-    for name, wanted in spec.config.items():
-        actual = config.get(name)
-        if actual != wanted:
-            fix = f"kafka-configs --alter --topic {spec.name} --add-config {name}={wanted}"
-            what, grave = f"{name} is {actual}, declared is {wanted}", endangers(name, wanted, actual)
-            found.append(Mismatch(spec.name, what, fix, grave=grave))
-    codec = config.get("compression.type", "")
-    for client, fix in unread(codec) if codec in CODECS else ():
-        what = f"compression.type is {codec}, which {client} cannot read in this environment"
-        found.append(Mismatch(spec.name, what, fix, grave=False))
-    return found
-
-
-def endangers(name: str, wanted: str, actual: str | None) -> bool:
-    """Whether another setting than the declared one can break a promise, and not only cost history.
-
-    A compacted log loses records, one that is kept for a moment loses them unread, and a stamp far ahead
-    drags log time with it: everything after it is late. None: the broker does not know the setting.
-    """
-    if actual is None:
-        return False
-    if name == "cleanup.policy":
-        return wanted == "delete" and "compact" in actual
-    if name == "retention.ms":
-        return wanted == "-1" and 0 <= int(actual) < SHORTEST_RETENTION_MS
-    return name == "message.timestamp.after.max.ms" and int(actual) > int(wanted)
 
 
 def asked_of_coordinator(ask: Callable[[], T]) -> T:

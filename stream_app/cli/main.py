@@ -17,7 +17,7 @@ from stream_app.errors import StreamAppError
 # Name, also of the module or folder below stream_app.cli → one line of help. Imported when called.
 COMMANDS = {
     "services": "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status.",
-    "topics": "Create, check and trim an application's topics.",
+    "topics": "Create, check, configure and trim an application's topics.",
     "learn": "Run a learner: predict every event, learn every label, exactly once.",
     "serve": "Predict over HTTP from the newest features and the newest model.",
     "ops": "Route alerts to people, and show the dashboard.",

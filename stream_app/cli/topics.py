@@ -1,4 +1,4 @@
-"""`stream-app topics create|check|trim MODULE:APP`."""
+"""`stream-app topics create|check|configure|trim MODULE:APP`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from stream_app.cli.context import load_app, print_json, settings_for
 
-app = typer.Typer(no_args_is_help=True, help="Create, check and trim an application's topics.")
+app = typer.Typer(no_args_is_help=True, help="Create, check, configure and trim an application's topics.")
 TARGET = typer.Argument(..., metavar="MODULE:APP")
 JSON = typer.Option(False, "--json", help="One JSON object per topic.")
 
@@ -22,6 +22,21 @@ def create(target: str = TARGET, json: bool = JSON) -> None:
 @app.command()
 def check(target: str = TARGET, json: bool = JSON) -> None:
     """Compare every topic with its declaration; exit 1 on a difference, each with its fix."""
+    run(target, json, make=False)
+
+
+@app.command()
+def configure(target: str = TARGET, json: bool = JSON) -> None:
+    """Set the settings of existing topics as declared, then check all; other settings stay as they are."""
+    from stream_app.adapters.kafka_admin import TopicAdmin
+    from stream_app.wiring.topics import catalog_for
+
+    definition, settings = load_app(target, models=False), settings_for()
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        changed = admin.configure(catalog_for(definition, settings))
+    for name, values in changed.items() if not json else ():
+        for setting, value in values.items():
+            sys.stdout.write(f"set     {name} {setting}={value}\n")
     run(target, json, make=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stream_app.application import Application
 from stream_app.errors import Refused
@@ -33,6 +34,13 @@ class Tuning:
     loop_watchdog_s: float = 600.0
 
 
+class Inspection(NamedTuple):
+    """What the broker says of the topics: why the learner must stop, and settings that endanger a promise."""
+
+    refusal: Refused | None = None
+    unsafe: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Dependencies:
     """Every door of the process; `open_*` make one adapter for one shard."""
@@ -45,7 +53,7 @@ class Dependencies:
     open_view: Callable[[int], View]
     open_store: Callable[[int], SnapshotStore]
     open_shelf: Callable[[int], ModelShelf]
-    inspect: Callable[[], Refused | None]  # whether the topics still are what they were; blocks
+    inspect: Callable[[], Inspection]  # asks the broker about the topics; blocks
     clock: Clock
     telemetry: Telemetry
     pool: Executor

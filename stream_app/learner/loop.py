@@ -13,13 +13,14 @@ from typing import Any
 
 import structlog
 
-from stream_app.errors import Halted, Refused, ShardFailed
+from stream_app.errors import Halted, ShardFailed
 from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.process_alerts import write_halt_alert
 from stream_app.learner.recovery.lives import replaced
 from stream_app.learner.recovery.snapshots import TOO_LONG_TO_LEAVE_S
 from stream_app.learner.reports import sum_up
 from stream_app.learner.shard import Shard
+from stream_app.learner.topic_inspection import TopicInspection
 from stream_app.learner.watchdog import HUNG_EXIT_CODE, Watchdog
 from stream_app.ports import Polled
 from topics.envelope import RANK_NAMES
@@ -30,7 +31,6 @@ REST_S = 0.02  # the group must be polled all the same
 COLLECT_EVERY_TURNS = 64
 COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
 WAITING_S = 10.0  # for the same, until the log says for what; and again after as long
-INSPECT_EVERY_S = 15.0  # what is gone is certain at the second look
 LAST_WORDS_S = 1.0  # to commit and show what the last snapshot needs, and for statistics that tell of it
 LAST_WRITE_S = 20.0  # for the last snapshots: whoever sent SIGTERM may send SIGKILL after half a minute
 TOPIC_IDS_EVERY_S = 10.0
@@ -60,8 +60,7 @@ class Learner:
         self.topic_ids: Future[dict[str, str]] | None = None
         self.topic_ids_at_s = deps.clock.monotonic() + TOPIC_IDS_EVERY_S
         self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
-        self.inspection: Future[Refused | None] | None = None
-        self.inspect_at_s = 0.0
+        self.topics = TopicInspection(deps)
         self.owned: list[int] = []  # the newest assignment: the group takes shards of a deleted topic away
 
     def run(self) -> None:
@@ -221,15 +220,13 @@ class Learner:
         Raises:
             Refused: one was deleted. The client would go on to wait for it, and nothing would say so.
         """
-        now_s = self.deps.clock.monotonic()
-        if self.inspection is None:
-            if now_s >= self.inspect_at_s:
-                self.inspect_at_s = now_s + INSPECT_EVERY_S
-                self.inspection = self.deps.pool.submit(self.deps.inspect)
+        found = self.topics.collect()
+        if found is None:
             return
-        if not self.inspection.done():
-            return
-        refusal, self.inspection = self.inspection.result(), None
+        # One shard speaks for all: the topics are the same.
+        if 0 in self.shards and (live := self.shards[0].live) is not None:
+            live.runtime_alerts.topic_settings(found.unsafe)
+        refusal = found.refusal
         if refusal is None:
             return
         telling = [

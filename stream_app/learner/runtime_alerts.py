@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -114,6 +115,11 @@ class RuntimeAlerts:
                 f"{' and '.join(named)}; if no other learner runs, delete the keys {view_writer.keys}"
             )
             self.notice("view-fenced", text, keys=view_writer.keys, what=named)
+
+    def topic_settings(self, unsafe: Sequence[str]) -> None:
+        """Raise an alert when settings of topics were changed to what endangers a promise."""
+        if self.begins("topic-settings", bool(unsafe)):
+            self.notice("topic-settings", "; ".join(unsafe), topics=list(unsafe))
 
     def written(self, commit: Commit) -> None:
         """Into the log as well, what a transaction raised: whoever watches a terminal reads no topic."""

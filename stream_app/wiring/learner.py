@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.kafka_admin import CREATE, DELETED, TopicAdmin, is_log
+from stream_app.adapters.kafka_admin import DELETED, TopicAdmin, is_log
 from stream_app.adapters.kafka_log import KafkaLog
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.adapters.kafka_writer import KafkaWriter
@@ -20,12 +20,13 @@ from stream_app.adapters.model_shelf import RedisModelShelf
 from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
+from stream_app.adapters.topic_check import CREATE
 from stream_app.adapters.write_test import try_writing
 from stream_app.application import Application
 from stream_app.definition.digest import layout_of
 from stream_app.errors import Halted, Refused
 from stream_app.learner.daemon_pool import DaemonPool
-from stream_app.learner.dependencies import Dependencies, Tuning
+from stream_app.learner.dependencies import Dependencies, Inspection, Tuning
 from stream_app.learner.history.starts import Wish
 from stream_app.learner.history.upgrade import Plan, upgrade_shard
 from stream_app.learner.history.verify import drain
@@ -115,8 +116,8 @@ def outside_for(
     )
 
 
-def inspector(app: Application, settings: Settings) -> Callable[[], Refused | None]:
-    """Asks the broker whether the topics are those of the first call; what is wrong, None where nothing is.
+def inspector(app: Application, settings: Settings) -> Callable[[], Inspection]:
+    """Ask the broker whether the topics are those of the first call, and whether their settings are safe.
 
     A broker that does not answer, or a topic that it does not know yet, is the next call's to judge: only a
     second answer of the same kind counts.
@@ -126,13 +127,15 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Refused | No
     known: dict[str, str] = {}
     doubtful = False
 
-    def inspect() -> Refused | None:
+    def inspect() -> Inspection:
         nonlocal doubtful
         try:
             with TopicAdmin(settings.kafka.kafka_python()) as admin:
                 found = admin.ids(topics)
+                grave = [mismatch for mismatch in admin.check(topics) if mismatch.grave]
         except (Refused, OSError):
-            return None
+            return Inspection()
+        unsafe = tuple(f"topic {m.topic}: {m.what}; fix: {m.fix}" for m in grave if m.topic in found)
         if not known:
             known.update(found)
         missing = [name for name in known if name not in found]
@@ -141,10 +144,11 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Refused | No
         other = [name for name in logs if known.get(name) != found[name]]
         certain, doubtful = doubtful and bool(missing or other), bool(missing or other)
         if not certain:
-            return None
+            return Inspection(None, unsafe)
         what = "was deleted" if missing else "was deleted and created again"
         fix = DELETED if other or any(map(is_log, missing)) else CREATE
-        return Halted(f"topic {', '.join(missing or other)} {what} while the learner ran", fix)
+        halted = Halted(f"topic {', '.join(missing or other)} {what} while the learner ran", fix)
+        return Inspection(halted, unsafe)
 
     return inspect
 

@@ -14,7 +14,11 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from redis import Redis
 
 from stream_app.cli import doctor
+from stream_app.definition.load import load
+from stream_app.settings import load_settings
+from stream_app.wiring.learner import inspector
 from tests.integration.command_line import CommandLine
+from tests.integration.serving import until
 
 WEEK_MS = 7 * 86_400_000
 KEYS = {
@@ -114,7 +118,7 @@ def test_another_partition_count_fails_everywhere(whole: CommandLine) -> None:
     assert whole("topics", "check", whole.target).code == 0
 
 
-def test_a_changed_topic_is_told_with_the_way_back(whole: CommandLine, admin: KafkaAdminClient) -> None:
+def test_a_changed_topic_is_reported_with_its_remedy(whole: CommandLine, admin: KafkaAdminClient) -> None:
     """A configuration that keeps less than is promised: a warning, with the command that restores it."""
     events = f"{whole.name}.events"
     admin.alter_configs(
@@ -123,7 +127,7 @@ def test_a_changed_topic_is_told_with_the_way_back(whole: CommandLine, admin: Ka
     code, found = checks(whole, whole.target)
     assert (code, found["topics"]["state"]) == (0, "warn")
     assert found["topics"]["detail"] == f"{events}: retention.ms is {WEEK_MS}, declared is -1"
-    assert f"--topic {events} --add-config retention.ms=-1" in found["topics"]["fix"]
+    assert "stream-app topics configure" in found["topics"]["fix"]
 
 
 def learned(app: CommandLine) -> subprocess.CompletedProcess[str]:
@@ -151,26 +155,43 @@ def learned(app: CommandLine) -> subprocess.CompletedProcess[str]:
 def test_a_setting_that_endangers_the_promise_fails(
     whole: CommandLine, admin: KafkaAdminClient, name: str, value: str, restored: str
 ) -> None:
-    """Not only a warning: one sentence with the setting and the command."""
+    """Not only a warning; the command that it names sets it as declared."""
     events = f"{whole.name}.events"
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs={name: value})])
     code, found = checks(whole, whole.target)
     assert (code, found["topics"]["state"]) == (1, "fail")
-    assert f"--topic {events} --add-config {name}={restored}" in found["topics"]["fix"]
+    assert "stream-app topics configure" in found["topics"]["fix"]
+    done = whole("topics", "configure", whole.target)
+    assert f"set     {events} {name}={restored}\n" in done.out
+    until(lambda: whole("topics", "check", whole.target).code == 0, "it is as declared")
 
 
 def test_a_learner_does_not_start_on_such_a_topic_until_its_setting_is_restored(
     whole: CommandLine, admin: KafkaAdminClient
 ) -> None:
     """The same sentence; what its command sets lets the learner start."""
-    events = f"{whole.name}.events"
-    for value, code in (("compact", 3), ("delete", 0)):
-        setting = {"cleanup.policy": value}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
-        done = learned(whole)
-        assert done.returncode == code, done.stderr
-        told = f"error: topic {events}: cleanup.policy is compact, declared is delete; fix: kafka-configs"
-        assert (told in done.stderr) == bool(code)
+    events, setting = f"{whole.name}.events", {"cleanup.policy": "compact"}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
+    done = learned(whole)
+    assert done.returncode == 3, done.stderr
+    error = f"error: topic {events}: cleanup.policy is compact, declared is delete; fix: Run `stream-app"
+    assert error in done.stderr
+    whole("topics", "configure", whole.target)
+    until(lambda: learned(whole).returncode == 0, "it starts")
+
+
+def test_a_running_learner_sees_that_a_setting_was_changed(
+    whole: CommandLine, admin: KafkaAdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asks the broker now and then names the topic, the setting and the command."""
+    for name, value in whole.environment.items():
+        monkeypatch.setenv(name, value)
+    inspect = inspector(load(whole.target), load_settings())
+    assert inspect() == (None, ())
+    events, setting = f"{whole.name}.events", {"cleanup.policy": "compact"}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events, configs=setting)])
+    (found,) = until(lambda: inspect().unsafe, "it is seen")
+    assert found.startswith(f"topic {events}: cleanup.policy is compact, declared is delete; fix: Run `str")
 
 
 def test_creating_topics_again_changes_nothing(created: CommandLine) -> None:

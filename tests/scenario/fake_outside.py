@@ -17,9 +17,8 @@ from stream_app.adapters.signing import seal
 from stream_app.adapters.snapshot_store import KEPT, round_trip
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
-from stream_app.errors import Refused
 from stream_app.learner.active_shard import ActiveShard
-from stream_app.learner.dependencies import Dependencies, Tuning
+from stream_app.learner.dependencies import Dependencies, Inspection, Tuning
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.step_marks import StepMarks
 from stream_app.ports import Send
@@ -99,7 +98,7 @@ class World:
         self.shown: list[tuple[str, int, bytes]] = []  # what was published, newest last
         self.touched: list[tuple[str, int]] = []
         self.down = False
-        self.topics_fault: Refused | None = None
+        self.topics_found = Inspection()
         self.journal_reads = 0
         self.clock = Clock()
         self.step_file = TemporaryFile()  # noqa: SIM115  as the supervisor holds it
@@ -121,9 +120,9 @@ class World:
             Tuning(batch_ms=0),
         )
 
-    def inspected(self) -> Refused | None:
+    def inspected(self) -> Inspection:
         """What an inspection of the topics finds."""
-        return self.topics_fault
+        return self.topics_found
 
     def save_snapshot(self, header: Mapping[str, Any], payload: bytes) -> None:
         """Keep it as files would be: the newest, and those that begin an epoch."""
