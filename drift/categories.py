@@ -83,7 +83,7 @@ class Categories:
         return (p - q) * log(p / q)
 
     def judge(self) -> Verdict:
-        """Compare both windows; what moved most is told with its shares before and after."""
+        """Compare both windows; the class that moved most is named with its shares before and after."""
         before, after = self.reference, self.newest
         m, n = sum(before.values()), sum(after.values())
         index = chi2 = 0.0

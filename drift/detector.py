@@ -14,8 +14,8 @@ OF_SUCCESS = {"fhddm"}  # River's FHDDM watches for a fall of what it is fed: su
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class Detector:
-    """One signal's detector. NaN and infinities are passed over: one would silence ADWIN and Page-Hinkley for
-    ever.
+    """One signal's detector. NaN and infinities are passed over: one would silence ADWIN and Page-Hinkley
+    forever.
     """
 
     def __init__(self, name: str, inner: Any, every: int = 1) -> None:
@@ -31,7 +31,7 @@ class Detector:
         self.warned = False
 
     def update(self, value: float) -> Verdict:
-        """Feed one value. The statistics start anew after a drift; a warning is told when it begins."""
+        """Feed one value. The statistics start again after a drift; a warning is reported when it begins."""
         self.seen += 1
         if self.every > 1 and self.seen % self.every:
             return STABLE

@@ -12,7 +12,7 @@ from drift.detector import Detector
 from drift.signals import LOSS, NUMERIC, SIGNALS
 
 TRIED = 64  # values that a detector must take before a definition may name it
-DEAREST_US = 15.0  # per value of a signal, after sampling; a dearer detector slows every event down
+MOST_COST_US = 15.0  # per value of a signal, after sampling; a more expensive detector slows every event down
 
 
 class Maker(NamedTuple):
@@ -26,7 +26,7 @@ class Maker(NamedTuple):
     binary: bool = False
 
     def make(self, params: Iterable[tuple[str, Any]]) -> Any:
-        """Make one. River is loaded here: a command that only reads a definition makes none."""
+        """Make a detector. River is loaded here: a command that only reads a definition makes none."""
         if not isinstance(self.of, str):
             return self.of(**dict(params))
         from river import drift as river_drift  # noqa: PLC0415  see above
@@ -59,8 +59,8 @@ class Detect:
     KSWIN one in 25. psi counts every value.
 
     Raises:
-        ValueError: unknown name, signal or parameter, a value that the detector cannot work with, or dearer
-            than 15 µs a value; correct the definition.
+        ValueError: unknown name, signal or parameter, a value that the detector cannot work with, or a cost
+            above 15 µs a value; correct the definition.
     """
 
     name: str
@@ -82,11 +82,11 @@ class Detect:
             raise ValueError(f"every={every!r}: {name} counts every value; give it size= instead")
         if name in SEEDED:
             params.setdefault("seed", 42)
-        sampled = every if every is not None else -(-int(maker.cost_us) // int(DEAREST_US)) or 1
+        sampled = every if every is not None else -(-int(maker.cost_us) // int(MOST_COST_US)) or 1
         if type(sampled) is not int or sampled < 1:
             raise ValueError(f"every={every!r}: give 1 or more, the number of values of which one is fed")
-        if maker.cost_us / sampled > DEAREST_US:
-            least = -(-int(maker.cost_us) // int(DEAREST_US))
+        if maker.cost_us / sampled > MOST_COST_US:
+            least = -(-int(maker.cost_us) // int(MOST_COST_US))
             raise ValueError(f"{name} costs {maker.cost_us:.0f} µs a value; feed it every={least} or fewer")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "signal", signal)
@@ -96,7 +96,7 @@ class Detect:
             self.try_out()
 
     def try_out(self) -> None:
-        """Feed one of its kind some values: a parameter that it cannot work with would end the learner."""
+        """Feed a detector some values: a parameter that it cannot work with would end the learner."""
         try:
             inner = MAKERS[self.name].make(self.params)
             tried = inner if self.name in CATEGORICAL else Detector(self.name, inner)

@@ -28,7 +28,7 @@ class Loss:
         self.unit = 0.0  # the error that counts as a loss of 1; 0 before any is known, or while all are 0
         self.smallest = inf  # error of this row so far
         self.newest: deque[float] = deque()  # each row's smallest error
-        self.ordered: list[float] = []  # the same, sorted
+        self.ordered: list[float] = []  # `newest`, sorted
 
     def of(self, label: Any, prediction: Any, probabilities: dict[Any, float] | None) -> float:
         """The loss of an answer that is not cold. Values: `row_over` follows the last answer of a row.

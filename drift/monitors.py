@@ -18,7 +18,7 @@ MOST_FEATURES: Final = 64  # watched; a definition with more names the ones that
 RECENT: Final = 0.05  # weight of a new value in the newest mean
 FEATURE_EVERY: Final = 16  # one event in so many is looked at for its features and its prediction
 LABEL_EVERY: Final = 8  # one label in so many is looked at for its class and its delay
-TOLD = 5  # features in a ranking
+RANKED = 5  # features in a ranking
 
 
 class Alarm(NamedTuple):
@@ -126,7 +126,7 @@ class Monitors:
                 self.feed(PREDICTION, "P(true)", positive, alarms)
 
     def on_label(self, label: Any, delay_ms: int | None) -> list[Alarm]:
-        """A label met its event after `delay_ms` of log time; None: the default one, which nobody sent."""
+        """A label met its event after `delay_ms` of log time; None: the default one, which no one sent."""
         alarms: list[Alarm] = []
         self.labels += 1
         self.labels_in_block += delay_ms is not None
@@ -143,7 +143,7 @@ class Monitors:
         if LOSS in self.by_signal:
             self.feed(LOSS, slot, loss, alarms)
 
-    def ranking(self, most: int = TOLD) -> list[tuple[str, float]]:
+    def ranking(self, most: int = RANKED) -> list[tuple[str, float]]:
         """The features that moved most, furthest first: standard deviations, or PSI for categories."""
         found = {name: movement.moved() for name, movement in self.movements.items()}
         for (signal, name), detectors in self.watching.items():
@@ -153,6 +153,6 @@ class Monitors:
         ranked = sorted(found.items(), key=lambda pair: -pair[1])
         return [(name, round(moved, 4)) for name, moved in ranked[:most]]
 
-    def start_anew(self, slot: str) -> None:
+    def forget_losses(self, slot: str) -> None:
         """Another model bears this name, or none: what its losses were says nothing any more."""
         self.watching.pop((LOSS, slot), None)

@@ -9,7 +9,7 @@
          └──── the old one wins: rollback  └── a standing challenger wins, or an operator promotes
 
 An alarm leads from STABLE to HUNTING at once, and a win or a promotion from any phase to PROBATION.
-Nothing here knows a model: slots are told apart by version numbers, time is the number of labels learned.
+Nothing here knows a model: slots are distinguished by version numbers, time is the number of labels learned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AT_FIRST = ("kept",)  # kinds that only the opening of a hunt starts
 
 
 class Phase(Enum):
-    """Where a shard's search for a better model stands."""
+    """The phase of a shard's search for a better model."""
 
     STABLE = "stable"
     WARNING = "warning"
@@ -54,7 +54,7 @@ class Opened(NamedTuple):
 
 
 class Won(NamedTuple):
-    """A rival takes over. `reverse`: it is the champion of before, so this is a rollback.
+    """A rival takes over. `reverse`: it is the previous champion, so this is a rollback.
 
     `hunt` is the hunt it won, None for a standing challenger and for a rollback.
     """
@@ -67,7 +67,7 @@ class Won(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """Time is up: these versions lost, but `previous` is the champion of before, whose probation is over."""
+    """Time is up: these versions lost, but `previous` is the previous champion, whose probation is over."""
 
     versions: tuple[int, ...]
     hunt: int
@@ -94,7 +94,7 @@ class Policy:
         self.standing_round = 1
         # At the start of this hunt, and most of this round: who leaves later has spent its share.
         self.rivals = self.stood = 0
-        self.previous: int | None = None  # the champion of before, while it is on probation's other side
+        self.previous: int | None = None  # the previous champion, while it is on probation's other side
         self.until = 0
         self.quiet_until = 0
         self.respawn_at = 0
@@ -103,7 +103,7 @@ class Policy:
 
     @property
     def open(self) -> bool:
-        """Some rival is compared on rows at label time."""
+        """Whether a rival is compared on rows at label time."""
         return bool(self.races)
 
     def move(self, phase: Phase) -> None:
@@ -118,7 +118,7 @@ class Policy:
 
     @property
     def affordable(self) -> bool:
-        """The budget of swaps has room."""
+        """Whether the budget of swaps has room."""
         since = self.labels - self.rule.budget_labels
         self.swaps = [at for at in self.swaps if at > since]
         return len(self.swaps) < self.rule.budget
@@ -138,7 +138,7 @@ class Policy:
         elif rule.policy == "immediate" and not (drift and self.affordable):
             return None
         elif self.labels < self.quiet_until:
-            # A detector tells a change once only.
+            # A detector reports a change only once.
             self.late_alarm = max(self.late_alarm, LATE_DRIFT if drift else LATE_WARNING)
             return None
         else:
@@ -152,13 +152,13 @@ class Policy:
         return Opened(self.hunt, kinds, self.make_room(len(kinds)))
 
     def eased(self) -> Opened | None:
-        """The champion's loss fell: in a hunt, candidates begin anew, for theirs learned what is over."""
+        """The champion's loss fell: in a hunt, new candidates start, for the others learned what is over."""
         if self.rule.policy == "evidence" and self.phase in (Phase.WARNING, Phase.HUNTING):
             return self.alarm(drift=False)
         return None
 
     def make_room(self, n: int) -> tuple[int, ...]:
-        """Drop the rivals with the least evidence; the champion of before stays."""
+        """Drop the rivals with the least evidence; the previous champion stays."""
         rivals = sorted(
             (version for version in self.races if version != self.previous),
             key=lambda version: (self.races[version].capital, version),
@@ -181,7 +181,7 @@ class Policy:
             self.previous = None
 
     def stand(self, version: int, champion_loss: float, rival_loss: float) -> None:
-        """A declared challenger's served loss beside the champion's on the same row."""
+        """Compare a declared challenger's served loss with the champion's on the same row."""
         race = self.standing.get(version)
         if race is None:
             race = self.standing[version] = Comparison(self.rule.margin)
@@ -247,7 +247,7 @@ class Policy:
         return gone
 
     def rest(self) -> None:
-        """Back to stable: no races, nobody on probation."""
+        """Go back to stable: no races, no one on probation."""
         self.races = {}
         self.previous = None
         if self.phase is not Phase.STABLE:

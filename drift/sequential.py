@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import NamedTuple
 
-LARGEST_BET = 0.5  # of the capital; all of it would be lost for ever at one difference of −1
+LARGEST_BET = 0.5  # of the capital; all of it would be lost forever at one difference of −1
 BURN_IN = 30  # pairs that only teach how differences follow each other: a bet before that is blind to runs
 FIRST_START = 30  # pairs after the burn-in at which the second gambler starts; the others double it
 MOST_DEPENDENT = 0.98
@@ -58,7 +58,7 @@ class Comparison:
     """Champion against one rival on the same rows; both losses in [0, 1], `margin` is what must lie between.
 
     New gamblers start after 0, 30, 60, 120, 240, … pairs, so that a rival's cold phase is not held against
-    it for ever. A difference that follows from the one before is worth no bet: the part that the lag-1
+    it forever. A difference that follows from the one before is worth no bet: the part that the lag-1
     autocorrelation predicts is taken away first. `capital` is the e-value. 1–3 µs a pair.
     """
 

@@ -30,7 +30,7 @@ LONGEST = 1_000  # labels of one key that are held back at most
 MOST_HELD = 100  # keys
 MOST_KNOWN = 500  # keys in each of two generations
 MOST_TAUGHT = 30  # errors by one doubt, so that a drift for all does not pass for a long run
-FEW = 10.0  # errors that stand for what is not known yet
+FEW = 10.0  # errors as which the unknown chance counts
 
 
 class Verdict(Enum):
@@ -58,7 +58,7 @@ class Runs:
         self.repeated += repeated
 
     def odds(self, unknown: float) -> float:
-        """The chance of an error after an error, on the safe side; `unknown` stands for `FEW` errors."""
+        """The chance of an error after an error, on the safe side; `unknown` weighs as `FEW` errors."""
         n = self.errors + FEW
         return (self.repeated + unknown * FEW) / n + 0.5 / sqrt(n)
 
@@ -140,7 +140,7 @@ class Sources:
             self.wrong += 1
             return Verdict.LEARN
         if len(self.held) >= MOST_HELD:
-            del self.held[next(iter(self.held))]  # the one held longest; it may be doubted anew
+            del self.held[next(iter(self.held))]  # the one held longest; it may be doubted again
         self.held[key] = self.last = self.young.pop(key)
         doubt.held = 1
         return Verdict.BEGUN

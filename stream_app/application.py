@@ -20,7 +20,7 @@ from topics.catalog import NAME
 
 Factory = Callable[[int], Any]
 TASKS = ("binary", "multiclass", "regression", "anomaly")
-SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # stands in keys, labels of metrics and commands
+SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # used in keys, labels of metrics and commands
 KINDS = ("number", "string", "bool")
 MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
@@ -220,7 +220,7 @@ class Application:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The definition's own modules: their functions and classes may stand in a snapshot."""
+        """The definition's own modules: their functions and classes may be in a snapshot."""
         return tuple(sorted({home_of(factory) for factory in (self.champion, *self.challengers.values())}))
 
     @property

@@ -20,7 +20,7 @@ MACHINE = (MemoryError, RecursionError, OSError)
 
 
 class StreamAppError(Exception):
-    """Base of all; `remedy` is one sentence that tells a person what to do next."""
+    """Base of all; `remedy` is one sentence that says what to do next."""
 
     exit_code = 1
 

@@ -11,7 +11,7 @@ from stream_app.errors import UsageError
 from topics.codec import texts_collide
 
 NUMBERS = (int, float)
-CLASSES = (bool, str, int)  # what JSON can tell apart without rounding
+CLASSES = (bool, str, int)  # what JSON can distinguish without rounding
 LARGEST_TARGET = 1e12  # as of a target that is sent
 
 

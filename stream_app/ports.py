@@ -91,7 +91,7 @@ class InputLog(Protocol):
         """
 
     def ends(self, shard: int) -> list[int | None]:
-        """By rank, up to which offset an input is known to be written, without asking; None: not known."""
+        """Give by rank up to which offset an input is known to be written, without asking; None: unknown."""
 
     def close(self) -> None: ...
 
@@ -103,7 +103,7 @@ class ReplaySource(Protocol):
         """Journal records in order up to the end at the time of the call; None: nothing yet, come back."""
 
     def inputs(self, positions: Positions) -> None:
-        """Place the inputs."""
+        """Read the inputs from these positions on."""
 
     def read_next(self, rank: int, n: int, end: int) -> list[Record] | None:
         """The next n records of an input, all below offset `end`; None: not all here yet, come back.
@@ -203,10 +203,10 @@ class ModelShelf(Protocol):
         """What loading gives of a payload that `dump` made."""
 
     def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
-        """Header and payload, signed."""
+        """Sign header and payload."""
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
-        """Show it from now on, unless a newer one is shown: ok, fenced or down."""
+        """Show a sealed champion from now on, unless a newer one is shown: ok, fenced or down."""
 
     def touch(self, stamp: str, at_ms: int) -> str:
         """Say that it was still the newest at `at_ms`: ok, behind (it is lost), fenced or down."""
@@ -247,7 +247,7 @@ class ServingTelemetry(Protocol):
         broken: int,
         feature_age_s: float | None,
     ) -> None:
-        """One request; of its rows so many are marked stale, of unknown entities, bad, or break their bounds.
+        """Count a request; so many of its rows are stale, of unknown entities, bad, or break their bounds.
 
         `feature_age_s` is of its first known entity.
         """
@@ -270,4 +270,4 @@ class Telemetry(Protocol):
 
     def stats(self, shard: int, stats: Stats) -> None: ...
     def phase(self, shard: int, phase: str) -> None:
-        """Where a shard of this process stands; `dropped`: it is no longer one."""
+        """Report the phase of a shard of this process; `dropped`: it is no longer one."""

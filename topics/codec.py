@@ -111,7 +111,7 @@ def refuse_beyond_double(digits: str) -> float:
 
 
 def misfit(value: bytes, error: msgspec.MsgspecError) -> str:
-    """A sentence about a value that does not fit; another version is told as that, not by its fields."""
+    """A sentence about a value that does not fit; of another version it names the version, not the fields."""
     try:
         version = read_version(value).v
     except msgspec.MsgspecError:
@@ -177,7 +177,7 @@ def decode_key(key: bytes | None) -> str | Rejected:
 
 
 def check_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Rejected | None:
-    """None when there are few and small headers, or none; their content is nobody's business here."""
+    """Why headers cannot be taken, or None: their number and size count, not their content."""
     if not headers:
         return None
     if headers is UNREADABLE:

@@ -14,7 +14,7 @@ RANKS = (COMMAND, EVENT, LABEL)
 RANK_NAMES = ("commands", "events", "labels")
 
 Headers = list[tuple[str, bytes | None]]
-UNREADABLE: Headers = [("", None)]  # stands for headers that no client could decode; judged by identity
+UNREADABLE: Headers = [("", None)]  # for headers that no client could decode; judged by identity
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)

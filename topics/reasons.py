@@ -24,7 +24,7 @@ OPS_ERROR = "ops-error"
 
 
 class Reason(NamedTuple):
-    """One sentence each, without its stop."""
+    """What a reason means and what to do: one sentence each, without its stop."""
 
     meaning: str
     remedy: str

@@ -22,7 +22,7 @@ def unread(codec: str) -> Iterator[tuple[str, str]]:
 
 
 def librdkafka_reads(codec: str) -> bool:
-    """Whether the learner's client was built with it."""
+    """Whether the learner's client was built with the codec."""
     from confluent_kafka import KafkaException, Producer  # noqa: PLC0415  few commands need any of these
 
     try:
@@ -33,14 +33,14 @@ def librdkafka_reads(codec: str) -> bool:
 
 
 def kafka_python_reads(codec: str) -> bool:
-    """Whether the client of tools and users finds its library."""
+    """Whether the client of tools and users finds the codec's library."""
     from kafka import codec as kafka_codec  # noqa: PLC0415
 
     return bool(getattr(kafka_codec, f"has_{codec}")())
 
 
 def aiokafka_reads(codec: str) -> bool:
-    """Whether the client of ops finds its library."""
+    """Whether the client of ops finds the codec's library."""
     from aiokafka import codec as aiokafka_codec  # noqa: PLC0415
 
     return bool(getattr(aiokafka_codec, f"has_{codec}")())

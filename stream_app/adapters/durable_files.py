@@ -45,7 +45,7 @@ class ShardFiles:
         return name.removesuffix(self.suffix).partition("-")[2].partition("-")[2]
 
     def names(self) -> list[str]:
-        """Of every life, newest first.
+        """List the file names of every life, newest first.
 
         Raises:
             Unreachable: the store gives no answer.
@@ -80,7 +80,7 @@ class ShardFiles:
 
 
 def is_local(fs: Any) -> bool:
-    """Whether it is this machine's file system."""
+    """Whether a file system is this machine's own."""
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 

@@ -170,7 +170,7 @@ class TopicAdmin:
         return {str(topic["name"]): topic for topic in described if not topic["error_code"]}
 
     def configs(self, names: list[str]) -> dict[str, dict[str, str]]:
-        """By topic: config name → value, defaults included."""
+        """Read by topic: config name → value, defaults included."""
         if not names:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
@@ -195,14 +195,14 @@ class TopicAdmin:
         return Group(str(described["group_state"]), len(described["members"]), held, positions)
 
     def ends(self, topic: str, partitions: int, spec: OffsetSpec = OffsetSpec.LATEST) -> list[int]:
-        """By partition: where the next committed record will stand; EARLIEST: the first retained record."""
+        """Read by partition where the next committed record will be; EARLIEST: the first retained record."""
         specs = {TopicPartition(topic, number): spec for number in range(partitions)}
         with explained():
             found = self.client.list_partition_offsets(specs, isolation_level=IsolationLevel.READ_COMMITTED)
         return [int(found[tp].offset) for tp in specs]
 
     def delete_before(self, topic: str, offsets: Mapping[int, int]) -> None:
-        """Delete the records of partitions that stand before an offset, for good."""
+        """Delete the records of partitions before an offset, for good."""
         with explained():
             self.client.delete_records({TopicPartition(topic, number): at for number, at in offsets.items()})
 

@@ -76,8 +76,8 @@ class KafkaLog:
             on_assign(shards)
             if self.may_succeed:
                 # A successor takes its predecessor's place without a rebalance. Shards that the predecessor
-                # was to let go, but died before it said so, would stay with nobody until the group's members
-                # change. The same topic as a pattern is a changed subscription: all is shared out anew.
+                # was to let go, but died before it said so, would stay with no one until the group's members
+                # change. The same topic as a pattern is a changed subscription: all is shared out again.
                 self.may_succeed = False
                 consumer.subscribe([f"^{self.topics[EVENT].replace('.', '[.]')}$"], **callbacks)
 
@@ -130,8 +130,8 @@ class KafkaLog:
         return Polled(found.records, found.ends, cut)
 
     def group(self) -> bytes | None:
-        """Asked of the client's own thread, and waited for: once a commit, not once a poll. No other member
-        gets a shard of ours before a poll has told us, so that this one's generation is ours to commit under.
+        """Ask the client's own thread and wait: once a commit, not once a poll. No other member gets a shard
+        of ours before a poll has reported it, so that this one's generation is ours to commit under.
         """
         group: bytes = self.consumer.consumer_group_metadata()
         return None if group[GENERATION] == NO_GENERATION else group
@@ -158,7 +158,7 @@ class KafkaLog:
         self.consumer.resume([TopicPartition(self.topics[rank], shard)])
 
     def topic_ids(self) -> dict[str, str]:
-        """As an admin client says them; topics that were created again have others. Old brokers say none."""
+        """Read the ids of the input topics; a topic created again has another. Old brokers give none."""
         asked = self.admin.describe_topics(
             TopicCollection(list(self.topics)), request_timeout=METADATA_TIMEOUT_S
         )
@@ -176,7 +176,7 @@ class KafkaLog:
         return ids
 
     def ends(self, shard: int) -> list[int | None]:
-        """High watermarks by rank as the last answers to fetches told them; they count control records."""
+        """High watermarks by rank as the last answers to fetches gave them; they count control records."""
         found: list[int | None] = []
         for topic in self.topics:
             try:
@@ -187,7 +187,7 @@ class KafkaLog:
         return found
 
     def close(self) -> None:
-        """Leave the group. In the middle of a rebalance the client's own `close` can wait for ever: it gives
+        """Leave the group. In the middle of a rebalance the client's own `close` can wait forever: it gives
         the shards back when it answers a queued assignment, and then is asked once more. So they are given
         back first.
         """

@@ -15,7 +15,7 @@ CUT = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 
 
 class PolledBatch(NamedTuple):
-    """Records in order, the position of an end that no record followed, and whatever else is told of one."""
+    """Records in order, the position of an end that no record followed, and other errors by source."""
 
     records: dict[Source, list[Record]]
     ends: dict[Source, int]

@@ -24,7 +24,7 @@ FIRST_LOOK_BACK = 64  # offsets before the end, eight times as many at each furt
 
 
 class Predicted(msgspec.Struct):
-    """Of a prediction: which event of its shard it answers."""
+    """The event of its shard that a prediction answers."""
 
     offset: int
 
@@ -151,7 +151,7 @@ class KafkaReplay:
     def require_end(self, rank: int, end: int) -> None:
         """Check that the input still reaches an offset beyond the end that a poll reported.
 
-        A broker that was just elected leader tells no end before it knows all that was committed (KIP-207).
+        A broker that was just elected leader reports no end before it knows all that was committed (KIP-207).
 
         Raises:
             Halted: it ends before that.
@@ -189,7 +189,7 @@ class KafkaReplay:
         return [self.lowest(topic) for topic in self.topics]
 
     def lowest(self, topic: str) -> int:
-        """Asked for here: assigned as OFFSET_BEGINNING, the client (2.16) looks for it half a second later.
+        """Ask for the earliest offset: given OFFSET_BEGINNING, the client (2.16) asks half a second later.
 
         Raises:
             ShardFailed: the broker does not answer; recover again.

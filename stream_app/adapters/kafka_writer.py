@@ -6,7 +6,7 @@ live member that lost the shard was measured to commit its offsets.
 
 No request of an earlier transaction may enter a later one. librdkafka sends a request again when its
 connection is lost, and the broker may still get the first copy, seconds later: one that ends a transaction
-would then end the next one halfway. Brokers tell the two apart by an epoch for each transaction (KIP-890,
+would then end the next one halfway. Brokers distinguish the two by an epoch for each transaction (KIP-890,
 second part), which librdkafka does not support; so after a lost connection the next transaction has a new
 producer, whose `init_transactions` raises the epoch.
 """
@@ -75,7 +75,7 @@ class KafkaWriter:
             "queue.buffering.max.messages": 1_000_000,
             "compression.type": "lz4",
             "message.max.bytes": CLIENT_BYTES,
-            "logger": Connections(self.lost),  # no callback tells of a lost connection, only the log does
+            "logger": Connections(self.lost),  # no callback reports a lost connection, only the log does
         }
         self.unanswered = False  # a request may still be on its way, though the client has sent it again
         self.producer = Producer(self.config)

@@ -33,11 +33,11 @@ class Metrics(Collector):
         self.compiled = float(flow_build() == "compiled")
 
     def stats(self, shard: int, stats: Stats) -> None:
-        """Show them from now on, until there are newer ones."""
+        """Show these statistics until newer ones come."""
         self.newest[shard] = self.clock.monotonic(), stats
 
     def phase(self, shard: int, phase: str) -> None:
-        """Note where a shard stands; `dropped` forgets it."""
+        """Note the phase of a shard; `dropped` forgets it."""
         if phase != "live":
             self.newest.pop(shard, None)
         if phase == DROPPED:

@@ -1,4 +1,4 @@
-"""Every metric of a learner: its name, what it says, and where in a shard's statistics it stands.
+"""Every metric of a learner: its name, what it says, and where in a shard's statistics it is.
 
 docs/metrics.md is made of these rows, and tests hold them to a real scrape.
 """
@@ -30,17 +30,17 @@ class Metric(NamedTuple):
 
 
 def by(part: str) -> Of:
-    """A mapping of the statistics, one sample for each name."""
+    """Take a mapping from the statistics, one sample for each name."""
     return lambda stats: [((name,), value) for name, value in getattr(stats, part).items()]
 
 
 def single(value: Callable[[Stats], Any]) -> Of:
-    """One number for the shard."""
+    """Take one number for the shard from the statistics."""
     return lambda stats: [((), value(stats))]
 
 
 def histogram(name: str) -> Of:
-    """One of the statistics' histograms."""
+    """Take one histogram from the statistics."""
     return lambda stats: [((), stats.histograms.get(name))]
 
 
@@ -59,7 +59,7 @@ def labels(stats: Stats) -> list[Sample]:
 
 
 def scores(stats: Stats) -> list[Sample]:
-    """Rolling scores by slot."""
+    """Give the rolling scores by slot."""
     return [
         ((slot.name, metric), value)
         for slot in stats.slots
@@ -68,12 +68,12 @@ def scores(stats: Stats) -> list[Sample]:
 
 
 def champion(stats: Stats) -> SlotStats:
-    """The slot that serves."""
+    """Give the slot that serves."""
     return next(slot for slot in stats.slots if slot.name == stats.serving)
 
 
 def drift(stats: Stats) -> list[Sample]:
-    """Levels by signal."""
+    """Give the drift levels by signal."""
     return [((seen.signal, seen.name, seen.detector), LEVELS[seen.level]) for seen in stats.drift]
 
 

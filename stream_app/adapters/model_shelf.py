@@ -76,11 +76,11 @@ class RedisModelShelf:
         return unpickle(payload, self.own_modules)
 
     def seal(self, header: Mapping[str, Any], payload: bytes) -> bytes:
-        """Header and payload, signed."""
+        """Sign header and payload."""
         return seal(self.key, header, payload)
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
-        """Show it from now on: ok, fenced (a newer one is shown) or down (come back)."""
+        """Show a sealed champion from now on: ok, fenced (a newer one is shown) or down (come back)."""
         if len(sealed) <= LARGEST_IN_REDIS:
             return self.run("put", stamp, at_ms, "model", sealed)
         found = parse(stamp)
@@ -97,7 +97,7 @@ class RedisModelShelf:
         return outcome
 
     def touch(self, stamp: str, at_ms: int) -> str:
-        """Say that it was still the newest: ok, behind (it is lost: put it again), fenced or down."""
+        """Note that it was still the newest at `at_ms`: ok, behind (lost: put it again), fenced or down."""
         return self.run("touch", stamp, at_ms, "", b"")
 
     def run(self, mode: str, stamp: str, at_ms: int, field: str, value: bytes) -> str:
@@ -110,7 +110,7 @@ class RedisModelShelf:
         return answer.decode() if isinstance(answer, bytes) else str(answer)
 
     def fails(self, error: Exception) -> str:
-        """Told once."""
+        """Log that Redis does not take it, once until it answers again; gives `down`."""
         if not self.down:
             reason = f"Redis {why(error)}" if isinstance(error, redis.RedisError) else str(error)
             log.warning("champion cannot be published now", key=self.name, error=reason)

@@ -26,7 +26,7 @@ class RedisFacts(msgspec.Struct):
 
 
 def client_for(url: str, client: Mapping[str, Any]) -> redis.Redis:
-    """A client; it connects at the first call."""
+    """Make a client; it connects at the first call."""
     return redis.Redis.from_url(url, **client)
 
 

@@ -1,8 +1,8 @@
 """redis-py, asyncio, RESP3: what a predictor reads of the view, and which of it changed since.
 
 One connection listens to every change of the application's entities (CLIENT TRACKING … BCAST); reads come
-from a pool. Tracking by reads would tell less, but forgets what a connection has read when that one is lost,
-and nobody hears of it: a copy would stay "current" for ever.
+from a pool. Tracking by reads would report less, but forgets what a connection has read when it is lost, and
+no one hears of it: a copy would stay "current" forever.
 Source: Redis, "Client-side caching".
 """
 
@@ -27,7 +27,7 @@ from stream_app.adapters.redis_faults import why
 from stream_app.errors import Unreachable
 
 CONNECTIONS = 16
-STORE_S = 60.0  # for a large model; then it is asked for anew
+STORE_S = 60.0  # for a large model; then it is asked for again
 PING_S = 1.0  # a connection that listens only would not notice a dead server
 TIME = re.compile(rb"\d{1,15}")  # epoch ms
 TURNS = 20  # of the event loop in which an answer may be read
@@ -56,7 +56,7 @@ class Patience:
         await self.limit.__aexit__(kind, error, trace)
 
     def turn(self) -> None:
-        """One more, or the end."""
+        """Start another turn, or time out after the last."""
         loop = asyncio.get_running_loop()
         if self.left:
             self.left -= 1
@@ -118,14 +118,14 @@ class RedisServing:
         return f"{{{self.app}:{shard}}}:m"
 
     async def entities(self, keys: Sequence[tuple[int, str]]) -> list[bytes | None]:
-        """One MGET."""
+        """Read the blobs with one MGET."""
         client = redis.Redis(connection_pool=self.pool)
         names = [f"{{{self.app}:{shard}}}:f:{key}" for shard, key in keys]
         blobs: list[bytes | None] = await self.ask(client.mget(names))
         return blobs
 
     async def ask(self, answer: Any) -> Any:
-        """Within the timeout, altogether.
+        """Await an answer, within the timeout altogether.
 
         Raises:
             Unreachable: no answer.

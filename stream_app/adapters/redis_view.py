@@ -89,7 +89,7 @@ class RedisView:
         return answer.decode() if isinstance(answer, bytes) else str(answer)
 
     def keys(self) -> list[str] | None:
-        """Every entity that has a blob, whoever wrote it; None while Redis is down. It scans the database."""
+        """Every entity that has a blob, from any writer; None while Redis is down. It scans the database."""
         start = f"{self.tag}:f:"
         escaped = re.sub(r"([\\*?\[\]])", r"\\\1", start)
         try:

@@ -86,7 +86,7 @@ SERVING: tuple[tuple[str, str, str, tuple[str, ...], dict[str, Any]], ...] = (
 
 
 class ServingMetrics:
-    """One worker's; none of them counts what another one does."""
+    """Metrics of one worker, which counts nothing that another worker does."""
 
     def __init__(self, app: str) -> None:
         self.registry, self.app = CollectorRegistry(), app

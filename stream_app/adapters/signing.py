@@ -57,7 +57,7 @@ def verified(public: Sequence[bytes], signature: bytes, message: bytes) -> bool:
 
 
 def signed(head: bytes, payload: bytes) -> bytes:
-    """What a signature is of."""
+    """The bytes that a signature covers."""
     digest = sha256(head)
     digest.update(b"\n")
     digest.update(payload)

@@ -102,7 +102,7 @@ class FileSnapshots:
         return [name for name in self.files.names() if self.files.life_in(name) not in ("", self.life)]
 
     def tidy(self) -> None:
-        """Remove what a writer left behind that died; to be called while nobody else writes."""
+        """Remove what a writer left behind that died; to be called while no one else writes."""
         remove_partial(self.files.fs, self.folder)
 
     def load(self) -> Iterable[tuple[dict[str, Any], Callable[[], Any]]]:

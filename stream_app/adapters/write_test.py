@@ -25,7 +25,7 @@ def try_writing(url: str, app: str) -> None:
         fs.mv(f"{folder}/.{name}.tmp", f"{folder}/{name}")
         fs.rm_file(f"{folder}/{name}")
     except Exception as error:
-        where = url.rsplit("@", maxsplit=1)[-1]  # before it may stand a password
+        where = url.rsplit("@", maxsplit=1)[-1]  # a password may be before it
         raise Refused(
             f"snapshots cannot be written to {where} ({type(error).__name__}: {error})",
             "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL that the learner may write to",

@@ -91,13 +91,13 @@ def source_hashes(imported: Imported) -> dict[str, str]:
 
 
 def definition_hash(app: Application) -> str:
-    """One hash of all of it, as statistics hold it: whether a file still is what a learner runs."""
+    """Hash a whole definition, as statistics hold it: shows whether a file is what a learner runs."""
     found = hashed(app)
     return structural_digest([found.definition, found.sources])[:16]
 
 
 def features_hash(app: Application) -> str:
-    """Under the same one alone is what is known of an entity carried over by an upgrade."""
+    """Hash of the features: an upgrade carries entities over only if it is equal."""
     return structural_digest([dataclasses.astuple(feature) for feature in app.features])
 
 
@@ -111,5 +111,5 @@ def plain(value: Any) -> Any:
 
 
 def layout_of(app: Application) -> str:
-    """What tells an entity's blob from one of other features, short since each blob carries it."""
+    """A short hash that distinguishes blobs of other features; each blob carries it."""
     return features_hash(app)[:8]

@@ -4,7 +4,7 @@ An upgrade carries a slot over whose own code is unchanged. That code is the tex
 every statement at the top of its module that gives a value to a name which it mentions, and so on, through
 `from module import name` into other own modules. A local variable of such a name counts as a mention.
 
-What cannot be told name by name counts whole: a module that is imported as such (`import helpers`), one
+What cannot be decided name by name counts whole: a module that is imported as such (`import helpers`), one
 whose text does not show where the name comes from, and every own module where names are computed (`eval`).
 Statements that may change what others have made (a loop, a call, `Mine.rate = 2`) count where they mention a
 name that counts.

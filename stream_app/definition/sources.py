@@ -92,7 +92,7 @@ class Imported:
 
 
 def imported_by(modules: Iterable[str]) -> Imported:
-    """What these modules import, themselves included, through own modules and wherever an import stands.
+    """What these modules import, themselves included, through own modules and wherever an import is.
 
     Imports are read from the text, so that every process finds the same ones, executed or not. What is
     imported by a computed name is not found.

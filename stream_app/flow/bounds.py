@@ -1,4 +1,4 @@
-"""Stage: a bound of the shard's memory is met, and weakens a promise from now on: each is told once."""
+"""Stage: a bound of the shard's memory is met, and weakens a promise from now on: each raises one alert."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def strings_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
 
 
 def rows_expire_early(core: Core) -> None:
-    """More rows wait for labels than may."""
+    """Alert that more rows wait for labels than may."""
     limits, waiting = core.app.limits, core.state.pending
     by_number = len(waiting) + 1 >= limits.max_pending  # one of them has just left
     name = "max_pending" if by_number else "max_waiting_bytes"
@@ -33,7 +33,7 @@ def rows_expire_early(core: Core) -> None:
 
 
 def ids_go_early(core: Core) -> None:
-    """Ids are forgotten within the dedupe window."""
+    """Alert that ids are forgotten within the dedupe window."""
     bound = core.app.limits.max_ids
     text = (
         f"more than {bound} event ids came within dedupe: the oldest are forgotten early, and an event that "
@@ -43,7 +43,7 @@ def ids_go_early(core: Core) -> None:
 
 
 def entities_go_early(core: Core) -> None:
-    """An entity had to leave for a new one."""
+    """Alert that an entity had to leave for a new one."""
     bound = core.app.limits.max_entities
     text = (
         f"{bound} entities are known; for each new one another is forgotten before its ttl, and its features "

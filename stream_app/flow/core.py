@@ -18,12 +18,12 @@ RefillSets = Callable[[list[Any]], None]
 
 
 def as_it_is(model: Any) -> Any:
-    """A round trip for cores that no snapshot is taken of."""
+    """Give the model itself: the round trip of cores without snapshots."""
     return model
 
 
 def as_they_are(_models: list[Any]) -> None:
-    """Settles nothing, for the same cores."""
+    """Refill no sets: for cores without snapshots."""
 
 
 class Core:
@@ -80,11 +80,11 @@ class Core:
         self.races_standing = len(self.serving_calls) > 1 and self.app.swap.policy == "evidence"
 
     def bind(self, slot: Slot) -> Calls:
-        """One slot's calls."""
+        """Bind one slot's calls."""
         return bind(slot.model, self.app.question)
 
     def instrumented(self, slot: Slot) -> Calls:
-        """One slot's calls, under `instrument` while it races."""
+        """Bind one slot's calls, under `instrument` while it races."""
         calls, policy = self.bind(slot), self.state.policy
         racing = slot.version in policy.races or (policy.open and slot.name == self.state.serving)
         return self.instrument(slot.version, calls) if racing and self.instrument is not None else calls
@@ -123,7 +123,7 @@ class Core:
         self.state.policy.leave(slot.version)
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
-            self.state.monitors.start_anew(slot.name)
+            self.state.monitors.forget_losses(slot.name)
             self.out.receipt(slot, f"failed: {fault}", "retired")
         self.rebind()
         text, name = f"challenger {slot.name}: {fault}", slot.name

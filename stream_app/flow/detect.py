@@ -1,4 +1,4 @@
-"""Stage: signals go to their detectors; an alarm is a hypothesis, told as an alert with what it saw."""
+"""Stage: signals go to their detectors; an alarm is a hypothesis, raised as an alert with what it saw."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def on_label(
 ) -> Opened | None:
     """A label met its row: feed losses, labels and their delay; what a search is to start, if one opens.
 
-    `champion_loss` is on the row at label time, while candidates are compared: it stands in for the served
+    `champion_loss` is on the row at label time, while candidates are compared: it replaces the served
     one as long as labels come for rows of the previous champion. `expired`: no record has the label.
     """
     state = core.state
@@ -180,7 +180,7 @@ def on_label(
     for alarm in alarms:
         mine = alarm.signal == LOSS and alarm.name == state.serving
         if alarm.signal == LOSS and alarm.verdict.after <= alarm.verdict.before:
-            # It loses less than before: nothing to mend. But candidates of a hunt began in worse times.
+            # It loses less than before: nothing to fix. But candidates of a hunt began in worse times.
             found = state.policy.eased() if mine and not state.paused else None
             if found is None:
                 continue

@@ -37,7 +37,7 @@ def withhold(core: Core, row: PendingRow, label: Any) -> bool:
 
 
 def report_verdict(core: Core, doubt: Doubt, verdict: Verdict) -> None:
-    """Alert that a source is held back, or no longer; its key stands in the record that is named."""
+    """Alert that a source is held back, or no longer; its key is in the record that is named."""
     record = core.out.record
     known: dict[str, Any] = {"input": "events" if record.rank == EVENT else "labels", "at": record.offset}
     if verdict is Verdict.BEGUN:

@@ -181,7 +181,7 @@ def on_label(core: Core, found: Any) -> None:
 
 
 def apply_label(core: Core, event_id: str, key: str, label: object, weight: float) -> None:
-    """Join a label with its pending row: checked anew, for a parked label meets another state."""
+    """Join a label with its pending row: checked again, for a parked label meets another state."""
     fault = validate.label_fault(core.app, core.state, label)
     row = core.state.pending.items[event_id]
     if fault is None and row.key != key:
@@ -203,7 +203,7 @@ def resolve_label(
 ) -> None:
     """A row has its label: score what was served, let the detectors judge the loss, then learn.
 
-    `expired` tells that the label is the default one, which no record carried.
+    `expired`: the label is the default one, which no record carried.
     """
     state = core.state
     losses = score.score_served(core, row, label)

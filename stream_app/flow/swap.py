@@ -131,7 +131,7 @@ def stays(core: Core, slot: Slot) -> bool:
 
 
 def end_with_winner(core: Core, won: Won) -> None:
-    """A rival has the evidence: it passes the gate and serves, or is refused and told."""
+    """A rival has the evidence: it passes the gate and serves, or is refused with an alert."""
     state = core.state
     slot = state.slot_of(won.version)
     fault = "it is gone" if slot is None else core.gate(slot)
@@ -154,7 +154,7 @@ def end_with_winner(core: Core, won: Won) -> None:
 
 
 def refuse(core: Core, version: int, fault: str) -> None:
-    """One that is to serve and cannot leaves the race."""
+    """Take a rival out of the race that is to serve and cannot."""
     text = f"version {version} is to serve and cannot: {fault}"
     core.out.alert("candidate-refused", text, version=version, why=fault)
     retire(core, version, f"refused: {fault}")
@@ -176,15 +176,15 @@ def take_over(
     state.serving, state.champion_version, state.champion_before = slot.name, slot.version, old.version
     state.vigil.champion_since_ms = state.log_time_ms
     if not reverse:  # one that comes back is measured against what it lost before
-        state.monitors.start_anew(slot.name)
+        state.monitors.forget_losses(slot.name)
     state.counters.swaps += 1
-    told = {**evidence, "reverse": reverse}
+    evidence = {**evidence, "reverse": reverse}
     core.out.receipt(
         slot,
         why,
         "serving",
         parent=old.version,
-        evidence=told,
+        evidence=evidence,
         trained_through=through(core.out.record),
         scores=scores(core),
     )
@@ -199,25 +199,25 @@ def take_over(
         core.out.receipt(old, text, "challenger", trained_through=through(core.out.record), scores=known)
     core.rebind()
     text = f"{slot.name} v{slot.version} serves instead of {old.name} v{old.version}: {why}"
-    told |= {"version": slot.version, "parent": old.version}
+    evidence |= {"version": slot.version, "parent": old.version}
     if reverse:
-        core.out.alert("rollback", text, **told)
+        core.out.alert("rollback", text, **evidence)
     else:
-        core.out.alert("swap", text, **told)
+        core.out.alert("swap", text, **evidence)
     if not state.policy.affordable:
         text = f"{core.app.swap.budget} swaps within {core.app.swap.budget_labels:,} labels: none is left"
         core.out.alert("swap-budget", text, budget=core.app.swap.budget)
 
 
 def retire(core: Core, version: int, why: str) -> None:
-    """A slot's end; its receipt tells what it had reached."""
+    """A slot's end; its receipt holds the scores it had reached."""
     state = core.state
     slot = state.slot_of(version)
     state.policy.leave(version)
     if slot is None:
         return
     state.slots.remove(slot)
-    state.monitors.start_anew(slot.name)
+    state.monitors.forget_losses(slot.name)
     reached = {slot.name: slot.scores.report()["rolling"]}
     core.out.receipt(slot, why, "retired", trained_through=through(core.out.record), scores=reached)
 
@@ -243,7 +243,7 @@ def promote(core: Core, command: Command) -> tuple[Outcome, str]:
 
 
 def rollback(core: Core, command: Command) -> tuple[Outcome, str]:
-    """An operator goes back to the champion of before, while it is still kept."""
+    """An operator goes back to the previous champion, while it is still kept."""
     state = core.state
     before = state.policy.previous if state.policy.previous is not None else state.champion_before
     slot = None if before is None else state.slot_of(before)
@@ -261,8 +261,8 @@ def let_serve(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tup
     if fault is not None:
         return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
     why = f"{'rolled back' if reverse else 'promoted'} by {command.actor}: {command.reason}"
-    told = {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
-    take_over(core, slot, why, told, reverse=reverse)
+    evidence = {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
+    take_over(core, slot, why, evidence, reverse=reverse)
     return "done", f"{slot.name} v{slot.version} serves{' again' if reverse else ''}"
 
 

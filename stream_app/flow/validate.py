@@ -12,7 +12,7 @@ from topics import reasons
 from topics.codec import Rejected, class_text
 
 LARGEST: Final = 1e12  # beyond it squares and products of River's linear models lose all precision
-LARGEST_WHOLE: Final = 1_000_000_000_000  # the same for integers
+LARGEST_WHOLE: Final = 1_000_000_000_000  # as `LARGEST`, for integers
 LONGEST_NAME = 64
 LONGEST_INTEGER = 20  # characters of -2^63
 
@@ -85,7 +85,7 @@ def is_known_numeric(known: dict[str, str], features: dict[str, Any], most: int)
 
 
 def is_small(value: int) -> bool:
-    """Compiled, integers are compared as such only where their type is known."""
+    """Whether an integer is in range. A typed argument: compiled, it is compared as an integer."""
     return -LARGEST_WHOLE <= value <= LARGEST_WHOLE
 
 

@@ -18,28 +18,28 @@ BUFFER_HIGH_BYTES = 64 << 20
 ENOUGH = 1_000  # records at hand with which the loop need not fetch more
 TURN_S = 0.05  # a slow model must not keep commits and the group waiting for a whole batch
 BEHIND_MS = 200.0  # a batch waits so long while more is at hand: there throughput counts, not latency
-FAR_BEHIND_MS = 1_000.0  # and at most so long, while what is at hand takes longer to step
+FAR_BEHIND_MS = 1_000.0  # a batch waits at most so long, while what is at hand takes longer to step
 STATS_EVERY_S = 1.0
-IDLE_STATS_EVERY_S = 10.0  # also without input: by them an idle shard is told from one without a learner
+IDLE_STATS_EVERY_S = 10.0  # also without input: they distinguish an idle shard from one without a learner
 log = structlog.get_logger()
 
 
 class ActiveShard(Parts):
-    """What a recovered shard does with its parts; dropped whole when anything fails."""
+    """Runs a recovered shard on its parts; it is dropped whole when anything fails."""
 
     @property
     def drained(self) -> bool:
-        """Nothing is stepped or announced that is not committed."""
+        """Whether all that was stepped or announced is committed."""
         return self.pipeline.free and not self.processor.records and self.care.announced is None
 
     @property
     def caught_up(self) -> bool:
-        """Every input is at its end, all is committed and the view shows it, or must not be written."""
+        """Whether inputs are at their ends, all is committed and the view shows it or must not be written."""
         return not self.waits_for
 
     @property
     def waits_for(self) -> str:
-        """What is not done yet; empty: nothing.
+        """Name what is not done yet; empty: nothing.
 
         Statistics on their way are no work: sent every few seconds, they would keep an idle exit from coming.
         """
@@ -50,7 +50,7 @@ class ActiveShard(Parts):
 
     @property
     def blocked(self) -> bool:
-        """Nothing more may be stepped: the batch is full, or must be committed before the next begins."""
+        """Whether nothing may be stepped: the batch is full, or must be committed before the next begins."""
         if not self.care.proven:
             return self.processor.records > 0 or not self.pipeline.free
         return self.processor.records >= self.tuning.batch_records
@@ -62,7 +62,7 @@ class ActiveShard(Parts):
 
     @property
     def hungry(self) -> bool:
-        """More records would let it step more."""
+        """Whether more records would let the shard step more."""
         return bool(self.merge.waiting_for()) or sum(map(self.merge.buffered, RANKS)) < ENOUGH
 
     @property
@@ -107,7 +107,7 @@ class ActiveShard(Parts):
         return stepped
 
     def leave(self) -> None:
-        """Keep what the shard leaves behind."""
+        """Keep a last snapshot and champion before the shard is dropped."""
         if self.drained and self.keeping.choose_last():
             self.keep()
 
@@ -237,7 +237,7 @@ class ActiveShard(Parts):
         return True
 
     def finish(self, *, last_words: bool) -> bool:
-        """Commit what is stepped, step nothing more, tell the last statistics; True when done."""
+        """Commit what is stepped, step nothing more, send the last statistics; True when done."""
         self.collect_commit()
         if self.care.announced is not None:
             self.advance()  # else it would count as an attempt that failed

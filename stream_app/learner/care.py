@@ -38,7 +38,7 @@ class Failures(msgspec.Struct):
 
     `blamed`: it crashed while it stepped records. Of the other ends, by a broker that was away or by a signal
     for example, `n` came after batch `stamp`, and `spared` is the attempt that the newest of them broke off:
-    it counts for nothing. `at_rest`: so ended the process before this one. `told`: an alert says so.
+    it counts for nothing. `at_rest`: so ended the previous process. `reported`: an alert says so.
     """
 
     blamed: bool = False
@@ -97,12 +97,12 @@ class Care:
 
     @property
     def proven(self) -> bool:
-        """Records need not be announced."""
+        """Whether records need not be announced."""
         return self.unproven <= 0
 
     @property
     def careful(self) -> bool:
-        """One record at a time."""
+        """Whether the shard takes one record at a time."""
         return self.suspects > 0
 
     @property
@@ -118,7 +118,7 @@ class Care:
         return True
 
     def announcement(self) -> Commit:
-        """The transaction about what is held."""
+        """Give the transaction that announces the held records."""
         processor, record, number = self.processor, None, 1
         if self.careful:
             ((rank, records),) = self.held
@@ -191,7 +191,7 @@ class Care:
         self.marks.set(shard, RESTING)
 
     def committed(self) -> None:
-        """What was stepped last is committed."""
+        """Note that what was stepped last is committed."""
         n, self.on_its_way, self.announced = self.on_its_way, 0, None
         self.stamp = self.processor.stamp
         self.unproven -= n

@@ -24,17 +24,17 @@ class Costs:
         self.at_s = self.part_at_s = 0.0
 
     def begin(self) -> None:
-        """The next lap starts now."""
+        """Start the next lap now."""
         self.at_s = self.clock.monotonic()
 
     def lap(self, stage: str) -> None:
-        """What passed since the last lap was this stage."""
+        """Add the time since the last lap to this stage."""
         now_s = self.clock.monotonic()
         self.seconds[stage] += now_s - self.at_s
         self.at_s = now_s
 
     def sampler(self) -> Callable[[str], None] | None:
-        """In a turn whose stages are told apart: what to call at the end of each."""
+        """Give what to call at the end of each stage in a sampled turn, None in other turns."""
         self.turns += 1
         if self.turns % SAMPLE != 1:
             return None
@@ -43,13 +43,13 @@ class Costs:
         return self.part
 
     def part(self, stage: str) -> None:
-        """The end of one stage of one stride."""
+        """Add the time since the previous stage of the stride to this stage."""
         now_s = self.clock.monotonic()
         self.parts[stage] += now_s - self.part_at_s
         self.part_at_s = now_s
 
     def stepped(self, took_s: float) -> None:
-        """A turn's stepping is over."""
+        """Share a turn's stepping time out among its stages."""
         total_s = sum(self.parts.values())
         for stage, part_s in self.parts.items():
             self.seconds[stage] += took_s * part_s / total_s if total_s else took_s / len(STEPPING)

@@ -67,7 +67,7 @@ class Keeping:
         return settled
 
     def capture(self) -> None:
-        """The machine stands at the batch that was sealed, and nothing was stepped since."""
+        """Take what was pickled; the machine is at the sealed batch, and nothing was stepped since."""
         if self.champion:
             self.champion_publisher.capture(self.processor)
             self.costs.lap("publish")
@@ -76,7 +76,7 @@ class Keeping:
             self.costs.lap("snapshot")
 
     def committed(self, journal_offset: int) -> None:
-        """What was sealed is in the journal: its snapshot is written now, on a helper."""
+        """Write the snapshot on a helper, now that its batch is in the journal."""
         self.champion_publisher.committed()
         self.costs.lap("seal")
         self.snapshotter.committed(journal_offset)

@@ -35,7 +35,7 @@ class LatencyGuard:
         core.rebind()
 
     def watch(self, version: int, calls: Calls) -> Calls:
-        """The same calls; what each answer takes is remembered."""
+        """Wrap a version's calls to time each answer."""
         seconds = self.seconds.setdefault(version, deque(maxlen=NEWEST))
         predict, now = calls.predict, self.clock.monotonic
 

@@ -14,10 +14,10 @@ import structlog
 
 
 class Placed(Protocol):
-    """What has turns."""
+    """A shard that can name itself in log lines."""
 
     def where(self) -> dict[str, Any]:
-        """Asked once a line is written, so that a turn without one costs nothing."""
+        """Give the fields of a log line; asked only when one is written, so a turn without one is free."""
 
 
 P = ParamSpec("P")
@@ -28,7 +28,7 @@ AT: ContextVar[Placed | None] = ContextVar("at", default=None)
 
 
 def placed(method: Callable[Concatenate[Self, P], T]) -> Callable[Concatenate[Self, P], T]:
-    """A method whose lines are of this shard."""
+    """Wrap a method so that its log lines name this shard."""
 
     @wraps(method)
     def turn(self: Self, /, *arguments: P.args, **named: P.kwargs) -> T:
@@ -42,7 +42,7 @@ def placed(method: Callable[Concatenate[Self, P], T]) -> Callable[Concatenate[Se
 
 
 def place(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The processor for structlog."""
+    """Add the place of a line, as a structlog processor."""
     at = AT.get()
     return line if at is None else {**at.where(), **line}
 
@@ -58,7 +58,7 @@ class LogStream:
             os.write(STDERR, text.encode(errors="backslashreplace"))
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: lines are written at once."""
 
 
 def configure_logs() -> None:

@@ -30,9 +30,9 @@ IDLE_POLL_S = 0.02
 REST_S = 0.02  # the group must be polled all the same
 COLLECT_EVERY_TURNS = 64
 COLLECT_ALL_EVERY_S = 120.0  # a tenth of a second of what was imported alone
-WAITING_S = 10.0  # for the same, until the log says for what; and again after as long
-LAST_WORDS_S = 1.0  # to commit and show what the last snapshot needs, and for statistics that tell of it
-LAST_WRITE_S = 20.0  # for the last snapshots: whoever sent SIGTERM may send SIGKILL after half a minute
+WAITING_S = 10.0  # of the idle exit, until the log says for what; and again after as long
+LAST_WORDS_S = 1.0  # to commit and show what the last snapshot needs, and for statistics that report it
+LAST_WRITE_S = 20.0  # for the last snapshots: SIGKILL may follow SIGTERM after half a minute
 TOPIC_IDS_EVERY_S = 10.0
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class Learner:
         self.owned: list[int] = []  # the newest assignment: the group takes shards of a deleted topic away
 
     def run(self) -> None:
-        """Until stopped, or idle for as long as asked.
+        """Run until stopped, or idle for as long as asked.
 
         Raises:
             Refused: every owned shard halted; the first one's reason.
@@ -77,7 +77,7 @@ class Learner:
             self.watchdog.rest()
 
     def turns(self) -> None:
-        """One after the other until `stopping`; raises as `run`."""
+        """Take one turn after the other until `stopping`; raises as `run`."""
         inputs, beat = self.deps.log, self.watchdog.beat
         inputs.subscribe(self.assigned, self.revoked)
         gc.disable()  # a collection in the middle of a batch costs more than all that it frees
@@ -135,7 +135,7 @@ class Learner:
 
     @property
     def hungry(self) -> bool:
-        """Some live shard could step more with more records."""
+        """Whether a live shard could step more with more records."""
         live = [shard.live for shard in self.shards.values() if shard.live is not None]
         return not live or any(shard.hungry for shard in live)
 
@@ -205,7 +205,7 @@ class Learner:
             log.warning("the exit waits", waits_for=waits)
 
     def waits(self) -> dict[str, str]:
-        """What keeps the idle exit waiting, by shard; empty where nothing does."""
+        """Name by shard what keeps the idle exit waiting; empty where nothing does."""
         if not self.joined:
             return {"group": "an assignment"}
         found = {
@@ -229,14 +229,14 @@ class Learner:
         refusal = found.refusal
         if refusal is None:
             return
-        telling = [
+        halt_alerts = [
             write_halt_alert(self.deps, number, refusal) for number in self.owned if number not in self.shards
         ]
         for shard in self.shards.values():
             if shard.refusal is None:
                 shard.halt(refusal)
         self.leave()
-        wait(telling, TOO_LONG_TO_LEAVE_S)
+        wait(halt_alerts, TOO_LONG_TO_LEAVE_S)
         raise refusal
 
     def look_at_inputs(self, now_s: float) -> None:
@@ -259,7 +259,7 @@ class Learner:
             os._exit(HUNG_EXIT_CODE)
 
     def leave(self) -> None:
-        """Commit what is stepped, snapshot what is cheap, tell the last statistics, leave the group."""
+        """Commit what is stepped, snapshot what is cheap, send the last statistics, leave the group."""
         clock = self.deps.clock
         written_by_s = clock.monotonic() + TOO_LONG_TO_LEAVE_S + LAST_WRITE_S
         self.finish(TOO_LONG_TO_LEAVE_S, last_words=False)
@@ -267,7 +267,7 @@ class Learner:
         for shard in self.shards.values():
             if shard.live is not None:
                 shard.live.leave()
-        for last_words in (False, True):  # what it commits is written and shown, and then told of
+        for last_words in (False, True):  # what it commits is written and shown, then reported
             self.finish(LAST_WORDS_S, last_words=last_words)
             self.await_snapshots(written_by_s)
         for shard in self.shards.values():
@@ -278,7 +278,7 @@ class Learner:
         self.deps.log.close()
 
     def finish(self, within_s: float, *, last_words: bool) -> None:
-        """Let every shard commit what it has stepped and show it; `last_words`: and tell its statistics."""
+        """Let every shard commit what it has stepped and show it; `last_words`: and send its statistics."""
         self.watchdog.beat("leaving")
         deadline_s = self.deps.clock.monotonic() + within_s
         unfinished = list(self.shards.values())

@@ -33,7 +33,7 @@ class Pipeline:
 
     @property
     def free(self) -> bool:
-        """Nothing is on its way, nor waits to be sent again."""
+        """Whether nothing is on its way or waits to be sent again."""
         return self.flight is None and not self.refused
 
     def send(self, commit: Commit, group: bytes, closed: Closed | None) -> None:
@@ -91,7 +91,7 @@ class Pipeline:
         return self.waited_s > watchdog_s
 
     def close(self, wait_s: float) -> None:
-        """Wait for the helper, for nobody may commit once the shard is another's; then drop the client.
+        """Wait for the helper, for no one may commit once the shard is another's; then drop the client.
 
         Raises:
             TimeoutError: the helper hangs.

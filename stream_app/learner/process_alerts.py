@@ -37,8 +37,8 @@ def alert(
 def write_halt_alert(deps: Dependencies, shard: int, refusal: Refused) -> Future[None]:
     """Write one alert about a halt on the helper pool. Best effort: it never raises.
 
-    It fences whoever wrote for the shard. That was this process; should another own the shard by now, that
-    owner recovers once more.
+    It fences the process that wrote for the shard. That was this one; should another own the shard by now,
+    that owner recovers once more.
     """
     evidence = {"reason": refusal.message, "remedy": refusal.remedy}
     cause = blake2b(refusal.message.encode(), digest_size=8).hexdigest()
@@ -60,7 +60,7 @@ def write_halt_alert(deps: Dependencies, shard: int, refusal: Refused) -> Future
                 writer.commit(Commit([], [send], None, []), None)
             finally:
                 writer.close()
-        except Exception as error:  # whatever it is: it must not mask the halt, which stands in the log
+        except Exception as error:  # whatever it is: it must not mask the halt, which is in the log
             log.warning("the alert about the halt could not be written", shard=shard, error=str(error))
 
     return deps.pool.submit(write)

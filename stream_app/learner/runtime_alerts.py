@@ -17,49 +17,49 @@ from stream_app.learner.recovery.snapshots import Snapshotter
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
 
-WAIT_ALERT_S = 5.0  # that an input may hold a shard up
-STALE_S = 30.0  # without the newest commits in the view, before somebody is told
+WAIT_ALERT_S = 5.0  # that an input may hold a shard up, before an alert
+STALE_S = 30.0  # without the newest commits in the view, before an alert is raised
 # What a model raised may quote a record, and logs go where records may not.
 QUOTING = {"challenger-failed", "champion-failed", "candidate-refused"}
 log = structlog.get_logger()
 
 
 class RuntimeAlerts:
-    """What a live shard has to tell; it waits for the transaction that carries the next statistics."""
+    """Alerts of a live shard; they wait for the transaction that carries the next statistics."""
 
     def __init__(self, app: str, processor: BatchProcessor, now_s: float) -> None:
         self.shown_at_s = now_s
         self.shown_stamp: str | None = None
         self.app, self.processor = app, processor
         self.waiting: list[Send] = []
-        self.standing: set[str] = set()
+        self.active: set[str] = set()
         self.held_since_s: float | None = None
 
     def notice(self, kind: str, message: str, **evidence: Any) -> None:
-        """Add one, caused at the batch where the shard stands."""
+        """Queue an alert caused at the newest batch."""
         processor = self.processor
         state = processor.core.state
         self.waiting.append(
             alert(self.app, state.shard, processor.stamp, state.log_time_ms, kind, message, evidence)
         )
 
-    def begins(self, kind: str, stands: bool) -> bool:
-        """Whether a condition has come to be: it is told once, and again only after it was over."""
-        new = stands and kind not in self.standing
-        if stands:
-            self.standing.add(kind)
+    def begins(self, kind: str, holds: bool) -> bool:
+        """Whether a condition starts to hold: it is reported once, and again only after it has ended."""
+        new = holds and kind not in self.active
+        if holds:
+            self.active.add(kind)
         else:
-            self.standing.discard(kind)
+            self.active.discard(kind)
         return new
 
     def held_up(self, inputs: list[int], now_s: float) -> bool:
-        """Tell that inputs, neither silent nor at their end, hold the shard up; whether it is told now."""
+        """Report inputs that hold the shard up, neither silent nor at their end; True if reported now."""
         if not inputs:
             self.held_since_s = None
         elif self.held_since_s is None:
             self.held_since_s = now_s
         elif now_s - self.held_since_s > WAIT_ALERT_S:
-            self.held_since_s = now_s + 60 * WAIT_ALERT_S  # told once, again after five minutes
+            self.held_since_s = now_s + 60 * WAIT_ALERT_S  # reported once, again after five minutes
             named = [RANK_NAMES[rank] for rank in inputs]
             names, shard = ", ".join(named), self.processor.core.state.shard
             log.warning("merge waits", shard=shard, inputs=names, seconds=WAIT_ALERT_S)
@@ -69,7 +69,7 @@ class RuntimeAlerts:
         return False
 
     def saved(self, snapshotter: Snapshotter) -> None:
-        """After an attempt at a snapshot: tell that it failed, and that snapshots break their bound."""
+        """After an attempt at a snapshot: report that it failed, or that snapshots break their bound."""
         schedule = snapshotter.schedule
         if self.begins("snapshot-failed", snapshotter.error is not None):
             text = f"no snapshot could be saved, a restart replays from the one before: {snapshotter.error}"
@@ -88,7 +88,7 @@ class RuntimeAlerts:
             )
 
     def paced(self, latency_guard: LatencyGuard) -> list[Send]:
-        """Order the end of candidates that are too slow, and tell."""
+        """Order the end of candidates that are too slow, with an alert for each."""
         orders = latency_guard.orders()
         for slot, times, _ in orders:
             text = f"candidate {slot.name} v{slot.version} answers {times:.0f} times slower than the champion"
@@ -96,7 +96,7 @@ class RuntimeAlerts:
         return [send for _, _, send in orders]
 
     def shown(self, view_writer: ViewWriter, now_s: float) -> None:
-        """Tell when the view has stood still behind the commits for long: one that follows may be behind."""
+        """Report a view that has not moved for long, though commits have; it may lag while it moves."""
         if view_writer.caught_up or self.shown_stamp not in (None, view_writer.stored):
             self.shown_at_s = now_s
         self.shown_stamp = view_writer.stored
@@ -108,7 +108,7 @@ class RuntimeAlerts:
     def fenced(self, view_writer: ViewWriter, champion_publisher: ChampionPublisher) -> None:
         """Raise an alert where Redis shows something newer than this shard has: predictors stay behind."""
         both = {"features of entities": view_writer.fenced, "published champion": champion_publisher.fenced}
-        named = [name for name, stands in both.items() if stands]
+        named = [name for name, is_fenced in both.items() if is_fenced]
         if self.begins("view-fenced", bool(named)):
             text = (
                 f"Redis shows a newer stamp than {self.processor.stamp}, so this learner does not write its "
@@ -122,18 +122,18 @@ class RuntimeAlerts:
             self.notice("topic-settings", "; ".join(unsafe), topics=list(unsafe))
 
     def written(self, commit: Commit) -> None:
-        """Into the log as well, what a transaction raised: whoever watches a terminal reads no topic."""
+        """Log the alerts of a committed transaction: a person at a terminal reads no topic."""
         for send in commit.others:
             if send.topic != "alerts" or send.value is None:
                 continue
-            told = orjson.loads(send.value)
-            if told["severity"] != "info" or told["type"] == "swap":
-                write = getattr(log, told["severity"])
-                quotes = told["type"] in QUOTING
-                message = f"a model raised: see {told['alert_id']}" if quotes else told["message"]
-                write("alert", shard=told["shard"], type=told["type"], message=message)
+            raised = orjson.loads(send.value)
+            if raised["severity"] != "info" or raised["type"] == "swap":
+                write = getattr(log, raised["severity"])
+                quotes = raised["type"] in QUOTING
+                message = f"a model raised: see {raised['alert_id']}" if quotes else raised["message"]
+                write("alert", shard=raised["shard"], type=raised["type"], message=message)
 
     def drain(self) -> list[Send]:
-        """All that wait, once."""
+        """Take all alerts that wait."""
         taken, self.waiting = self.waiting, []
         return taken

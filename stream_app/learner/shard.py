@@ -25,12 +25,12 @@ from stream_app.learner.step_marks import RESTING, STEPPING
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
-HEALTHY_AFTER_S = 30.0  # a shard that lived this long starts the back-off anew
+HEALTHY_AFTER_S = 30.0  # a shard that lived this long starts the back-off again
 log = structlog.get_logger()
 
 
 class Phase(Enum):
-    """Where an owned shard stands."""
+    """The phase of an owned shard."""
 
     RECOVERING = "recovering"
     LIVE = "live"
@@ -57,7 +57,7 @@ class Shard:
         deps.telemetry.phase(number, self.phase.value)
         self.live: ActiveShard | None = None
         self.refusal: Refused | None = None
-        self.telling: Future[None] | None = None  # the alert about the halt, on its way
+        self.halt_alert: Future[None] | None = None  # the write of the alert about the halt
         self.recovery: Generator[bool, None, Recovered] = recover(deps, number, fingerprint)
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
@@ -74,7 +74,7 @@ class Shard:
         self.deps.telemetry.phase(self.number, phase.value)
 
     def where(self) -> dict[str, Any]:
-        """For log lines; `model` is the version that serves."""
+        """Give the fields of log lines; `model` is the version that serves."""
         if self.live is None:
             return {"shard": self.number}
         processor = self.live.processor
@@ -83,7 +83,7 @@ class Shard:
 
     @placed
     def turn(self) -> bool:
-        """Whatever the phase has to do; True if there is more to do right away."""
+        """Do what the phase requires; True if there is more to do right away."""
         try:
             if self.live is not None:
                 return self.live.turn()
@@ -100,7 +100,7 @@ class Shard:
         return True
 
     def recover(self) -> bool:
-        """One slice of the recovery; at its end the inputs are read from the journal's positions on."""
+        """Run one slice of the recovery; at its end the inputs are read from the journal's positions on."""
         try:
             return next(self.recovery)
         except StopIteration as done:
@@ -122,9 +122,9 @@ class Shard:
 
     @placed
     def finish(self, *, last_words: bool) -> bool:
-        """Bring a live shard to rest; True once nothing is left to commit, or to tell."""
+        """Bring a live shard to rest; True once nothing is left to commit or to report."""
         if self.live is None:
-            return self.telling is None or self.telling.done()
+            return self.halt_alert is None or self.halt_alert.done()
         try:
             return self.live.finish(last_words=last_words)
         except Exception as error:
@@ -132,7 +132,7 @@ class Shard:
         return True
 
     def hangs(self, now_s: float) -> bool:
-        """Its commit is past the watchdog; to be asked once a turn."""
+        """Whether its commit is past the watchdog's time; to be asked once a turn."""
         return self.live is not None and self.live.pipeline.hangs(now_s, self.deps.tuning.watchdog_s)
 
     @placed
@@ -142,7 +142,7 @@ class Shard:
         self.close()
         self.move(Phase.HALTED)
         log.error("shard halted", shard=self.number, why=str(refusal))
-        self.telling = write_halt_alert(self.deps, self.number, refusal)
+        self.halt_alert = write_halt_alert(self.deps, self.number, refusal)
 
     def fail(self, error: Exception) -> None:
         """Crash-only: whatever this shard held in memory is void; recover it from the log after a pause."""
@@ -150,7 +150,7 @@ class Shard:
         log.error("shard failed", shard=self.number, error=str(error), exc_info=None if expected else error)
         now_s = self.deps.clock.monotonic()
         if self.live is not None:
-            # The text of an exception that nobody expected may quote a record.
+            # The text of an unexpected exception may quote a record.
             self.failures.note(self.live.care, str(error) if expected else type(error).__name__)
         if self.live is not None and now_s - self.live_since_s > HEALTHY_AFTER_S:
             self.retry_s = RETRY_FIRST_S

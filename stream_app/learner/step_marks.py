@@ -29,7 +29,7 @@ class StepMarks:
         self.left = dict(enumerate(left))
 
     def claim(self, shard: int) -> int:
-        """What the shard was doing in the process before, told once: of a later failure this one knows."""
+        """Give once what the shard did in the previous process: this one records later failures itself."""
         return self.left.pop(shard, 0)
 
     def set(self, shard: int, mark: int) -> None:

@@ -14,7 +14,7 @@ from stream_app.ports import Clock
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_LAST_S = 2.0
-HEALTHY_AFTER_S = 30.0  # a child that lived this long starts the back-off anew
+HEALTHY_AFTER_S = 30.0  # a child that lived this long starts the back-off again
 FINAL_CODES = {0, 2, 3}  # done, a wrong call, a refusal: a restart would end the same way
 log = structlog.get_logger()
 
@@ -24,8 +24,8 @@ def supervise(command: list[str], clock: Clock, *files: int) -> int:
 
     Its last argument is which life it is, from 1: only the first checks what a restart need not check again.
     It inherits `files`.
-    The child's stdin is a pipe that nobody writes to: it closes with this process, however this one ends, and
-    so tells the child that it is alone (`watch_parent`).
+    The child's stdin is a pipe that no one writes to: it closes when this process ends, however that is, and
+    so the child learns that it is alone (`watch_parent`).
     """
     stopping = threading.Event()
     child: subprocess.Popen[bytes] | None = None
@@ -60,7 +60,7 @@ def supervise(command: list[str], clock: Clock, *files: int) -> int:
 
 
 def watch_parent(stdin: int, stop: threading.Event) -> None:
-    """Stop gracefully once the supervisor is gone: its child must not live on where nobody looks for it."""
+    """Stop gracefully once the supervisor is gone: its child must not live on where no one looks for it."""
 
     def wait() -> None:
         # By descriptor: a thread inside the buffered reader would make the interpreter abort at its end.

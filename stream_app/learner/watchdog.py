@@ -1,7 +1,7 @@
-"""The watchdog of the loop itself: a thread that ends the process when the loop stands still for long.
+"""The watchdog of the loop itself: a thread that ends the process when the loop hangs for long.
 
-A commit that hangs is another thing, with another bound (`Pipeline.hangs`): it stands on a helper, and the
-loop goes on. What can stand here: a model that does not answer, the pickling of a large state, a client.
+A commit that hangs is another thing, with another bound (`Pipeline.hangs`): it blocks a helper, and the
+loop goes on. What can block the loop: a model that does not answer, the pickling of a large state, a client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Watchdog:
         self.resting = Event()
 
     def beat(self, doing: str) -> None:
-        """The loop goes on, with this."""
+        """Note that the loop goes on, and what it does next."""
         self.beat_s, self.doing = self.clock.monotonic(), doing
 
     def start(self) -> None:
@@ -43,7 +43,7 @@ class Watchdog:
             self.look()
 
     def look(self) -> None:
-        """End the process if the loop stands still; the stacks on stderr show where."""
+        """End the process if the loop hangs; the stacks on stderr show where."""
         stands_s = self.clock.monotonic() - self.beat_s
         if stands_s > self.limit_s:
             text = "the loop makes no progress; leaving so that the supervisor can restart"
@@ -53,5 +53,5 @@ class Watchdog:
             self.end(HUNG_EXIT_CODE)
 
     def rest(self) -> None:
-        """The loop has ended."""
+        """Stop looking: the loop has ended."""
         self.resting.set()

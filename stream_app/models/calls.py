@@ -176,7 +176,7 @@ def both(
 
 
 def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Answer]:
-    """The class alone."""
+    """Answer with the class alone, without probabilities."""
 
     def predict(row: dict[str, Any]) -> Answer:
         try:
@@ -195,7 +195,7 @@ def one_class(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[st
 
 
 def one_value(predict_one: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Answer]:
-    """A finite number, or cold."""
+    """Answer with a finite number, or cold."""
 
     def predict(row: dict[str, Any]) -> Answer:
         try:

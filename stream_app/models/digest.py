@@ -73,7 +73,7 @@ class Walk:
         if isinstance(obj, (BuiltinFunctionType, ModuleType)):
             self.update("named", getattr(obj, "__module__", ""), obj.__name__)
             return None
-        if kind is tuple:  # it never changes, so whether one or two equal ones stand here makes no difference
+        if kind is tuple:  # it never changes, so one or two equal ones make no difference
             self.update("tuple", len(obj))
             return list(obj)
         if id(obj) in self.seen:

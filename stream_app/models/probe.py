@@ -25,7 +25,7 @@ class Storage(NamedTuple):
 
 
 def leave(_models: list[Any]) -> None:
-    """Leaves sets as they are."""
+    """Leave sets as they are."""
 
 
 def behaviour(
@@ -93,7 +93,7 @@ def strange(row: Row) -> Iterator[Row]:
 
 
 def lesson(calls: Calls, row: Row, label: Any) -> None:
-    """One row; what it raises was met before."""
+    """Learn one row; a fault is ignored, for it was reported before."""
     try:
         calls.learn(row, label, 1.0)
     except ModelFault:

@@ -11,7 +11,7 @@ import msgspec
 from stream_app.models.question import Question
 
 ROWS = 240  # past the grace period of River's trees, so that they split
-AFTER = 60  # that a model and its stored copy learn alike
+AFTER = 60  # rows that a model and its stored copy learn alike
 COLORS = ("red", "green", "blue")
 WORDS = ("low", "middle", "high")
 Row = dict[str, Any]

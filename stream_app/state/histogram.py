@@ -13,7 +13,7 @@ from topics.records import HistogramStats
 class Histogram(msgspec.Struct):
     """`n` counts the observations within each bound `le` and above the one before; its last, those above all.
 
-    `sum` is in the bounds' unit. The bounds are stored beside the counts: other bounds begin anew.
+    `sum` is in the bounds' unit. The bounds are stored beside the counts: other bounds start at zero.
     """
 
     le: tuple[float, ...]
@@ -24,7 +24,7 @@ class Histogram(msgspec.Struct):
         self.n = self.n or [0] * (len(self.le) + 1)
 
     def observe(self, value: float) -> None:
-        """Take one in."""
+        """Count one observation."""
         self.n[bisect_left(self.le, value)] += 1
         self.sum += value
 

@@ -42,7 +42,7 @@ class Ids:
             self.older.extend(unpack(bucket) for bucket in older)
 
     def __reduce__(self) -> tuple[Any, tuple[int, int, Stored]]:
-        """For snapshots: a bucket as one piece."""
+        """Pickle each bucket as one piece, for snapshots."""
         stored = (
             self.current_until_ms,
             pack(self.current),
@@ -98,7 +98,7 @@ class Ids:
         return first
 
     def set_label(self, event_id: str, label: Any) -> None:
-        """Store the label that was applied, so that a second one can be told as the same or contradictory."""
+        """Store the label that was applied, so that a second one is known as the same or contradictory."""
         for bucket in (self.current, *self.older):
             found = bucket.get(event_id)
             if found is not None:

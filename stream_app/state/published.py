@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FORMAT = 1
-KIND = "champion"  # in the signed header, which tells a publication from a snapshot
+KIND = "champion"  # in the signed header, which distinguishes a publication from a snapshot
 
 
 @dataclass

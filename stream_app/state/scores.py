@@ -26,7 +26,7 @@ class ClassBlock:
 
     def __init__(self) -> None:
         self.n = 0
-        self.confusion: dict[Any, int] = {}  # pairs as objects: compiled, a typed one would be made anew
+        self.confusion: dict[Any, int] = {}  # pairs as objects: compiled, a typed one would be made again
         self.log_loss = 0.0
         self.n_log_loss = 0
 

@@ -46,7 +46,7 @@ class Counters:
         self.dead_events = self.dead_labels = self.dead_commands = self.unanswered = 0
 
     def copy_from(self, others: Any) -> None:
-        """The counts of a state that may be of before some of them were."""
+        """Copy the counts of a state that may be older than some counters."""
         for name in COUNTED:
             setattr(self, name, getattr(others, name, 0))
 
@@ -94,7 +94,7 @@ class Slot:
 
     @property
     def cold(self) -> bool:
-        """It has learned nothing: it answers nothing, and is not asked, since asking may change a model."""
+        """Whether it has learned nothing: then it is not asked, since asking may change a model."""
         return not self.learned and not self.knows
 
 

@@ -7,7 +7,7 @@ import msgspec
 from stream_app.state.histogram import Histogram
 from topics.records import DriftStats
 
-COOLDOWN = 1_000  # records of the shard during which the same alert is not told again
+COOLDOWN = 1_000  # records of the shard during which the same alert is not raised again
 CALM_RECORDS = 1_000  # of the shard, and
 CALM_MS = 600_000  # log time without an alarm: then a signal is stable again; some scrapes must see it
 MOST_ALARMS = 128  # signals and names whose newest alarm is kept: 64 features, the others, slots that were
@@ -32,7 +32,7 @@ class Vigil(msgspec.Struct):
     `last_label_ms` and `delay_ms` (a running mean) are log time; `seen` and `dead` are the counts of all and
     of refused records when the share of refused ones was last judged. `delays` counts label delays in s, of
     one label in eight; `alarms` is by (signal, name); `champion_since_ms` is log time, 0 before any record.
-    New fields stand at the end and have defaults: snapshots of before are read.
+    New fields are at the end and have defaults: older snapshots are read.
     """
 
     quiet: dict[str, list[int]] = {}
@@ -45,7 +45,7 @@ class Vigil(msgspec.Struct):
     champion_since_ms: int = 0
 
     def is_suppressed(self, subject: str, now: int) -> bool:
-        """Whether the alert was told less than a cool-down ago; it is counted then."""
+        """Whether the alert was raised less than a cool-down ago; it is counted then."""
         found = self.quiet.get(subject)
         if found is not None and now < found[0]:
             found[1] += 1
@@ -53,7 +53,7 @@ class Vigil(msgspec.Struct):
         return False
 
     def mark_raised(self, subject: str, now: int) -> int:
-        """Note that it is told now, give how many were held back since it was told last."""
+        """Note that the alert is raised now; gives how many were held back since the last time."""
         held = self.quiet.get(subject, [0, 0])[1]
         self.quiet[subject] = [now + COOLDOWN, 0]
         return held

@@ -27,7 +27,7 @@ def new_bytes(state: ShardState, features: dict[str, Any]) -> int:
 
 
 def n_bytes(text: str) -> int:
-    """Length in UTF-8."""
+    """The length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

@@ -1,8 +1,8 @@
-"""One entity's windows: a flat list per feature, small enough for millions, and JSON as it stands (the Redis
+"""One entity's windows: a flat list per feature, small enough for millions, and JSON as it is (the Redis
 blob).
 
 A sliding window of w ms has `BUCKETS` buckets of ceil(w / BUCKETS) ms: it covers the open bucket and the
-BUCKETS − 1 before it, so its edge is exact to one bucket. Aggregates are computed anew from the buckets:
+BUCKETS − 1 before it, so its edge is exact to one bucket. Aggregates are always computed from the buckets:
 nothing is subtracted and no rounding builds up.
 """
 
@@ -224,17 +224,17 @@ class Distinct(Statistic):
 
 
 def add(a: Any, b: Any) -> Any:
-    """Sum of both."""
+    """Give the sum of two values."""
     return a + b
 
 
 def smaller(a: Any, b: Any) -> Any:
-    """The smaller, the older one of equals."""
+    """Give the smaller value, the older one of equals."""
     return b if b < a else a
 
 
 def larger(a: Any, b: Any) -> Any:
-    """The larger, the older one of equals."""
+    """Give the larger value, the older one of equals."""
     return b if b > a else a
 
 

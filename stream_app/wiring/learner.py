@@ -42,7 +42,7 @@ HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at t
 
 
 def input_topics(topics: Catalog) -> tuple[str, ...]:
-    """By rank: commands, events, labels."""
+    """Give the input topics by rank: commands, events, labels."""
     return (topics.commands.name, topics.events.name, topics.labels.name)
 
 
@@ -272,7 +272,7 @@ def learner(
             died, is an alert of that one.
     """
     structlog.contextvars.bind_contextvars(app=app.name)
-    store_opener(app, settings)(0)  # a missing key or directory is told before the group is joined
+    store_opener(app, settings)(0)  # a missing key or directory raises before the group is joined
     signing_key(settings)
     if not restarted:
         try_writing(settings.snapshots.url, app.name)

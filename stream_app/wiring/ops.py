@@ -110,13 +110,13 @@ def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tup
 
 
 class Structured(logging.Handler):
-    """What Faust and its like log goes where everything goes."""
+    """Sends the lines of the standard library's loggers, such as Faust's, to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        told: dict[str, Any] = {"logger": record.name}
+        fields: dict[str, Any] = {"logger": record.name}
         if record.exc_info:
-            told["exc_info"] = record.exc_info
-        structlog.get_logger().log(record.levelno, record.getMessage(), **told)
+            fields["exc_info"] = record.exc_info
+        structlog.get_logger().log(record.levelno, record.getMessage(), **fields)
 
 
 def structured_logs(level: int = logging.WARNING) -> None:

@@ -27,7 +27,7 @@ from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES
 from topics.envelope import EVENT, Headers, Record
 from topics.sizes import BROKER_BYTES, CLIENT_BYTES, LARGEST_LETTER_BYTES, LARGEST_OUTPUT_BYTES, record_bytes
 
-TOLD = {"reason": "too-large", "message": "m" * 10_000, "stage": "validate", "topic": "a.events"}
+REFUSAL = {"reason": "too-large", "message": "m" * 10_000, "stage": "validate", "topic": "a.events"}
 MIB = 1 << 20
 
 
@@ -89,7 +89,7 @@ def test_a_letter_that_does_not_fit_is_cut_and_says_where_the_whole_is(
     key: bytes | None, value: bytes | None, headers: Headers | None, cut: str
 ) -> None:
     """What is cut is named; size and SHA-256 are the whole value's; what is kept is its beginning."""
-    send = dead_letter(Record(EVENT, 7, 0, key, value, headers), {**TOLD, "partition": "0", "offset": "7"})
+    send = dead_letter(Record(EVENT, 7, 0, key, value, headers), {**REFUSAL, "partition": "0", "offset": "7"})
     told = headers_of(send)
     assert record_bytes(send.key, send.value, send.headers) < LARGEST_LETTER_BYTES
     assert taken_by_the_client(send.key, send.value, send.headers)
@@ -103,7 +103,7 @@ def test_a_letter_that_does_not_fit_is_cut_and_says_where_the_whole_is(
 def test_a_letter_that_fits_stays_as_it_came() -> None:
     """To the byte, up to the bound, with nothing but our headers added."""
     value = os.urandom(MIB + MIB // 2)
-    send = dead_letter(Record(EVENT, 7, 0, b"k", value, [("trace", b"1")]), TOLD)
+    send = dead_letter(Record(EVENT, 7, 0, b"k", value, [("trace", b"1")]), REFUSAL)
     assert (send.key, send.value) == (b"k", value)
     assert (send.headers or [])[0] == ("trace", b"1")
     assert "cut" not in headers_of(send)

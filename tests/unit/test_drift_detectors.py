@@ -116,7 +116,7 @@ def test_a_warning_is_told_once_when_it_begins() -> None:
     assert "".join(told) == "wss" + "s" + "ws" + "d" + "ws"
 
 
-def test_statistics_start_anew_after_a_drift() -> None:
+def test_statistics_start_again_after_a_drift() -> None:
     """The second change is told with the mean since the first one, not since the beginning."""
     values = [*([0.0] * 2_000), *([1.0] * 2_000), *([0.0] * 2_000)]
     found = drifts(fed(Detect("adwin").build(), values))

@@ -11,7 +11,7 @@ import pytest
 from drift.categories import Categories
 from drift.detector import Detector
 from drift.detectors import Detect
-from drift.monitors import FEATURE_EVERY, LABEL_EVERY, MOST_FEATURES, TOLD, Alarm, Monitors
+from drift.monitors import FEATURE_EVERY, LABEL_EVERY, MOST_FEATURES, RANKED, Alarm, Monitors
 from drift.signals import RATE_BLOCK
 from drift.verdicts import State
 
@@ -73,7 +73,7 @@ def test_features_are_ranked_by_how_far_they_moved() -> None:
         row |= {"far": dice.gauss(9 * new, 1), "near": dice.gauss(3 * new, 1), "constant": 4.0}
         looked(monitors, 1, {**row, "kind": "b" if new else dice.choice("ab")})
     ranking = monitors.ranking()
-    assert len(ranking) == TOLD
+    assert len(ranking) == RANKED
     names = [name for name, _ in ranking]
     assert set(names[:3]) == {"far", "near", "kind"}
     assert names.index("far") < names.index("near")
@@ -154,7 +154,7 @@ def test_a_default_label_that_nobody_sent_is_no_arrival() -> None:
     assert monitors.labels_in_block == 0
 
 
-def test_losses_are_watched_for_each_model_and_start_anew() -> None:
+def test_losses_are_watched_for_each_model_and_forgotten() -> None:
     """Another model under a name is judged by its own losses only."""
     monitors = Monitors((Detect("adwin"), Detect("ddm")))
     alarms: list[Alarm] = []
@@ -163,13 +163,13 @@ def test_losses_are_watched_for_each_model_and_start_anew() -> None:
         monitors.on_loss("shadow", 0.0, alarms)
     assert {alarm.name for alarm in alarms} == {"champion"}
     assert {alarm.detector for alarm in alarms} == {"adwin", "ddm"}
-    monitors.start_anew("champion")
+    monitors.forget_losses("champion")
     assert list(monitors.watching) == [("loss", "shadow")]
     alarms.clear()
     for _ in range(500):
         monitors.on_loss("champion", 1.0, alarms)
     assert not alarms
-    monitors.start_anew("nobody")
+    monitors.forget_losses("nobody")
 
 
 def test_what_nobody_asked_for_is_not_watched() -> None:

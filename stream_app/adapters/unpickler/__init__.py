@@ -66,7 +66,7 @@ def checked(moved: Any) -> list[tuple[set[Any], list[Any]]]:
 
 
 def is_set(found: Any) -> bool:
-    """Whether it is a set, or stands for one."""
+    """Whether an object is a set, or a set's stand-in."""
     real = getattr(type(found), "real", None)
     return isinstance(found, set) or (isinstance(real, type) and issubclass(real, set))
 

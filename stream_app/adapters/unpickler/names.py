@@ -71,7 +71,7 @@ NEVER_OWN = {*sys.stdlib_module_names, "numpy", "river", "stream_app", "topics",
 
 
 def table(text: str) -> dict[str, frozenset[str]]:
-    """Names by module."""
+    """Read lines of a module and its names."""
     rows = (line.split(": ") for line in text.strip().splitlines())
     return {module: frozenset(names.split()) for module, names in rows}
 
@@ -80,7 +80,7 @@ NAMES = {**table(LISTED), **table(FUNCTIONS)}
 
 
 class AllowList:
-    """One definition's: `find` gives what a name stands for, or refuses it.
+    """One definition's: `find` gives what a name refers to, or refuses it.
 
     Allowed are the names above; the classes that a package of `RIVER`, `stream_app.state` or one of the
     definition's `own_modules` defines itself; and the functions of own modules. What a module has only
@@ -121,7 +121,7 @@ class AllowList:
         return (root == "stream_app" and parts[0] == "state") or module in self.own_modules
 
     def is_open_class(self, found: Any) -> bool:
-        """Whether it is a class whose own module is open."""
+        """Whether an object is a class whose own module is open."""
         return isinstance(found, type) and self.is_open(found.__module__)
 
     def attribute(self, owner: type, name: str, *, of_class: bool) -> None:

@@ -37,7 +37,7 @@ def refuse(what: str) -> NoReturn:
 
 
 class Kind(type):
-    """Stands for a class; its instances stand for instances of that."""
+    """The stand-in of a class; its instances are the stand-ins of that class's instances."""
 
     name: str
     real: Any
@@ -54,14 +54,14 @@ class Kind(type):
         refuse(f"{name} of the class {cls.name} is changed")
 
     def changed(cls) -> NoReturn:
-        """Pickle asks for a method that sets the state, before it sets attributes."""
+        """Refuse a change: pickle asks for this method before it sets attributes."""
         refuse(f"the class {cls.name} is changed")
 
     __setstate__ = property(changed)
 
 
 class Instance:
-    """Stands for an instance, made by `cls.__new__` or by a call with these `args`."""
+    """The stand-in of an instance, made by `cls.__new__` or by a call with these `args`."""
 
     __slots__ = ("args", "settled")
     args: tuple[Any, ...]
@@ -97,7 +97,7 @@ class Instance:
 
 
 class Function:
-    """Stands for a function: a value, or what may be called; `result` names what it gives."""
+    """The stand-in of a function: a value, or what may be called; `result` names what it gives."""
 
     def __init__(self, name: str, call: Check | None, result: Any) -> None:
         self.name, self.call, self.result = name, call, result
@@ -108,14 +108,14 @@ class Function:
         return Instance.of(self.result, args, shared=False)
 
     def changed(self) -> NoReturn:
-        """As `Kind.changed`."""
+        """Refuse a change: pickle asks for a method that sets the state, before it sets attributes."""
         refuse(f"{self.name} is changed")
 
     __setstate__ = property(changed)
 
 
 class GetAttribute:
-    """Stands for getattr, which pickle needs for bound methods; they are values."""
+    """The stand-in of getattr, which pickle needs for bound methods; they are values."""
 
     name = "getattr"
 
@@ -133,43 +133,43 @@ class GetAttribute:
 
 
 def kind(name: str, real: Any, call: Check | None = None, *, made: bool = False, shared: bool = False) -> Any:
-    """A stand-in for a class."""
+    """Make the stand-in of a class."""
     own = {"name": name, "real": real, "call": call, "made": made, "shared": shared, "__slots__": ()}
     return type.__new__(Kind, name.rpartition(".")[2], (Instance,), own)
 
 
 def simple(value: Any) -> bool:
-    """None, a number, a text, or a tuple of such."""
+    """Whether a value is None, a number, a text, or a tuple of such."""
     return type(value) in SIMPLE or (type(value) is tuple and all(map(simple, value)))
 
 
 def simples(args: tuple[Any, ...]) -> bool:
-    """Such values alone."""
+    """Whether all arguments are simple values."""
     return simple(args)
 
 
 def nothing(args: tuple[Any, ...]) -> bool:
-    """No argument."""
+    """Whether there is no argument."""
     return not args
 
 
 def contents(args: tuple[Any, ...]) -> bool:
-    """What a subclass of a container is made from: simple values and plain containers."""
+    """Whether a subclass of a container can be made from these: simple values and plain containers."""
     return all(simple(one) or type(one) in (dict, list, tuple) for one in args)
 
 
 def stands_for(value: Any, *reals: Any) -> bool:
-    """A class's stand-in, of one of these."""
+    """Whether a value is the stand-in of one of these classes."""
     return isinstance(value, Kind) and value.real in reals
 
 
 def instance_of(value: Any, real: Any) -> bool:
-    """Stands for an instance of exactly this class."""
+    """Whether a value is the stand-in of an instance of exactly this class."""
     return isinstance(value, Instance) and bool(value.__class__.real is real)  # type: ignore[attr-defined]
 
 
 def number_type(value: Any) -> bool:
-    """A dtype whose elements are not objects."""
+    """Whether a value is a dtype whose elements are not objects."""
     return instance_of(value, np.dtype) and value.args[0] != "O8"
 
 
@@ -179,7 +179,7 @@ def factory(value: Any) -> bool:
 
 
 def bit_generator(args: tuple[Any, ...]) -> bool:
-    """Numpy would call any class here, and in the two that follow any function."""
+    """Whether it is a bit generator: numpy would call any class here, and in the next two any function."""
     (one,) = args
     return (isinstance(one, Kind) and issubclass(one.real, BitGenerator)) or type(one) is str
 
@@ -220,7 +220,7 @@ RESULTS = {"numpy.random._pickle.__bit_generator_ctor": BitGenerator, "builtins.
 
 
 def dtype_state(dtype: Instance, state: Any) -> bool:
-    """Another one than numpy's own for this type could make it read numbers as addresses."""
+    """Whether the state is numpy's own for this type: another could make it read numbers as addresses."""
     own = np.dtype(dtype.args[0]).__reduce__()[2]
     return type(state) is tuple and state[1] in ("<", ">", "|") and (own[0], own[2:]) == (state[0], state[2:])
 
@@ -235,14 +235,14 @@ STATES: dict[str, Callable[[Instance, Any], bool]] = {
 
 
 class StandIns:
-    """Those of one payload, one for each name."""
+    """The stand-ins of one payload, one for each name."""
 
     def __init__(self, names: AllowList) -> None:
         self.names = names
         self.found: dict[tuple[str, str], Any] = {}
 
     def find(self, module: str, name: str) -> Any:
-        """A name's.
+        """Give the stand-in of a name.
 
         Raises:
             UnpicklingError: it is not allowed.

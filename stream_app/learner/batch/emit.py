@@ -44,7 +44,7 @@ class Emitter:
     def __init__(self, core: Core, input_topics: tuple[str, ...], digest: str) -> None:
         self.core = core
         self.shard = core.state.shard
-        # Each binary prediction is written into these: to make them anew took as long as to encode them.
+        # Each binary prediction is written into these: to make new ones took as long as to encode them.
         self.model_named: dict[str, Any] = {"name": "", "version": 0}
         self.probabilities = {"false": 0.0, "true": 0.0}
         self.binary: dict[str, Any] = {
@@ -103,8 +103,8 @@ class Emitter:
         self.predictions.append((encoded, made.key, made.time_ms or 1))
 
     def encode_binary(self, made: PredictionMade, probabilities: dict[Any, float]) -> bytes:
-        """As `encode` would, into dictionaries that are there. River's sigmoid answers 0 and 1 as integers;
-        they are written as the doubles that they are.
+        """Encode as `encode` would, into dictionaries that are there. River's sigmoid answers 0 and 1 as
+        integers; they are written as the doubles that they are.
         """
         value, model, named = self.binary, self.model_named, self.probabilities
         value["event_id"] = made.event_id
@@ -153,7 +153,7 @@ class Emitter:
 
     def dead_letter(self, letter: DeadLettered) -> None:
         record = letter.record
-        told = {
+        refusal = {
             "reason": letter.reason,
             "message": letter.message,
             "stage": letter.stage,
@@ -162,7 +162,7 @@ class Emitter:
             "offset": str(record.offset),
         }
         self.hashed.append(f"{RANK_NAMES[record.rank]}@{record.offset}:{letter.reason}".encode())
-        self.others.append(dead_letter(record, told))
+        self.others.append(dead_letter(record, refusal))
 
     def alert(self, raised: AlertRaised) -> None:
         known = msgspec.structs.asdict(raised)
@@ -228,7 +228,7 @@ def repeatable(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_binary(probabilities: dict[Any, float]) -> bool:
-    """Whether they are of True and False; 1 equals True, and has another text."""
+    """Whether the classes are True and False; 1 equals True, and has another text."""
     for label in probabilities:
         if type(label) is not bool:
             return False

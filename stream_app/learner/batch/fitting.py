@@ -23,7 +23,7 @@ LONGEST_MESSAGE: Final = 4_000  # characters of a dead letter's message, which m
 
 
 def dumps(value: Any) -> bytes:
-    """JSON, also of records within records."""
+    """Give JSON, also of records within records."""
     return orjson.dumps(value, option=JSON_OPTIONS, default=value_of)
 
 
@@ -48,7 +48,7 @@ def fitting(value: Mapping[str, Any], most: int = LARGEST_OUTPUT_BYTES) -> bytes
 
 
 def shortened(part: Any) -> Any:
-    """The same with its texts cut."""
+    """Cut the texts of a field, nested ones too."""
     if isinstance(part, str):
         return part if len(part) <= LONGEST_TEXT else f"{part[:LONGEST_TEXT]}…"
     if isinstance(part, Mapping):
@@ -58,13 +58,13 @@ def shortened(part: Any) -> Any:
     return part
 
 
-def dead_letter(record: Record, told: Mapping[str, str]) -> Send:
+def dead_letter(record: Record, refusal: Mapping[str, str]) -> Send:
     """The record as it came with why it was refused in headers; one that does not fit is cut.
 
     A cut letter names in `cut` what was cut, and carries the size and SHA-256 of the whole value: together
     with the topic, partition and offset they are the way back to the original.
     """
-    texts = {name: text[:LONGEST_MESSAGE].encode(errors="replace") for name, text in told.items()}
+    texts = {name: text[:LONGEST_MESSAGE].encode(errors="replace") for name, text in refusal.items()}
     ours: Headers = [(HEADER + name, text) for name, text in texts.items()]
     headers = [*(record.headers or ()), *ours]
     if record_bytes(record.key, record.value, headers) <= LARGEST_LETTER_BYTES:

@@ -55,11 +55,11 @@ class Merge:
 
     @property
     def idle(self) -> bool:
-        """Every input is at its end and drained."""
+        """Whether every input is at its end and drained."""
         return all(self.quiet) and not any(self.buffers)
 
     def ends_past(self, positions: list[int]) -> bool:
-        """Idle, and control records lie between these positions and the ends."""
+        """Whether it is idle, and control records lie between these positions and the ends."""
         return self.idle and any(end > at for end, at in zip(self.ends, positions, strict=True))
 
     def waiting_for(self) -> list[int]:

@@ -79,7 +79,7 @@ class BatchProcessor:
         """
         core = self.core
         ordered = [record for _, records in runs for record in records]
-        if core.state.untold and ordered:  # a batch without records tells nothing, live or replayed
+        if core.state.untold and ordered:  # a batch without records writes no receipts, live or replayed
             self.pending_receipts(ordered[0])
         for first in range(0, len(ordered), TOGETHER):
             stride = ordered[first : first + TOGETHER]
@@ -166,6 +166,6 @@ class BatchProcessor:
 
 
 def few(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most so many as a journal record has room for, and how many are left out."""
+    """Cut the decisions to what a journal record has room for, and note how many are left out."""
     left_out = len(decisions) - MOST_DECISIONS
     return decisions if left_out <= 0 else [*decisions[:MOST_DECISIONS], {"left_out": left_out}]

@@ -38,7 +38,7 @@ class Unreadable(Refused):
 
 
 class MigrationReport(msgspec.Struct):
-    """What came along and what begins anew."""
+    """What the new state took over and what starts fresh in it."""
 
     carried: list[str] = []
     fresh: list[str] = []
@@ -87,7 +87,7 @@ def carry(
         and survives(app, slot.name, head.get("answers", {}), trial["state"])
     ]
     same["swap"] = same["swap"] and len(living) == len(old.slots)
-    if not same["swap"]:  # a search under other rules begins anew, without its candidates
+    if not same["swap"]:  # a search under other rules starts again, without its candidates
         living = [slot for slot in living if slot.kind == DECLARED or slot.name == old.serving]
     new.slots, new.untold = living, {}
     started.carried += [slot.name for slot in living]
@@ -103,8 +103,8 @@ def carry(
     if same["swap"]:
         new.policy = old.policy
     parts = {"features of entities": "features", "detectors": "drift", "hunts and races": "swap"}
-    for told, part in parts.items():
-        (started.carried if same[part] else started.fresh).append(told)
+    for name, part in parts.items():
+        (started.carried if same[part] else started.fresh).append(name)
     started.carried.append("pending rows and ids")
     return new
 

@@ -17,20 +17,20 @@ from topics.records import BatchRecord
 
 
 class Silent:
-    """Stands in for a model that starts at the end of the replay: it answers nothing and learns nothing."""
+    """Replaces a model that starts at the end of the replay: it answers nothing and learns nothing."""
 
     def predict_one(self, x: dict[str, Any]) -> None:
-        """Cold."""
+        """Give no answer, as a cold model does."""
 
     def predict_proba_one(self, _x: dict[str, Any]) -> dict[Any, float]:
-        """Cold."""
+        """Give no answer, as a cold model does."""
         return {}
 
     def score_one(self, x: dict[str, Any]) -> None:
-        """Cold."""
+        """Give no answer, as a cold model does."""
 
     def learn_one(self, *example: Any, **weight: Any) -> None:
-        """Forget it."""
+        """Ignore the example."""
 
 
 def relearn(
@@ -38,11 +38,11 @@ def relearn(
 ) -> Generator[bool, None, list[str]]:
     """Apply the batches that `tail` found whole; slots of the origins `restarted` take no part.
 
-    What is written of it is forgotten, so the receipts of models that came to be are kept for the new epoch.
+    Nothing of it is written, so the receipts of new models are kept for the new epoch.
     Gives what could not be replayed, in words: batches whose inputs are not those that the journal read.
     """
     state = processor.core.state
-    known, serving, untold = {slot.version for slot in state.slots}, state.champion_version, state.untold
+    known, serving, reasons = {slot.version for slot in state.slots}, state.champion_version, state.untold
     silenced = [(slot, slot.model) for slot in state.slots if slot.origin in restarted]
     for slot, _ in silenced:
         slot.model = Silent()
@@ -55,8 +55,8 @@ def relearn(
     born = {slot.version for slot in state.slots} - known
     if state.champion_version != serving:
         born.add(state.champion_version)
-    state.untold = {version: why for version, why in untold.items() if state.slot_of(version) is not None}
-    state.untold |= dict.fromkeys(sorted(born - set(untold)), "upgrade: it came of the replayed batches")
+    state.untold = {version: why for version, why in reasons.items() if state.slot_of(version) is not None}
+    state.untold |= dict.fromkeys(sorted(born - set(reasons)), "upgrade: it came of the replayed batches")
     return lost
 
 

@@ -21,7 +21,7 @@ class Tail(msgspec.Struct):
     """The end of a journal: `seq`, `digest`, `positions` are of its newest batch, `epoch` is its highest.
 
     `batches` counts those after the start, `first` is the seq of the first. Those before seq `whole` cannot
-    be replayed: the journal has a gap behind them, or their inputs are no longer retained. Seq `whole` stands
+    be replayed: the journal has a gap behind them, or their inputs are no longer retained. Seq `whole` is
     at journal offset `whole_from` (−1: there is none) and begins at input positions `whole_at`. `version` is
     the highest version of a model that they name.
     """
@@ -69,7 +69,7 @@ class Tail(msgspec.Struct):
             self.whole_at = [max(pair) for pair in zip(starts, retained, strict=True)]
         self.batches += 1
         self.epoch = max(self.epoch, record.epoch)
-        self.version = max([self.version, *(told.get("version", 0) for told in record.decisions)])
+        self.version = max([self.version, *(decision.get("version", 0) for decision in record.decisions)])
         self.end_at(record)
 
     def end_at(self, record: BatchRecord | EpochRecord) -> None:

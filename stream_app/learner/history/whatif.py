@@ -34,7 +34,7 @@ from stream_app.state.shard import ShardState
 from topics.codec import Rejected, decode_command, decode_label
 from topics.envelope import COMMAND, LABEL, RANK_NAMES, Record
 
-LAST = 4  # the newest fourth of the scored predictions is told by itself
+LAST = 4  # the newest fourth of the scored predictions has scores of its own
 SWEPT = 1_000  # rows beyond those that really wait, before the expired ones are swept out
 
 
@@ -89,7 +89,7 @@ class Variant:
             cases[kind] = self.also(cases[kind])
 
     def also(self, perform: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Hear an output beside what is done with it anyway."""
+        """Wrap `perform` to collect each output as well."""
 
         def both(output: Any) -> None:
             self.heard.append(output)
@@ -98,7 +98,7 @@ class Variant:
         return both
 
     def held(self) -> int:
-        """Alarms of models that served, told by no alert yet: it was too soon after another one."""
+        """Count alarms of models that served which no alert reported: each came too soon after another."""
         quiet = self.processor.core.state.vigil.quiet
         return sum(quiet.get(f"drift {LOSS}/{name}", (0, 0))[1] for name in self.names)
 
@@ -130,7 +130,7 @@ class Variant:
             self.score(*waits, known[1])
 
     def score(self, place: int, prediction: Any, label: Any) -> None:
-        """0 or 1, or the absolute error."""
+        """Note the loss of a prediction: 0 or 1, or the absolute error."""
         classify = self.processor.core.state.classify
         self.losses[place] = float(label != prediction) if classify else abs(label - prediction)
 
@@ -164,7 +164,7 @@ class Variant:
                 self.score(*waits, app.labels.default)
 
     def outcome(self, source: str) -> Outcome:
-        """The account, closed."""
+        """Give the result of the replay."""
         self.sweep(end=True)
         state = self.processor.core.state
         scored = [loss for loss in self.losses if not isnan(loss)]

@@ -50,7 +50,7 @@ class ChampionPublisher:
     """`due`, `pickle` and `take` where a batch is sealed, `committed` after each; `tick` writes on a helper
     thread.
 
-    `version` is the champion that was taken last; `error` tells why the newest attempt failed.
+    `version` is the champion that was taken last; `error` says why the newest attempt failed.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ChampionPublisher:
 
     @property
     def pending(self) -> bool:
-        """Something that predictors are to see is not written yet."""
+        """Whether something that predictors are to see is not written yet."""
         return self.waiting is not None or self.job is not None
 
     def behind(self, processor: BatchProcessor, *, more: bool) -> bool:
@@ -120,7 +120,7 @@ class ChampionPublisher:
         return {} if self.making is None else self.making.layouts
 
     def capture(self, processor: BatchProcessor) -> None:
-        """The batch is sealed that was pickled."""
+        """Take the pickled champion, now that its batch is sealed."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         self.version, self.stamp = processor.core.state.champion_version, processor.stamp
         making, self.making = self.making, None
@@ -131,7 +131,7 @@ class ChampionPublisher:
         self.allowance.spent(now_s, self.pickled_s + now_s - started_s)
 
     def failed(self, error: Exception) -> None:
-        """It cannot be published."""
+        """Note and log why the champion cannot be published."""
         self.error = f"{type(error).__name__}: {error}"
         log.warning("champion not published", shard=self.shard, error=self.error)
 
@@ -157,7 +157,7 @@ class ChampionPublisher:
 
     def tick(self, stamp: str) -> None:
         """Collect a finished write and start the next; `stamp` is the newest batch. While it is the one that
-        is shown, predictors are told so once an interval: a model does not age where nothing happens.
+        is shown, its time is renewed once an interval: a model does not age where nothing happens.
         """
         if self.job is not None:
             if not self.job.done():
@@ -224,7 +224,7 @@ def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, A
 
 
 def publish(app: Application, processor: BatchProcessor) -> Published:
-    """The champion, and what is known beside it."""
+    """Give the champion with what predictors need beside it."""
     state = processor.core.state
     champion = state.champion
     bound = app.limits.max_categories

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Phase(Enum):
-    """Where the view stands."""
+    """The phase of the view."""
 
     CURRENT = "current"  # it shows a committed batch, and newer ones are written onto it
     LOOKING = "looking"  # it is lost or behind: which blobs are there?
@@ -134,7 +134,7 @@ class ViewWriter:
         return {key: orjson.dumps(entity) if entity else None for key, entity in known}
 
     def begin(self, entities: Entities, found: list[str] | None) -> None:
-        """It is known what Redis holds (None: it does not answer): write what lives and delete the rest."""
+        """Write what lives and delete the rest of what Redis holds (None: it does not answer)."""
         if found is None:
             self.retry_at_s = self.clock.monotonic() + RETRY_S
             return

@@ -15,7 +15,7 @@ from stream_app.errors import Halted, Refused
 
 # Whose numbers or bytes reach a journal: models, their arrays and statistics, and what reads and writes JSON.
 LIBRARIES = ("river", "numpy", "scipy", "orjson", "msgspec", "stream-app")
-# What is compared by itself: topics by a learner, the sample run by whoever steps records as it did.
+# What is compared by itself: topics by a learner, the sample run by the process that steps records as it did.
 BESIDE = ("topics", "sample_run")
 NEW, GONE, CHANGED = " is new", " is gone", " changed"
 

@@ -19,7 +19,7 @@ class Forked(Halted):
 
 
 def positions_after(record: JournalRecord) -> Positions:
-    """Where the inputs stand after a journal record."""
+    """The positions of the inputs after a journal record."""
     if isinstance(record, BatchRecord):
         return [end for _, end, _ in record.inputs.values()]
     return journal.by_rank(record.positions)

@@ -42,7 +42,7 @@ def require_same_inputs(shard: int, found: Mapping[str, str], fingerprint: Mappi
 def refuse_lost_history(
     app: str, shard: int, store: SnapshotStore, view: View, recorded: Mapping[str, str]
 ) -> None:
-    """Whether snapshots or the view tell of a journal over these very inputs, which is empty now.
+    """Halt if snapshots or the view are of a journal over these very inputs, which is empty now.
 
     Raises:
         Halted: it was lost. To begin again would predict and learn every retained record once more.

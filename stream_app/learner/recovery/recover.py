@@ -1,6 +1,6 @@
 """Recovery of a shard, read top to bottom: fence, find a snapshot, replay, compare, go live.
 
-A generator: each `yield` gives the process's live shards a turn and tells whether there is more to do right
+A generator: each `yield` gives the process's live shards a turn and says whether there is more to do right
 away. Nothing is written but a first epoch record, and an alert while the snapshots cannot be read.
 """
 

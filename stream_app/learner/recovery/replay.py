@@ -43,7 +43,7 @@ def replay(
     """Bring `machine` to the journal's end; yields when it must wait (WAITING) or has used its slice (MORE).
 
     It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset;
-    nothing is written anywhere. `apply` stands in for `machine.apply`: it must bring every record to the
+    nothing is written anywhere. `apply` replaces `machine.apply`: it must bring every record to the
     machine, and may look at each.
 
     Raises:

@@ -27,7 +27,7 @@ WEIGH_EVERY_S = 60.0
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # 1.9 s: ten grown trees
 LONGEST_ERROR = 500  # characters of it in an alert
 SLOW_S = 60.0  # of writing one snapshot, before an alert
-TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a dearer snapshot is skipped then
+TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a slower snapshot is skipped then
 
 
 def said(app: Application, model: Any, rows: Iterable[dict[str, Any]], *, cold: bool) -> list[str]:
@@ -36,7 +36,7 @@ def said(app: Application, model: Any, rows: Iterable[dict[str, Any]], *, cold: 
 
 
 def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
-    """By name, what each living slot of a copy answers to its sample rows."""
+    """Give by name what each living slot of a copy answers to its sample rows."""
     rows = state.sample_rows
     return {
         slot.name: said(app, slot.model, rows, cold=slot.cold) for slot in state.slots if slot.failed is None
@@ -44,7 +44,7 @@ def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
 
 
 def dumped(store: SnapshotStore, state: ShardState) -> Dumped:
-    """A state, pickled."""
+    """Pickle a state."""
     return store.dump({"state": state}, [slot.model for slot in state.slots])
 
 
@@ -93,7 +93,7 @@ class Snapshotter:
     time: a store that is slow or hangs makes snapshots rare, and holds up nothing else.
 
     `weights`: bytes of each version's model, pickled by itself within the last minutes.
-    `error` tells why the newest attempt failed, None where it did not.
+    `error` says why the newest attempt failed, None where it did not.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Snapshotter:
 
     @property
     def cheap(self) -> bool:
-        """There is something to save, and it fits into a graceful stop."""
+        """Whether there is something to save that fits into a graceful stop."""
         return (
             self.writing is None and self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
         )
@@ -227,7 +227,7 @@ class Snapshotter:
         return True
 
     def failed(self, error: Exception) -> None:
-        """Keep what a person is to be told."""
+        """Note and log why the attempt failed."""
         self.error = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
         log.error("snapshot failed", shard=self.shard, exc_info=error)
 
@@ -235,7 +235,7 @@ class Snapshotter:
 def header(
     app: Application, shard: int, processor: BatchProcessor, fingerprint: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a snapshot says of itself, but for the `journal_offset` where (epoch, seq, digest) must stand."""
+    """What a snapshot says of itself, but for the `journal_offset` of the batch (epoch, seq, digest)."""
     return {
         "format": FORMAT,
         "app": app.name,
@@ -276,17 +276,17 @@ class SnapshotPolicy:
 
     @property
     def cost_s(self) -> float:
-        """What the newest one took, pickling and writing."""
+        """Seconds that the newest snapshot took, to pickle and to write."""
         return self.allowance.cost_s
 
     @property
     def breached(self) -> bool:
-        """Pickling costs more than `max_cost` at the interval that `max_recovery` asks for."""
+        """Whether pickling costs more than `max_cost` at the interval that `max_recovery` asks for."""
         return self.pickling_s > self.allowed_s
 
     @property
     def allowed_s(self) -> float:
-        """What pickling one snapshot may cost at that interval."""
+        """Seconds that pickling one snapshot may take at the interval `max_recovery`."""
         return self.max_cost * self.max_recovery_s
 
     def taken(self, now_s: float, cost_s: float) -> None:
@@ -296,5 +296,5 @@ class SnapshotPolicy:
         self.busy_s, self.records = 0.0, 0
 
     def saved(self, cost_s: float) -> None:
-        """It was written, on a helper: that is no pause, yet it is paid for, so that a store can rest."""
+        """Add what a helper took to write it: no pause, yet it counts, so that a store can rest."""
         self.allowance.more(cost_s)

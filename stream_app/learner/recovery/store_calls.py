@@ -69,6 +69,6 @@ class StoreCalls:
 
 
 def at_once(work: Callable[..., Any], *arguments: Any) -> Generator[bool, None, Any]:
-    """A call by a process that has no other shard to give a turn to; raises Unreachable as well."""
+    """Make a call in a process that has no other shard to give a turn to; raises Unreachable as well."""
     yield from ()
     return work(*arguments)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class TimeBudget:
-    """`due` once the share of the time since the last one has earned what that one cost.
+    """Paces a task: it is `due` once the share of the time since its last run has earned what that cost.
 
-    One that turns out dearer than what was earned for it, since a model grew, leaves a debt that is earned
-    back first. Seconds all.
+    A run that costs more than was earned for it, since a model grew, leaves a debt that is earned back first.
+    All times are seconds.
     """
 
     def __init__(self, share: float, now_s: float) -> None:
@@ -18,13 +18,13 @@ class TimeBudget:
         return self.cost_s + self.debt_s <= self.share * (now_s - self.last_s)
 
     def spent(self, now_s: float, cost_s: float) -> None:
-        """It was done, and over at `now_s`."""
+        """Note a run that ended at `now_s`, and its cost."""
         earned_s = self.share * (now_s - self.last_s)
-        # At most its own cost, so that dear ones go on, and not twice as far apart.
+        # At most its own cost, so that expensive runs go on, and not twice as far apart.
         self.debt_s = min(cost_s, max(0.0, self.debt_s + cost_s - earned_s))
         self.last_s, self.cost_s = now_s, cost_s
 
     def more(self, cost_s: float) -> None:
-        """Some of its cost came later."""
+        """Add a cost of the last run that came later."""
         self.cost_s += cost_s
         self.debt_s += cost_s
