@@ -11,7 +11,9 @@ from xdist.scheduler import LoadScopeScheduling
 ROOMS = ("faults", "browser", "integration", "contract", "simulation", "architecture", "scenario", "unit")
 TOGETHER = {"browser"}  # all files share a scene that takes half a minute to set
 # No test in them shares anything with another.
-APART = {"test_swap_kills.py", "test_sigkill.py", "test_poison.py", "test_lives_replayed.py"}
+APART = {
+    "test_swap_kills.py", "test_sigkill.py", "test_poison.py", "test_lives_replayed.py", "test_zoo_kills.py",
+}  # fmt: skip
 
 
 class Sharing(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
