@@ -19,8 +19,9 @@ WINDOW = 255  # rows of which the typical error is the median, so that a target'
 class Loss:
     """zero_one, log (clipped), brier: for classes · absolute: for values, in typical errors.
 
-    An error is typical if it is the median of each row's smallest: a model that diverges cannot stretch that
-    while any other does not (ADR 15). The unit is known before the pair that it scales, as a fair bet needs.
+    The typical error is the median, over recent rows, of the smallest error that any model made on the row: a
+    model that diverges cannot stretch it while another does not (ADR 15). The unit is known before the pair
+    that it scales, as a fair bet needs.
     """
 
     def __init__(self, name: str) -> None:

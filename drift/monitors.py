@@ -85,7 +85,7 @@ class Monitors:
             if verdict is not STABLE and verdict.state is not State.STABLE:
                 alarms.append(Alarm(signal, name, detector.name, verdict))
 
-    def passes(self) -> bool:
+    def count_unless_due(self) -> bool:
         """Whether nothing is due with the next event, the usual case; the event is counted then."""
         n = self.events + 1
         if n % FEATURE_EVERY == 0 or n % RATE_BLOCK == 0:

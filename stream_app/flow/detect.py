@@ -35,7 +35,7 @@ SMOOTH: Final = 0.01  # weight of a new label's delay in the running mean
 def on_event(core: Core, row: dict[str, Any], served: dict[int, Any]) -> None:
     """An event was predicted: watch its features and the answer, and whether labels still come."""
     state = core.state
-    if not state.monitors.passes():
+    if not state.monitors.count_unless_due():
         feed_detectors(core, row, served.get(state.champion_version))
     if state.counters.events % LOOK_EVERY == 0:
         check_labels_and_refusals(core)

@@ -1,9 +1,9 @@
-"""step(core, record): the only place that orders the stages.
+"""The only place that orders the stages: `apply_records` runs them live and in replays.
 
     record  → read: bytes become an event, a label or a command
-    event   → validate → dedupe → feature row → predict with every slot → remember as pending
-    label   → join its pending row → score the SERVED predictions → race → detect → learn from the stored row
-              → decide: swap, roll back, start or end a hunt
+    event   → validate → dedupe → feature row → predict with every slot → detect → remember as pending
+    label   → join its pending row → score the SERVED predictions → quarantine → compare → detect
+              → learn the stored row → decide: swap, roll back, start or end a hunt
     command → journaled like any record
     time    → each accepted record moves log time; rows past the horizon expire (dropped or labelled)
 
@@ -31,7 +31,7 @@ from topics.codec import Rejected
 from topics.envelope import EVENT, LABEL, Record
 
 SAMPLE_ROWS: Final = 32  # one row in this many is kept for the smoke test of snapshots
-# Compiled, what is final is at hand, and any other name of a module is looked up in a dictionary.
+# mypyc inlines Final constants; other names of a module cost a dictionary lookup.
 NO_INLINE_LABEL: Final = UNSET
 
 

@@ -109,10 +109,10 @@ class ActiveShard(Parts):
     def leave(self) -> None:
         """Keep a last snapshot and champion before the shard is dropped."""
         if self.drained and self.keeping.choose_last():
-            self.keep()
+            self.capture_at_rest()
 
-    def keep(self) -> None:
-        """Keep what was chosen of a shard at rest; a batch without records notes that sets were laid out."""
+    def capture_at_rest(self) -> None:
+        """Capture a due snapshot or champion of an idle shard; an empty batch records that sets were refilled."""
         if (group := self.deps.log.group()) is None:
             return
         self.costs.begin()
@@ -127,7 +127,7 @@ class ActiveShard(Parts):
     def saved(self) -> None:
         """Report a snapshot that was saved or failed since the last call, if there is one."""
         if self.snapshotter.collect_write():
-            self.runtime_alerts.saved(self.snapshotter)
+            self.runtime_alerts.report_snapshots(self.snapshotter)
             self.stats_due = True
 
     def collect_commit(self) -> None:
@@ -139,7 +139,7 @@ class ActiveShard(Parts):
             closed, journal_offset = committed
             self.care.committed()
             self.view_writer.committed(closed)
-            self.runtime_alerts.written(closed.commit)
+            self.runtime_alerts.log_alerts(closed.commit)
             self.keeping.committed(journal_offset)
         self.saved()
 
@@ -153,11 +153,11 @@ class ActiveShard(Parts):
         if not runs:
             if self.merge.idle and self.drained:
                 self.care.idle()
-            self.stats_due |= self.runtime_alerts.held_up(self.merge.waiting_for(), started_s)
+            self.stats_due |= self.runtime_alerts.report_silent_inputs(self.merge.waiting_for(), started_s)
             return False
         if not self.processor.records:
             self.batch_since_s = started_s
-        self.runtime_alerts.held_up([], started_s)
+        self.runtime_alerts.report_silent_inputs([], started_s)
         if self.care.holds(runs):
             return self.announce()
         self.care.step(runs, self.costs.sampler())
@@ -182,13 +182,13 @@ class ActiveShard(Parts):
         if (group := self.deps.log.group()) is None:
             return False
         commit = self.care.announcement()
-        self.runtime_alerts.written(commit)
+        self.runtime_alerts.log_alerts(commit)
         self.pipeline.send(commit, group, None)
         return True
 
     def submit(self, *, eager: bool, leaving: bool = False) -> None:
-        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand; keep what is
-        due of it, unless the shard leaves.
+        """Hand the batch to the helper once it is full, old enough, or nothing more is at hand; and
+        capture a due snapshot or champion, unless the shard leaves.
         """
         if not self.pipeline.free:
             return
@@ -206,7 +206,7 @@ class ActiveShard(Parts):
         if group is not None:
             self.seal(group, self.keeping.pickle())
         elif keeps:
-            self.keep()
+            self.capture_at_rest()
         elif eager and now_s - self.stats_at_s >= (STATS_EVERY_S if self.stats_due else IDLE_STATS_EVERY_S):
             self.send_statistics(now_s)
 
@@ -231,7 +231,7 @@ class ActiveShard(Parts):
             return False
         commit = Commit([], [], None, list(self.processor.positions))
         add_stats(self, commit, now_s)
-        self.runtime_alerts.written(commit)
+        self.runtime_alerts.log_alerts(commit)
         self.stats_due = False
         self.pipeline.send(commit, group, None)
         return True

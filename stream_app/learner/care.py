@@ -38,7 +38,8 @@ class Failures(msgspec.Struct):
 
     `blamed`: it crashed while it stepped records. Of the other ends, by a broker that was away or by a signal
     for example, `n` came after batch `stamp`, and `spared` is the attempt that the newest of them broke off:
-    it counts for nothing. `at_rest`: so ended the previous process. `reported`: an alert says so.
+    it counts for nothing. `at_rest`: the previous process ended while it stepped no record. `reported`: an
+    alert says so.
     """
 
     blamed: bool = False
@@ -146,7 +147,7 @@ class Care:
             about = stamp
             text = (
                 f"the learner died or failed again after batch {stamp}{cause}; it takes one record at a time "
-                f"now, and the one that fails at attempt {MOST_ATTEMPTS} becomes a dead letter"
+                f"now, and one that fails {MOST_ATTEMPTS - 1} times alone becomes a dead letter"
             )
         elif failures.stamp == stamp and failures.n >= MOST_FAILURES and not failures.reported:
             failures.reported, about = True, f"{stamp}/outside"

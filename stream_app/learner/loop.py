@@ -1,4 +1,4 @@
-"""The I/O loop of a learner process, on one screen; signal handlers only set `stopping`."""
+"""The I/O loop of a learner process; signal handlers only set `stopping`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Learner:
         self.watchdog = Watchdog(deps.clock, deps.tuning.loop_watchdog_s)
         self.topic_ids: Future[dict[str, str]] | None = None
         self.topic_ids_at_s = deps.clock.monotonic() + TOPIC_IDS_EVERY_S
-        self.saved: list[tuple[int, float | None]] = []  # shards, and when each was saved last
+        self.saved: list[tuple[int, float | None]] = []  # shards, and the time of their newest snapshot
         self.topics = TopicInspection(deps)
         self.owned: list[int] = []  # the newest assignment: the group takes shards of a deleted topic away
 
@@ -99,9 +99,9 @@ class Learner:
                 busy |= shard.turn()
             beat("between turns")
             self.rest()
-            self.tidy(turn)
-            self.inspect()
-            self.watch()
+            self.collect_garbage(turn)
+            self.check_topics()
+            self.check_end()
 
     def rest(self) -> None:
         """Sleep while every live shard is blocked by its commit: turning on would take the helpers' time.
@@ -113,7 +113,7 @@ class Learner:
         if blocked and len(blocked) == len(self.shards):
             wait(blocked, REST_S, FIRST_COMPLETED)
 
-    def tidy(self, turn: int) -> None:
+    def collect_garbage(self, turn: int) -> None:
         """Collect garbage between turns: the young often, all of it after a snapshot or a recovery."""
         saved = [
             (shard.number, shard.live.snapshotter.at_s)
@@ -177,14 +177,14 @@ class Learner:
             if shard is not None:
                 shard.drop()
 
-    def watch(self) -> None:
+    def check_end(self) -> None:
         """The watchdog, the halt of everything, and the idle exit."""
         now_s = self.deps.clock.monotonic()
         for shard in self.shards.values():
             if shard.hangs(now_s):
                 log.critical("a commit hangs; leaving so that the supervisor can restart", shard=shard.number)
                 os._exit(HUNG_EXIT_CODE)
-        self.look_at_inputs(now_s)
+        self.check_input_ids(now_s)
         refusals = [shard.refusal for shard in self.shards.values() if shard.refusal is not None]
         if refusals and len(refusals) == len(self.shards):
             self.leave()
@@ -214,7 +214,7 @@ class Learner:
         }
         return {number: what for number, what in found.items() if what}
 
-    def inspect(self) -> None:
+    def check_topics(self) -> None:
         """Have the topics looked at now and then, on the helper pool.
 
         Raises:
@@ -239,7 +239,7 @@ class Learner:
         wait(halt_alerts, TOO_LONG_TO_LEAVE_S)
         raise refusal
 
-    def look_at_inputs(self, now_s: float) -> None:
+    def check_input_ids(self, now_s: float) -> None:
         """Ask now and then for the ids of the input topics, and judge the answer."""
         if self.topic_ids is None:
             if now_s >= self.topic_ids_at_s:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from stream_app.errors import Refused
-from stream_app.learner.batch.fitting import fitting
+from stream_app.learner.batch.fitting import encode_within
 from stream_app.learner.dependencies import Dependencies
 from stream_app.ports import Commit, Send
 from topics.alerts import ALERTS, runbook
@@ -31,7 +31,7 @@ def alert(
     alert_id = f"{app}/{shard}/{kind}/{cause}"
     severity = ALERTS[kind].severity
     written = Alert(alert_id, kind, severity, shard, time_ms, message, evidence, runbook(kind))
-    return Send("alerts", alert_id.encode(), fitting(value_of(written)))
+    return Send("alerts", alert_id.encode(), encode_within(value_of(written)))
 
 
 def write_halt_alert(deps: Dependencies, shard: int, refusal: Refused) -> Future[None]:

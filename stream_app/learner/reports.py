@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from stream_app.learner.batch.fitting import fitting
+from stream_app.learner.batch.fitting import encode_within
 from stream_app.learner.parts import Parts
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
@@ -35,10 +35,10 @@ def add_stats(live: Parts, commit: Commit, now_s: float) -> None:
         definition=live.definition,
     )
     live.deps.telemetry.stats(live.shard, stats)
-    commit.others.append(Send("stats", str(live.shard).encode(), fitting(value_of(stats))))
-    commit.others += live.runtime_alerts.paced(live.latency_guard)
-    live.runtime_alerts.shown(live.view_writer, now_s)
-    live.runtime_alerts.fenced(live.view_writer, live.champion_publisher)
+    commit.others.append(Send("stats", str(live.shard).encode(), encode_within(value_of(stats))))
+    commit.others += live.runtime_alerts.order_slow_candidates_dropped(live.latency_guard)
+    live.runtime_alerts.report_stale_view(live.view_writer, now_s)
+    live.runtime_alerts.report_fenced_view(live.view_writer, live.champion_publisher)
     commit.others += live.runtime_alerts.drain()
 
 

@@ -52,7 +52,7 @@ class RuntimeAlerts:
             self.active.discard(kind)
         return new
 
-    def held_up(self, inputs: list[int], now_s: float) -> bool:
+    def report_silent_inputs(self, inputs: list[int], now_s: float) -> bool:
         """Report inputs that hold the shard up, neither silent nor at their end; True if reported now."""
         if not inputs:
             self.held_since_s = None
@@ -68,7 +68,7 @@ class RuntimeAlerts:
             return True
         return False
 
-    def saved(self, snapshotter: Snapshotter) -> None:
+    def report_snapshots(self, snapshotter: Snapshotter) -> None:
         """After an attempt at a snapshot: report that it failed, or that snapshots break their bound."""
         schedule = snapshotter.schedule
         if self.begins("snapshot-failed", snapshotter.error is not None):
@@ -87,7 +87,7 @@ class RuntimeAlerts:
                 bytes=snapshotter.size_bytes,
             )
 
-    def paced(self, latency_guard: LatencyGuard) -> list[Send]:
+    def order_slow_candidates_dropped(self, latency_guard: LatencyGuard) -> list[Send]:
         """Order the end of candidates that are too slow, with an alert for each."""
         orders = latency_guard.orders()
         for slot, times, _ in orders:
@@ -95,7 +95,7 @@ class RuntimeAlerts:
             self.notice("candidate-slow", text, version=slot.version, slowdown=times)
         return [send for _, _, send in orders]
 
-    def shown(self, view_writer: ViewWriter, now_s: float) -> None:
+    def report_stale_view(self, view_writer: ViewWriter, now_s: float) -> None:
         """Report a view that has not moved for long, though commits have; it may lag while it moves."""
         if view_writer.caught_up or self.shown_stamp not in (None, view_writer.stored):
             self.shown_at_s = now_s
@@ -105,7 +105,7 @@ class RuntimeAlerts:
             text = f"Redis has not shown the newest commits for {behind_s:.0f} s"
             self.notice("view-stale", text, shows=view_writer.stored, behind_s=behind_s)
 
-    def fenced(self, view_writer: ViewWriter, champion_publisher: ChampionPublisher) -> None:
+    def report_fenced_view(self, view_writer: ViewWriter, champion_publisher: ChampionPublisher) -> None:
         """Raise an alert where Redis shows something newer than this shard has: predictors stay behind."""
         both = {"features of entities": view_writer.fenced, "published champion": champion_publisher.fenced}
         named = [name for name, is_fenced in both.items() if is_fenced]
@@ -121,8 +121,8 @@ class RuntimeAlerts:
         if self.begins("topic-settings", bool(unsafe)):
             self.notice("topic-settings", "; ".join(unsafe), topics=list(unsafe))
 
-    def written(self, commit: Commit) -> None:
-        """Log the alerts of a committed transaction: a person at a terminal reads no topic."""
+    def log_alerts(self, commit: Commit) -> None:
+        """Log a transaction's alerts: a person at a terminal reads no topic."""
         for send in commit.others:
             if send.topic != "alerts" or send.value is None:
                 continue

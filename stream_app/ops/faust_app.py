@@ -133,7 +133,7 @@ class DurableTable(faust.Table[str, Any]):
         self.unwritten.append(sent)
         return sent
 
-    async def written(self) -> None:
+    async def flushed(self) -> None:
         """Return once all changes so far are in the changelog; raises what the producer raised.
 
         Every caller waits for all of them, also for those that another waits for: if one took them away, the

@@ -37,9 +37,9 @@ class Counts(Protocol):
     def recovered(self, seconds: float) -> None: ...
 
 
-async def written(tables: Sequence[DurableTable]) -> None:
+async def flushed(tables: Sequence[DurableTable]) -> None:
     """Return when every change of these tables is in its changelog."""
-    await asyncio.gather(*(table.written() for table in tables))
+    await asyncio.gather(*(table.flushed() for table in tables))
 
 
 def abort(error: BaseException) -> NoReturn:
@@ -77,9 +77,9 @@ class OpsProcess:
         """Whether the tables are here and whole."""
         return self.state == "serving"
 
-    async def written(self) -> None:
+    async def flushed(self) -> None:
         """Return when every change of a table is in its changelog."""
-        await written(self.tables)
+        await flushed(self.tables)
 
     async def revoked(self, *_: Any, **__: Any) -> None:
         """A rebalance begins: nothing is sent until it is over."""
@@ -136,7 +136,7 @@ class OpsProcess:
             self.silences.expire(now_ms)
             for intake in self.intakes.values():
                 intake.watch(now_ms, self.silent_s)
-            await self.written()
+            await self.flushed()
 
     async def unending(self, work: Callable[[], Awaitable[None]]) -> None:
         """A fault in what runs beside the agents ends the process: half of it is worse than none."""

@@ -170,9 +170,9 @@ class RouteQueue:
             self.turn.failing_ms = now_ms
 
     def refused(self, rejected: Notification, *, splits: bool) -> list[Item]:
-        """The channel never takes it as it is. Gives the alerts that leave the queue; the others are sent
+        """The channel refuses this notification for good; gives the alerts that leave the queue.
 
-        in smaller parts, so that one alert that cannot be delivered takes no other with it.
+        The others are sent in smaller parts, so that one alert that cannot be delivered blocks no other.
         """
         if splits and len(rejected.items) > 1:
             self.most = len(rejected.items) // 2

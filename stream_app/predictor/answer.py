@@ -40,7 +40,7 @@ class Predicted(NamedTuple):
     violated: tuple[str, ...]
 
 
-def predicted(
+def predict_row(
     app: Application,
     windows: Windows,
     champion: Champion,

@@ -48,7 +48,7 @@ class Champions:
         return all(self.current)
 
     async def refresh(self) -> None:
-        """See what is newly published, and begin to take it over; one of a shard at a time.
+        """See what is newly published, and begin to adopt it; one of a shard at a time.
 
         That is not waited for: a store that hangs, or a large model, must hold up neither the other shards
         nor the news that Redis is back.
@@ -77,7 +77,7 @@ class Champions:
             self.taking[shard] = asyncio.create_task(self.try_adopt(shard, stamp, at_ms))
 
     async def try_adopt(self, shard: int, stamp: str, at_ms: int) -> None:
-        """`take`, whatever comes of it."""
+        """Adopt one; errors are logged, never raised."""
         try:
             await self.adopt(shard, stamp, at_ms)
         except Unreachable as error:  # of this model alone: a store, or a large value

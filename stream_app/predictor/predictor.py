@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from stream_app.application import Application
 from stream_app.durations import parse_duration
 from stream_app.ports import Clock, ServingTelemetry
-from stream_app.predictor.answer import Asked, Predicted, features_of, living, predicted
+from stream_app.predictor.answer import Asked, Predicted, features_of, living, predict_row
 from stream_app.predictor.champion import Champion
 from stream_app.predictor.champions import Champions
 from stream_app.predictor.entities import EntityCache, Found
@@ -74,7 +74,7 @@ class Predictor:
         for row, known in zip(rows, entities, strict=True):
             champion = self.champion_of(known.shard)
             at_ms = self.champions.at_ms[known.shard]
-            answer = predicted(self.app, self.windows, champion, at_ms, known, row, now_ms)
+            answer = predict_row(self.app, self.windows, champion, at_ms, known, row, now_ms)
             if isinstance(answer, Rejected):
                 bad += 1
                 answers.append(answer)

@@ -59,7 +59,7 @@ def output_topics(topics: Catalog) -> dict[str, str]:
     }
 
 
-def outside_for(
+def dependencies_for(
     app: Application,
     settings: Settings,
     instance_id: str | None = None,
@@ -277,5 +277,5 @@ def learner(
     if not restarted:
         try_writing(settings.snapshots.url, app.name)
     prints = fingerprint_for(app, settings, None, learns=True)
-    deps = outside_for(app, settings, instance_id, life_of(prints["topics"]), marks=marks)
+    deps = dependencies_for(app, settings, instance_id, life_of(prints["topics"]), marks=marks)
     return Learner(deps, {**prints, "sample_run": sample_run()}, exit_when_idle_s)

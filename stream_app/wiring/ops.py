@@ -27,7 +27,7 @@ from stream_app.ops.faust_app import DurableTable, faust_app, kept_table
 from stream_app.ops.http import create_app
 from stream_app.ops.intake import AlertIntake
 from stream_app.ops.orders import orders
-from stream_app.ops.process import OpsProcess, abort, written
+from stream_app.ops.process import OpsProcess, abort, flushed
 from stream_app.ops.routing import RouteQueue
 from stream_app.ops.silences import Silences, silencing
 from stream_app.settings import Settings
@@ -66,7 +66,7 @@ def compose(
     queues = [RouteQueue(route, silences.is_silenced) for route in ours.routes]
     kept = {name: [kept_table(app, f"{name}-{table}") for table in TABLES] for name in names}
     tables: list[DurableTable] = [silenced, *chain.from_iterable(kept.values())]
-    durable = partial(written, tables)
+    durable = partial(flushed, tables)
     intakes: dict[str, AlertIntake] = {}
     for one in apps:
         board = DashboardModel(one.name, one.shards, one.task, loss=one.loss)
@@ -105,7 +105,7 @@ def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tup
         return metrics.render()
 
     http = create_app(boards, guard, order, scrape, process.lifespan, ready=lambda: process.ready)
-    http.include_router(silencing(process.silences, guard, lambda: process.ready, process.written))
+    http.include_router(silencing(process.silences, guard, lambda: process.ready, process.flushed))
     return http, process
 
 

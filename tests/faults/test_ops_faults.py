@@ -91,7 +91,6 @@ def test_killed_at_random_it_loses_no_alert_and_its_tables_are_right(
     learners: Learners, hook: Webhook
 ) -> None:
     """SIGKILL while statistics, alerts and rubbish flow: each alert comes, repeats under their id; the tables
-
     equal those of an ops that was never killed, and what a judge tells from the topics; no topic was touched.
     """
     sys.stderr.write(f"FAULTS_SEED={SEED}\n")

@@ -33,7 +33,6 @@ def until(claim: Callable[[], Any], what: str) -> Any:
 
 class Webhook:
     """An HTTP server on the loopback that keeps what was posted; `status` is what it answers, and 400
-
     to a body that holds `refuses`.
     """
 

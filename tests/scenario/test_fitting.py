@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.application import Labels
 from stream_app.errors import StreamAppError
-from stream_app.learner.batch.fitting import HEADER, LONGEST_TEXT, dead_letter, fitting
-from stream_app.learner.batch.processor import MOST_DECISIONS, few
+from stream_app.learner.batch.fitting import HEADER, LONGEST_TEXT, dead_letter, encode_within
+from stream_app.learner.batch.processor import MOST_DECISIONS, capped
 from stream_app.learner.shard import Phase
 from stream_app.ports import Commit, Send
 from tests.scenario.fake_kafka import Writer
@@ -166,23 +166,23 @@ class Shares:
 def test_json_outputs_are_cut_to_their_bound() -> None:
     """Texts first; then the largest fields are emptied; what fits is written as it is."""
     small = {"v": 1, "message": "m" * 5_000, "evidence": {"x": 1.0}}
-    assert orjson.loads(fitting(small)) == small
-    texts = orjson.loads(fitting({**small, "message": "m" * (2 * MIB)}))
+    assert orjson.loads(encode_within(small)) == small
+    texts = orjson.loads(encode_within({**small, "message": "m" * (2 * MIB)}))
     assert len(texts["message"]) == LONGEST_TEXT + 1
     assert texts["evidence"] == {"x": 1.0}
-    many = orjson.loads(fitting({**small, "evidence": {str(n): "e" * 900 for n in range(3_000)}}))
+    many = orjson.loads(encode_within({**small, "evidence": {str(n): "e" * 900 for n in range(3_000)}}))
     assert (many["evidence"], many["v"]) == ({}, 1)
     with pytest.raises(ValueError, match="100 are allowed"):
-        fitting({str(n): n for n in range(1_000)}, 100)
+        encode_within({str(n): n for n in range(1_000)}, 100)
 
 
 def test_a_batch_of_commands_fits_the_journal() -> None:
     """Ids of the largest size as JSON, in a batch of any size: what is left out is counted."""
     decisions = [{"command": "\x01" * 256, "outcome": "refused"}] * 4_000
-    kept = few(decisions)
+    kept = capped(decisions)
     assert len(orjson.dumps(kept)) < LARGEST_OUTPUT_BYTES - 150_000  # order and positions have room
     assert kept[-1] == {"left_out": 4_000 - MOST_DECISIONS}
-    assert few(decisions[:3]) == decisions[:3]
+    assert capped(decisions[:3]) == decisions[:3]
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_statistics_on_their_way_do_not_keep_an_idle_learner_from_ending() -> No
     while not learner.stopping.is_set() and world.clock.now_s < began_s + 100:
         world.clock.now_s += 1
         shard.turn()
-        learner.watch()
+        learner.check_end()
         if pool.held:
             assert not live.drained
             shard.turn()

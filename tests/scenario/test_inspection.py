@@ -17,8 +17,8 @@ GONE = Halted("topic a.events was deleted while the learner ran", "Stop every le
 def inspected(learner: Learner, world: World) -> None:
     """Two turns of the loop's, an interval later: one asks, one takes the answer."""
     world.clock.now_s += INSPECT_EVERY_S
-    learner.inspect()
-    learner.inspect()
+    learner.check_topics()
+    learner.check_topics()
 
 
 @pytest.mark.parametrize("how", ["live", "failed", "revoked"])

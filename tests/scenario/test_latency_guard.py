@@ -100,7 +100,7 @@ def test_a_view_that_lags_is_told_once_until_it_has_caught_up() -> None:
         (200.0 + STALE_S, False, 0),
         (202.0 + STALE_S, False, 1),
     ):
-        runtime_alerts.shown(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the fields that are read
+        runtime_alerts.report_stale_view(Shown(caught_up), now_s)  # type: ignore[arg-type]  # the fields that are read
         assert [orjson.loads(s.value or b"")["type"] for s in runtime_alerts.drain()] == ["view-stale"] * told
 
 
@@ -110,5 +110,5 @@ def test_a_view_that_follows_the_commits_is_not_stale() -> None:
     runtime_alerts = RuntimeAlerts("a", shard.processor, 100.0)
     for seq in range(5):
         now_s = 100.0 + STALE_S * (seq + 1)
-        runtime_alerts.shown(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the fields that are read
+        runtime_alerts.report_stale_view(Shown(False, f"0:{seq}"), now_s)  # type: ignore[arg-type]  # the fields that are read
     assert runtime_alerts.drain() == []

@@ -151,8 +151,8 @@ def test_a_learner_leaves_when_an_input_becomes_another_topic(died: list[int]) -
     for expected, ids in zip(([], [], [70]), topics, strict=True):
         world.topic_ids = ids
         world.clock.now_s += TOPIC_IDS_EVERY_S + 1
-        made.watch()
-        made.watch()
+        made.check_end()
+        made.check_end()
         assert died == expected
 
 

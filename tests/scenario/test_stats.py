@@ -177,7 +177,7 @@ def test_statistics_hold_what_the_loop_measured() -> None:
     for n in range(3):
         world.feed(shard, EVENT, {"event_id": f"e{n}", "features": {"x": n}, "label": n % 2 == 0})
     live.snapshotter.worked(1.0, 1)
-    live.keep()
+    live.capture_at_rest()
     world.feed(shard, EVENT, {"event_id": "last", "features": {"x": 1}, "label": True})
     stats = told(world)
     assert set(stats.memory_bytes) == {"champion", "other"}

@@ -331,7 +331,7 @@ def test_first_models_leave_their_receipts_once() -> None:
         ("champion", 1, True),
         ("other", 2, False),
     ]
-    shard.processor.emitter.perform(shard.born)
+    shard.processor.emitter.encode_all(shard.born)
     shard.event("a")
     shard.event("b")
     assert [send.key for closed in shard.closed for send in closed.commit.others] == [

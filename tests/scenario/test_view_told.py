@@ -88,7 +88,7 @@ def test_an_idle_exit_ends_or_says_what_it_waits_for(answer: str) -> None:
         for _ in range(20):
             made.clock.now_s += 1.0
             shard.turn()
-            learner.watch()
+            learner.check_end()
     waiting = [line["waits_for"] for line in logs if line["event"] == "the exit waits"]
     assert learner.stopping.is_set() is (answer == "fenced")
     assert waiting == ([] if answer == "fenced" else [{"0": "the view in Redis"}])

@@ -51,7 +51,7 @@ def test_a_commit_that_is_done_hangs_no_longer_whenever_the_loop_looks(died: lis
     held.let_go()
     world.clock.now_s += 100 * world.deps.tuning.watchdog_s
     for _ in range(100):
-        made.watch()
+        made.check_end()
         world.clock.now_s += 1.0
     assert died == []
     assert live.pipeline.flight is not None
@@ -62,12 +62,12 @@ def test_a_loop_that_was_busy_proves_nothing_about_the_helper(died: list[int]) -
     world = World(application())
     made, _, _ = committing(world)
     world.clock.now_s += 1_000.0
-    made.watch()
+    made.check_end()
     assert died == []
     with structlog.testing.capture_logs() as logs:
         for _ in range(round(world.deps.tuning.watchdog_s)):
             world.clock.now_s += 1.0
-            made.watch()
+            made.check_end()
     assert died == [70]
     assert [line["event"] for line in logs] == ["a commit hangs; leaving so that the supervisor can restart"]
 

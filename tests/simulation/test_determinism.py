@@ -22,7 +22,7 @@ from stream_app.learner.batch import journal
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor, Closed
 from stream_app.learner.recovery.replay import in_order
-from stream_app.learner.recovery.snapshots import dumped, keep, restore, state_digest
+from stream_app.learner.recovery.snapshots import dumped, restore, save_with_answers, state_digest
 from stream_app.state.shard import ShardState
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 from topics.records import BatchRecord
@@ -175,7 +175,7 @@ def test_a_run_from_a_snapshot_continues_the_bytes(model: str, tmp_path: Path) -
             "seq": processor.seq,
             "digest": processor.digest,
         }
-        keep(app, store, header, dumped(store, processor.core.state).payload)
+        save_with_answers(app, store, header, dumped(store, processor.core.state).payload)
         loaded_header, load = next(iter(store.load()))
         assert header.items() <= loaded_header.items()
         state = restore(app, loaded_header, load)

@@ -26,7 +26,7 @@ def test_each_caller_waits_for_changes_that_another_waits_for() -> None:
     async def case() -> None:
         change = asyncio.get_running_loop().create_future()
         kept = table(change)
-        callers = [asyncio.create_task(kept.written()) for _ in range(2)]
+        callers = [asyncio.create_task(kept.flushed()) for _ in range(2)]
         await asyncio.sleep(0.01)
         assert [caller.done() for caller in callers] == [False, False]
         change.set_result(None)
@@ -42,7 +42,7 @@ def test_a_change_that_came_meanwhile_is_still_waited_for() -> None:
     async def case() -> None:
         first, later = (asyncio.get_running_loop().create_future() for _ in range(2))
         kept = table(first)
-        caller = asyncio.create_task(kept.written())
+        caller = asyncio.create_task(kept.flushed())
         await asyncio.sleep(0)
         kept.unwritten.append(later)  # type: ignore[arg-type]
         first.set_result(None)
@@ -58,7 +58,7 @@ def test_every_caller_hears_of_a_failed_write() -> None:
     async def case() -> None:
         change = asyncio.get_running_loop().create_future()
         kept = table(change)
-        callers = [asyncio.create_task(kept.written()) for _ in range(2)]
+        callers = [asyncio.create_task(kept.flushed()) for _ in range(2)]
         await asyncio.sleep(0)
         change.set_exception(ConnectionError("gone"))
         for caller in callers:

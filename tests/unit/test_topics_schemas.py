@@ -115,7 +115,7 @@ def test_what_the_learner_writes_is_of_the_type(
     machine: BatchProcessor, output: Any, kind: type[Any]
 ) -> None:
     """Every output record reads as its type, and no field of it is missing from the schema."""
-    machine.emitter.perform([output])
+    machine.emitter.encode_all([output])
     commit = machine.seal().commit
     values = [value for value, _, _ in commit.predictions] + [send.value for send in commit.others]
     assert values
@@ -139,7 +139,7 @@ def test_a_prediction_names_everything_in_order(
     machine: BatchProcessor, probabilities: dict[Any, float], names: list[str]
 ) -> None:
     """Its bytes are those of a sorted record, and each class is named by its JSON text: 1 is not true."""
-    machine.emitter.perform([PredictionMade("e", "k", 5, None, probabilities, "champion", 1, 3, 9, 0.5)])
+    machine.emitter.encode_all([PredictionMade("e", "k", 5, None, probabilities, "champion", 1, 3, 9, 0.5)])
     ((value, _, _),) = machine.seal().commit.predictions
     assert value == orjson.dumps(orjson.loads(value), option=JSON_OPTIONS)
     told = orjson.loads(value)["probabilities"]
@@ -194,6 +194,6 @@ def test_the_short_way_of_a_binary_prediction_writes_the_same_bytes(
     """One after the other, and classes 1 and 0 do not take it: they are not true and false."""
     likeliest = max(probabilities, key=lambda label: probabilities[label])
     made = [PredictionMade(f"e{i}", "k", i, likeliest, probabilities, "champion", 1, i, i) for i in (5, 6)]
-    machine.emitter.perform([*made])
+    machine.emitter.encode_all([*made])
     written = [value for value, _, _ in machine.seal().commit.predictions]
     assert written == [machine.emitter.encode(one) for one in made]

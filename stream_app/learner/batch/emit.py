@@ -19,7 +19,7 @@ from stream_app.flow.outputs import (
     ReceiptWritten,
 )
 from stream_app.flow.served import FeaturesChanged, PredictionMade
-from stream_app.learner.batch.fitting import dead_letter, fitting
+from stream_app.learner.batch.fitting import dead_letter, encode_within
 from stream_app.ports import Send
 from topics.alerts import runbook
 from topics.codec import JSON_OPTIONS
@@ -80,8 +80,8 @@ class Emitter:
         self.dirty: dict[str, bool] = {}
         self.decisions: list[dict[str, Any]] = []
 
-    def perform(self, outputs: list[Output]) -> None:
-        """Take one batch's outputs in order."""
+    def encode_all(self, outputs: list[Output]) -> None:
+        """Encode the outputs of one stride, up to 64 records, in order."""
         cases, dirty = self.cases, self.dirty
         for output in outputs:
             if isinstance(output, FeaturesChanged):
@@ -199,7 +199,7 @@ class Emitter:
     def write(self, topic: str, key: str, record: msgspec.Struct) -> None:
         value = value_of(record)
         self.hashed.append(dumps(repeatable(value), option=JSON_OPTIONS))
-        self.others.append(Send(topic, key.encode(), fitting(value)))
+        self.others.append(Send(topic, key.encode(), encode_within(value)))
 
     def close(self) -> dict[str, bytes | None]:
         """Chain the digest over the batch and give the view's blobs (None: the entity is dropped)."""

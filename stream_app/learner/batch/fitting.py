@@ -27,7 +27,7 @@ def dumps(value: Any) -> bytes:
     return orjson.dumps(value, option=JSON_OPTIONS, default=value_of)
 
 
-def fitting(value: Mapping[str, Any], most: int = LARGEST_OUTPUT_BYTES) -> bytes:
+def encode_within(value: Mapping[str, Any], most: int = LARGEST_OUTPUT_BYTES) -> bytes:
     """JSON of at most `most` bytes: long texts are cut first, then the largest fields are emptied.
 
     Raises:

@@ -1,7 +1,7 @@
 """The order rule: merge a shard's inputs by (event time clamped to be monotonic, rank, offset).
 
-An input is *quiet* when it reported its end since its last record. The merge waits for an input that is not
-quiet and not at all for one that is: without the wait, catching up reads thousands of labels before the first
+An input is *quiet* when it reported its end since its last record. The merge waits for an empty input
+unless it is quiet: without the wait, catching up reads thousands of labels before the first
 event.
 """
 

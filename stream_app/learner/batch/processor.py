@@ -98,7 +98,7 @@ class BatchProcessor:
     def perform(self) -> None:
         """Encode what was decided, and empty the outbox."""
         outputs = self.core.out.outputs
-        self.emitter.perform(outputs)
+        self.emitter.encode_all(outputs)
         outputs.clear()
 
     def pending_receipts(self, first: Record) -> None:
@@ -152,7 +152,7 @@ class BatchProcessor:
             order=pack_order(self.order),
             log_time=self.core.state.log_time_ms,
             digest=emitter.digest,
-            decisions=few(emitter.decisions),
+            decisions=capped(emitter.decisions),
             crashed=self.crashed or UNSET,
             settled=settled or UNSET,
         )
@@ -165,7 +165,7 @@ class BatchProcessor:
         return Closed(commit, blobs, previous, self.stamp, self.seq)
 
 
-def few(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def capped(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cut the decisions to what a journal record has room for, and note how many are left out."""
     left_out = len(decisions) - MOST_DECISIONS
     return decisions if left_out <= 0 else [*decisions[:MOST_DECISIONS], {"left_out": left_out}]

@@ -12,7 +12,7 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.errors import MACHINE, Refused
-from stream_app.learner.recovery.snapshots import said
+from stream_app.learner.recovery.snapshots import sample_answers
 from stream_app.models.calls import bind, reply
 from stream_app.state import vocabulary
 from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
@@ -170,7 +170,7 @@ def survives(app: Application, name: str, answers: Mapping[str, Any], trial: Sha
     if slot.failed is not None or name not in answers:
         return False
     try:
-        found, saved = said(app, slot.model, trial.sample_rows, cold=slot.cold), answers[name]
+        found, saved = sample_answers(app, slot.model, trial.sample_rows, cold=slot.cold), answers[name]
         if len(found) != len(saved) or not all(map(alike, found, saved)):
             return False
         calls = bind(slot.model, app.question)

@@ -22,7 +22,7 @@ from stream_app.learner.history.starts import Wish, diverged, log_start, snapsho
 from stream_app.learner.history.tail import Tail, check_unmoved
 from stream_app.learner.recovery.guards import refuse_lost_journal
 from stream_app.learner.recovery.recover import first_entry
-from stream_app.learner.recovery.snapshots import dumped, header, keep
+from stream_app.learner.recovery.snapshots import dumped, header, save_with_answers
 from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import CHAMPION, ShardState
 from topics.envelope import EVENT, RANK_NAMES, RANKS
@@ -233,7 +233,7 @@ def open_epoch(
     if offset is None:
         raise ShardFailed(f"shard {plan.shard}: the epoch record was committed without a report")
     head = {**header(app, plan.shard, processor, fingerprint), "journal_offset": offset}
-    keep(app, store, head, payload)
+    save_with_answers(app, store, head, payload)
 
 
 def refuse_moved(source: ReplaySource, plan: Plan, tail: Tail) -> Generator[bool, None, None]:

@@ -21,7 +21,7 @@ from stream_app.application import Application
 from stream_app.flow.predict import prior_of
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.recovery.fingerprint import for_predictors
-from stream_app.learner.recovery.snapshots import said
+from stream_app.learner.recovery.snapshots import sample_answers
 from stream_app.learner.recovery.time_budget import TimeBudget
 from stream_app.ports import Clock, Dumped, ModelShelf
 from stream_app.state.published import FORMAT, KIND, Published
@@ -47,10 +47,9 @@ class Taken(NamedTuple):
 
 
 class ChampionPublisher:
-    """`due`, `pickle` and `take` where a batch is sealed, `committed` after each; `tick` writes on a helper
-    thread.
+    """Call `due`, `pickle` and `capture` where a batch is sealed, `committed` after each.
 
-    `version` is the champion that was taken last; `error` says why the newest attempt failed.
+    `tick` writes on a helper thread. `version` is the champion that was taken last; `error` says why the newest attempt failed.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class ChampionPublisher:
         self.version: int | None = None
         self.stamp = ""
         self.allowance = TimeBudget(MAX_SHARE, 0.0)
-        self.making: Dumped | None = None  # between `pickle` and `take`
+        self.making: Dumped | None = None  # between `pickle` and `capture`
         self.pickled_s = 0.0
         self.taken: Taken | None = None
         self.waiting: Taken | None = None
@@ -108,7 +107,7 @@ class ChampionPublisher:
         return not self.pending or self.retry_at_s > self.clock.monotonic()
 
     def pickle(self, processor: BatchProcessor) -> Mapping[int, Any]:
-        """Pickle the champion as the batch leaves it that is sealed next; the sets to lay out before that."""
+        """Pickle the champion at the end of the batch; gives the sets to refill before it is sealed."""
         started_s = self.clock.monotonic()
         self.making = None
         published = publish(self.app, processor)
@@ -143,7 +142,7 @@ class ChampionPublisher:
         if not taken.sealed:
             try:
                 copy: Published = self.shelf.copy(taken.payload)
-                found = said(self.app, copy.model, copy.rows, cold=copy.cold)
+                found = sample_answers(self.app, copy.model, copy.rows, cold=copy.cold)
             except Exception as error:
                 self.failed(error)
                 return "refused"

@@ -88,7 +88,7 @@ def recover(deps: Dependencies, shard: int, fingerprint: dict[str, Any]) -> Gene
     try:
         source = deps.open_source(shard)
         try:
-            recovered = yield from replayed(deps, shard, fingerprint, helper, writer, source)
+            recovered = yield from recovery_steps(deps, shard, fingerprint, helper, writer, source)
         finally:
             helper.afterwards(source.close)
     except BaseException:
@@ -97,7 +97,7 @@ def recover(deps: Dependencies, shard: int, fingerprint: dict[str, Any]) -> Gene
     return recovered
 
 
-def replayed(
+def recovery_steps(
     deps: Dependencies,
     shard: int,
     fingerprint: dict[str, Any],

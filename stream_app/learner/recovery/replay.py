@@ -40,11 +40,11 @@ def replay(
     until_seq: int | None = None,
     apply: Callable[[list[Run]], None] | None = None,
 ) -> Iterator[bool]:
-    """Bring `machine` to the journal's end; yields when it must wait (WAITING) or has used its slice (MORE).
+    """Bring `processor` to the journal's end; yields to wait (WAITING), or when its slice is used (MORE).
 
     It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset;
-    nothing is written anywhere. `apply` replaces `machine.apply`: it must bring every record to the
-    machine, and may look at each.
+    nothing is written anywhere. `apply` replaces `processor.apply`: it must bring every record to the
+    processor, and may look at each.
 
     Raises:
         Halted: the journal has a gap, an input was cut, or a digest differs; the shard must not go on.

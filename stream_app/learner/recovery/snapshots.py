@@ -30,7 +30,7 @@ SLOW_S = 60.0  # of writing one snapshot, before an alert
 TOO_LONG_TO_LEAVE_S = 2.0  # a graceful stop must be over in 5 s, so a slower snapshot is skipped then
 
 
-def said(app: Application, model: Any, rows: Iterable[dict[str, Any]], *, cold: bool) -> list[str]:
+def sample_answers(app: Application, model: Any, rows: Iterable[dict[str, Any]], *, cold: bool) -> list[str]:
     """Answers of a copy of a model to sample rows, to the bit. A cold one is not asked in the flow either."""
     return [] if cold else replies(bind(model, app.question), rows)
 
@@ -39,7 +39,9 @@ def answers(app: Application, state: ShardState) -> dict[str, list[str]]:
     """Give by name what each living slot of a copy answers to its sample rows."""
     rows = state.sample_rows
     return {
-        slot.name: said(app, slot.model, rows, cold=slot.cold) for slot in state.slots if slot.failed is None
+        slot.name: sample_answers(app, slot.model, rows, cold=slot.cold)
+        for slot in state.slots
+        if slot.failed is None
     }
 
 
@@ -48,7 +50,7 @@ def dumped(store: SnapshotStore, state: ShardState) -> Dumped:
     return store.dump({"state": state}, [slot.model for slot in state.slots])
 
 
-def keep(app: Application, store: SnapshotStore, header: dict[str, Any], payload: bytes) -> int:
+def save_with_answers(app: Application, store: SnapshotStore, header: dict[str, Any], payload: bytes) -> int:
     """Save a pickled state with what it answers; gives its size in bytes.
 
     A copy is asked: River's models change when they are asked, and only `step` may change a live one.
@@ -116,7 +118,7 @@ class Snapshotter:
         self.weights: dict[int, int] = {}
         self.weighed_at_s = 0.0
         self.error: str | None = None
-        self.making: Dumped | None = None  # between `pickle` and `take`
+        self.making: Dumped | None = None  # between `pickle` and `capture`
         self.pickled_s = 0.0
         self.taken: tuple[dict[str, Any], bytes | None] | None = None  # waits for its batch to be committed
         self.writing: Future[Saved] | None = None
@@ -139,7 +141,7 @@ class Snapshotter:
         )
 
     def pickle(self, processor: BatchProcessor) -> Mapping[int, Any]:
-        """Pickle the state as the batch leaves it that is sealed next; the sets to lay out before that."""
+        """Pickle the state at the end of the current batch; gives the sets to refill before it is sealed."""
         started_s = self.clock.monotonic()
         self.making = None
         try:
@@ -198,7 +200,7 @@ class Snapshotter:
     def write(self, head: dict[str, Any], payload: bytes) -> Saved:
         """On a helper: write it with what a copy answers, and remove what it replaces."""
         started_s = self.clock.monotonic()
-        size_bytes = keep(self.app, self.store, head, payload)
+        size_bytes = save_with_answers(self.app, self.store, head, payload)
         return Saved(head["seq"], size_bytes, self.clock.monotonic() - started_s)
 
     def collect_write(self) -> bool:
