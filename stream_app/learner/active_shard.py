@@ -112,7 +112,7 @@ class ActiveShard(Parts):
             self.capture_at_rest()
 
     def capture_at_rest(self) -> None:
-        """Capture a due snapshot or champion of an idle shard; an empty batch records that sets were refilled."""
+        """Capture what is due of an idle shard; an empty batch records that sets were refilled."""
         if (group := self.deps.log.group()) is None:
             return
         self.costs.begin()

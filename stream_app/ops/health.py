@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 def verdict(board: Watched, now_ms: int) -> dict[str, Any]:
-    """`state` (empty, healthy, idle, attention or stopped), a sentence, a remedy, all findings, worst first."""
+    """Give `state` (empty, healthy, idle, attention or stopped), a sentence, a remedy and all findings."""
     if not board.newest and not any(board.standing_alerts()):
         return {
             "state": "empty",

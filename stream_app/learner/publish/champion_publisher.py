@@ -49,7 +49,8 @@ class Taken(NamedTuple):
 class ChampionPublisher:
     """Call `due`, `pickle` and `capture` where a batch is sealed, `committed` after each.
 
-    `tick` writes on a helper thread. `version` is the champion that was taken last; `error` says why the newest attempt failed.
+    `tick` writes on a helper thread. `version` is the champion that was captured last; `error` says why the
+    newest attempt failed.
     """
 
     def __init__(
