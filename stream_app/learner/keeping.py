@@ -46,7 +46,7 @@ class Keeping:
         """Choose what a shard leaves behind, as far as that is cheap. Both at once: a snapshot that is not of
         the journal's end allows no upgrade.
         """
-        self.snapshot, cheap = self.snapshotter.cheap, self.snapshotter.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
+        self.snapshot, cheap = self.snapshotter.cheap, self.snapshotter.policy.cost_s <= TOO_LONG_TO_LEAVE_S
         self.champion = cheap and self.champion_publisher.behind(self.processor, more=self.snapshot)
         return self.snapshot or self.champion
 

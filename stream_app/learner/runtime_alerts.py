@@ -70,20 +70,20 @@ class RuntimeAlerts:
 
     def report_snapshots(self, snapshotter: Snapshotter) -> None:
         """After an attempt at a snapshot: report that it failed, or that snapshots break their bound."""
-        schedule = snapshotter.schedule
+        policy = snapshotter.policy
         if self.begins("snapshot-failed", snapshotter.error is not None):
             text = f"no snapshot could be saved, a restart replays from the one before: {snapshotter.error}"
             self.notice("snapshot-failed", text, error=snapshotter.error, newest_seq=snapshotter.seq)
-        if self.begins("snapshot-too-dear", schedule.breached):
+        if self.begins("snapshot-too-dear", policy.breached):
             text = (
-                f"pickling a snapshot held the shard up for {schedule.pickling_s:.2f} s; at max_recovery "
-                f"{schedule.max_recovery_s:g} s max_cost allows {schedule.allowed_s:.2f} s"
+                f"pickling a snapshot held the shard up for {policy.pickling_s:.2f} s; at max_recovery "
+                f"{policy.max_recovery_s:g} s max_cost allows {policy.allowed_s:.2f} s"
             )
             self.notice(
                 "snapshot-too-dear",
                 text,
-                cost_s=schedule.pickling_s,
-                allowed_s=schedule.allowed_s,
+                cost_s=policy.pickling_s,
+                allowed_s=policy.allowed_s,
                 bytes=snapshotter.size_bytes,
             )
 

@@ -123,7 +123,7 @@ def test_another_champion_is_published_at_once(world: World) -> None:
 def test_a_dear_champion_is_published_seldom(world: World) -> None:
     """Pickling takes a hundredth of the time at most."""
     live = lived(world)
-    live.champion_publisher.allowance.cost_s = 0.5
+    live.champion_publisher.budget.cost_s = 0.5
     for n in range(49):
         world.clock.now_s += 1.0
         event(world, live, n)
@@ -143,7 +143,7 @@ def test_a_model_does_not_age_while_nothing_happens(world: World) -> None:
         live.turn()
     assert [stamp for stamp, _ in world.touched] == ["0:0"] * 3
     assert world.touched[-1][1] > world.shown[0][1]
-    live.champion_publisher.allowance.cost_s = 1_000.0
+    live.champion_publisher.budget.cost_s = 1_000.0
     world.clock.now_s += 1.5
     event(world, live, 0)
     live.turn()

@@ -37,7 +37,7 @@ def test_a_line_says_where_its_shard_stood(lines: list[MutableMapping[str, Any]]
     assert shard.live is not None
     world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1}, "label": True})
     live = shard.live
-    live.snapshotter.schedule.max_recovery_s = 0.0
+    live.snapshotter.policy.max_recovery_s = 0.0
     live.snapshotter.worked(1.0, 1)
     world.settle(shard)
     (failed,) = [line for line in lines if line["event"] == "snapshot failed"][:1]

@@ -209,7 +209,7 @@ def test_pickling_alone_counts_against_max_cost() -> None:
     world.clock.now_s += 8.0
     future.set_result(work())
     world.settle(shard)
-    assert shard.live.snapshotter.schedule.cost_s >= 0.5
+    assert shard.live.snapshotter.policy.cost_s >= 0.5
     assert not world.alerts("snapshot-too-dear")
 
 

@@ -77,7 +77,7 @@ def feed(world: World, shard: Shard, dice: random.Random, n: int) -> None:
     """So many labelled events in batches as the dice cut them; they say when something is due, too."""
     live = shard.live
     assert live is not None
-    live.snapshotter.schedule.max_recovery_s = 1e9
+    live.snapshotter.policy.max_recovery_s = 1e9
     for _ in range(n):
         features = {"city": f"{dice.randrange(1 << 30):x}", "n": dice.randrange(1 << 20), "x": dice.random()}
         number = len(world.inputs[EVENT])
@@ -86,11 +86,11 @@ def feed(world: World, shard: Shard, dice: random.Random, n: int) -> None:
         if dice.random() < 0.2:
             world.clock.now_s += dice.choice([0.1, 1.5])
         if dice.random() < 0.05:
-            live.snapshotter.schedule.max_recovery_s = 0.0
+            live.snapshotter.policy.max_recovery_s = 0.0
             live.snapshotter.worked(1.0, 1)
         if dice.random() < 0.5:
             assert shard.turn() is not None
-            live.snapshotter.schedule.max_recovery_s = 1e9
+            live.snapshotter.policy.max_recovery_s = 1e9
     for _ in range(3):
         shard.turn()
 
@@ -271,7 +271,7 @@ def test_a_stop_after_a_rest_leaves_a_snapshot_of_the_journal_s_end() -> None:
     live = shard.live
     assert live is not None
     live.snapshotter.worked(1.0, 1)
-    live.snapshotter.schedule.max_recovery_s = 0.0
+    live.snapshotter.policy.max_recovery_s = 0.0
     for _ in range(8):
         shard.turn()
         world.clock.now_s += 1.0

@@ -68,7 +68,7 @@ class ChampionPublisher:
         self.interval_s = interval_s
         self.version: int | None = None
         self.stamp = ""
-        self.allowance = TimeBudget(MAX_SHARE, 0.0)
+        self.budget = TimeBudget(MAX_SHARE, 0.0)
         self.making: Dumped | None = None  # between `pickle` and `capture`
         self.pickled_s = 0.0
         self.taken: Taken | None = None
@@ -100,7 +100,7 @@ class ChampionPublisher:
             return True
         if not self.behind(processor, more=more):
             return False
-        return now_s - self.allowance.last_s >= self.interval_s and self.allowance.due(now_s)
+        return now_s - self.budget.last_s >= self.interval_s and self.budget.due(now_s)
 
     def finish(self) -> bool:
         """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
@@ -128,7 +128,7 @@ class ChampionPublisher:
             head = {**header(self.app, processor, self.fingerprint), "life": self.life}
             self.taken, self.error = Taken(processor.stamp, now_ms, head, making.payload, []), None
         now_s = self.clock.monotonic()
-        self.allowance.spent(now_s, self.pickled_s + now_s - started_s)
+        self.budget.spent(now_s, self.pickled_s + now_s - started_s)
 
     def failed(self, error: Exception) -> None:
         """Note and log why the champion cannot be published."""

@@ -11,7 +11,7 @@ import structlog
 from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.batch.processor import BatchProcessor
-from stream_app.learner.recovery.time_budget import TimeBudget
+from stream_app.learner.recovery.snapshot_policy import SnapshotPolicy
 from stream_app.models.calls import bind, replies
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, Dumped, SnapshotStore
@@ -21,7 +21,6 @@ from topics.life import life_of
 
 log = structlog.get_logger()
 FORMAT = 1
-SHORT_S = 5.0  # of stepping: so much is replayed before the group has noticed a death
 WEIGHING = 0.25  # of what pickling a snapshot takes, for the sizes of its models
 WEIGH_EVERY_S = 60.0
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # 1.9 s: ten grown trees
@@ -112,7 +111,7 @@ class Snapshotter:
         self.app, self.shard, self.store, self.clock, self.fingerprint = app, shard, store, clock, fingerprint
         self.pool = pool
         self.journal_offset = journal_offset  # of the newest committed batch
-        self.schedule = SnapshotPolicy(app, clock.monotonic())
+        self.policy = SnapshotPolicy(app, clock.monotonic())
         self.seq, self.at_s, self.size_bytes = seq, None if seq is None else clock.monotonic(), 0
         self.seconds = Histogram(SECONDS)
         self.weights: dict[int, int] = {}
@@ -127,18 +126,16 @@ class Snapshotter:
 
     def worked(self, seconds: float, records: int) -> None:
         """Account for what a replay would have to step again."""
-        self.schedule.worked(seconds, records)
+        self.policy.worked(seconds, records)
 
     def due(self, now_s: float) -> bool:
         """Whether the next batch should be kept."""
-        return self.writing is None and self.taken is None and self.schedule.due(now_s)
+        return self.writing is None and self.taken is None and self.policy.due(now_s)
 
     @property
     def cheap(self) -> bool:
         """Whether there is something to save that fits into a graceful stop."""
-        return (
-            self.writing is None and self.schedule.records > 0 and self.schedule.cost_s <= TOO_LONG_TO_LEAVE_S
-        )
+        return self.writing is None and self.policy.records > 0 and self.policy.cost_s <= TOO_LONG_TO_LEAVE_S
 
     def pickle(self, processor: BatchProcessor) -> Mapping[int, Any]:
         """Pickle the state at the end of the current batch; gives the sets to refill before it is sealed."""
@@ -163,7 +160,7 @@ class Snapshotter:
                 self.failed(error)
         self.taken = header(self.app, self.shard, processor, self.fingerprint), payload
         now_s = self.clock.monotonic()
-        self.schedule.taken(now_s, self.pickled_s + now_s - started_s)
+        self.policy.taken(now_s, self.pickled_s + now_s - started_s)
 
     def weigh(self, state: ShardState, took_s: float) -> None:
         """Pickle models by themselves, those that were never weighed or not for the longest time first.
@@ -191,7 +188,7 @@ class Snapshotter:
             return
         (head, payload), self.taken = self.taken, None
         if payload is None:
-            self.seconds.observe(self.schedule.cost_s)
+            self.seconds.observe(self.policy.cost_s)
             self.ended = True
             return
         self.writing_since_s = self.clock.monotonic()
@@ -224,8 +221,8 @@ class Snapshotter:
             self.at_s, self.error = self.clock.monotonic(), None
         except Exception as error:
             self.failed(error)
-        self.schedule.saved(took_s)
-        self.seconds.observe(self.schedule.cost_s)
+        self.policy.saved(took_s)
+        self.seconds.observe(self.policy.cost_s)
         return True
 
     def failed(self, error: Exception) -> None:
@@ -249,54 +246,3 @@ def header(
         "fingerprint": fingerprint,
         "life": life_of(fingerprint["topics"]),
     }
-
-
-class SnapshotPolicy:
-    """Decides when a snapshot is due, from what the last one cost and how much a replay would take.
-
-    The interval is `max_recovery` of stepping time, or less when snapshots are cheap: then once `max_cost` of
-    the wall time has earned what the last one cost. Both are the definition's `snapshot=`.
-    """
-
-    def __init__(self, app: Application, now_s: float) -> None:
-        self.max_cost = app.snapshot.max_cost
-        self.max_recovery_s = app.snapshot.max_recovery_ms / 1000
-        self.allowance = TimeBudget(self.max_cost, now_s)
-        self.busy_s = self.pickling_s = 0.0
-        self.records = 0
-
-    def worked(self, seconds: float, records: int) -> None:
-        self.busy_s += seconds
-        self.records += records
-
-    def due(self, now_s: float) -> bool:
-        if not self.records:
-            return False
-        if self.busy_s >= self.max_recovery_s:
-            return True
-        return self.busy_s >= SHORT_S and self.allowance.due(now_s)
-
-    @property
-    def cost_s(self) -> float:
-        """Seconds that the newest snapshot took, to pickle and to write."""
-        return self.allowance.cost_s
-
-    @property
-    def breached(self) -> bool:
-        """Whether pickling costs more than `max_cost` at the interval that `max_recovery` asks for."""
-        return self.pickling_s > self.allowed_s
-
-    @property
-    def allowed_s(self) -> float:
-        """Seconds that pickling one snapshot may take at the interval `max_recovery`."""
-        return self.max_cost * self.max_recovery_s
-
-    def taken(self, now_s: float, cost_s: float) -> None:
-        """A snapshot was pickled; what writing it takes is added by `saved`."""
-        self.allowance.spent(now_s, cost_s)
-        self.pickling_s = cost_s
-        self.busy_s, self.records = 0.0, 0
-
-    def saved(self, cost_s: float) -> None:
-        """Add what a helper took to write it: no pause, yet it counts, so that a store can rest."""
-        self.allowance.more(cost_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_app.application import Application, Snapshots
-from stream_app.learner.recovery.snapshots import SHORT_S, SnapshotPolicy
+from stream_app.learner.recovery.snapshot_policy import SHORT_S, SnapshotPolicy
 
 
 def schedule(max_cost: float = 0.02, max_recovery: str = "10m") -> SnapshotPolicy:
