@@ -52,12 +52,11 @@ def load(target: str, *, models: bool = True) -> Application:
         raise UsageError(f"{place} raised {type(error).__name__}: {error}", remedy) from error
     found = getattr(module, attribute, None)
     if not isinstance(found, Application):
-        what = "nothing" if found is None else type(found).__name__
         others = [name for name, value in vars(module).items() if isinstance(value, Application)]
-        remedy = (
-            f"It holds {', '.join(others)}" if others else f"Define `{attribute} = Application(...)` there"
-        )
-        raise UsageError(f"{target} is {what}, no Application", remedy)
+        what = f"has no {attribute!r}" if found is None else f"has {attribute!r}, which is not an Application"
+        instead = " or ".join(f"{place}:{name}" for name in others)
+        remedy = f"Write {instead}" if others else f"Define `{attribute} = Application(...)` there"
+        raise UsageError(f"{place} {what}", remedy)
     object.__setattr__(found, "home", module.__name__)
     return found
 

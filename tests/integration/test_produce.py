@@ -125,7 +125,7 @@ def test_no_rows_are_told_and_no_error(created: CommandLine) -> None:
         ("rows.csv", ROWS, ["--types", "age=number"], "has no column age"),
         ("rows.csv", ROWS, ["--types", "x=float"], "Types are number, string and bool"),
         ("rows.csv", ROWS, ["--types", "x"], "is not COL=TYPE"),
-        ("rows.csv", ROWS, ["--types", "plan=number"], "column plan has values that are no number"),
+        ("rows.csv", ROWS, ["--types", "plan=number"], "column plan has values that are not of type number"),
         ("rows.csv", ROWS, ["--time", "plan"], "in column plan is not a time"),
         ("rows.csv", ROWS, ["--label", "label", "--inline-label", "label"], "exclude each other"),
         ("rows.csv", ROWS, ["--label", "label", "--label-delay", "soon"], "is not a duration"),

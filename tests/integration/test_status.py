@@ -184,7 +184,7 @@ def test_an_unknown_definition_is_a_usage_error(stream_app: CommandLine) -> None
     """A file that is not there, and an attribute that is none."""
     assert stream_app("status", "nowhere.py:app").code == 2
     done = stream_app("status", stream_app.target.replace(":app", ":nothing"))
-    assert (done.code, "no Application" in done.err) == (2, True)
+    assert (done.code, "has no 'nothing'" in done.err) == (2, True)
 
 
 def test_an_unreachable_broker_is_refused_with_its_remedy(

@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_taken_is_refused_with_its_place(
 
 def test_a_value_that_is_not_of_its_named_type_is_refused(tmp_path: Path) -> None:
     """--types is a promise, not a hint; so is the set of types."""
-    with pytest.raises(UsageError, match="column a has values that are no number"):
+    with pytest.raises(UsageError, match="column a has values that are not of type number"):
         rows_of(tmp_path, "a\n1\nx\n", a="number")
     with pytest.raises(UsageError, match="unknown type"):
         rows_of(tmp_path, "a\n1\n", a="integer")

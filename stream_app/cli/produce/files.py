@@ -124,7 +124,9 @@ def convert(rows: list[Row], column: str, kind: str | None) -> None:
             else:
                 row[column] = value
         return
-    raise UsageError(f"column {column} has values that are no {kind}", "Give another type with --types")
+    raise UsageError(
+        f"column {column} has values that are not of type {kind}", "Give another type with --types"
+    )
 
 
 def refuse_mistakes(rows: list[Row], column: str) -> None:
