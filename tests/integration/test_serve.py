@@ -155,11 +155,17 @@ def test_a_refused_publication_becomes_one_alert_and_changes_no_answer(
 ) -> None:
     """Whoever writes to Redis: what is not signed is not loaded, and people are told."""
     app = defined(learners, {"stranger": ("binary", 1)})["stranger"]
-    produce(learners, app, 50, int(time.time() * 1000) - HOUR_MS)
+    now_ms = int(time.time() * 1000)
+    question = {
+        "key": "e1",
+        "features": row(1),
+        "time": now_ms,
+    }  # at one moment, or windows move on meanwhile
+    produce(learners, app, 50, now_ms - HOUR_MS)
     learners.learn([app])
     with serving(learners, app.target) as (server,):
         server.ready()
-        before = server.post("/v1/predict", key="e1", features=row(1))
+        before = server.post("/v1/predict", **question)
         with redis.Redis.from_url(services.redis_url) as client:
             for stamp in ("9:1", "9:2"):
                 client.hset(f"{{{app.name}:0}}:m", mapping={"stamp": stamp, "model": b"{}\n0\nrubbish"})
@@ -171,7 +177,7 @@ def test_a_refused_publication_becomes_one_alert_and_changes_no_answer(
 
         (alert,) = until(alerts, "the alert is written")
         assert (alert["severity"], alert["evidence"]["stamp"]) == ("critical", "9:1")
-        after = server.post("/v1/predict", key="e1", features=row(1))
+        after = server.post("/v1/predict", **question)
         assert after["probabilities"] == before["probabilities"]
 
 
