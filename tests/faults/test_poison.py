@@ -24,7 +24,7 @@ BEHIND = 5  # and behind it
 MOST_RESTARTS = 3
 WITHIN_S = 240.0  # each restart is a new Python
 DIED = "learner died, restarting"
-KILLS = length(2, 4, 20)  # within careful mode
+KILLS = length(2, 2, 20)  # within careful mode
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 
 

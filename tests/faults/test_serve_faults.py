@@ -40,7 +40,7 @@ from tests.lengths import length
 
 pytestmark = pytest.mark.soak
 
-SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 200, 2_000)))
+SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 120, 2_000)))
 FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", length(2, 5, 30)))
 ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", length(1_000, 5_000, 100_000)))
 RATE = 500  # requests per second

@@ -15,8 +15,8 @@ from tests.faults.learners import Learner, Run, running
 from tests.faults.traffic import Traffic, stream
 from tests.lengths import length
 
-EVENTS = length(3_000, 10_000, 100_000)  # of each run
-KILLS = int(os.environ.get("FAULTS_KILLS", length(3, 10, 100)))  # of each run
+EVENTS = length(3_000, 6_000, 100_000)  # of each run
+KILLS = int(os.environ.get("FAULTS_KILLS", length(3, 6, 100)))  # of each run
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BLIND = 0.2  # of the kills come whenever, the others while the victim is at work
 LONGEST_S = 0.8  # at work before the kill

@@ -27,7 +27,7 @@ def allowed() -> list[str]:
 
 def run_stage(root: Path) -> None:
     """Do in `root` what the build stage does in `/`."""
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PIP_NO_COMPILE": "1"}
     for word, rest in build_stage():
         if word == "COPY":
             *sources, target = rest.split()

@@ -20,6 +20,7 @@ from benchmarks.flips import (
     served,
 )
 from stream_app.application import Application, Labels
+from tests.lengths import length
 
 
 def definition(model: str = "tree", *, hold_back: bool = False) -> Application:
@@ -53,8 +54,8 @@ def lost(stream: str, seed: int, late: int, app: Application) -> float:
 @pytest.mark.soak(only=True)
 @pytest.mark.parametrize(
     ("stream", "model"),
-    [("stagger", "tree"), ("mixed", "tree"), ("sine", "bayes")],
-    ids=["stagger tree", "mixed tree", "sine bayes"],
+    [("stagger", "tree"), ("mixed", "tree"), ("sine", "bayes")][: length(2, 2, 3)],
+    ids=["stagger tree", "mixed tree", "sine bayes"][: length(2, 2, 3)],
 )
 def test_flipped_labels_of_one_source_are_forgotten_within_1500_labels(stream: str, model: str) -> None:
     """One source of five sends opposite labels for 600 events; 1,500 labels later nothing is left of it."""
