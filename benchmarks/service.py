@@ -168,13 +168,13 @@ def paused(
     return begin_ms, end_ms
 
 
-def scrape(port: int) -> None:
-    """Read the metrics, as Prometheus would."""
+def scrape(port: int) -> str:
+    """Read the metrics, as Prometheus would; empty while the learner is not up yet, or just leaving."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            answer.read()
+            return str(answer.read().decode())
     except OSError:
-        return  # it is not up yet, or just leaving
+        return ""
 
 
 @contextmanager

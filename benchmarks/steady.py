@@ -17,9 +17,9 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import linear_regression
 from typing import NamedTuple
 
 import orjson
@@ -29,6 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from river import linear_model, preprocessing, tree
 
 from benchmarks.common import ROOT, Made, Servers, made, servers
+from benchmarks.service import scrape
 from stream_app import Application, Labels
 from stream_app import features as f
 from stream_app.adapters.kafka_admin import TopicAdmin
@@ -105,15 +106,10 @@ def learner(found: Servers, port: int) -> Iterator[psutil.Process]:
             child.wait(60)
 
 
-def scrape(port: int) -> dict[str, float]:
+def metrics(port: int) -> dict[str, float]:
     """Sums of the metrics by name; none while the learner does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return {}
     sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(scrape(port)):
         for sample in family.samples:
             if sample.labels.get("outcome", "predictions") == "predictions":
                 sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
@@ -122,7 +118,7 @@ def scrape(port: int) -> dict[str, float]:
 
 def predicted(port: int) -> float:
     """Predictions so far."""
-    return scrape(port).get("stream_app_records_total", 0.0)
+    return metrics(port).get("stream_app_records_total", 0.0)
 
 
 def maximum(feeder: Feeder, port: int) -> float:
@@ -147,20 +143,12 @@ def run(feeder: Feeder, process: psutil.Process, port: int, rate: float, seconds
         feeder.send(max(0, round(rate * at_s) - (feeder.sent - already)))
         if at_s >= SAMPLE_S * (len(samples) + 1):
             resident_mib = process.memory_info().rss / (1 << 20)
-            samples.append(Sample(at_s, resident_mib, scrape(port).get("stream_app_lag_records", 0.0)))
+            samples.append(Sample(at_s, resident_mib, metrics(port).get("stream_app_lag_records", 0.0)))
             sys.stderr.write(f"\r{at_s / 60:.1f} min, {resident_mib:.0f} MiB, {samples[-1].lag:.0f} behind  ")
             sys.stderr.flush()
         time.sleep(TICK_S)
     sys.stderr.write("\n")
     return samples
-
-
-def slope(points: list[tuple[float, float]]) -> float:
-    """Least squares, per minute where the first of each pair is in seconds."""
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return 60 * sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
 
 
 def main() -> int:
@@ -183,8 +171,9 @@ def main() -> int:
             samples = run(feeder, process, port, rate, 60 * options.minutes)
             feeder.flush()
     steady = samples[round(len(samples) * WARM_UP) :]
-    memory = slope([(sample.at_s, sample.resident_mib) for sample in steady])
-    lag = slope([(sample.at_s, sample.lag) for sample in steady])
+    minutes = [sample.at_s / 60 for sample in steady]
+    memory = linear_regression(minutes, [sample.resident_mib for sample in steady]).slope
+    lag = linear_regression(minutes, [sample.lag for sample in steady]).slope
     report = {
         "minutes": options.minutes,
         "maximum_events_per_s": most and round(most),

@@ -12,8 +12,12 @@ ROOMS = ("faults", "browser", "integration", "contract", "simulation", "architec
 TOGETHER = {"browser"}  # all files share a scene that takes half a minute to set
 # No test in them shares anything with another.
 APART = {
-    "test_swap_kills.py", "test_sigkill.py", "test_poison.py", "test_lives_replayed.py", "test_zoo_kills.py",
-}  # fmt: skip
+    "test_swap_kills.py",
+    "test_sigkill.py",
+    "test_poison.py",
+    "test_lives_replayed.py",
+    "test_zoo_kills.py",
+}
 
 
 class Sharing(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+
+from topics.records import Alert
 
 Severity = Literal["info", "warning", "critical"]
 INFO: Final = "info"
@@ -51,6 +53,14 @@ ALERTS: Final = {
     "view-stale": AlertType(CRITICAL, "Redis has not shown the newest commits for a while"),
     "worse-than-baseline": AlertType(WARNING, "the champion is worse than predicting the previous label"),
 }
+
+
+def run_alert(
+    app: str, shard: int, kind: str, cause: str, time_ms: int, message: str, evidence: dict[str, Any]
+) -> Alert:
+    """An alert that no record caused; its id derives from `cause`, so that repeats are one alert."""
+    alert_id = f"{app}/{shard}/{kind}/{cause}"
+    return Alert(alert_id, kind, ALERTS[kind].severity, shard, time_ms, message, evidence, runbook(kind))
 
 
 def runbook(kind: str) -> str:

@@ -98,6 +98,10 @@ class TopicAdmin:
 
     def check(self, catalog: Catalog) -> list[Mismatch]:
         """Every difference; empty when all topics are as declared."""
+        return self.look(catalog)[1]
+
+    def look(self, catalog: Catalog) -> tuple[dict[str, str], list[Mismatch]]:
+        """The broker's id of each topic that exists, and every difference from the declaration."""
         with explained():
             described = self.describe([spec.name for spec in catalog])
             configs = self.configs(list(described))
@@ -107,7 +111,7 @@ class TopicAdmin:
                 found += differences(spec, described[spec.name], configs[spec.name])
             else:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
-        return found
+        return ids_of(described), found
 
     def configure(self, catalog: Catalog) -> dict[str, dict[str, str]]:
         """Set every existing topic's settings to the declared ones; what was set, by topic."""
@@ -151,13 +155,7 @@ class TopicAdmin:
             for mismatch in differences(spec, described[spec.name], configs.get(spec.name, {})):
                 if mismatch.grave:
                     raise Refused(f"topic {spec.name}: {mismatch.what}", mismatch.fix)
-        return {name: str(topic["topic_id"]) for name, topic in described.items()}
-
-    def ids(self, specs: Iterable[TopicSpec]) -> dict[str, str]:
-        """The broker's id of each topic that exists, by name."""
-        with explained():
-            described = self.describe([spec.name for spec in specs])
-        return {name: str(topic["topic_id"]) for name, topic in described.items()}
+        return ids_of(described)
 
     def has_journal(self, specs: Sequence[TopicSpec], described: Mapping[str, dict[str, Any]]) -> bool:
         """Whether a learner ever wrote for these topics: what is missing of them was deleted then."""
@@ -215,6 +213,11 @@ class TopicAdmin:
     def brokers(self) -> list[str]:
         """The addresses of all brokers."""
         return [f"{broker['host']}:{broker['port']}" for broker in self.client.describe_cluster()["brokers"]]
+
+
+def ids_of(described: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The broker's id of each described topic, by name."""
+    return {name: str(topic["topic_id"]) for name, topic in described.items()}
 
 
 def asked_of_coordinator(ask: Callable[[], T]) -> T:

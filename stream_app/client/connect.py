@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from kafka.errors import (
     AuthorizationError,
@@ -19,6 +20,22 @@ from stream_app.errors import Refused, StreamAppError
 
 Kafka = str | Mapping[str, Any]  # a bootstrap address, or kafka-python's keyword arguments
 CONNECT_WITHIN_MS = 10_000
+
+
+class Closing:
+    """A context manager that closes at its end."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def arguments(kafka: Kafka) -> dict[str, Any]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import orjson
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from stream_app.client.connect import Kafka, arguments, connecting, reading
+from stream_app.client.connect import Closing, Kafka, arguments, connecting, reading
 from stream_app.errors import Refused
 from topics.records import Prediction
 
 POLL_MS = 200
 
 
-class CommittedReader:
+class CommittedReader(Closing):
     """Iterates one topic's committed records, all partitions, without joining a group; a context manager.
 
     Ends after `max_records`, after `timeout_s` without a new one (None: never), or at the ends that the
@@ -94,16 +93,8 @@ class CommittedReader:
         """Let go of the connection."""
         self.consumer.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class PredictionConsumer:
+class PredictionConsumer(Closing):
     """Iterates committed predictions as dictionaries (docs/schemas); `typed` as `topics.records.Prediction`.
 
     `options` are those of `CommittedReader`: max_records, timeout_s, until_end, from_beginning.
@@ -125,11 +116,3 @@ class PredictionConsumer:
     def close(self) -> None:
         """Let go of the connection."""
         self.reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

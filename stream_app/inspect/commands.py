@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
-from stream_app.client.connect import Kafka
+from stream_app.client.connect import Closing, Kafka
 from stream_app.client.consumer import CommittedReader
 from stream_app.client.producer import SentCommand
 from topics.records import CommandOutcome
@@ -16,7 +14,7 @@ from topics.records import CommandOutcome
 TURN_S = 0.2
 
 
-class Outcomes:
+class Outcomes(Closing):
     """Committed outcomes from now on, so it is opened before the command is sent; a context manager.
 
     Raises:
@@ -43,11 +41,3 @@ class Outcomes:
     def close(self) -> None:
         """Let go of the connection."""
         self.reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from stream_app.client.connect import Kafka, arguments, connecting, reading
+from stream_app.client.connect import Closing, Kafka, arguments, connecting, reading
 from stream_app.errors import Refused
 
 POLL_MS = 100
@@ -20,7 +18,7 @@ PATIENCE_S = 10.0
 Place = tuple[str, int]  # topic and partition
 
 
-class TailReader:
+class TailReader(Closing):
     """Reads committed records of some topics here and there, without a group; a context manager.
 
     Raises:
@@ -114,14 +112,6 @@ class TailReader:
     def close(self) -> None:
         """Let go of the connection."""
         self.consumer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def named(topics: Iterable[str]) -> str:

@@ -12,8 +12,8 @@ from stream_app.errors import Refused
 from stream_app.learner.batch.fitting import encode_within
 from stream_app.learner.dependencies import Dependencies
 from stream_app.ports import Commit, Send
-from topics.alerts import ALERTS, runbook
-from topics.records import Alert, value_of
+from topics.alerts import run_alert
+from topics.records import value_of
 
 log = structlog.get_logger()
 
@@ -28,10 +28,8 @@ def alert(
     evidence: dict[str, Any],
 ) -> Send:
     """The record of one alert; its id derives from what caused it."""
-    alert_id = f"{app}/{shard}/{kind}/{cause}"
-    severity = ALERTS[kind].severity
-    written = Alert(alert_id, kind, severity, shard, time_ms, message, evidence, runbook(kind))
-    return Send("alerts", alert_id.encode(), encode_within(value_of(written)))
+    made = run_alert(app, shard, kind, cause, time_ms, message, evidence)
+    return Send("alerts", made.alert_id.encode(), encode_within(value_of(made)))
 
 
 def write_halt_alert(deps: Dependencies, shard: int, refusal: Refused) -> Future[None]:

@@ -12,7 +12,7 @@ from stream_app.ops.alert_store import DUE, REFUSED, AlertStore
 from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.notification import ENDED, Item
 from stream_app.ops.routing import RouteQueue, matches
-from topics.alerts import ALERTS, runbook
+from topics.alerts import run_alert
 from topics.reasons import MALFORMED
 from topics.records import Alert, Stats
 
@@ -167,16 +167,7 @@ class AlertIntake:
         now_ms: int,
     ) -> None:
         """Raise an alert of our own; `name` is what makes its id."""
-        alert = Alert(
-            f"{self.app}/{shard}/{kind}/{name}",
-            kind,
-            ALERTS[kind].severity,
-            shard,
-            now_ms,
-            message,
-            evidence,
-            runbook(kind),
-        )
+        alert = run_alert(self.app, shard, kind, name, now_ms, message, evidence)
         self.accept(alert, now_ms)
         if kind == SILENT and ENDED not in evidence:
             self.silent[shard] = alert

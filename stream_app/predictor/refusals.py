@@ -6,7 +6,7 @@ import asyncio
 
 from stream_app.ports import Clock
 from stream_app.predictor.feedback import Feedback
-from topics.alerts import ALERTS, runbook
+from topics.alerts import run_alert
 from topics.records import Alert
 
 MOST_WAITING = 100
@@ -22,16 +22,8 @@ class Refusals:
     def add(self, shard: int, stamp: str, why: str) -> None:
         """One alert about a shard's publication; beyond the bound it is only in the log."""
         kind = "publication-refused"
-        alert = Alert(
-            f"{self.app}/{shard}/{kind}/{stamp}",
-            kind,
-            ALERTS[kind].severity,
-            shard,
-            self.clock.now_ms(),
-            f"predictors keep the model before {stamp}: {why}",
-            {"stamp": stamp, "why": why},
-            runbook(kind),
-        )
+        text, evidence = f"predictors keep the model before {stamp}: {why}", {"stamp": stamp, "why": why}
+        alert = run_alert(self.app, shard, kind, stamp, self.clock.now_ms(), text, evidence)
         if not self.waiting.full():
             self.waiting.put_nowait(alert)
 

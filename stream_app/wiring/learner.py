@@ -131,11 +131,12 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Inspection]:
         nonlocal doubtful
         try:
             with TopicAdmin(settings.kafka.kafka_python()) as admin:
-                found = admin.ids(topics)
-                grave = [mismatch for mismatch in admin.check(topics) if mismatch.grave]
+                found, differences = admin.look(topics)
         except (Refused, OSError):
             return Inspection()
-        unsafe = tuple(f"topic {m.topic}: {m.what}; fix: {m.fix}" for m in grave if m.topic in found)
+        unsafe = tuple(
+            f"topic {m.topic}: {m.what}; fix: {m.fix}" for m in differences if m.grave and m.topic in found
+        )
         if not known:
             known.update(found)
         missing = [name for name in known if name not in found]
