@@ -29,7 +29,18 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 
     Its seek goes back to the beginning where nothing is committed. aiokafka's leaves such a partition where
     it is, which is behind what was fetched and thrown away while the tables recovered.
+
+    Faust looks now and then for partitions that are stuck, and fails at one whose position aiokafka does not
+    know yet, as after a rebalance: that ended the process which had just taken over.
     """
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Log a partition that is stuck; one without a position is not."""
+        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001  only Faust's way leads to it
+        assignment = fetcher._subscriptions.subscription.assignment  # noqa: SLF001
+        state = assignment.state_value(tp) if assignment else None
+        if state is not None and state.has_valid_position:
+            super().verify_event_path(now, tp)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the committed offsets, and to the beginning where there is none."""

@@ -246,7 +246,7 @@ def test_a_second_process_stands_by_and_takes_over(learners: Learners, app: Defi
             write(learners.servers, f"{app.name}.alerts", [alert("after")])
             second.ready()
             # The first, killed before it has noted what it told, leaves that to be told again.
-            until(lambda: "after" in hook.ids(), "the second one tells what came since")
+            until(lambda: second.alive() and "after" in hook.ids(), "the second one tells what came since")
             assert set(hook.ids()) == {"before", "after"}
             shown = {told["id"] for told in second.board(app.name)["alerts"]}
             assert shown == {"before", "after"}

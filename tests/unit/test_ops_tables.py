@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import Assignment
 from faust.types import TP
 
 from stream_app.ops.faust_app import CommittedConsumer, CommittedThread, DurableTable
@@ -157,3 +159,23 @@ def test_a_seek_goes_to_the_beginning_where_nothing_is_committed() -> None:
     )
     asyncio.run(thread.rewind())
     assert begun == [PARTITION, TP("app.models", 1)]
+
+
+@pytest.mark.parametrize("place", ["no position yet", "not assigned", "no assignment"])
+def test_a_partition_that_cannot_be_judged_does_not_end_the_process(place: str) -> None:
+    """Faust's look at stuck partitions passes over one that aiokafka has no position of."""
+
+    async def look() -> None:
+        kept = [] if place == "not assigned" else [TopicPartition(*PARTITION)]
+        assignment = None if place == "no assignment" else Assignment(kept)
+        subscriptions = SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+        thread: Any = CommittedThread.__new__(CommittedThread)
+        thread._ensure_consumer = lambda: SimpleNamespace(
+            _fetcher=SimpleNamespace(_subscriptions=subscriptions)
+        )
+        thread.time_started = 0.0
+        app = SimpleNamespace(monitor=object(), topics=SimpleNamespace(acks_enabled_for=bool))
+        thread.consumer = SimpleNamespace(app=app)
+        thread.verify_event_path(1.0, PARTITION)
+
+    asyncio.run(look())
