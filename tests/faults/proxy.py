@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
+from pathlib import Path
 from queue import Queue
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from stream_app.embedded.ports import LOOPBACK
+import pytest
 
+from stream_app.embedded import kafka
+from stream_app.embedded import services as embedded
+from stream_app.embedded.ports import LOOPBACK, free_ports
+
+PROXIED = "PROXIED"
 PRODUCE, END_TXN = 0, 26  # api keys of the Kafka protocol
 HEAD = 4  # bytes of a message's size
 ANSWER_WITHIN_S = 30.0
@@ -44,12 +52,16 @@ class Late(NamedTuple):
 
 
 class Proxy:
-    """Listens on `port` of the loopback; `judge` gets api key and bytes of every request."""
+    """Listens on `port` of the loopback; `judge` gets api key and bytes of every request.
+
+    Every answer waits for `slow_s` first, and then passes at `bytes_per_s`.
+    """
 
     def __init__(self, port: int, broker_port: int) -> None:
         self.broker_port = broker_port
+        self.slow_s, self.bytes_per_s = 0.0, math.inf
         self.forget()
-        self.open: list[socket.socket] = []
+        self.open: set[socket.socket] = set()
         self.listener = socket.create_server((LOOPBACK, port))
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -64,8 +76,12 @@ class Proxy:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self.listener.accept()
-                broker = socket.create_connection((LOOPBACK, self.broker_port))
-                self.open += [client, broker]
+                try:
+                    broker = socket.create_connection((LOOPBACK, self.broker_port))
+                except OSError:  # the broker is away
+                    client.close()
+                    continue
+                self.open |= {client, broker}
                 threading.Thread(target=self.requests, args=(client, broker), daemon=True).start()
 
     def requests(self, client: socket.socket, broker: socket.socket) -> None:
@@ -93,14 +109,19 @@ class Proxy:
         with suppress(OSError, EOFError):
             while True:
                 answer = receive(broker)
+                time.sleep(self.slow_s + len(answer) / self.bytes_per_s)
                 try:
                     client.sendall(answer)
                 except OSError:
                     unheard.put(answer)
+        for each in (client, broker):
+            shut(each)
+            self.open.discard(each)
+            each.close()
 
     def cut(self) -> None:
         """Cut every connection."""
-        for each in self.open:
+        for each in list(self.open):
             shut(each)
 
     def __enter__(self) -> Self:
@@ -112,6 +133,36 @@ class Proxy:
         for each in [self.listener, *self.open]:
             shut(each)
             each.close()
+
+
+class Far(NamedTuple):
+    """The addresses of one broker: its own, and that of a proxy before it."""
+
+    near: str
+    far: str
+    proxy: Proxy
+
+
+@contextmanager
+def proxied(directory: Path) -> Iterator[Far]:
+    """A broker with a second listener, which says that it is at a proxy's address; also when it restarts."""
+    listener, proxy_port = free_ports(0, 0)
+    text = kafka.PROPERTIES
+    for old, new in {
+        "\nlisteners=": f"\nlisteners={PROXIED}://{LOOPBACK}:{listener},",
+        "\nadvertised.listeners=": f"\nadvertised.listeners={PROXIED}://{LOOPBACK}:{proxy_port},",
+        "protocol.map=": f"protocol.map={PROXIED}:PLAINTEXT,",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kafka, "PROPERTIES", f"{text}inter.broker.listener.name=PLAINTEXT\n")
+            server = embedded.start_kafka(directory)
+            with Proxy(proxy_port, listener) as proxy:
+                yield Far(f"{LOOPBACK}:{server.port}", f"{LOOPBACK}:{proxy_port}", proxy)
+    finally:
+        embedded.down(directory)
 
 
 def shut(connection: socket.socket) -> None:

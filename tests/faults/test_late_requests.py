@@ -6,53 +6,24 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from typing import NamedTuple
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from stream_app.adapters.kafka_writer import KafkaWriter
-from stream_app.embedded import kafka
-from stream_app.embedded import services as embedded
-from stream_app.embedded.ports import LOOPBACK, free_ports
 from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.ports import Commit
 from tests.contract.port_bench import SHARD, KafkaBench, until
-from tests.faults.proxy import END_TXN, PRODUCE, Proxy, Verdict
+from tests.faults.proxy import END_TXN, PRODUCE, Far, Verdict, proxied
 
-PROXIED = "PROXIED"
 FENCED = (47, 90)  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
-
-
-class Far(NamedTuple):
-    """A broker near at hand and through a proxy."""
-
-    near: str
-    far: str
-    proxy: Proxy
 
 
 @pytest.fixture(scope="module")
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
-    """A broker of the test's own with a second listener, which says that it is at the proxy's address."""
-    listener, proxy_port = free_ports(0, 0)
-    text = kafka.PROPERTIES
-    for old, new in {
-        "\nlisteners=": f"\nlisteners={PROXIED}://{LOOPBACK}:{listener},",
-        "\nadvertised.listeners=": f"\nadvertised.listeners={PROXIED}://{LOOPBACK}:{proxy_port},",
-        "protocol.map=": f"protocol.map={PROXIED}:PLAINTEXT,",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    directory = tmp_path_factory.mktemp("proxied")
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kafka, "PROPERTIES", f"{text}inter.broker.listener.name=PLAINTEXT\n")
-            server = embedded.start_kafka(directory)
-        with Proxy(proxy_port, listener) as proxy:
-            yield Far(f"{LOOPBACK}:{server.port}", f"{LOOPBACK}:{proxy_port}", proxy)
-    finally:
-        embedded.down(directory)
+    """A broker of the test's own, with a proxy before it."""
+    with proxied(tmp_path_factory.mktemp("proxied")) as found:
+        yield found
 
 
 def batch(name: str) -> Commit:

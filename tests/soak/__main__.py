@@ -19,6 +19,7 @@ from pathlib import Path
 
 from stream_app.embedded import services as embedded
 from tests.faults.learners import Learner, Run, until
+from tests.faults.proxy import Far, proxied
 from tests.faults.traffic import Traffic, stream
 from tests.soak.faults import FAULTS, WEIGHTS, Scene, works
 from tests.soak.watch import Watch
@@ -89,9 +90,18 @@ def table(took_s: dict[str, list[float]]) -> str:
 
 def soak(directory: Path, minutes: float, seed: int, kind: str) -> list[str]:
     """One run; the violations."""
+    with proxied(directory / "servers") as broker:
+        return soak_on(broker, directory, minutes, seed, kind)
+
+
+def soak_on(broker: Far, directory: Path, minutes: float, seed: int, kind: str) -> list[str]:
+    """One run on this broker; the learners reach it through its proxy."""
     dice = random.Random(seed)
     servers = embedded.up(directory / "servers")
-    run = Run(servers, directory, kind, SHARDS)
+    offset = directory / "clock-offset"
+    stepped = {"PYTHONPATH": str(Path(__file__).with_name("stepped")), "CLOCK_OFFSET": str(offset)}
+    run = Run(servers, directory, kind, SHARDS, **stepped)
+    run.environment["STREAM_APP_KAFKA__BOOTSTRAP_SERVERS"] = broker.far
     try:
         n = int(minutes * 60 * RATE / 2) + 1_000  # an event and its label are two records
         start_ms = time.time_ns() // 1_000_000 - 2 * n
@@ -102,7 +112,7 @@ def soak(directory: Path, minutes: float, seed: int, kind: str) -> list[str]:
         watch = Watch(run.servers, f"{run.name}.predictions", SHARDS)
         watch.start()
         traffic.start()
-        scene = Scene(run, servers.directory, learners, dice)
+        scene = Scene(run, servers.directory, learners, dice, broker.proxy, offset)
         took_s, found = assault(scene, watch, time.monotonic() + minutes * 60)
         traffic.join()
         watch.ending.set()
@@ -112,7 +122,6 @@ def soak(directory: Path, minutes: float, seed: int, kind: str) -> list[str]:
         return found
     finally:
         run.end()
-        embedded.down(servers.directory)
 
 
 def main() -> None:

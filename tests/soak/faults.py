@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import resource
@@ -18,9 +19,11 @@ from stream_app.embedded import services as embedded
 from stream_app.embedded.process import Running
 from stream_app.embedded.state import read
 from tests.faults.learners import Learner, Run, until
+from tests.faults.proxy import Proxy
 
 SESSION_S = 6.0  # of a learner in its group: the default
 LIVE_WITHIN_S = 60.0
+HOUR_S = 3_600.0
 FULL_BYTES = 4_096  # files may not grow beyond; what a process holds in memory is smaller
 
 
@@ -31,6 +34,8 @@ class Scene(NamedTuple):
     directory: Path
     learners: list[Learner]
     dice: random.Random
+    proxy: Proxy  # all connections of the learners to the broker
+    clock_offset: Path  # the seconds by which the wall clock of the learners is off
 
     def one(self) -> Learner:
         """Any of the learners, with a child that works."""
@@ -151,6 +156,33 @@ def disk_full(scene: Scene) -> float:
     return begun_s
 
 
+def connections_cut(scene: Scene) -> float:
+    """Cut every connection of the learners to the broker, up to five times within a second."""
+    begun_s = time.monotonic()
+    for _ in range(scene.dice.randint(1, 5)):
+        scene.proxy.cut()
+        time.sleep(scene.dice.uniform(0.0, 0.4))
+    return begun_s
+
+
+def connections_slow(scene: Scene) -> float:
+    """Every answer of the broker is late, and few bytes pass a second; recovery counts from the end of it."""
+    scene.proxy.slow_s = scene.dice.uniform(0.05, 0.4)
+    scene.proxy.bytes_per_s = scene.dice.choice((20_000.0, 200_000.0, math.inf))
+    time.sleep(scene.dice.uniform(5.0, 15.0))
+    scene.proxy.slow_s, scene.proxy.bytes_per_s = 0.0, math.inf
+    return time.monotonic()
+
+
+def clock_stepped(scene: Scene) -> float:
+    """Set the wall clock of the learners by up to an hour, forth or back: nothing is felt."""
+    begun_s = time.monotonic()
+    scene.clock_offset.write_text(str(scene.dice.uniform(-HOUR_S, HOUR_S)))
+    time.sleep(scene.dice.uniform(2.0, 10.0))
+    scene.clock_offset.write_text("0")
+    return begun_s
+
+
 FAULTS: dict[str, Callable[[Scene], float]] = {
     "learner killed": child_killed,
     "learner and supervisor killed": machine_lost,
@@ -163,5 +195,8 @@ FAULTS: dict[str, Callable[[Scene], float]] = {
     "Redis frozen": redis_frozen,
     "snapshots lost": snapshots_lost,
     "disk full": disk_full,
+    "connections cut": connections_cut,
+    "connections slow": connections_slow,
+    "clock stepped": clock_stepped,
 }
-WEIGHTS = [18, 2, 5, 10, 2, 1, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most
+WEIGHTS = [18, 2, 5, 10, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most
