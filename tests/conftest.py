@@ -12,7 +12,7 @@ import pytest
 
 from stream_app.embedded import services as embedded
 from tests.lengths import FORM
-from tests.sharing import ROOMS, Sharing, room_of
+from tests.sharing import Sharing, place_of
 
 ELSEWHERE = ("KAFKA__BOOTSTRAP_SERVERS", "REDIS__URL", "CONFIG", "SERVICES_DIR")
 SERVERS = pytest.StashKey[Path]()
@@ -55,13 +55,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if not is_of_this_form(item)]
     config.hook.pytest_deselected(items=left_out)
     kept = [item for item in items if item not in left_out]
-    items[:] = sorted(kept, key=lambda item: ROOMS.index(room_of(item.nodeid)))
+    items[:] = sorted(kept, key=lambda item: place_of(item.nodeid))
 
 
 def is_of_this_form(item: pytest.Item) -> bool:
     """Whether the test belongs to `scripts/test`, or to `scripts/soak`, whichever this is."""
     soak = item.get_closest_marker("soak")
-    return soak is not None if FORM != "test" else soak is None or not soak.kwargs.get("only")
+    if FORM == "test":
+        return soak is None or not soak.kwargs.get("only")
+    return soak is not None and (FORM == "long" or not soak.kwargs.get("long"))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 
 `scripts/test` takes seconds for each. `scripts/soak` takes minutes for all; CI calls both with every change.
 `scripts/soak --long` takes hours. A test that has a longer form has the marker `soak`; one whose shorter form
-would prove too little has `soak(only=True)`, and `scripts/test` leaves it out.
+would prove too little has `soak(only=True)`, and `scripts/test` leaves it out. One of which `scripts/soak`
+would only repeat what `scripts/test` has done has `soak(long=True)`: its longer form is that of `--long`.
 """
 
 from __future__ import annotations

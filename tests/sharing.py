@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Servers and browsers first, so that no long test is left to the end.
 ROOMS = ("faults", "browser", "integration", "contract", "simulation", "architecture", "scenario", "unit")
 TOGETHER = {"browser"}  # all files share a scene that takes half a minute to set
+LONGEST = {"test_compiled.py", "test_tutorial.py", "test_demo.py"}  # begun later, each would run on alone
 # No test in them shares anything with another.
 APART = {
     "test_swap_kills.py",
@@ -33,6 +34,12 @@ class Sharing(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         if path.name in APART:
             return nodeid
         return room if (room := room_of(nodeid)) in TOGETHER else str(path)
+
+
+def place_of(nodeid: str) -> int:
+    """Where a test's group stands in the queue: what lasts longest begins first."""
+    name = PurePosixPath(nodeid.split("::", maxsplit=1)[0]).name
+    return -1 if name in LONGEST else ROOMS.index(room_of(nodeid))
 
 
 def room_of(nodeid: str) -> str:

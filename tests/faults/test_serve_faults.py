@@ -38,11 +38,11 @@ from tests.integration.serving import (
 )
 from tests.lengths import length
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak(long=True)
 
-SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 120, 2_000)))
-FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", length(2, 5, 30)))
-ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", length(1_000, 5_000, 100_000)))
+SWAPS = int(os.environ.get("FAULTS_SERVED_SWAPS", length(60, 60, 2_000)))
+FROZEN_S = float(os.environ.get("FAULTS_REDIS_FROZEN_S", length(2, 2, 30)))
+ENTITIES = int(os.environ.get("FAULTS_FLUSHED_ENTITIES", length(1_000, 1_000, 100_000)))
 RATE = 500  # requests per second
 AT_ONCE = 16
 ENOUGH = 60  # answers, so that the middle one says something

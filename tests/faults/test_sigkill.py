@@ -15,8 +15,8 @@ from tests.faults.learners import Learner, Run, running
 from tests.faults.traffic import Traffic, stream
 from tests.lengths import length
 
-EVENTS = length(3_000, 6_000, 100_000)  # of each run
-KILLS = int(os.environ.get("FAULTS_KILLS", length(3, 6, 100)))  # of each run
+EVENTS = length(3_000, 3_000, 100_000)  # of each run
+KILLS = int(os.environ.get("FAULTS_KILLS", length(3, 3, 100)))  # of each run
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BLIND = 0.2  # of the kills come whenever, the others while the victim is at work
 LONGEST_S = 0.8  # at work before the kill
@@ -39,7 +39,7 @@ def kill(learner: Learner, dice: random.Random) -> bool:
     return working
 
 
-@pytest.mark.soak
+@pytest.mark.soak(long=True)
 @pytest.mark.parametrize(
     ("kind", "rate", "static"),
     [("numeric", 150.0, True), ("strings", 75.0, False)],

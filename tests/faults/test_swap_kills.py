@@ -44,6 +44,12 @@ OF_THE_RUN = (b"snapshot-", b"view-", b"input-", b"shard-failing")
 AT_EVERY_CHANGE = {"in-step", "after-first-send", "after-offsets", "after-snapshot"}
 
 
+def soak_at(point: str) -> pytest.MarkDecorator:
+    """`scripts/test` tries the points at which all that changes is on its way, `scripts/soak` the others."""
+    always = point in AT_EVERY_CHANGE
+    return pytest.mark.soak(only=not always, long=always)
+
+
 def write(run: Run, n: int) -> list[Record]:
     """Write n events with their labels, and the orders between them; gives them in the order of the log."""
     dice = random.Random(5)
@@ -120,9 +126,7 @@ def learn(run: Run, point: str, memory: Path) -> None:
     assert lives.returncode == 0, told[-3_000:]
 
 
-@pytest.mark.parametrize(
-    "point", [pytest.param(name, marks=pytest.mark.soak(only=name not in AT_EVERY_CHANGE)) for name in POINTS]
-)
+@pytest.mark.parametrize("point", [pytest.param(name, marks=soak_at(name)) for name in POINTS])
 def test_a_swap_cut_off_anywhere_happens_once_and_whole(
     services: Endpoints, tmp_path: Path, point: str
 ) -> None:

@@ -14,9 +14,9 @@ from tests.integration.learners import Defined, Learners
 from tests.integration.traffic import Traffic, awkward, write
 from tests.lengths import length
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak(long=True)
 
-REPETITIONS = length(3, 10, 50)
+REPETITIONS = length(3, 3, 50)
 SHARDS = (1, 4)
 # Another one at each run, told by every failure; the variable brings one back.
 SEED = int(os.environ.get("TEST_SEED") or secrets.randbelow(2**31))

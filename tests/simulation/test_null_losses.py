@@ -16,7 +16,7 @@ from drift.sequential import Comparison
 from tests.lengths import length
 
 ALPHA = 0.05
-STREAMS, PAIRS = length(60, 400, 4_000), 3_000
+STREAMS, PAIRS = length(60, 120, 4_000), 3_000
 MOST = ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / STREAMS)
 JUMPS = {0: 1.0, 700: 1e6, 1_400: 1.0}  # the target's unit from these rows on
 

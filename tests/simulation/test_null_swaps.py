@@ -19,7 +19,7 @@ from tests.lengths import length
 ALPHA = 0.05
 LABELS = 3_000
 ALARM_EVERY = 400  # labels, on average
-STREAMS = length(60, 250, 2_500)  # of each group; eight groups
+STREAMS = length(60, 120, 2_500)  # of each group; eight groups
 MOST = ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / STREAMS)
 RATE = 0.3  # of errors, of every model
 STANDING = -1  # the version of a declared challenger

@@ -15,7 +15,7 @@ from tests.lengths import length
 from tests.simulation.schedules import FAULTS, MODELS, Schedule
 
 FIRST = int(os.environ.get("SCHEDULES_SEED", "0"))
-SEEDS = int(os.environ.get("SCHEDULES", length(40, 200, 3_000)))  # of each model
+SEEDS = int(os.environ.get("SCHEDULES", length(40, 100, 3_000)))  # of each model
 LEAST = 5  # times that each fault must have come
 
 
