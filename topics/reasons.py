@@ -9,6 +9,7 @@ TOO_LARGE = "too-large"
 NO_KEY = "no-key"
 BAD_KEY = "bad-key"
 BAD_TIME = "bad-time"
+UNMAPPED = "unmapped"
 BAD_FEATURE = "bad-feature"
 EVENT_ID_REUSED = "event-id-reused"
 LABEL_BAD = "label-bad"
@@ -50,6 +51,10 @@ REASONS: dict[str, Reason] = {
     BAD_TIME: Reason(
         "The record is stamped before 1973: in seconds, or not at all",
         "Stamp records with epoch milliseconds",
+    ),
+    UNMAPPED: Reason(
+        "The definition's Topic does not fit the record, or its read function raised",
+        "Correct the path or the function that the message names, upgrade, and retry",
     ),
     BAD_FEATURE: Reason(
         "A feature's value, type or name cannot be taken, or there are none or too many",

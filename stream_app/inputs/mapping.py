@@ -1,0 +1,255 @@
+"""A record of a user's topic becomes an event or a label, by what the definition says of the topic.
+
+Pure: what comes out depends on the record alone, since a replay must read the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from stream_app.errors import MACHINE
+from stream_app.inputs.envelopes import OPENERS, Opened, no_object
+from stream_app.inputs.keys import key_text
+from stream_app.inputs.moments import epoch_ms
+from stream_app.inputs.paths import ABSENT, SCALARS, follow, leaves, split
+from stream_app.inputs.topic import PLACE, Event, Label, Meta, Read, Skipped, Topic
+from stream_app.inputs.values import parse_json
+from topics import reasons
+from topics.catalog import FURTHEST_AHEAD_MS
+from topics.codec import Rejected, id_fault
+from topics.times import EARLIEST_MS
+
+SHOWN: Final = 12  # fields that a message lists
+Found = Event | Label | Skipped | Rejected
+Finder = Callable[[Opened, Any, Meta], Any]
+
+
+def missing(path: str, row: Any) -> Rejected:
+    """A path that leads nowhere, with what is there instead."""
+    if type(row) is not dict:
+        return no_object(row)
+    names = ", ".join(list(row)[:SHOWN]) or "nothing"
+    return Rejected(reasons.UNMAPPED, f"there is no {path!r} in the record, which has {names}")
+
+
+def finder(path: str, keys: str) -> Finder:
+    """Give the function that finds what a path names, where keys are so written; ABSENT: there is nothing."""
+    if not path.startswith(PLACE):
+        steps = split(path)
+        return lambda opened, _value, _meta: follow(opened.row, steps)
+    place, *rest = split(path[len(PLACE) :])
+    steps = tuple(rest)
+    if place == "header":
+        name = ".".join(rest)
+        return lambda _opened, _value, meta: header(meta, name)
+    if place == "ce":
+        return lambda opened, _value, _meta: follow(opened.attributes, steps)
+    if place == "value":
+        return lambda _opened, value, _meta: follow(value, steps)
+    if place == "offset":
+        return lambda _opened, _value, meta: f"{meta.topic}/{meta.partition}/{meta.offset}"
+    if steps:
+        return lambda _opened, _value, meta: in_key(meta, steps)
+    return lambda _opened, _value, meta: key_text(meta.key, keys)
+
+
+def header(meta: Meta, name: str) -> Any:
+    """The text of a record's last header of this name."""
+    for found, value in reversed(meta.headers or ()):
+        if found == name and value is not None:
+            return value.decode(errors="replace")
+    return ABSENT
+
+
+def in_key(meta: Meta, steps: tuple[str, ...]) -> Any:
+    """What a path leads to in a key that is JSON; a schema beside it is passed over."""
+    key = parse_json(meta.key)
+    if type(key) is dict and "payload" in key and "schema" in key:
+        key = key["payload"]
+    return ABSENT if isinstance(key, Rejected) else follow(key, steps)
+
+
+class Mapping:
+    """Reads decoded records of one topic; `feeds` is "events" or "labels"."""
+
+    def __init__(self, topic: Topic, feeds: str) -> None:
+        self.topic, self.labels_alone = topic, feeds == "labels"
+        self.open = OPENERS[topic.envelope]
+        cloud = topic.envelope == "cloudevents"
+        ids = (
+            (topic.id,)
+            if isinstance(topic.id, str)
+            else tuple(topic.id or ("@ce.id" if cloud else "@offset",))
+        )
+        self.id = [(path, self.find(path)) for path in ids]
+        self.key = (topic.key, self.find(topic.key)) if topic.key else None
+        time = topic.time or ("@ce.time" if cloud else None)
+        self.time = (time, self.find(time)) if time else None
+        self.label = self.find(topic.label) if topic.label else None
+        self.weight = self.find(topic.weight) if topic.weight else None
+        self.where = [(self.find(path), value) for path, value in (topic.where or {}).items()]
+        self.features = [(name, self.find(path)) for name, path in topic.feature_paths.items()]
+        named = (*ids, topic.key, topic.time, topic.label, topic.weight, *(topic.where or {}), *topic.ignore)
+        self.left_out = {path for path in named if path}
+
+    def find(self, path: str) -> Finder:
+        """The finder of a path of this topic."""
+        return finder(path, self.topic.keys)
+
+    def read(self, value: Any, meta: Meta) -> Found:
+        """What a record is; events and labels have their id, key and time."""
+        function = self.topic.read
+        found = self.by_paths(value, meta) if function is None else self.by_function(function, value, meta)
+        if isinstance(found, Rejected | Skipped):
+            return found
+        if found.key is None:
+            key = key_text(meta.key, self.topic.keys)
+            if isinstance(key, Rejected):
+                return key
+            found.key = key
+        return id_fault("the event's id", found.id) or in_time(found, meta) or found
+
+    def by_function(self, function: Read, value: Any, meta: Meta) -> Found:
+        """What the definition's own function makes of a record."""
+        try:
+            found: Any = function(value, meta)
+        except MACHINE:
+            raise
+        except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+            text = f"read= of topic {self.topic.name} raised {type(error).__name__}: {error}"
+            return Rejected(reasons.UNMAPPED, text[:500])
+        if found is None:
+            return Skipped("read= gave None")
+        if not isinstance(found, Event | Label):
+            what = type(found).__name__
+            return Rejected(reasons.UNMAPPED, f"read= gave a {what}; it must give Event, Label or None")
+        if type(found.id) is not str or not found.id or type(found.key) not in (str, type(None)):
+            return Rejected(reasons.UNMAPPED, "read= gave an id or a key that is no text")
+        return found
+
+    def by_paths(self, value: Any, meta: Meta) -> Found:
+        """What the paths find in a record."""
+        opened = self.open(value, meta)
+        if not isinstance(opened, Opened):
+            return opened
+        for find, wanted in self.where:
+            if find(opened, value, meta) != wanted:
+                return Skipped("where= names other values")
+        if type(opened.row) is not dict:
+            return no_object(opened.row)
+        event_id = self.id_of(opened, value, meta)
+        if isinstance(event_id, Rejected):
+            return event_id
+        label = self.label(opened, value, meta) if self.label else ABSENT
+        if label is ABSENT and self.labels_alone:
+            return missing(self.topic.label or "label", opened.row)
+        found = self.label_of(opened, event_id, label) or self.event_of(opened, value, meta, event_id, label)
+        if isinstance(found, Rejected | Skipped):
+            return found
+        return self.placed(found, opened, value, meta)
+
+    def id_of(self, opened: Opened, value: Any, meta: Meta) -> str | Rejected:
+        """The event's id; several parts are joined by colons."""
+        parts = []
+        for path, find in self.id:
+            part = find(opened, value, meta)
+            if part is ABSENT:
+                return missing(path, opened.row)
+            if isinstance(part, Rejected):
+                return part
+            text = text_of(part)
+            if not text:
+                what = "null" if part is None else repr(part)[:40]
+                return Rejected(
+                    reasons.UNMAPPED, f"the id {path!r} is {what}; it must be a text or an integer"
+                )
+            parts.append(text)
+        return ":".join(parts)
+
+    def label_of(self, opened: Opened, event_id: str, label: Any) -> Label | Skipped | Rejected | None:
+        """A label by itself: of a topic of labels, or a change of a row that is an event already."""
+        if not self.labels_alone and not opened.is_update:
+            return None
+        if opened.is_update or self.topic.envelope == "debezium":
+            if label is ABSENT or label is None:
+                return Skipped("a change without a label")
+            if opened.before is not None and follow(opened.before, split(self.topic.label or "")) == label:
+                return Skipped("a change of something else than the label")
+        if label is None or type(label) not in SCALARS:
+            what = "null" if label is None else type(label).__name__
+            return Rejected(reasons.LABEL_BAD, f"the label {self.topic.label!r} is {what}")
+        return Label(event_id, label)
+
+    def event_of(self, opened: Opened, value: Any, meta: Meta, event_id: str, label: Any) -> Event | Rejected:
+        """An event, with its label where it has one."""
+        features: dict[str, Any] = {}
+        if self.topic.is_flat:
+            leaves(opened.row, self.left_out, features)
+        else:
+            for name, find in self.features:
+                part = find(opened, value, meta)
+                if part is not ABSENT and part is not None:
+                    features[name] = part
+        for name, part in features.items():
+            if type(part) not in SCALARS:
+                return self.no_scalar(name, part)
+        event = Event(event_id, features)
+        if label is not ABSENT and label is not None:
+            event.label = label
+        return event
+
+    def no_scalar(self, name: str, part: Any) -> Rejected:
+        """A feature that is an object or a list, with the line to write."""
+        what = "a list" if type(part) is list else "an object" if type(part) is dict else type(part).__name__
+        path = self.topic.feature_paths.get(name, name)
+        inner = next(iter(part), "name") if type(part) is dict else "0"
+        fix = f"leave it out by ignore=[{path!r}], or name a part: {f'{path}.{inner}'!r}"
+        return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is {what}; {fix}")
+
+    def placed(self, found: Event | Label, opened: Opened, value: Any, meta: Meta) -> Found:
+        """The same with the key, the time and the weight that the paths name."""
+        if self.key is not None:
+            path, find = self.key
+            part = find(opened, value, meta)
+            if isinstance(part, Rejected):
+                return part
+            found.key = text_of(part)
+            if not found.key:
+                text = f"the key {path!r} is {repr(part)[:40]}; it must be a text or an integer"
+                return missing(path, opened.row) if part is ABSENT else Rejected(reasons.BAD_KEY, text)
+        if self.time is not None:
+            path, find = self.time
+            moment = find(opened, value, meta)
+            if moment is not ABSENT:
+                ms = epoch_ms(moment, self.topic.time_in, path)
+                if isinstance(ms, Rejected):
+                    return ms
+                found.time = ms
+            elif self.topic.time:
+                return missing(path, opened.row)
+        if self.weight is not None and isinstance(found, Label):
+            weight = self.weight(opened, value, meta)
+            if type(weight) in (int, float):
+                found.weight = weight
+            elif weight is not ABSENT and weight is not None:
+                return Rejected(reasons.UNMAPPED, f"the weight {self.topic.weight!r} is no number")
+        return found
+
+
+def text_of(value: Any) -> str:
+    """An id or a key as text: integers too, nothing else; empty where it is neither."""
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int else ""
+
+
+def in_time(found: Event | Label, meta: Meta) -> Rejected | None:
+    """A time far ahead of the record's own would drag log time with it."""
+    if found.time is None or meta.time_ms < EARLIEST_MS:
+        return None
+    ahead_ms = found.time - meta.time_ms
+    if ahead_ms <= FURTHEST_AHEAD_MS:
+        return None
+    text = f"the time lies {ahead_ms // 1000} s after the record was written; 600 s are allowed"
+    return Rejected(reasons.BAD_TIME, text)

@@ -1,0 +1,231 @@
+"""stream_app/inputs: records as other people's producers write them are read as they are meant."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+
+from stream_app.errors import UsageError
+from stream_app.inputs.mapping import Mapping
+from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
+from stream_app.inputs.values import parse_json
+from topics.codec import Rejected
+
+NOW_MS = 1_795_920_616_000
+
+
+def read(
+    topic: Topic, value: Any, key: bytes | None = b"k", feeds: str = "events", **meta: Any
+) -> Event | Label | Skipped | Rejected:
+    """What becomes of one record; a value that is no bytes is sent as JSON."""
+    body = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    found = parse_json(body)
+    if isinstance(found, Rejected):
+        return found
+    place = {"topic": topic.name, "partition": 2, "offset": 7, "time_ms": NOW_MS, "key": key, "headers": ()}
+    return Mapping(topic, feeds).read(found, Meta(**{**place, **meta}))
+
+
+TRIP = {
+    "tripId": "t1",
+    "vendor": 4,
+    "pickup": {"ts": "2026-11-29T02:50:00+00:00", "lat": 52.1},
+    "passengers": 2,
+    "note": None,
+}
+
+
+def test_paths_find_id_key_time_and_features() -> None:
+    """A definition names where each part is; what it does not name is left alone."""
+    topic = Topic(
+        "trips",
+        id="tripId",
+        key="vendor",
+        time="pickup.ts",
+        features={"lat": "pickup.lat", "passengers": "passengers", "note": "note"},
+    )
+    expected = Event("t1", {"lat": 52.1, "passengers": 2}, key="4", time=NOW_MS - 16_000)
+    assert read(topic, TRIP) == expected
+
+
+def test_a_flat_topic_gives_every_scalar_but_what_has_another_part() -> None:
+    """Objects are entered by dotted names, nulls are absent, id, key, time and ignored parts are no features."""
+    topic = Topic("trips", id="tripId", key="vendor", time="pickup.ts", ignore=["passengers"])
+    found = read(topic, TRIP)
+    assert isinstance(found, Event)
+    assert found.features == {"pickup.lat": 52.1}
+
+
+def test_a_label_of_another_topic_is_found_by_its_id() -> None:
+    """Its key is the record's where none is named."""
+    topic = Topic("durations", id="trip_id", label="seconds", weight="w")
+    assert read(topic, {"trip_id": 17, "seconds": 420, "w": 2}, feeds="labels") == Label("17", 420, "k", 2)
+
+
+def test_an_event_may_carry_its_label_or_lack_it() -> None:
+    """A null or absent label is no label yet, and it is no feature."""
+    topic = Topic("orders", id="id", label="returned")
+    with_label = read(topic, {"id": "a", "amount": 1.5, "returned": True})
+    assert with_label == Event("a", {"amount": 1.5}, "k", True)
+    for row in ({"id": "a", "amount": 1.5, "returned": None}, {"id": "a", "amount": 1.5}):
+        assert read(topic, row) == Event("a", {"amount": 1.5}, "k", UNSET)
+
+
+def test_where_picks_records_of_a_topic_that_holds_several_kinds() -> None:
+    """The others are skipped, and what is asked for is no feature."""
+    topic = Topic("all", id="id", where={"kind": "trip"})
+    assert read(topic, {"id": "a", "kind": "trip", "x": 1}) == Event("a", {"x": 1}, "k")
+    assert isinstance(read(topic, {"id": "a", "kind": "refund", "x": 1}), Skipped)
+
+
+def change(op: str, after: Any, before: Any = None, **more: Any) -> dict[str, Any]:
+    """A Debezium change."""
+    return {"op": op, "before": before, "after": after, "source": {"table": "orders"}, "ts_ms": NOW_MS, **more}
+
+
+ORDERS = Topic("orders", envelope="debezium", id="id", key="@key.id", label="returned")
+
+
+def test_a_change_of_a_database_is_an_event_then_a_label() -> None:
+    """Created and snapshot rows are events, an update that sets the label is the label, the rest is skipped."""
+    key, row = b'{"id":7}', {"id": 7, "amount": 12.5, "returned": None}
+    event = Event("7", {"amount": 12.5}, "7")
+    assert read(ORDERS, change("c", row), key) == event
+    assert read(ORDERS, change("r", row), key) == event
+    assert read(ORDERS, {"schema": {}, "payload": change("c", row)}, b'{"schema":{},"payload":{"id":7}}') == event
+    known = {**row, "returned": True}
+    assert read(ORDERS, change("u", known, row), key) == Label("7", True, "7")
+    assert read(ORDERS, change("u", known), key) == Label("7", True, "7")
+    for skipped in (change("u", row, row), change("u", known, known), change("d", None, row), None):
+        assert isinstance(read(ORDERS, skipped, key), Skipped)
+
+
+def test_a_flattened_change_is_its_row() -> None:
+    """What the connector adds to it is no feature; a deleted row is skipped."""
+    added = {"__op": "c", "__deleted": "false"}
+    assert read(ORDERS, {"id": 7, "amount": 1.5, **added}, b'{"id":7}') == Event("7", {"amount": 1.5}, "7")
+    assert isinstance(read(ORDERS, {"id": 7, "__deleted": "true"}, b'{"id":7}'), Skipped)
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_a_cloudevent_is_its_data(mode: str) -> None:
+    """Id and time are the event's attributes, in the value or in headers."""
+    topic = Topic("orders", envelope="cloudevents", where={"@ce.type": "order"})
+    attributes = {"specversion": "1.0", "id": "c1", "type": "order", "time": "2026-11-29T02:50:00Z"}
+    data = {"amount": 12.5}
+    if mode == "structured":
+        found = read(topic, {**attributes, "data": data})
+    else:
+        found = read(topic, data, headers=[(f"ce_{name}", text.encode()) for name, text in attributes.items()])
+    assert found == Event("c1", {"amount": 12.5}, "k", time=NOW_MS - 16_000)
+
+
+@pytest.mark.parametrize(
+    ("keys", "key", "entity"),
+    [
+        ("text", b"u1", "u1"),
+        ("int32", struct.pack(">i", -7), "-7"),
+        ("int64", struct.pack(">q", 7_000_000_000), "7000000000"),
+        ("uuid", bytes(range(16)), "00010203-0405-0607-0809-0a0b0c0d0e0f"),
+        ("uuid", b"00010203-0405-0607-0809-0A0B0C0D0E0F", "00010203-0405-0607-0809-0a0b0c0d0e0f"),
+        ("base64", b"\x00\xff", "AP8="),
+    ],
+)
+def test_keys_are_read_as_they_are_declared(keys: str, key: bytes, entity: str) -> None:
+    """A binary key becomes the text that names the entity."""
+    found = read(Topic("t", id="id", keys=keys), {"id": "a", "x": 1}, key)
+    assert isinstance(found, Event)
+    assert found.key == entity
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"),
+    [
+        ("s", 1_795_920_616),
+        ("s", 1_795_920_616.0),
+        ("ms", 1_795_920_616_000),
+        ("us", 1_795_920_616_000_000),
+        ("ns", 1_795_920_616_000_000_999),
+        ("s", "1795920616"),
+        ("ms", "2026-11-29T02:50:16Z"),
+        ("UTC", "2026-11-29 02:50:16"),
+    ],
+)
+def test_times_are_read_in_their_unit(unit: str, value: Any) -> None:
+    """All of these are one moment."""
+    found = read(Topic("t", id="id", time="at", time_in=unit), {"id": "a", "x": 1, "at": value})
+    assert isinstance(found, Event)
+    assert found.time == NOW_MS
+
+
+def meaning(value: Any, meta: Meta) -> Event | Label | None:
+    """A definition's own function."""
+    if value["kind"] == "ping":
+        return None
+    if value["kind"] == "truth":
+        return Label(value["of"], value["is"])
+    return Event(f"{meta.partition}-{meta.offset}", {"x": value["x"]}, key=value.get("who"))
+
+
+def test_a_function_may_say_what_a_record_is() -> None:
+    """An event, a label, or nothing; the record's key and time stand in where it gives none."""
+    topic = Topic("t", read=meaning)
+    assert read(topic, {"kind": "e", "x": 1}) == Event("2-7", {"x": 1}, "k")
+    assert read(topic, {"kind": "truth", "of": "2-7", "is": True}) == Label("2-7", True, "k")
+    assert isinstance(read(topic, {"kind": "ping"}), Skipped)
+
+
+@pytest.mark.parametrize(
+    ("topic", "value", "said"),
+    [
+        (Topic("t", id="id"), {"idd": 1}, "there is no 'id' in the record, which has idd"),
+        (Topic("t", id="id"), {"id": 1.5}, "must be a text or an integer"),
+        (Topic("t", id="id"), [1], "it must be an object"),
+        (Topic("t", id="id", key="who"), {"id": "a", "who": None}, "the key 'who' is None"),
+        (Topic("t", id="id", time="at"), {"id": "a"}, "there is no 'at'"),
+        (Topic("t", id="id", time="at"), {"id": "a", "at": 1_795_920_616}, "write time_in='s'"),
+        (Topic("t", id="id", time="at"), {"id": "a", "at": 1_795_920_616_000_000}, "write time_in='us'"),
+        (Topic("t", id="id", time="at"), {"id": "a", "at": "2026-11-29T02:50:16"}, "write time_in='UTC'"),
+        (Topic("t", id="id", time="at"), {"id": "a", "at": "yesterday"}, "not ISO 8601"),
+        (Topic("t", id="id", time="at"), {"id": "a", "at": NOW_MS + 600_001}, "after the record was written"),
+        (Topic("t", id="id"), {"id": "a", "items": [1]}, "ignore=['items'], or name a part: 'items.0'"),
+        (Topic("t", id="id", features=["geo"]), {"id": "a", "geo": {"lat": 1}}, "name a part: 'geo.lat'"),
+        (Topic("t", id="id", keys="int32"), {"id": "a"}, "int32 has 4"),
+        (Topic("t", read=meaning), {"x": 1}, "raised KeyError: 'kind'"),
+        (Topic("t", id="id"), b"\x00\x00\x00\x00\x11{}", "Confluent schema id (17)"),
+        (Topic("t", id="id"), b'{"id": "a", "x": NaN}', "NaN is no JSON; leave the feature out"),
+        (Topic("t", id="id", envelope="debezium"), {"op": "x", "after": {}}, "has c, r, u, d, t or m"),
+        (Topic("t", envelope="cloudevents"), {"x": 1}, "no CloudEvent"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused_with_the_line_to_write(
+    topic: Topic, value: Any, said: str
+) -> None:
+    """The sentence names the path, and what is there instead."""
+    found = read(topic, value)
+    assert isinstance(found, Rejected), found
+    assert said in found.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: Topic("t", time_in="hours"), "Choose one of ms, s, us, ns, UTC"),
+        (lambda: Topic("t", features="amount"), "features=['amount']"),
+        (lambda: Topic("t", ignore="amount"), "ignore=['amount']"),
+        (lambda: Topic("t", id="a", read=meaning), "leave it out"),
+        (lambda: Topic("t", keys="avro"), "Choose one of text"),
+        (lambda: Inputs(events=[]), "Name a topic of events"),
+        (lambda: Inputs(events=Topic("e"), labels=Topic("l", id="a")), "label="),
+        (lambda: Inputs(events=[Topic("e"), Topic("f")], direct=True), "run the bridge"),
+    ],
+)
+def test_a_topic_that_contradicts_itself_is_refused_with_its_fix(wrong: Any, said: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(UsageError) as refusal:
+        wrong()
+    assert said in str(refusal.value)
