@@ -11,14 +11,21 @@ if TYPE_CHECKING:
     from stream_app.application import (
         Application,
         Detect,
+        Event,
+        Inputs,
+        Label,
         Labels,
         Limits,
         Serving,
         Snapshots,
         SwapPolicy,
+        Topic,
     )
 
-__all__ = ["Application", "Detect", "Labels", "Limits", "Serving", "Snapshots", "SwapPolicy"]
+__all__ = [
+    "Application", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Serving", "Snapshots",
+    "SwapPolicy", "Topic",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

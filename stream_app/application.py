@@ -13,6 +13,7 @@ from drift.rule import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature
+from stream_app.inputs.topic import Event, Inputs, Label, Topic
 from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
 from stream_app.models.home import home_of
 from stream_app.models.question import Question
@@ -26,8 +27,8 @@ MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
 
 __all__ = [
-    "Application", "Detect", "Feature", "Labels", "Limits", "Serving", "Snapshots", "SwapPolicy",
-    "parse_duration",
+    "Application", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits", "Serving",
+    "Snapshots", "SwapPolicy", "Topic", "parse_duration",
 ]  # fmt: skip
 
 
@@ -101,8 +102,10 @@ class Application:
 
     `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest
     class as River does, else `positive` (True, or one of two declared classes) where its probability is above
-    the threshold. `types` declares feature types that would be learned otherwise; `sample` gives rows of
-    features for the admission check, for models that need strings of a form or numbers of a range. `drift`
+    the threshold. `inputs` names topics that exist already, and what their records mean; without it,
+    `<app>.events` and `<app>.labels` are read. `types` declares feature types that would be learned
+    otherwise; `sample` gives rows of features for the admission check, for models that need strings of a form
+    or numbers of a range. `drift`
     None watches what `watched` names; `loss` is what swaps judge: zero_one (the default for classes), log,
     brier, or absolute (for regression).
 
@@ -117,6 +120,7 @@ class Application:
     shards: int = 1
     threshold: float | None = None
     positive: Any = None
+    inputs: Inputs | None = None
     labels: Labels | None = field(default_factory=Labels)
     features: Sequence[Feature] = ()
     dedupe: str = "1h"

@@ -66,6 +66,12 @@ DEAD_LETTERS = {
 JOURNAL = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 
 
+def bridge_topic(app_name: str, *, replication: int = 1, min_insync: int = 1) -> TopicSpec:
+    """The bridge's own topic: keys of events by their ids, and labels that wait; the bridge trims it."""
+    config = {**JOURNAL, "min.insync.replicas": str(min_insync), "max.message.bytes": str(CLIENT_BYTES)}
+    return TopicSpec(f"{app_name}.bridge", 1, replication, config, "event_id")
+
+
 def catalog(
     app_name: str,
     shards: int,

@@ -24,7 +24,6 @@ from kafka.errors import (
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.topic_check import CREATE, Mismatch, differences
 from stream_app.errors import Refused, Unreachable
-from topics.catalog import Catalog
 from topics.specs import TopicSpec
 
 T = TypeVar("T")
@@ -76,7 +75,7 @@ class TopicAdmin:
     ) -> None:
         self.client.close()
 
-    def create(self, catalog: Catalog) -> list[str]:
+    def create(self, catalog: Iterable[TopicSpec]) -> list[str]:
         """Create what is missing and give the names; existing topics are left as they are."""
         with explained():
             present = set(self.client.list_topics())
@@ -96,11 +95,11 @@ class TopicAdmin:
             return False
         return True
 
-    def check(self, catalog: Catalog) -> list[Mismatch]:
+    def check(self, catalog: Iterable[TopicSpec]) -> list[Mismatch]:
         """Every difference; empty when all topics are as declared."""
         return self.look(catalog)[1]
 
-    def look(self, catalog: Catalog) -> tuple[dict[str, str], list[Mismatch]]:
+    def look(self, catalog: Iterable[TopicSpec]) -> tuple[dict[str, str], list[Mismatch]]:
         """The broker's id of each topic that exists, and every difference from the declaration."""
         with explained():
             described = self.describe([spec.name for spec in catalog])
@@ -113,7 +112,7 @@ class TopicAdmin:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return ids_of(described), found
 
-    def configure(self, catalog: Catalog) -> dict[str, dict[str, str]]:
+    def configure(self, catalog: Iterable[TopicSpec]) -> dict[str, dict[str, str]]:
         """Set every existing topic's settings to the declared ones; what was set, by topic."""
         with explained():
             described = self.describe([spec.name for spec in catalog])

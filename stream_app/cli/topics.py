@@ -29,11 +29,11 @@ def check(target: str = TARGET, json: bool = JSON) -> None:
 def configure(target: str = TARGET, json: bool = JSON) -> None:
     """Set the settings of existing topics as declared, then check all; other settings stay as they are."""
     from stream_app.adapters.kafka_admin import TopicAdmin
-    from stream_app.wiring.topics import catalog_for
+    from stream_app.wiring.topics import all_topics
 
     definition, settings = load_app(target, models=False), settings_for()
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
-        changed = admin.configure(catalog_for(definition, settings))
+        changed = admin.configure(all_topics(definition, settings))
     for name, values in changed.items() if not json else ():
         for setting, value in values.items():
             sys.stdout.write(f"set     {name} {setting}={value}\n")
@@ -93,10 +93,10 @@ def trim(
 def run(target: str, json: bool, *, make: bool) -> None:
     """Create if asked to, check, and report."""
     from stream_app.adapters.kafka_admin import TopicAdmin
-    from stream_app.wiring.topics import catalog_for
+    from stream_app.wiring.topics import all_topics
 
     definition, settings = load_app(target, models=False), settings_for()
-    catalog = catalog_for(definition, settings)
+    catalog = all_topics(definition, settings)
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         created = admin.create(catalog) if make else []
         mismatches = admin.check(catalog)

@@ -15,10 +15,11 @@ from stream_app.models.digest import structural_digest, structure
 from stream_app.models.seeds import seed_for
 
 # Hashed by themselves, since an upgrade looks at each; how often to snapshot and how fresh an answer of a
-# predictor must be decide nothing that a learner writes, nor do the rows of the admission check.
+# predictor must be decide nothing that a learner writes, nor do the rows of the admission check, nor what
+# the bridge makes of other topics before the learner reads it.
 APART = {
     "champion", "challengers", "features", "labels", "snapshot", "serving", "task", "drift", "swap", "loss",
-    "sample",
+    "sample", "inputs",
 }  # fmt: skip
 
 

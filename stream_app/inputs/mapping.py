@@ -90,6 +90,7 @@ class Mapping:
         self.weight = self.find(topic.weight) if topic.weight else None
         self.where = [(self.find(path), value) for path, value in (topic.where or {}).items()]
         self.features = [(name, self.find(path)) for name, path in topic.feature_paths.items()]
+        self.within = split(topic.within) if topic.within else ()
         named = (*ids, topic.key, topic.time, topic.label, topic.weight, *(topic.where or {}), *topic.ignore)
         self.left_out = {path for path in named if path}
 
@@ -98,12 +99,12 @@ class Mapping:
         return finder(path, self.topic.keys)
 
     def read(self, value: Any, meta: Meta) -> Found:
-        """What a record is; events and labels have their id, key and time."""
+        """What a record is; an event has its key, a label of a topic of labels may be without."""
         function = self.topic.read
         found = self.by_paths(value, meta) if function is None else self.by_function(function, value, meta)
         if isinstance(found, Rejected | Skipped):
             return found
-        if found.key is None:
+        if found.key is None and not (self.labels_alone and isinstance(found, Label)):
             key = key_text(meta.key, self.topic.keys)
             if isinstance(key, Rejected):
                 return key
@@ -185,7 +186,10 @@ class Mapping:
         """An event, with its label where it has one."""
         features: dict[str, Any] = {}
         if self.topic.is_flat:
-            leaves(opened.row, self.left_out, features)
+            row = follow(opened.row, self.within)
+            if type(row) is not dict:
+                return missing(self.topic.within or "", opened.row)
+            leaves(row, self.left_out, features)
         else:
             for name, find in self.features:
                 part = find(opened, value, meta)

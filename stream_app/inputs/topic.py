@@ -66,12 +66,12 @@ class Topic:
     record's timestamp): a number in `time_in` (s, ms, us, ns), or ISO 8601; without an offset only where
     `time_in` is "UTC". `label` is the label; on a topic of events, an event may carry it or lack it.
     `features` are names with their paths, paths alone, or "flat" (the default): every number, string and
-    boolean of the value under its path, but what `id`, `key`, `time`, `label`, `weight` and `ignore` name.
-    What is null is absent.
+    boolean under its path, but what `id`, `key`, `time`, `label`, `weight` and `ignore` name; of the object
+    at the path `within`, where one is given. What is null is absent.
 
     `where` skips records that have other values at these paths. `envelope`: "debezium" or "cloudevents".
-    `keys` is how keys are written: text, int32, int64, uuid, base64 (of bytes) or json. `read` is a pure
-    function (value, meta) → `Event`, `Label` or None instead of the paths; None skips the record.
+    `keys` is how Kafka keys are written: text, int32, int64, uuid, base64 (of bytes) or json. `read` is a
+    pure function (value, meta) → `Event`, `Label` or None instead of the paths; None skips the record.
 
     With its name alone, the topic holds records of the product's own form.
 
@@ -88,6 +88,7 @@ class Topic:
     label: str | None = None
     weight: str | None = None
     features: Mapping[str, str] | Sequence[str] | None = None
+    within: str | None = None
     ignore: Sequence[str] = ()
     where: Mapping[str, Any] | None = None
     envelope: str | None = None
@@ -120,7 +121,16 @@ class Topic:
     @property
     def has_paths(self) -> bool:
         """Whether something is said of where things are."""
-        named = (self.id, self.key, self.time, self.label, self.weight, self.features, self.where)
+        named = (
+            self.id,
+            self.key,
+            self.time,
+            self.label,
+            self.weight,
+            self.features,
+            self.within,
+            self.where,
+        )
         return any(part is not None for part in named) or bool(self.ignore)
 
     @property

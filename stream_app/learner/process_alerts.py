@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 
 from stream_app.errors import Refused
-from stream_app.learner.batch.fitting import encode_within
 from stream_app.learner.dependencies import Dependencies
 from stream_app.ports import Commit, Send
 from topics.alerts import run_alert
+from topics.fitting import encode_within
 from topics.records import value_of
 
 log = structlog.get_logger()

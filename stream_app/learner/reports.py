@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import structlog
 
-from stream_app.learner.batch.fitting import encode_within
 from stream_app.learner.parts import Parts
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
+from topics.fitting import encode_within
 from topics.records import value_of
 
 log = structlog.get_logger()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topics.catalog import Catalog, catalog
+from topics.catalog import Catalog, bridge_topic, catalog
 
 if TYPE_CHECKING:
     from stream_app.application import Application
     from stream_app.settings import Settings
+    from topics.specs import TopicSpec
 
 
 def catalog_for(app: Application, settings: Settings) -> Catalog:
@@ -21,3 +22,12 @@ def catalog_for(app: Application, settings: Settings) -> Catalog:
         min_insync=kafka.min_insync,
         input_retention_bytes=kafka.input_retention_bytes,
     )
+
+
+def all_topics(app: Application, settings: Settings) -> list[TopicSpec]:
+    """Every topic of the application's own: the nine, and the bridge's where there is one."""
+    kafka = settings.kafka
+    topics = [*catalog_for(app, settings)]
+    if app.inputs is not None and not app.inputs.direct:
+        topics.append(bridge_topic(app.name, replication=kafka.replication, min_insync=kafka.min_insync))
+    return topics

@@ -95,7 +95,7 @@ GUARDS = (
     ),
     Guard(
         "a dead letter fits its broker",
-        "stream_app/learner/batch/fitting.py",
+        "topics/fitting.py",
         "    if record_bytes(record.key, record.value, headers) <= LARGEST_LETTER_BYTES:\n",
         "    if record_bytes(record.key, record.value, headers) > 0:\n",
         "tests/scenario/test_fitting.py",

@@ -13,12 +13,12 @@ from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.learner.batch.emit import FIRST_DIGEST
-from stream_app.learner.batch.fitting import HEADER
 from stream_app.learner.batch.processor import BatchProcessor, Closed
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Send
 from stream_app.state.shard import Counters, ShardState, Slot
 from topics.envelope import COMMAND, EVENT, LABEL, Headers, Record
+from topics.fitting import HEADER
 
 START_MS = 1_700_000_000_000
 TOPICS = ("a.commands", "a.events", "a.labels")

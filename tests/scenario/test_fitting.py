@@ -14,7 +14,6 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.application import Labels
 from stream_app.errors import StreamAppError
-from stream_app.learner.batch.fitting import HEADER, LONGEST_TEXT, dead_letter, encode_within
 from stream_app.learner.batch.processor import MOST_DECISIONS, capped
 from stream_app.learner.shard import Phase
 from stream_app.ports import Commit, Send
@@ -25,13 +24,14 @@ from topics import reasons
 from topics.catalog import catalog
 from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES
 from topics.envelope import EVENT, Headers, Record
+from topics.fitting import HEADER, LONGEST_TEXT, Letter, dead_letter, encode_within
 from topics.sizes import BROKER_BYTES, CLIENT_BYTES, LARGEST_LETTER_BYTES, LARGEST_OUTPUT_BYTES, record_bytes
 
 REFUSAL = {"reason": "too-large", "message": "m" * 10_000, "stage": "validate", "topic": "a.events"}
 MIB = 1 << 20
 
 
-def headers_of(send: Send) -> dict[str, str]:
+def headers_of(send: Send | Letter) -> dict[str, str]:
     """Our headers by their short names."""
     return {
         name.removeprefix(HEADER): (value or b"").decode()
@@ -89,24 +89,26 @@ def test_a_letter_that_does_not_fit_is_cut_and_says_where_the_whole_is(
     key: bytes | None, value: bytes | None, headers: Headers | None, cut: str
 ) -> None:
     """What is cut is named; size and SHA-256 are the whole value's; what is kept is its beginning."""
-    send = dead_letter(Record(EVENT, 7, 0, key, value, headers), {**REFUSAL, "partition": "0", "offset": "7"})
-    told = headers_of(send)
-    assert record_bytes(send.key, send.value, send.headers) < LARGEST_LETTER_BYTES
-    assert taken_by_the_client(send.key, send.value, send.headers)
+    letter = dead_letter(
+        Record(EVENT, 7, 0, key, value, headers), {**REFUSAL, "partition": "0", "offset": "7"}
+    )
+    told = headers_of(letter)
+    assert record_bytes(letter.key, letter.value, letter.headers) < LARGEST_LETTER_BYTES
+    assert taken_by_the_client(letter.key, letter.value, letter.headers)
     assert (told["cut"], told["topic"], told["partition"], told["offset"]) == (cut, "a.events", "0", "7")
     whole = value or b""
     assert (told["size"], told["sha256"]) == (str(len(whole)), sha256(whole).hexdigest())
-    assert send.value == whole[:LARGEST_VALUE_BYTES]
-    assert send.key == (key if key is None else key[:LONGEST_KEY_BYTES])
+    assert letter.value == whole[:LARGEST_VALUE_BYTES]
+    assert letter.key == (key if key is None else key[:LONGEST_KEY_BYTES])
 
 
 def test_a_letter_that_fits_stays_as_it_came() -> None:
     """To the byte, up to the bound, with nothing but our headers added."""
     value = os.urandom(MIB + MIB // 2)
-    send = dead_letter(Record(EVENT, 7, 0, b"k", value, [("trace", b"1")]), REFUSAL)
-    assert (send.key, send.value) == (b"k", value)
-    assert (send.headers or [])[0] == ("trace", b"1")
-    assert "cut" not in headers_of(send)
+    letter = dead_letter(Record(EVENT, 7, 0, b"k", value, [("trace", b"1")]), REFUSAL)
+    assert (letter.key, letter.value) == (b"k", value)
+    assert (letter.headers or [])[0] == ("trace", b"1")
+    assert "cut" not in headers_of(letter)
 
 
 def test_the_fake_broker_refuses_what_the_real_one_would() -> None:

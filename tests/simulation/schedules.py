@@ -22,7 +22,6 @@ from river import linear_model, naive_bayes, preprocessing, tree
 from stream_app import features as f
 from stream_app.application import Application, Labels, Snapshots, SwapPolicy
 from stream_app.errors import ShardFailed, Unreachable
-from stream_app.learner.batch.fitting import HEADER
 from stream_app.learner.care import MOST_ATTEMPTS
 from stream_app.learner.history.verify import verify_shard
 from stream_app.learner.shard import Phase, Shard
@@ -35,6 +34,7 @@ from tests.scenario.fake_kafka import Log, Source, Writer
 from tests.scenario.fake_outside import FINGERPRINT, Clock, Store, View, World, fulfil
 from tests.scenario.shard_driver import START_MS, TOPICS
 from topics.envelope import RANKS, Record
+from topics.fitting import HEADER
 
 N = 30  # events of a schedule; with labels, repeats and odd records about 60 records
 TURNS = 120  # with faults

@@ -53,7 +53,7 @@ def test_paths_find_id_key_time_and_features() -> None:
 
 
 def test_a_flat_topic_gives_every_scalar_but_what_has_another_part() -> None:
-    """Objects are entered by dotted names, nulls are absent, id, key, time and ignored parts are no features."""
+    """Objects are entered by dotted names; nulls, id, key, time and ignored parts are no features."""
     topic = Topic("trips", id="tripId", key="vendor", time="pickup.ts", ignore=["passengers"])
     found = read(topic, TRIP)
     assert isinstance(found, Event)
@@ -84,19 +84,29 @@ def test_where_picks_records_of_a_topic_that_holds_several_kinds() -> None:
 
 def change(op: str, after: Any, before: Any = None, **more: Any) -> dict[str, Any]:
     """A Debezium change."""
-    return {"op": op, "before": before, "after": after, "source": {"table": "orders"}, "ts_ms": NOW_MS, **more}
+    return {
+        "op": op,
+        "before": before,
+        "after": after,
+        "source": {"table": "orders"},
+        "ts_ms": NOW_MS,
+        **more,
+    }
 
 
 ORDERS = Topic("orders", envelope="debezium", id="id", key="@key.id", label="returned")
 
 
 def test_a_change_of_a_database_is_an_event_then_a_label() -> None:
-    """Created and snapshot rows are events, an update that sets the label is the label, the rest is skipped."""
+    """Created and snapshot rows are events, an update that sets the label is a label, the rest is skipped."""
     key, row = b'{"id":7}', {"id": 7, "amount": 12.5, "returned": None}
     event = Event("7", {"amount": 12.5}, "7")
     assert read(ORDERS, change("c", row), key) == event
     assert read(ORDERS, change("r", row), key) == event
-    assert read(ORDERS, {"schema": {}, "payload": change("c", row)}, b'{"schema":{},"payload":{"id":7}}') == event
+    assert (
+        read(ORDERS, {"schema": {}, "payload": change("c", row)}, b'{"schema":{},"payload":{"id":7}}')
+        == event
+    )
     known = {**row, "returned": True}
     assert read(ORDERS, change("u", known, row), key) == Label("7", True, "7")
     assert read(ORDERS, change("u", known), key) == Label("7", True, "7")
@@ -120,7 +130,9 @@ def test_a_cloudevent_is_its_data(mode: str) -> None:
     if mode == "structured":
         found = read(topic, {**attributes, "data": data})
     else:
-        found = read(topic, data, headers=[(f"ce_{name}", text.encode()) for name, text in attributes.items()])
+        found = read(
+            topic, data, headers=[(f"ce_{name}", text.encode()) for name, text in attributes.items()]
+        )
     assert found == Event("c1", {"amount": 12.5}, "k", time=NOW_MS - 16_000)
 
 

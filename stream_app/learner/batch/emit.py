@@ -19,11 +19,11 @@ from stream_app.flow.outputs import (
     ReceiptWritten,
 )
 from stream_app.flow.served import FeaturesChanged, PredictionMade
-from stream_app.learner.batch.fitting import dead_letter, encode_within
 from stream_app.ports import Send
 from topics.alerts import runbook
 from topics.codec import JSON_OPTIONS
 from topics.envelope import RANK_NAMES
+from topics.fitting import dead_letter, encode_within
 from topics.records import Alert, CommandOutcome, ModelReceipt, value_of
 from topics.sizes import LARGEST_OUTPUT_BYTES
 
@@ -162,7 +162,7 @@ class Emitter:
             "offset": str(record.offset),
         }
         self.hashed.append(f"{RANK_NAMES[record.rank]}@{record.offset}:{letter.reason}".encode())
-        self.others.append(dead_letter(record, refusal))
+        self.others.append(Send("dead_letters", *dead_letter(record, refusal)))
 
     def alert(self, raised: AlertRaised) -> None:
         known = msgspec.structs.asdict(raised)

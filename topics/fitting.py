@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from stream_app.ports import Send
 from topics.codec import JSON_OPTIONS, LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES, check_headers
 from topics.envelope import Headers, Record
 from topics.records import value_of
@@ -58,8 +57,16 @@ def shortened(part: Any) -> Any:
     return part
 
 
-def dead_letter(record: Record, refusal: Mapping[str, str]) -> Send:
-    """The record as it came with why it was refused in headers; one that does not fit is cut.
+class Letter(NamedTuple):
+    """A dead letter as it is written."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def dead_letter(record: Record, refusal: Mapping[str, str]) -> Letter:
+    """Key, value and headers of a letter: the record as it came, with why it was refused; cut to fit.
 
     A cut letter names in `cut` what was cut, and carries the size and SHA-256 of the whole value: together
     with the topic, partition and offset they are the way back to the original.
@@ -68,7 +75,7 @@ def dead_letter(record: Record, refusal: Mapping[str, str]) -> Send:
     ours: Headers = [(HEADER + name, text) for name, text in texts.items()]
     headers = [*(record.headers or ()), *ours]
     if record_bytes(record.key, record.value, headers) <= LARGEST_LETTER_BYTES:
-        return Send("dead_letters", record.key, record.value, headers)
+        return Letter(record.key, record.value, headers)
     key, value, kept, cut = record.key, record.value or b"", record.headers or [], []
     if len(value) > LARGEST_VALUE_BYTES:
         cut.append("value")
@@ -80,4 +87,4 @@ def dead_letter(record: Record, refusal: Mapping[str, str]) -> Send:
         cut.append("headers")
     marks = {"cut": ",".join(cut), "size": str(len(value)), "sha256": sha256(value).hexdigest()}
     ours += [(HEADER + name, text.encode()) for name, text in marks.items()]
-    return Send("dead_letters", key, value[:LARGEST_VALUE_BYTES], [*kept, *ours])
+    return Letter(key, value[:LARGEST_VALUE_BYTES], [*kept, *ours])

@@ -1,0 +1,281 @@
+"""confluent-kafka: the bridge's seat in its group, its reader of all input topics, and its transactions.
+
+One process of an application bridges: whoever holds the only partition of `<app>.bridge` in the group. Others
+stand by. The positions in the input topics are offsets of that group, committed in the transaction that
+writes what was read; the generation guards them beside the producer's fence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from stream_app.adapters.kafka_record import CUT, END, to_record
+from stream_app.adapters.transactions import COMMIT_TIMEOUT_S, Transactions
+from stream_app.bridge_port import BridgePolled, Restore, Routed, Source
+from stream_app.errors import Fenced, Refused, ShardFailed
+from topics.envelope import EVENT, Record
+
+METADATA_TIMEOUT_S = 10.0
+LEAVE_POLLS = 100  # of 50 ms, at most
+EARLIEST = -2  # librdkafka's OFFSET_BEGINNING
+NO_OFFSET = -1001
+log = structlog.get_logger()
+
+
+class BridgeTransactions(Transactions):
+    """Writes what one batch was translated to; `topics` maps the names in `Routed` to topics."""
+
+    def __init__(self, config: Mapping[str, Any], transactional_id: str, topics: Mapping[str, str]) -> None:
+        super().__init__(config, transactional_id, "bridge")
+        self.topics = topics
+        self.kept_offset: int | None = None
+
+    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int], group: Any) -> int | None:
+        """Write one transaction; give the offset of its newest record in the bridge's own topic.
+
+        Raises:
+            Fenced, ShardFailed: it was not committed.
+        """
+        producer = self.renew_if_lost()
+        self.kept_offset = None
+        try:
+            producer.begin_transaction()
+            for record in routed:
+                try:
+                    self.produce(record)
+                except BufferError:
+                    self.make_room()
+                    self.produce(record)
+            offsets = [TopicPartition(topic, part, at) for (topic, part), at in positions.items()]
+            producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
+            producer.commit_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise self.failure(error) from error
+        producer.poll(0)
+        if self.write_errors:
+            raise ShardFailed(f"bridge: committed without a delivery report ({self.write_errors})")
+        return self.kept_offset
+
+    def produce(self, record: Routed) -> None:
+        """Queue one record."""
+        topic, key, value, partition, time_ms, headers = record
+        report = self.kept if topic == "bridge" else self.delivered
+        self.producer.produce(
+            self.topics[topic],
+            value,
+            key,
+            partition,
+            report,
+            None,
+            time_ms,
+            headers,  # type: ignore[arg-type]
+        )
+
+    def kept(self, error: KafkaError | None, message: Message) -> None:
+        self.delivered(error, message)
+        self.kept_offset = None if error else message.offset()
+
+
+class KafkaBridge:
+    """`topics` by short name: events, labels, dead_letters, bridge; `inputs` are the user's topics.
+
+    Whoever comes back with the same `instance_id` has its seat at once; another waits for the session to end.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        group: str,
+        topics: Mapping[str, str],
+        inputs: Sequence[str],
+        instance_id: str | None = None,
+    ) -> None:
+        self.topics, self.inputs = topics, tuple(inputs)
+        self.seated = False
+        self.lost = False
+        self.sources: set[Source] = set()
+        self.admin = AdminClient(dict(config))
+        common = {
+            **config,
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+        }
+        self.member = Consumer(
+            {
+                **common,
+                "group.protocol": "classic",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 6_000,
+                "heartbeat.interval.ms": 1_500,
+                **({"group.instance.id": instance_id} if instance_id else {}),
+            }
+        )
+        self.reader = Consumer(
+            {
+                **common,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 20,
+                "fetch.queue.backoff.ms": 5,
+                "queued.max.messages.kbytes": 32_768,
+            }
+        )
+        self.writer = BridgeTransactions(config, group, topics)
+
+    def join(self) -> None:
+        """Ask for the seat."""
+
+        def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            consumer.incremental_assign([])
+            self.seated = self.seated or bool(partitions)
+
+        def taken(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            self.lost = self.lost or bool(partitions)
+            consumer.incremental_unassign([])
+
+        self.member.subscribe([self.topics["bridge"]], on_assign=assigned, on_revoke=taken, on_lost=taken)
+
+    def has_seat(self, timeout_s: float) -> bool:
+        """Whether this process is the one that bridges; waits for so long.
+
+        Raises:
+            Fenced: it was, and is no longer.
+        """
+        self.member.poll(timeout_s)
+        if self.lost:
+            raise Fenced("bridge: another process took over")
+        return self.seated
+
+    def begin(self, restore: Restore) -> None:
+        """Fence the process before, restore what it kept, and read the inputs from where it ended.
+
+        Raises:
+            Refused: an input topic is missing.
+        """
+        self.writer.fence()
+        for message in self.kept():
+            record = to_record(message, EVENT)
+            restore(record.key, record.value, record.headers)
+        self.look_for_partitions()
+
+    def kept(self) -> Iterable[Message]:
+        """All records of the bridge's own topic up to its end now."""
+        self.reader.assign([TopicPartition(self.topics["bridge"], 0, EARLIEST)])
+        while True:
+            for message in self.reader.consume(1_000, 1.0):
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == END:
+                    self.reader.unassign()
+                    return
+                elif not error.retriable():
+                    raise KafkaException(error)
+
+    def look_for_partitions(self) -> list[Source]:
+        """Begin to read partitions that are new, and give them; without an offset from the earliest on.
+
+        Raises:
+            Refused: an input topic is missing.
+        """
+        found: list[TopicPartition] = []
+        for topic in self.inputs:
+            about = self.reader.list_topics(topic, METADATA_TIMEOUT_S).topics[topic]
+            if about.error is not None:
+                raise Refused(
+                    f"the input topic {topic} cannot be read ({about.error})",
+                    "Correct its name in inputs=, or create it",
+                )
+            found += [TopicPartition(topic, n) for n in about.partitions if (topic, n) not in self.sources]
+        for place in self.reader.committed(found, METADATA_TIMEOUT_S) if found else ():
+            place.offset = EARLIEST if place.offset == NO_OFFSET else place.offset
+            self.reader.incremental_assign([place])
+        fresh = [(place.topic, place.partition) for place in found]
+        self.sources.update(fresh)
+        return fresh
+
+    def poll(self, limit: int, timeout_s: float) -> BridgePolled:
+        """Up to `limit` records now, waiting `timeout_s` for the first.
+
+        Raises:
+            Refused: records were deleted before they were bridged.
+            KafkaException: a fault that the client does not get over by itself.
+        """
+        messages = self.reader.consume(limit, 0.0) or self.reader.consume(1, timeout_s)
+        records: list[tuple[Source, Record]] = []
+        ends: set[Source] = set()
+        for message in messages:
+            source = (message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                records.append((source, to_record(message, EVENT)))
+                ends.discard(source)
+            elif error.code() == END:
+                ends.add(source)
+            elif error.code() in CUT:
+                raise Refused(
+                    f"records of {source[0]}/{source[1]} were deleted before they were bridged",
+                    f"Raise retention.ms of {source[0]}; `stream-app bridge --from-earliest` goes on without",
+                )
+            elif not error.retriable() and error.code() not in PASSING:
+                raise KafkaException(error)
+        return BridgePolled(records, ends)
+
+    def pause(self, sources: Sequence[Source]) -> None:
+        """Fetch no more of these for now."""
+        self.reader.pause([TopicPartition(*source) for source in sources])
+
+    def resume(self, sources: Sequence[Source]) -> None:
+        """Fetch them again."""
+        self.reader.resume([TopicPartition(*source) for source in sources])
+
+    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
+        """Write one transaction, see `BridgeTransactions.commit`."""
+        return self.writer.commit(routed, positions, self.member.consumer_group_metadata())
+
+    def ends(self) -> dict[Source, int]:
+        """The high watermark of each input partition, as far as it is known without asking."""
+        found = {}
+        for topic, partition in self.sources:
+            with suppress(KafkaException):
+                marks = self.reader.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+                if marks[1] >= 0:
+                    found[topic, partition] = marks[1]
+        return found
+
+    def trim(self, before: int) -> None:
+        """Delete what the bridge's own topic holds before an offset; done in the background."""
+        self.admin.delete_records([TopicPartition(self.topics["bridge"], 0, before)])
+
+    def close(self) -> None:
+        """Leave the group and let go of the clients."""
+        self.writer.close()
+        self.reader.close()
+        with suppress(KafkaException):
+            self.member.unsubscribe()
+        for _ in range(LEAVE_POLLS):
+            if self.lost or not self.seated:
+                break
+            self.member.poll(0.05)
+        self.member.close()
+
+
+# Conditions that librdkafka reports through the queue and heals by itself.
+PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}

@@ -1,0 +1,131 @@
+"""confluent-kafka: a transactional producer that fences its predecessor, and whose requests never mix.
+
+No request of an earlier transaction may enter a later one. librdkafka sends a request again when its
+connection is lost, and the broker may still get the first copy, seconds later: one that ends a transaction
+would then end the next one halfway. Brokers distinguish the two by an epoch for each transaction (KIP-890,
+second part), which librdkafka does not support; so after a lost connection the next transaction has a new
+producer, whose `init_transactions` raises the epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream_app.errors import Fenced, ShardFailed, StaleGroup
+from topics.sizes import CLIENT_BYTES
+
+FENCE_TIMEOUT_S = 30.0
+COMMIT_TIMEOUT_S = 15.0
+STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
+FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
+LOST = re.compile(r"in state UP|timed out")  # only such a connection, or request, may leave one on its way
+log = structlog.get_logger()
+
+
+class Connections:
+    """The client's logger: passes its lines on, and calls `lost` for one about a connection that was lost."""
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self.lost = lost
+
+    def log(self, level: int, pattern: str, *words: Any) -> None:
+        """Called by the client within `poll`."""
+        line = pattern % words
+        log.log(level, "kafka client", line=line)
+        if LOST.search(line):
+            self.lost()
+
+
+class Transactions:
+    """One transactional producer; `what` names it in errors. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        transactional_id: str,
+        what: str,
+        transaction_timeout_ms: int = 10_000,
+    ) -> None:
+        self.what = what
+        self.write_errors: list[KafkaError] = []
+        self.config = {
+            **config,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": transaction_timeout_ms,
+            "linger.ms": 0.5,
+            "retry.backoff.ms": 5,
+            "batch.num.messages": 10_000,
+            "queue.buffering.max.messages": 1_000_000,
+            "compression.type": "lz4",
+            "message.max.bytes": CLIENT_BYTES,
+            "logger": Connections(self.lost),  # no callback reports a lost connection, only the log does
+        }
+        self.unanswered = False  # a request may still be on its way, though the client has sent it again
+        self.producer = Producer(self.config)
+
+    def fence(self) -> None:
+        """Fence the previous owner and resolve its open transaction."""
+        try:
+            self.producer.init_transactions(FENCE_TIMEOUT_S)
+        except KafkaException as error:
+            raise ShardFailed(f"{self.what}: init_transactions failed ({error})") from error
+
+    def lost(self) -> None:
+        """Note that a connection was lost; the client goes on by itself."""
+        self.unanswered = True
+
+    def renew(self) -> None:
+        """Take a new producer: what the old one has sent and is still on its way is refused from now on."""
+        log.info("a connection was lost: the next transaction has a new producer", of=self.what)
+        self.close()
+        self.unanswered = False
+        self.producer = Producer(self.config)
+        self.fence()
+
+    def renew_if_lost(self) -> Producer:
+        """Give the producer for the next transaction, a new one after a lost connection."""
+        self.producer.poll(0)  # an aborted transaction leaves its log unread
+        if self.unanswered:
+            self.renew()
+        self.write_errors = []
+        return self.producer
+
+    def make_room(self) -> None:
+        """Wait until the client's queue, 1 GiB, is written: many large records pass it in one batch.
+
+        Raises:
+            ShardFailed: the broker does not take it in time.
+        """
+        if left := self.producer.flush(COMMIT_TIMEOUT_S):
+            raise ShardFailed(f"{self.what}: {left} records could not be written in time")
+
+    def delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            self.write_errors.append(error)
+
+    def failure(self, caught: KafkaException) -> ShardFailed:
+        """Abort where that is asked for, and name the reaction."""
+        error: KafkaError = caught.args[0]
+        if error.code() in FENCING or error.fatal():
+            return Fenced(f"{self.what}: another owner took over ({error})")
+        try:
+            self.producer.abort_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as second:
+            return ShardFailed(f"{self.what}: {error}, and the abort failed too ({second})")
+        if error.code() in STALE:
+            return StaleGroup(f"{self.what}: {error}")
+        return ShardFailed(f"{self.what}: {error}")
+
+    def close(self) -> None:
+        """Drop the client without waiting: an open transaction is resolved by the successor's fence."""
+        # The client (2.16) tries to abort what is open. Where it cannot, it raises or warns, and warnings may
+        # be errors; a second close raises too.
+        with suppress(KafkaException, SystemError, RuntimeError):
+            self.producer.purge()
+            self.producer.close(0)  # type: ignore[call-arg]  # the stub of 2.16 lacks the timeout

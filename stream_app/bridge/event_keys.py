@@ -1,0 +1,90 @@
+"""The entities of events, for labels that carry an event's id alone; and labels that came before it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stream_app.inputs.topic import Label
+from topics.envelope import Record
+
+
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class WaitingLabel(NamedTuple):
+    """A label without its event, and the record that it came in."""
+
+    label: Label
+    time_ms: int
+    record: Record
+    place: Place
+
+
+class EventKeys:
+    """Keys of the newest events, and waiting labels, by id; its clock is the newest event time in epoch ms.
+
+    An id is kept for `keep_ms`, at most `most_ids`; a label waits for `horizon_ms`, at most `most_waiting`.
+    """
+
+    def __init__(self, horizon_ms: int, keep_ms: int, most_ids: int, most_waiting: int) -> None:
+        self.horizon_ms, self.keep_ms = horizon_ms, keep_ms
+        self.most_ids, self.most_waiting = most_ids, most_waiting
+        self.clock_ms = 0
+        self.keys: dict[str, tuple[str, int]] = {}
+        self.waiting: dict[str, list[WaitingLabel]] = {}
+        self.queue: deque[tuple[int, str]] = deque()  # of waiting labels: when they came, and their id
+        self.n_waiting = 0
+        self.n_forgotten = 0  # ids that left before their time
+
+    def advance(self, time_ms: int) -> None:
+        """Move the clock to a record's time, never back, and forget ids whose labels would be late."""
+        self.clock_ms = max(self.clock_ms, time_ms)
+        oldest_ms = self.clock_ms - self.keep_ms
+        while self.keys:
+            event_id, (_, came_ms) = next(iter(self.keys.items()))
+            if came_ms >= oldest_ms:
+                break
+            del self.keys[event_id]
+
+    def add(self, event_id: str, key: str) -> list[WaitingLabel]:
+        """Enter an event, and give the labels that waited for it. The first key of an id counts."""
+        if event_id not in self.keys:
+            if len(self.keys) >= self.most_ids:
+                del self.keys[next(iter(self.keys))]
+                self.n_forgotten += 1
+            self.keys[event_id] = (key, self.clock_ms)
+        found = self.waiting.pop(event_id, [])
+        self.n_waiting -= len(found)
+        return found
+
+    def key_of(self, event_id: str) -> str | None:
+        """The entity of an event; None: it is not known."""
+        found = self.keys.get(event_id)
+        return None if found is None else found[0]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more labels can wait."""
+        return self.n_waiting >= self.most_waiting
+
+    def wait(self, waiting: WaitingLabel) -> None:
+        """Keep a label until its event comes."""
+        self.waiting.setdefault(waiting.label.id, []).append(waiting)
+        self.queue.append((self.clock_ms, waiting.label.id))
+        self.n_waiting += 1
+
+    def give_up(self) -> Iterator[tuple[str, list[WaitingLabel]]]:
+        """Take out the labels that have waited for longer than the horizon, by id."""
+        while self.queue and self.queue[0][0] < self.clock_ms - self.horizon_ms:
+            _, event_id = self.queue.popleft()
+            found = self.waiting.pop(event_id, None)
+            if found is not None:
+                self.n_waiting -= len(found)
+                yield event_id, found

@@ -1,0 +1,158 @@
+"""The bridge's loop: read, put in order, translate, and commit; one process of an application at a time.
+
+Whatever fails ends the process without a commit: the next one reads the same records again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from stream_app.bridge.event_keys import Place
+from stream_app.bridge.order import TimeOrder
+from stream_app.bridge.translation import Translated, Translator
+from stream_app.bridge_port import BridgeLog, BridgePolled, BridgeReport, Routed, Source
+from stream_app.ports import Clock
+
+BATCH = 2_000  # records in a transaction, at most
+POLL_S = 0.05
+BUFFERED = 10_000  # records of one partition that may wait for others; then it is not fetched
+SEAT_S = 0.5
+LOOK_S = 30.0  # between looks for new partitions, and between trims
+REPORT_S = 1.0
+log = structlog.get_logger()
+
+
+class Bridge:
+    """One process; `run` ends with `stopping`, or once it was idle for `exit_when_idle_s`."""
+
+    def __init__(
+        self,
+        log_of: BridgeLog,
+        translator: Translator,
+        clock: Clock,
+        report: Callable[[BridgeReport], None],
+        exit_when_idle_s: float | None = None,
+    ) -> None:
+        self.log, self.translator, self.clock, self.report = log_of, translator, clock, report
+        self.exit_when_idle_s = exit_when_idle_s
+        self.stopping = threading.Event()
+        self.order: TimeOrder[Translated] = TimeOrder()
+        self.numbers: dict[Source, int] = {}
+        self.positions: dict[Source, int] = {}
+        self.paused: set[Source] = set()
+        self.kept: deque[tuple[int, int]] = deque()  # (clock, offset) of records in the bridge's own topic
+        self.reported_s = self.looked_s = self.busy_s = 0.0
+
+    def run(self) -> None:
+        """Wait for the seat, then bridge.
+
+        Raises:
+            Fenced, ShardFailed: this process is over; the next one goes on.
+            Refused: a person has to decide.
+        """
+        self.log.join()
+        log.info("waiting for the seat")
+        while not self.log.has_seat(SEAT_S):
+            self.tell(active=False)
+            if self.stopping.is_set():
+                return
+        self.log.begin(self.translator.restore)
+        log.info("bridging", ids=len(self.translator.keys.keys), waiting=self.translator.keys.n_waiting)
+        self.busy_s = self.looked_s = self.clock.monotonic()
+        self.look()
+        while not self.stopping.is_set() and not self.is_idle():
+            self.turn()
+
+    def turn(self) -> None:
+        """Read, order, translate and commit once."""
+        self.log.has_seat(0.0)
+        self.take_in(self.log.poll(BATCH, 0.0 if self.is_ready() else POLL_S))
+        batch = self.order.next(BATCH)
+        if batch:
+            self.commit([read for _, read in batch])
+            self.busy_s = self.clock.monotonic()
+        self.resume()
+        if self.clock.monotonic() - self.looked_s > LOOK_S:
+            self.looked_s = self.clock.monotonic()
+            self.look()
+            self.trim()
+        self.tell(active=True)
+
+    def is_ready(self) -> bool:
+        """Whether records are at hand that wait for nothing."""
+        return not self.order.waits_for() and any(self.order.buffers)
+
+    def is_idle(self) -> bool:
+        """Whether all was bridged for so long that the call may end."""
+        if self.exit_when_idle_s is None:
+            return False
+        return self.clock.monotonic() - self.busy_s > self.exit_when_idle_s and all(self.order.quiet)
+
+    def take_in(self, polled: BridgePolled) -> None:
+        """Read records and put them in order; a partition that runs far ahead is paused."""
+        for source, record in polled.records:
+            read = self.translator.read(record, Place(*source, record.offset))
+            self.order.offer(self.number(source), read.time_ms, read)
+        for source in polled.ends:
+            self.order.end(self.number(source))
+        ahead = [
+            source
+            for source, number in self.numbers.items()
+            if source not in self.paused and self.order.buffered(number) > BUFFERED
+        ]
+        if ahead:
+            self.log.pause(ahead)
+            self.paused.update(ahead)
+
+    def number(self, source: Source) -> int:
+        """The number of a source in the order."""
+        if source not in self.numbers:
+            self.numbers[source] = self.order.add_source()
+        return self.numbers[source]
+
+    def resume(self) -> None:
+        """Fetch those again whose records were bridged meanwhile."""
+        behind = [s for s in self.paused if self.order.buffered(self.numbers[s]) < BUFFERED // 2]
+        if behind:
+            self.log.resume(behind)
+            self.paused.difference_update(behind)
+
+    def commit(self, batch: Sequence[Translated]) -> None:
+        """Translate a batch and write it in one transaction."""
+        routed: list[Routed] = []
+        positions: dict[Source, int] = {}
+        for read in batch:
+            routed += self.translator.translate(read)
+            positions[read.place.topic, read.place.partition] = read.place.offset + 1
+        offset = self.log.commit(routed, positions)
+        self.positions.update(positions)
+        if offset is not None:
+            self.kept.append((self.translator.keys.clock_ms, offset))
+
+    def look(self) -> None:
+        """Begin to read partitions that are new."""
+        for source in self.log.look_for_partitions():
+            self.number(source)
+
+    def trim(self) -> None:
+        """Delete what is no longer remembered from the bridge's own topic."""
+        keys, before = self.translator.keys, None
+        while self.kept and self.kept[0][0] < keys.clock_ms - keys.keep_ms:
+            before = self.kept.popleft()[1]
+        if before is not None:
+            self.log.trim(before)
+
+    def tell(self, *, active: bool) -> None:
+        """Report to the metrics, once a second."""
+        now_s = self.clock.monotonic()
+        if now_s - self.reported_s < REPORT_S:
+            return
+        self.reported_s, keys = now_s, self.translator.keys
+        ends = self.log.ends() if active else {}
+        lag = {source: max(0, end - self.positions.get(source, end)) for source, end in ends.items()}
+        counts = self.translator.counts
+        self.report(BridgeReport(counts, lag, keys.n_waiting, len(keys.keys), keys.n_forgotten, active))

@@ -1,0 +1,207 @@
+"""What is written for each record of the user's topics: an event, a label, a dead letter, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import orjson
+from msgspec import UNSET
+
+from stream_app.application import Application
+from stream_app.bridge.event_keys import EventKeys, Place, WaitingLabel
+from stream_app.bridge_port import Routed
+from stream_app.inputs.mapping import Mapping
+from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
+from stream_app.inputs.values import parse_json
+from topics import reasons
+from topics.catalog import FURTHEST_AHEAD_MS
+from topics.codec import Rejected, check_headers, decode_key
+from topics.envelope import EVENT, Headers, Record
+from topics.fitting import dead_letter
+from topics.placement import partition_for
+from topics.times import EARLIEST_MS, doubt
+
+SOURCE: Final = "__stream_app.source"  # the header of what is bridged: <topic>/<partition>/<offset>
+STAGE: Final = "bridge"
+WAITING: Final = "waiting"  # the header of a waiting label's record: where it came from
+# After its horizon a label is late; it still has its event's key, so that the learner says so.
+LATE_MS: Final = 3_600_000
+
+Found = Event | Label | Skipped | Rejected
+
+
+class Translated(NamedTuple):
+    """A record and what it is; `time_ms` is its event time in epoch ms, or its timestamp if it has none."""
+
+    time_ms: int
+    found: Found
+    record: Record
+    place: Place
+
+
+class Translator:
+    """Translates records of all input topics of an application; `now_ms` is the wall clock.
+
+    `counts` are records by topic and what became of them.
+    """
+
+    def __init__(self, app: Application, now_ms: Callable[[], int]) -> None:
+        inputs = app.inputs or Inputs(events=())
+        self.shards, self.now_ms = app.shards, now_ms
+        self.mappings = mappings_of(inputs)
+        horizon_ms = app.labels.horizon_ms if app.labels else 0
+        limits = app.limits
+        self.keys = EventKeys(horizon_ms, horizon_ms + LATE_MS, limits.max_ids, limits.max_parked)
+        self.remembers = any(topic.key is None and not topic.is_own_form for topic in inputs.label_topics)
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def read(self, record: Record, place: Place) -> Translated:
+        """What a record is, by the mapping of its topic; depends on the record alone."""
+        found = self.meaning(record, place)
+        time_ms = found.time if isinstance(found, Event | Label) else None
+        return Translated(record.time_ms if time_ms is None else time_ms, found, record, place)
+
+    def meaning(self, record: Record, place: Place) -> Found:
+        """An event or a label, or why it is none."""
+        fault = check_headers(record.headers)
+        if fault is not None:
+            return fault
+        value: Any = parse_json(record.value)
+        if isinstance(value, Rejected):
+            return value
+        meta = Meta(*place, record.time_ms, record.key, record.headers or ())
+        found: Found = Skipped("no mapping")
+        for mapping in self.mappings[place.topic]:
+            found = mapping.read(value, meta)
+            if not isinstance(found, Skipped):
+                break
+        if isinstance(found, Event | Label) and found.time is None and record.time_ms < EARLIEST_MS:
+            return Rejected(reasons.BAD_TIME, doubt(record.time_ms))
+        return found
+
+    def translate(self, read: Translated) -> list[Routed]:
+        """What is written for the next record in order."""
+        time_ms, found, record, place = read
+        if isinstance(found, Event | Label):
+            found = self.checked(found, time_ms) or found
+        if isinstance(found, Skipped):
+            return self.count(place, "skipped", [])
+        if isinstance(found, Rejected):
+            return self.count(place, "dead", [self.letter(record, place, found)])
+        self.keys.advance(time_ms)
+        late = [letter for _, waiting in self.keys.give_up() for letter in self.orphans(waiting)]
+        if isinstance(found, Event):
+            return self.count(place, "event", [*late, *self.event(found, time_ms, place)])
+        return [*late, *self.label(found, read)]
+
+    def checked(self, found: Event | Label, time_ms: int) -> Rejected | None:
+        """Why a broker or a learner could never take it, or None."""
+        ahead_ms = time_ms - self.now_ms()
+        if ahead_ms > FURTHEST_AHEAD_MS:
+            text = f"the time lies {ahead_ms // 1000} s ahead of now; 600 s are allowed"
+            return Rejected(reasons.BAD_TIME, text)
+        key = None if found.key is None else decode_key(found.key.encode(errors="surrogatepass"))
+        return key if isinstance(key, Rejected) else None
+
+    def event(self, event: Event, time_ms: int, place: Place) -> list[Routed]:
+        """An event for the shard of its key, its key for later labels, and the labels that came before it."""
+        key = event.key or ""
+        value: dict[str, Any] = {"event_id": event.id, "features": event.features, "v": 1}
+        if event.label is not UNSET:
+            value["label"] = event.label
+        routed = [self.routed("events", key, value, time_ms, place)]
+        if self.remembers and event.label is UNSET:
+            known = orjson.dumps({"key": key, "time_ms": self.keys.clock_ms})
+            routed.append(Routed("bridge", event.id.encode(), known, 0))
+            waited = self.keys.add(event.id, key)
+            routed += [self.labelled(one.label, key, one.time_ms, one.place) for one in waited]
+        return routed
+
+    def label(self, label: Label, read: Translated) -> list[Routed]:
+        """A label for the shard of its event; one whose event is not known waits for it."""
+        key = label.key if label.key is not None else self.keys.key_of(label.id)
+        if key is not None:
+            return self.count(read.place, "label", [self.labelled(label, key, read.time_ms, read.place)])
+        waiting = WaitingLabel(label, read.time_ms, read.record, read.place)
+        if self.keys.is_full:
+            return self.count(read.place, "dead", self.orphans([waiting]))
+        self.keys.wait(waiting)
+        record = read.record
+        here = orjson.dumps([*read.place, record.time_ms, self.keys.clock_ms, (record.key or b"").hex()])
+        headers = [*(record.headers or ()), (WAITING, here)]
+        kept = Routed("bridge", label.id.encode(), record.value, 0, headers=headers)
+        return self.count(read.place, "waiting", [kept])
+
+    def labelled(self, label: Label, key: str, time_ms: int, place: Place) -> Routed:
+        """A label as the learner takes it."""
+        value = {"event_id": label.id, "label": label.label, "weight": label.weight, "v": 1}
+        return self.routed("labels", key, value, time_ms, place)
+
+    def orphans(self, waiting: list[WaitingLabel]) -> list[Routed]:
+        """Letters about labels whose event has not come, and the mark that they wait no longer."""
+        text = f"no event {waiting[0].label.id!r} came within the horizon of {self.keys.horizon_ms} ms"
+        fault = Rejected(reasons.LABEL_ORPHAN, text)
+        letters = [self.letter(one.record, one.place, fault) for one in waiting]
+        return [*letters, Routed("bridge", waiting[0].label.id.encode(), None, 0)]
+
+    def routed(self, topic: str, key: str, value: dict[str, Any], time_ms: int, place: Place) -> Routed:
+        """A record for the shard of a key, with where it came from."""
+        body, name = orjson.dumps(value), key.encode()
+        source: Headers = [(SOURCE, f"{place.topic}/{place.partition}/{place.offset}".encode())]
+        return Routed(topic, name, body, partition_for(name, self.shards), time_ms, source)
+
+    def letter(self, record: Record, place: Place, fault: Rejected) -> Routed:
+        """A dead letter, as the learner writes them."""
+        refusal = {
+            "reason": fault.reason,
+            "message": fault.message,
+            "stage": STAGE,
+            "topic": place.topic,
+            "partition": str(place.partition),
+            "offset": str(place.offset),
+        }
+        key, value, headers = dead_letter(record, refusal)
+        return Routed("dead_letters", key, value, place.partition % self.shards, 0, headers)
+
+    def count(self, place: Place, what: str, routed: list[Routed]) -> list[Routed]:
+        """Count what became of a record."""
+        self.counts[place.topic, what] = self.counts.get((place.topic, what), 0) + 1
+        return routed
+
+    def restore(self, key: bytes | None, value: bytes | None, headers: Headers | None) -> None:
+        """Enter a record of the bridge's own topic, in its order: what was known when the bridge ended."""
+        event_id = (key or b"").decode()
+        place = next((here for name, here in headers or () if name == WAITING), None)
+        if place is None and value is None:
+            self.keys.n_waiting -= len(self.keys.waiting.pop(event_id, ()))
+        elif place is None:
+            known = orjson.loads(value or b"")
+            self.keys.advance(known["time_ms"])
+            self.keys.add(event_id, known["key"])
+        else:
+            topic, partition, offset, time_ms, clock_ms, hexed = orjson.loads(place)
+            kept = [(name, value) for name, value in headers or () if name != WAITING]
+            record = Record(EVENT, offset, time_ms, bytes.fromhex(hexed) or None, value, kept or None)
+            read = self.read(record, Place(topic, partition, offset))
+            self.keys.advance(clock_ms)
+            if isinstance(read.found, Label):
+                self.keys.wait(WaitingLabel(read.found, read.time_ms, record, read.place))
+
+
+def mappings_of(inputs: Inputs) -> dict[str, list[Mapping]]:
+    """How each topic is read, by its name; several ways where it is named several times."""
+    found: dict[str, list[Mapping]] = {}
+    for feeds, topics in inputs.roles.items():
+        for topic in topics:
+            found.setdefault(topic.name, []).append(Mapping(as_paths(topic, feeds), feeds))
+    return found
+
+
+def as_paths(topic: Topic, feeds: str) -> Topic:
+    """A topic of the product's own form, with its paths."""
+    if not topic.is_own_form:
+        return topic
+    if feeds == "labels":
+        return Topic(topic.name, id="event_id", key="@key", label="label", weight="weight", keys=topic.keys)
+    return Topic(topic.name, id="event_id", label="label", within="features", keys=topic.keys)

@@ -1,0 +1,56 @@
+"""What the bridge needs of Kafka, as a Protocol, and what goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from topics.envelope import Headers, Record
+
+Source = tuple[str, int]  # topic and partition
+Restore = Callable[[bytes | None, bytes | None, Headers | None], None]
+
+
+class Routed(NamedTuple):
+    """A record to write: `topic` is "events", "labels", "dead_letters" or "bridge"; `time_ms` 0 means now."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    time_ms: int = 0
+    headers: Headers | None = None
+
+
+class BridgePolled(NamedTuple):
+    """Records with their topic and partition, and the partitions whose end was reached."""
+
+    records: list[tuple[Source, Record]]
+    ends: set[Source]
+
+
+class BridgeReport(NamedTuple):
+    """What the metrics show: records by topic and outcome, lag by partition, and what is remembered."""
+
+    counts: Mapping[tuple[str, str], int]
+    lag: Mapping[Source, int]
+    waiting: int
+    ids: int
+    forgotten: int
+    active: bool
+
+
+class BridgeLog(Protocol):
+    """What the loop needs of Kafka; see `adapters.kafka_bridge`."""
+
+    def join(self) -> None: ...
+    def has_seat(self, timeout_s: float) -> bool: ...
+    def begin(self, restore: Restore) -> None: ...
+    def look_for_partitions(self) -> list[Source]: ...
+    def poll(self, limit: int, timeout_s: float) -> BridgePolled: ...
+    def pause(self, sources: Sequence[Source]) -> None: ...
+    def resume(self, sources: Sequence[Source]) -> None: ...
+    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None: ...
+    def ends(self) -> dict[Source, int]: ...
+    def trim(self, before: int) -> None: ...
+    def close(self) -> None: ...

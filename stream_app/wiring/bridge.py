@@ -1,0 +1,56 @@
+"""The composition root of the bridge."""
+
+from __future__ import annotations
+
+import structlog
+
+from stream_app.adapters.bridge_metrics import BridgeMetrics
+from stream_app.adapters.clock import SystemClock
+from stream_app.adapters.kafka_admin import TopicAdmin
+from stream_app.adapters.kafka_bridge import KafkaBridge
+from stream_app.application import Application
+from stream_app.bridge.process import Bridge
+from stream_app.bridge.translation import Translator
+from stream_app.errors import UsageError
+from stream_app.settings import Settings
+from stream_app.wiring.topics import all_topics, catalog_for
+from topics.catalog import bridge_topic
+
+
+def bridge(
+    app: Application,
+    settings: Settings,
+    *,
+    instance_id: str | None = None,
+    exit_when_idle_s: float | None = None,
+    metrics_port: int | None = None,
+    metrics_host: str = "127.0.0.1",
+) -> Bridge:
+    """A bridge's loop, ready to run.
+
+    Raises:
+        UsageError: the definition names no topics that are bridged.
+        Refused: a topic is missing, or a port is taken.
+    """
+    if app.inputs is None:
+        raise UsageError(
+            f"{app.name} has no inputs=, so there is nothing to bridge",
+            "Name the topics: Application(inputs=Inputs(events=Topic(…)), …)",
+        )
+    structlog.contextvars.bind_contextvars(app=app.name)
+    own, kept = catalog_for(app, settings), bridge_topic(app.name).name
+    with TopicAdmin(settings.kafka.kafka_python()) as admin:
+        admin.require(all_topics(app, settings))
+    topics = {
+        "events": own.events.name,
+        "labels": own.labels.name,
+        "dead_letters": own.dead_letters.name,
+        "bridge": kept,
+    }
+    names = dict.fromkeys(topic.name for topics in app.inputs.roles.values() for topic in topics)
+    metrics = BridgeMetrics(app.name)
+    if metrics_port is not None:
+        metrics.serve(metrics_port, metrics_host)
+    clock = SystemClock()
+    log = KafkaBridge(settings.kafka.confluent(), kept, topics, list(names), instance_id)
+    return Bridge(log, Translator(app, clock.now_ms), clock, metrics.report, exit_when_idle_s)
