@@ -50,6 +50,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Sharing(config, log)
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Import no file for a longer form in which no test has one: each worker would import all of them."""
+    is_file = FORM != "test" and collection_path.name.startswith("test_")
+    return True if is_file and "soak" not in collection_path.read_text() else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Take the tests of this form, those that take long first."""
     left_out = [item for item in items if not is_of_this_form(item)]
