@@ -37,7 +37,8 @@ class EventKeys:
         self.horizon_ms, self.keep_ms = horizon_ms, keep_ms
         self.most_ids, self.most_waiting = most_ids, most_waiting
         self.clock_ms = 0
-        self.keys: dict[str, tuple[str, int]] = {}
+        self.keys: dict[str, str] = {}
+        self.ages: deque[tuple[int, str]] = deque()  # of ids, the oldest first: when they came
         self.waiting: dict[str, list[WaitingLabel]] = {}
         self.queue: deque[tuple[int, str]] = deque()  # of waiting labels: when they came, and their id
         self.n_waiting = 0
@@ -47,27 +48,24 @@ class EventKeys:
         """Move the clock to a record's time, never back, and forget ids whose labels would be late."""
         self.clock_ms = max(self.clock_ms, time_ms)
         oldest_ms = self.clock_ms - self.keep_ms
-        while self.keys:
-            event_id, (_, came_ms) = next(iter(self.keys.items()))
-            if came_ms >= oldest_ms:
-                break
-            del self.keys[event_id]
+        while self.ages and self.ages[0][0] < oldest_ms:
+            del self.keys[self.ages.popleft()[1]]
 
     def add(self, event_id: str, key: str) -> list[WaitingLabel]:
         """Enter an event, and give the labels that waited for it. The first key of an id counts."""
         if event_id not in self.keys:
             if len(self.keys) >= self.most_ids:
-                del self.keys[next(iter(self.keys))]
+                del self.keys[self.ages.popleft()[1]]
                 self.n_forgotten += 1
-            self.keys[event_id] = (key, self.clock_ms)
+            self.keys[event_id] = key
+            self.ages.append((self.clock_ms, event_id))
         found = self.waiting.pop(event_id, [])
         self.n_waiting -= len(found)
         return found
 
     def key_of(self, event_id: str) -> str | None:
         """The entity of an event; None: it is not known."""
-        found = self.keys.get(event_id)
-        return None if found is None else found[0]
+        return self.keys.get(event_id)
 
     @property
     def is_full(self) -> bool:

@@ -94,9 +94,10 @@ class Bridge:
 
     def take_in(self, polled: BridgePolled) -> None:
         """Read records and put them in order; a partition that runs far ahead is paused."""
+        now_ms = self.clock.now_ms()  # a record from the future must not hold up those behind it
         for source, record in polled.records:
             read = self.translator.read(record, Place(*source, record.offset))
-            self.order.offer(self.number(source), read.time_ms, read)
+            self.order.offer(self.number(source), min(read.time_ms, now_ms), read)
         for source in polled.ends:
             self.order.end(self.number(source))
         ahead = [

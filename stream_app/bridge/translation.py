@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,7 +17,7 @@ from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
 from stream_app.inputs.values import parse_json
 from topics import reasons
 from topics.catalog import FURTHEST_AHEAD_MS
-from topics.codec import Rejected, check_headers, decode_key
+from topics.codec import Rejected, check_headers
 from topics.envelope import EVENT, Headers, Record
 from topics.fitting import dead_letter
 from topics.placement import partition_for
@@ -27,6 +28,8 @@ STAGE: Final = "bridge"
 WAITING: Final = "waiting"  # the header of a waiting label's record: where it came from
 # After its horizon a label is late; it still has its event's key, so that the learner says so.
 LATE_MS: Final = 3_600_000
+
+PLACED: Final = 100_000  # keys whose shard is remembered: to hash one takes longer
 
 Found = Event | Label | Skipped | Rejected
 
@@ -55,6 +58,7 @@ class Translator:
         self.keys = EventKeys(horizon_ms, horizon_ms + LATE_MS, limits.max_ids, limits.max_parked)
         self.remembers = any(topic.key is None and not topic.is_own_form for topic in inputs.label_topics)
         self.counts: dict[tuple[str, str], int] = {}
+        self.shard_of = lru_cache(PLACED)(partial(partition_for, partitions=app.shards))
 
     def read(self, record: Record, place: Place) -> Translated:
         """What a record is, by the mapping of its topic; depends on the record alone."""
@@ -76,33 +80,26 @@ class Translator:
             found = mapping.read(value, meta)
             if not isinstance(found, Skipped):
                 break
-        if isinstance(found, Event | Label) and found.time is None and record.time_ms < EARLIEST_MS:
+        if record.time_ms < EARLIEST_MS and isinstance(found, Event | Label) and found.time is None:
             return Rejected(reasons.BAD_TIME, doubt(record.time_ms))
         return found
 
     def translate(self, read: Translated) -> list[Routed]:
         """What is written for the next record in order."""
         time_ms, found, record, place = read
-        if isinstance(found, Event | Label):
-            found = self.checked(found, time_ms) or found
         if isinstance(found, Skipped):
             return self.count(place, "skipped", [])
+        ahead_ms = time_ms - self.now_ms()
+        if ahead_ms > FURTHEST_AHEAD_MS and not isinstance(found, Rejected):
+            text = f"the time lies {ahead_ms // 1000} s ahead of now; 600 s are allowed"
+            found = Rejected(reasons.BAD_TIME, text)
         if isinstance(found, Rejected):
             return self.count(place, "dead", [self.letter(record, place, found)])
         self.keys.advance(time_ms)
         late = [letter for _, waiting in self.keys.give_up() for letter in self.orphans(waiting)]
         if isinstance(found, Event):
-            return self.count(place, "event", [*late, *self.event(found, time_ms, place)])
-        return [*late, *self.label(found, read)]
-
-    def checked(self, found: Event | Label, time_ms: int) -> Rejected | None:
-        """Why a broker or a learner could never take it, or None."""
-        ahead_ms = time_ms - self.now_ms()
-        if ahead_ms > FURTHEST_AHEAD_MS:
-            text = f"the time lies {ahead_ms // 1000} s ahead of now; 600 s are allowed"
-            return Rejected(reasons.BAD_TIME, text)
-        key = None if found.key is None else decode_key(found.key.encode(errors="surrogatepass"))
-        return key if isinstance(key, Rejected) else None
+            return self.count(place, "event", late + self.event(found, time_ms, place))
+        return late + self.label(found, read)
 
     def event(self, event: Event, time_ms: int, place: Place) -> list[Routed]:
         """An event for the shard of its key, its key for later labels, and the labels that came before it."""
@@ -149,7 +146,7 @@ class Translator:
         """A record for the shard of a key, with where it came from."""
         body, name = orjson.dumps(value), key.encode()
         source: Headers = [(SOURCE, f"{place.topic}/{place.partition}/{place.offset}".encode())]
-        return Routed(topic, name, body, partition_for(name, self.shards), time_ms, source)
+        return Routed(topic, name, body, self.shard_of(name), time_ms, source)
 
     def letter(self, record: Record, place: Place, fault: Rejected) -> Routed:
         """A dead letter, as the learner writes them."""

@@ -17,7 +17,8 @@ from stream_app.inputs.topic import PLACE, Event, Label, Meta, Read, Skipped, To
 from stream_app.inputs.values import parse_json
 from topics import reasons
 from topics.catalog import FURTHEST_AHEAD_MS
-from topics.codec import Rejected, id_fault
+from topics.codec import Rejected, decode_key
+from topics.records import LONGEST_ID_BYTES
 from topics.times import EARLIEST_MS
 
 SHOWN: Final = 12  # fields that a message lists
@@ -104,12 +105,16 @@ class Mapping:
         found = self.by_paths(value, meta) if function is None else self.by_function(function, value, meta)
         if isinstance(found, Rejected | Skipped):
             return found
-        if found.key is None and not (self.labels_alone and isinstance(found, Label)):
-            key = key_text(meta.key, self.topic.keys)
-            if isinstance(key, Rejected):
-                return key
-            found.key = key
-        return id_fault("the event's id", found.id) or in_time(found, meta) or found
+        if found.key is not None:
+            fault = decode_key(found.key.encode(errors="surrogatepass"))
+        elif self.labels_alone and isinstance(found, Label):
+            fault = None
+        else:
+            fault = key_text(meta.key, self.topic.keys)
+            found.key = fault if type(fault) is str else ""
+        if isinstance(fault, Rejected):
+            return fault
+        return long_id(found.id) or in_time(found, meta) or found
 
     def by_function(self, function: Read, value: Any, meta: Meta) -> Found:
         """What the definition's own function makes of a record."""
@@ -237,7 +242,7 @@ class Mapping:
             if type(weight) in (int, float):
                 found.weight = weight
             elif weight is not ABSENT and weight is not None:
-                return Rejected(reasons.UNMAPPED, f"the weight {self.topic.weight!r} is no number")
+                return Rejected(reasons.UNMAPPED, f"the weight {self.topic.weight!r} is not a number")
         return found
 
 
@@ -246,6 +251,15 @@ def text_of(value: Any) -> str:
     if type(value) is str:
         return value
     return str(value) if type(value) is int else ""
+
+
+def long_id(event_id: str) -> Rejected | None:
+    """An id over the bound that every output can carry."""
+    if len(event_id) <= LONGEST_ID_BYTES and event_id.isascii():
+        return None
+    size = len(event_id.encode(errors="surrogatepass"))
+    text = f"the event's id has {size} bytes, {LONGEST_ID_BYTES} are allowed"
+    return Rejected(reasons.UNMAPPED, text) if size > LONGEST_ID_BYTES else None
 
 
 def in_time(found: Event | Label, meta: Meta) -> Rejected | None:

@@ -36,6 +36,6 @@ def explained(value: bytes) -> Rejected | None:
         return Rejected(reasons.MALFORMED, text)
     for word in (b"NaN", b"Infinity"):
         if word in value:
-            text = f"{word.decode()} is no JSON; leave the feature out"
+            text = f"{word.decode()} is not JSON; leave the feature out"
             return Rejected(reasons.MALFORMED, text)
     return None

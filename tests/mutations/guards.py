@@ -32,14 +32,14 @@ GUARDS = (
     ),
     Guard(
         "a writer fences the one before it",
-        "stream_app/adapters/kafka_writer.py",
+        "stream_app/adapters/transactions.py",
         '            "transactional.id": transactional_id,\n',
         '            "transactional.id": f"{transactional_id}-{id(self)}",\n',
         "tests/contract/test_port_writer.py",
     ),
     Guard(
         "after a lost connection the next transaction has a new producer",
-        "stream_app/adapters/kafka_writer.py",
+        "stream_app/adapters/transactions.py",
         "        if self.unanswered:\n            self.renew()\n",
         "",
         "tests/faults/test_late_requests.py",

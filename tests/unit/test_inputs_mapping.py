@@ -61,9 +61,11 @@ def test_a_flat_topic_gives_every_scalar_but_what_has_another_part() -> None:
 
 
 def test_a_label_of_another_topic_is_found_by_its_id() -> None:
-    """Its key is the record's where none is named."""
-    topic = Topic("durations", id="trip_id", label="seconds", weight="w")
-    assert read(topic, {"trip_id": 17, "seconds": 420, "w": 2}, feeds="labels") == Label("17", 420, "k", 2)
+    """Its entity is that of its event, unless the definition says where the label's own key is."""
+    row = {"trip_id": 17, "seconds": 420, "w": 2, "who": "u1"}
+    for key, entity in ((None, None), ("@key", "k"), ("who", "u1")):
+        topic = Topic("durations", id="trip_id", label="seconds", weight="w", key=key)
+        assert read(topic, row, feeds="labels") == Label("17", 420, entity, 2)
 
 
 def test_an_event_may_carry_its_label_or_lack_it() -> None:
@@ -209,7 +211,7 @@ def test_a_function_may_say_what_a_record_is() -> None:
         (Topic("t", id="id", keys="int32"), {"id": "a"}, "int32 has 4"),
         (Topic("t", read=meaning), {"x": 1}, "raised KeyError: 'kind'"),
         (Topic("t", id="id"), b"\x00\x00\x00\x00\x11{}", "Confluent schema id (17)"),
-        (Topic("t", id="id"), b'{"id": "a", "x": NaN}', "NaN is no JSON; leave the feature out"),
+        (Topic("t", id="id"), b'{"id": "a", "x": NaN}', "NaN is not JSON; leave the feature out"),
         (Topic("t", id="id", envelope="debezium"), {"op": "x", "after": {}}, "has c, r, u, d, t or m"),
         (Topic("t", envelope="cloudevents"), {"x": 1}, "no CloudEvent"),
     ],

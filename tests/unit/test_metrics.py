@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.adapters.bridge_metrics import BRIDGE
 from stream_app.adapters.metrics_table import PROCESS, TABLE
 from stream_app.adapters.ops_metrics import OPS
 from stream_app.adapters.serving_metrics import SERVING
@@ -19,6 +20,7 @@ PAGE = ROOT / "docs" / "metrics.md"
 TITLE = "\n## {}\n\n| metric | kind | labels | |\n|---|---|---|---|\n"
 LEARNER = "Learner (`STREAM_APP_LEARNER__METRICS_PORT`)"
 PREDICTOR = "Predictor (`/metrics` of `serve`)"
+BRIDGES = "Bridge (`--metrics-port` of `bridge`)"
 OPERATIONS = "Operations (`/metrics` of `ops`)"
 
 
@@ -34,7 +36,8 @@ def tables() -> str:
     learner += [row(m.name, m.kind, ("app", "shard", *m.labels), m.help) for m in TABLE]
     serving = [row(name, kind, labels, text) for name, kind, text, labels, _ in SERVING]
     ops = [row(name, kind, labels, text) for name, kind, text, labels in OPS]
-    parts = ((LEARNER, learner), (PREDICTOR, serving), (OPERATIONS, ops))
+    bridge = [row(name, kind, ("app", *labels), text) for name, kind, text, labels in BRIDGE]
+    parts = ((LEARNER, learner), (BRIDGES, bridge), (PREDICTOR, serving), (OPERATIONS, ops))
     return "".join(line for title, rows in parts for line in (TITLE.format(title), *rows))
 
 
@@ -42,7 +45,7 @@ def helps() -> dict[str, str]:
     """Each metric's HELP text, by its name."""
     found = {name: text for name, text, _ in PROCESS} | {metric.name: metric.help for metric in TABLE}
     found |= {name: text for name, _, text, *_ in SERVING}
-    return found | {name: text for name, _, text, _ in OPS}
+    return found | {name: text for name, _, text, _ in (*OPS, *BRIDGE)}
 
 
 @pytest.mark.parametrize(("name", "text"), helps().items())
@@ -64,7 +67,7 @@ def test_the_page_of_metrics_is_what_the_code_says() -> None:
 def test_names_are_as_prometheus_wants_them() -> None:
     """Base units at the end, `_total` left to the kind, and no name twice."""
     kinds = [(name, "gauge") for name, _, _ in PROCESS]
-    kinds += [(m.name, m.kind) for m in TABLE] + [(m[0], m[1]) for m in SERVING] + [(m[0], m[1]) for m in OPS]
+    kinds += [(m.name, m.kind) for m in TABLE] + [(m[0], m[1]) for m in (*SERVING, *OPS, *BRIDGE)]
     names = [name for name, _ in kinds]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"stream_app_[a-z_]+", name)] == []
