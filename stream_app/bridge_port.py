@@ -11,6 +11,14 @@ Source = tuple[str, int]  # topic and partition
 Restore = Callable[[bytes | None, bytes | None, Headers | None], None]
 
 
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class Routed(NamedTuple):
     """A record to write: `topic` is "events", "labels", "dead_letters" or "bridge"; `time_ms` 0 means now."""
 

@@ -12,7 +12,7 @@ from topics.codec import texts_collide
 
 NUMBERS = (int, float)
 CLASSES = (bool, str, int)  # what JSON can distinguish without rounding
-LARGEST_TARGET = 1e12  # as of a target that is sent
+LARGEST_TARGET = 1e15  # as of a target that is sent
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ SHORT_BYTES: Final = 2 * DEEPEST  # too short to nest deeper, or for an integer 
 CLASS_RANGE: Final = range(-(1 << 63), 1 << 63)  # integers that orjson can write, as values and as keys
 JSON_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
+FRAME_BYTES: Final = 5  # of a Confluent header: a zero and a schema's id
 DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 LONG_INTEGER = b"0" * 309  # the shortest run of digits that may pass the largest double, 1.8e308
 # An unclosed string ends with the value, and nothing is tried twice: linear on any input.
@@ -66,7 +67,34 @@ def decode(value: bytes | None, parse: Callable[[bytes], Any]) -> Any:
     try:
         return parse(value)
     except msgspec.MsgspecError as error:
-        return Rejected(reasons.MALFORMED, misfit(value, error))
+        return Rejected(reasons.MALFORMED, explained(value) or misfit(value, error))
+
+
+def explained(value: bytes) -> str | None:
+    """What a value is that is often taken for JSON, or None.
+
+    >>> explained(bytes([0, 0, 0, 0, 17]) + b"{}")
+    'the value begins with a Confluent schema id (17), so it is not plain JSON; see docs/inputs.md'
+    """
+    if len(value) > FRAME_BYTES and value[0] == 0:
+        number = int.from_bytes(value[1:FRAME_BYTES], "big")
+        return (
+            f"the value begins with a Confluent schema id ({number}), so it is not plain JSON; "
+            "see docs/inputs.md"
+        )
+    for word in (b"NaN", b"Infinity"):
+        if word in value and python_reads(value):
+            return f"{word.decode()} is not JSON; leave the feature out"
+    return None
+
+
+def python_reads(value: bytes) -> bool:
+    """Whether Python's json takes a value: it writes and reads NaN and infinities, which JSON lacks."""
+    try:
+        json.loads(value)
+    except ValueError:
+        return False
+    return True
 
 
 def long_fault(value: bytes) -> Rejected | None:
@@ -168,12 +196,15 @@ def decode_key(key: bytes | None) -> str | Rejected:
     if key is None:
         return Rejected(reasons.NO_KEY, "the record has no key; set it to the entity's name")
     if not key or len(key) > LONGEST_KEY_BYTES or 0 in key:
-        text = f"the key has {len(key)} bytes or a NUL; send 1 to {LONGEST_KEY_BYTES} bytes without NUL"
+        what = "is binary: it has a NUL" if 0 in key else f"has {len(key)} bytes"
+        text = f"the key {what}; send text of 1 to {LONGEST_KEY_BYTES} bytes, or declare it (docs/inputs.md)"
         return Rejected(reasons.BAD_KEY, text)
     try:
         return key.decode()
     except UnicodeDecodeError:
-        return Rejected(reasons.BAD_KEY, "the key is not UTF-8; send text")
+        return Rejected(
+            reasons.BAD_KEY, "the key is binary: it is not UTF-8; send text, or declare it (docs/inputs.md)"
+        )
 
 
 def check_headers(headers: Sequence[tuple[str, bytes | None]] | None) -> Rejected | None:

@@ -6,16 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from stream_app.bridge_port import Place
 from stream_app.inputs.topic import Label
 from topics.envelope import Record
-
-
-class Place(NamedTuple):
-    """Where a record stands."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class WaitingLabel(NamedTuple):

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from stream_app.bridge.event_keys import Place
 from stream_app.bridge.order import TimeOrder
 from stream_app.bridge.translation import Translated, Translator
-from stream_app.bridge_port import BridgeLog, BridgePolled, BridgeReport, Routed, Source
+from stream_app.bridge_port import BridgeLog, BridgePolled, BridgeReport, Place, Routed, Source
 from stream_app.ports import Clock
 
 BATCH = 2_000  # records in a transaction, at most

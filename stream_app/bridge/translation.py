@@ -10,11 +10,10 @@ import orjson
 from msgspec import UNSET
 
 from stream_app.application import Application
-from stream_app.bridge.event_keys import EventKeys, Place, WaitingLabel
-from stream_app.bridge_port import Routed
+from stream_app.bridge.event_keys import EventKeys, WaitingLabel
+from stream_app.bridge_port import Place, Routed
 from stream_app.inputs.mapping import Mapping
 from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
-from stream_app.inputs.values import parse_json
 from topics import reasons
 from topics.catalog import FURTHEST_AHEAD_MS
 from topics.codec import Rejected, check_headers
@@ -71,13 +70,10 @@ class Translator:
         fault = check_headers(record.headers)
         if fault is not None:
             return fault
-        value: Any = parse_json(record.value)
-        if isinstance(value, Rejected):
-            return value
         meta = Meta(*place, record.time_ms, record.key, record.headers or ())
         found: Found = Skipped("no mapping")
         for mapping in self.mappings[place.topic]:
-            found = mapping.read(value, meta)
+            found = mapping.read_value(record.value, meta)
             if not isinstance(found, Skipped):
                 break
         if record.time_ms < EARLIEST_MS and isinstance(found, Event | Label) and found.time is None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "services": "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status.",
     "topics": "Create, check, configure and trim an application's topics.",
     "learn": "Run a learner: predict every event, learn every label, exactly once.",
+    "inputs": "Show what records of your own topics become.",
     "bridge": "Copy records of your own topics into the application's, exactly once.",
     "serve": "Predict over HTTP from the newest features and the newest model.",
     "ops": "Route alerts to people, and show the dashboard.",

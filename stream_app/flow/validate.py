@@ -11,8 +11,10 @@ from stream_app.state.vocabulary import KINDS
 from topics import reasons
 from topics.codec import Rejected, class_text
 
-LARGEST: Final = 1e12  # beyond it squares and products of River's linear models lose all precision
-LARGEST_WHOLE: Final = 1_000_000_000_000  # as `LARGEST`, for integers
+# Epoch times in milliseconds pass. Ids of twenty digits are names, not numbers, and squares and products of
+# what is larger lose all precision in River's linear models.
+LARGEST: Final = 1e15
+LARGEST_WHOLE: Final = 1_000_000_000_000_000  # as `LARGEST`, for integers
 LONGEST_NAME = 64
 LONGEST_INTEGER = 20  # characters of -2^63
 

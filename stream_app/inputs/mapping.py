@@ -14,7 +14,7 @@ from stream_app.inputs.keys import key_text
 from stream_app.inputs.moments import epoch_ms
 from stream_app.inputs.paths import ABSENT, SCALARS, follow, leaves, split
 from stream_app.inputs.topic import PLACE, Event, Label, Meta, Read, Skipped, Topic
-from stream_app.inputs.values import parse_json
+from stream_app.inputs.values import PARSERS, parse_json
 from topics import reasons
 from topics.catalog import FURTHEST_AHEAD_MS
 from topics.codec import Rejected, decode_key
@@ -76,7 +76,7 @@ class Mapping:
 
     def __init__(self, topic: Topic, feeds: str) -> None:
         self.topic, self.labels_alone = topic, feeds == "labels"
-        self.open = OPENERS[topic.envelope]
+        self.parse, self.open = PARSERS[topic.format], OPENERS[topic.envelope]
         cloud = topic.envelope == "cloudevents"
         ids = (
             (topic.id,)
@@ -98,6 +98,11 @@ class Mapping:
     def find(self, path: str) -> Finder:
         """The finder of a path of this topic."""
         return finder(path, self.topic.keys)
+
+    def read_value(self, value: bytes | None, meta: Meta) -> Found:
+        """What a record is, from its bytes."""
+        decoded: Any = self.parse(value)
+        return decoded if isinstance(decoded, Rejected) else self.read(decoded, meta)
 
     def read(self, value: Any, meta: Meta) -> Found:
         """What a record is; an event has its key, a label of a topic of labels may be without."""

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from stream_app.errors import UsageError
 from stream_app.inputs.keys import FORMS
 from stream_app.inputs.moments import UNITS
+from stream_app.inputs.values import FORMATS
 
 FLAT = "flat"
 ENVELOPES = ("debezium", "cloudevents")
@@ -70,8 +71,9 @@ class Topic:
     at the path `within`, where one is given. What is null is absent.
 
     `where` skips records that have other values at these paths. `envelope`: "debezium" or "cloudevents".
-    `keys` is how Kafka keys are written: text, int32, int64, uuid, base64 (of bytes) or json. `read` is a
-    pure function (value, meta) → `Event`, `Label` or None instead of the paths; None skips the record.
+    `keys` is how Kafka keys are written: text, int32, int64, uuid, base64 (of bytes) or json; `format` how
+    values are: json, or json-schema (JSON behind a Confluent header). `read` is a pure function (value, meta)
+    → `Event`, `Label` or None, instead of the paths; None skips the record.
 
     With its name alone, the topic holds records of the product's own form.
 
@@ -93,6 +95,7 @@ class Topic:
     where: Mapping[str, Any] | None = None
     envelope: str | None = None
     keys: str = "text"
+    format: str = "json"
     read: Read | None = None
 
     def __post_init__(self) -> None:
@@ -104,6 +107,10 @@ class Topic:
             )
         if self.keys not in FORMS:
             raise UsageError(f"topic {self.name}: keys={self.keys!r}", f"Choose one of {', '.join(FORMS)}")
+        if self.format not in FORMATS:
+            raise UsageError(
+                f"topic {self.name}: format={self.format!r}", f"Choose one of {', '.join(FORMATS)}"
+            )
         if self.envelope is not None and self.envelope not in ENVELOPES:
             text = f"Choose one of {', '.join(ENVELOPES)}, or leave it out"
             raise UsageError(f"topic {self.name}: envelope={self.envelope!r}", text)

@@ -88,6 +88,12 @@ def test_the_runbook_has_a_way_out_of_every_halt() -> None:
     assert [message for message in halts() if not any(message in row for row in rows)] == []
 
 
+def test_the_dashboard_shows_the_runbook_that_is_kept() -> None:
+    """Its page is the very file, not a copy that nobody brings up to date."""
+    page = ROOT / "stream_app" / "ops" / "page" / "runbooks.md"
+    assert page.resolve() == ROOT / "docs" / "runbooks.md"
+
+
 def test_the_runbook_names_every_reason_of_dead_letters() -> None:
     """Nobody has to look for one in the code."""
     text = (ROOT / "docs" / "runbooks.md").read_text()

@@ -204,7 +204,7 @@ FEATURES: dict[str, tuple[str, bytes]] = {
     "2^64": ("new", b'{"new":18446744073709551616}'),
     "2^64 in a known one": ("x", b'{"x":18446744073709551616}'),
     "300-digit integer": ("x", b'{"x":' + b"9" * 300 + b"}"),
-    "just over 1e12": ("x", b'{"x":1000000000001}'),
+    "just over 1e15": ("x", b'{"x":1000000000000001}'),
     "text for a learned number": ("x", b'{"x":"red"}'),
     "numeric text for a learned number": ("x", b'{"x":"1.0"}'),
     "boolean for a learned number": ("x", b'{"x":true}'),

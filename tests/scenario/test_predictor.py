@@ -241,7 +241,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "null for a feature": (b'{"key":"k","features":{"x":null}}', 422, "bad-row"),
     "text for a number": (b'{"key":"k","features":{"x":"1.0"}}', 422, "bad-row"),
     "a list for an entity's feature": (b'{"key":"k","features":{"x":1,"last_x":[1]}}', 422, "bad-row"),
-    "a number beyond 1e12": (b'{"key":"k","features":{"x":1e13}}', 422, "bad-row"),
+    "a number beyond 1e15": (b'{"key":"k","features":{"x":1e16}}', 422, "bad-row"),
     "a reserved name": (b'{"key":"k","features":{"__class__":1}}', 422, "bad-row"),
     "a body beyond 64 KiB": (b'{"key":"' + b"k" * LARGEST_BODY + b'"}', 413, "too-large"),
 }  # fmt: skip

@@ -9,10 +9,9 @@ import orjson
 import pytest
 
 from stream_app.application import Application, Inputs, Labels, Limits, Topic
-from stream_app.bridge.event_keys import Place
 from stream_app.bridge.order import TimeOrder
 from stream_app.bridge.translation import SOURCE, Translator
-from stream_app.bridge_port import Routed
+from stream_app.bridge_port import Place, Routed
 from topics.envelope import EVENT, Record
 from topics.placement import partition_for
 

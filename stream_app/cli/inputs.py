@@ -1,0 +1,104 @@
+"""`stream-app inputs try MODULE:APP`: what the records of the user's topics become, before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import typer
+from msgspec import UNSET
+
+from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.errors import UsageError
+from stream_app.inputs.topic import Event, Label, Skipped
+
+if TYPE_CHECKING:
+    from stream_app.bridge.translation import Translated
+
+SHOWN = 200  # characters of a line's last part
+
+app = typer.Typer(no_args_is_help=True, help="Show what records of your own topics become.")
+
+
+@app.callback()
+def inputs() -> None:
+    """Show what records of your own topics become."""
+
+
+@app.command(name="try")
+def try_inputs(
+    target: str = typer.Argument(..., metavar="MODULE:APP"),
+    maximum: int = typer.Option(
+        5, "--max", metavar="N", min=1, help="The newest N records of each partition."
+    ),
+    json: bool = typer.Option(False, "--json", help="One JSON object per record."),
+) -> None:
+    """Read the newest records of each topic in `inputs=`, commit nothing, and show what each becomes.
+
+    Exit code 1 if a record would be a dead letter.
+    """
+    from stream_app.adapters.clock import SystemClock
+    from stream_app.bridge.translation import Translator
+    from stream_app.inspect.newest_records import newest_records
+
+    definition, settings = load_app(target, models=False), settings_for()
+    if definition.inputs is None:
+        raise UsageError(
+            f"{definition.name} has no inputs=",
+            "Name the topics: Application(inputs=Inputs(events=Topic(…)), …)",
+        )
+    translator = Translator(definition, SystemClock().now_ms)
+    names = dict.fromkeys(topic.name for topics in definition.inputs.roles.values() for topic in topics)
+    outcomes: Counter[str] = Counter()
+    for topic in names:
+        n = 0
+        for record, place in newest_records(settings.kafka.kafka_python(), topic, maximum):
+            read, n = translator.read(record, place), n + 1
+            shown = as_json(read)
+            outcomes[shown["becomes"]] += 1
+            if json:
+                print_json(shown)
+            else:
+                sys.stdout.write(line(shown) + "\n")
+        if not n and not json:
+            sys.stdout.write(f"{topic} holds no records\n")
+    if not json:
+        sys.stdout.write(", ".join(f"{n} {what}" for what, n in sorted(outcomes.items())) + "\n")
+    if outcomes["dead letter"]:
+        raise typer.Exit(1)
+
+
+def as_json(read: Translated) -> dict[str, Any]:
+    """A record's place and what it becomes."""
+    found, place = read.found, read.place
+    shown: dict[str, Any] = {"place": f"{place.topic}/{place.partition}/{place.offset}"}
+    if isinstance(found, Skipped):
+        return {**shown, "becomes": "skipped", "why": found.why}
+    if not isinstance(found, Event | Label):
+        return {**shown, "becomes": "dead letter", "reason": found.reason, "why": found.message}
+    becomes = "event" if isinstance(found, Event) else "label"
+    shown |= {"becomes": becomes, "id": found.id, "entity": found.key, "time_ms": read.time_ms}
+    if isinstance(found, Event):
+        shown["features"] = dict(found.features)
+    if found.label is not UNSET:
+        shown["label"] = found.label
+    return shown
+
+
+def line(shown: dict[str, Any]) -> str:
+    """The same for a person."""
+    head = f"{shown['place']}  {shown['becomes']}"
+    if "why" in shown:
+        return "  ".join([head, *([shown["reason"]] if "reason" in shown else []), shown["why"][:SHOWN]])
+    moment = datetime.fromtimestamp(shown["time_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    entity = "that of its event" if shown["entity"] is None else shown["entity"]
+    parts = [head, f"id {shown['id']}", f"entity {entity}", f"{moment} UTC"]
+    parts += [
+        f"{name} {orjson.dumps(shown[name]).decode()[:SHOWN]}"
+        for name in ("features", "label")
+        if name in shown
+    ]
+    return "  ".join(parts)

@@ -1,0 +1,184 @@
+"""Records as other people's producers write them, each form in a topic of its own, on real Kafka."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from stream_app.client import CommittedReader
+from stream_app.embedded.services import Endpoints
+from tests.integration.learners import Learners
+
+NOW_MS = time.time_ns() // 1_000_000
+CHANGE = {
+    "before": None,
+    "after": {"id": 7, "amount": 12.5},
+    "source": {"table": "orders"},
+    "op": "c",
+    "ts_ms": 1,
+}
+BODY = json.dumps({"event_id": "framed", "features": {"amount": 1.5}}).encode()
+OWN = 'id="event_id", within="features"'
+
+# The line to write → the records, each with its key and the event that is meant: id, entity, features.
+Meant = tuple[str, str, dict[str, Any]] | None
+FORMS: dict[str, list[tuple[bytes, Any, Meant]]] = {
+    'id="id", key="@key.id", envelope="debezium"': [
+        (b'{"id":7}', CHANGE, ("7", "7", {"amount": 12.5})),
+        (b'{"id":7}', None, None),
+    ],
+    'id="id"': [(b"7", {"id": "o1", "amount": 12.5}, ("o1", "7", {"amount": 12.5}))],
+    'envelope="cloudevents"': [
+        (
+            b"7",
+            {"specversion": "1.0", "id": "c1", "type": "order", "source": "/x", "data": {"amount": 12.5}},
+            ("c1", "7", {"amount": 12.5}),
+        )
+    ],
+    f'{OWN}, ignore=["__deleted", "items"]': [
+        (
+            b"7",
+            {"event_id": "e1", "features": {"amount": 12.5, "__deleted": "false"}},
+            ("e1", "7", {"amount": 12.5}),
+        ),
+        (
+            b"7",
+            {"event_id": "e3", "features": {"amount": 12.5, "items": [1, 2]}},
+            ("e3", "7", {"amount": 12.5}),
+        ),
+    ],
+    OWN: [
+        (
+            b"7",
+            {"event_id": "e2", "features": {"amount": 12.5, "coupon": None}},
+            ("e2", "7", {"amount": 12.5}),
+        ),
+        (
+            b"7",
+            {"event_id": "e4", "features": {"amount": 12.5, "geo": {"lat": 1.0}}},
+            ("e4", "7", {"amount": 12.5, "geo.lat": 1.0}),
+        ),
+        (b"7", {"event_id": 12345, "features": {"amount": 12.5}}, ("12345", "7", {"amount": 12.5})),
+        (
+            b"7",
+            {"event_id": "e5", "features": {"created_at": NOW_MS, "amount": 1}},
+            ("e5", "7", {"created_at": NOW_MS, "amount": 1}),
+        ),
+        (b"7", b'{"event_id": "nan", "features": {"amount": NaN, "x": 1}}', ("nan", "7", {"x": 1})),
+        (b"7", b"\xef\xbb\xbf" + BODY.replace(b"framed", b"bom"), ("bom", "7", {"amount": 1.5})),
+    ],
+    f'{OWN}, format="json-schema"': [
+        (b"7", b"\x00" + struct.pack(">i", 17) + BODY, ("framed", "7", {"amount": 1.5}))
+    ],
+    f'{OWN}, keys="int32"': [
+        (struct.pack(">i", 7), BODY.replace(b"framed", b"i"), ("i", "7", {"amount": 1.5}))
+    ],
+    f'{OWN}, keys="int64"': [
+        (
+            struct.pack(">q", 7_000_000_000),
+            BODY.replace(b"framed", b"l"),
+            ("l", "7000000000", {"amount": 1.5}),
+        ),
+        (
+            struct.pack(">q", 0x4142434445464748),
+            BODY.replace(b"framed", b"long"),
+            ("long", "4702394921427289928", {"amount": 1.5}),
+        ),
+    ],
+}
+DEFINITION = """
+from river import linear_model
+from stream_app import Application, Inputs, Topic
+
+app = Application(
+    name={name!r}, task="regression", shards=2, inputs=Inputs(events=[{topics}]),
+    champion=lambda seed: linear_model.LinearRegression(),
+)
+"""
+
+
+@pytest.fixture
+def learners(services: Endpoints, tmp_path: Path) -> Learners:
+    """Commands on the session's servers."""
+    return Learners(services, tmp_path)
+
+
+def define(learners: Learners) -> tuple[str, list[str]]:
+    """Topics that exist, and a definition that names them."""
+    names = [f"{learners.call.name}.form{n}" for n in range(len(FORMS))]
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    for future in admin.create_topics([NewTopic(name, 3, 1) for name in names]).values():
+        future.result()
+    topics = ", ".join(f"Topic({name!r}, {form})" for name, form in zip(names, FORMS, strict=True))
+    file = learners.directory / "forms.py"
+    file.write_text(DEFINITION.format(name=learners.call.name, topics=topics))
+    return f"{file}:app", names
+
+
+def test_each_form_is_read_as_it_is_meant_and_predicted(learners: Learners) -> None:
+    """Sixteen records of nine forms: `inputs try` shows them, the bridge writes them, a learner predicts."""
+    target, names = define(learners)
+    producer = Producer({"bootstrap.servers": learners.servers})
+    meant: dict[str, Any] = {}
+    for name, records in zip(names, FORMS.values(), strict=True):
+        for key, value, event in records:
+            body = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+            producer.produce(name, body, key, timestamp=NOW_MS)
+            if event is not None:
+                meant[event[0]] = event[1:]
+    producer.flush(20)
+    assert learners.call("topics", "create", target).code == 0
+
+    tried = learners.call("inputs", "try", target, "--json", "--max", "20")
+    assert tried.code == 0, tried.out + tried.err
+    shown = {
+        row["id"]: (row["entity"], row["features"]) for row in tried.lines() if row["becomes"] == "event"
+    }
+    assert shown == meant
+    assert [row["why"] for row in tried.lines() if row["becomes"] == "skipped"] == ["a tombstone"]
+
+    bridge = learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.5")
+    learners.finish(bridge)
+    with CommittedReader(learners.servers, f"{learners.call.name}.events", until_end=True) as reader:
+        written = {(v := orjson.loads(r.value))["event_id"]: (r.key.decode(), v["features"]) for r in reader}
+    assert written == meant
+
+    learn = learners.spawn("stream_app", "learn", target, "--no-admission", "--exit-when-idle", "0.5")
+    learners.finish(learn)
+    with CommittedReader(learners.servers, f"{learners.call.name}.predictions", until_end=True) as reader:
+        assert sorted(orjson.loads(record.value)["event_id"] for record in reader) == sorted(meant)
+
+
+def test_a_record_that_does_not_fit_is_shown_before_anything_runs(learners: Learners) -> None:
+    """`inputs try` ends with 1 and says which line to write."""
+    target, names = define(learners)
+    producer = Producer({"bootstrap.servers": learners.servers})
+    producer.produce(names[1], b'{"no": "id"}', b"7")
+    producer.flush(20)
+    tried = learners.call("inputs", "try", target)
+    assert tried.code == 1
+    assert "unmapped  there is no 'id' in the record, which has no" in tried.out
+    assert f"{names[0]} holds no records" in tried.out
+
+
+def test_a_topic_that_does_not_exist_is_refused_by_its_name(learners: Learners) -> None:
+    """By `inputs try` and by the bridge, with what to do."""
+    file = learners.directory / "missing.py"
+    file.write_text(
+        DEFINITION.format(name=f"{learners.call.name}-m", topics="Topic('no.such.topic', id='id')")
+    )
+    assert learners.call("topics", "create", f"{file}:app").code == 0
+    for words in (("inputs", "try", f"{file}:app"), ("bridge", f"{file}:app", "--no-supervise")):
+        done = learners.call(*words)
+        assert done.code == 3, done.err
+        assert "no.such.topic" in done.err
+        assert "Correct its name in inputs=, or create it" in done.err
