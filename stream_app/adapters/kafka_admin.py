@@ -22,7 +22,7 @@ from kafka.errors import (
 )
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.topic_check import CREATE, Mismatch, differences
+from stream_app.adapters.topic_check import CREATE, Mismatch, differences, input_faults
 from stream_app.errors import Refused, Unreachable
 from topics.specs import TopicSpec
 
@@ -111,6 +111,19 @@ class TopicAdmin:
             else:
                 found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
         return ids_of(described), found
+
+    def check_inputs(self, names: Sequence[str]) -> dict[str, tuple[int, list[Mismatch]]]:
+        """By topic that `inputs=` names: how many partitions it has, and what can keep it from being read."""
+        with explained():
+            described = self.describe(names)
+            configs = self.configs(list(described))
+        return {
+            name: (
+                len(described[name]["partitions"]) if name in described else 0,
+                input_faults(name, described.get(name), configs.get(name, {})),
+            )
+            for name in names
+        }
 
     def configure(self, catalog: Iterable[TopicSpec]) -> dict[str, dict[str, str]]:
         """Set every existing topic's settings to the declared ones; what was set, by topic."""

@@ -50,6 +50,25 @@ def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[s
     return found
 
 
+def input_faults(name: str, described: Mapping[str, Any] | None, config: Mapping[str, str]) -> list[Mismatch]:
+    """What of a topic that `inputs=` names can keep records from being bridged; it is not ours to change."""
+    if described is None:
+        return [Mismatch(name, "is missing", "Correct its name in inputs=, or create it", grave=True)]
+    found = []
+    kept_ms = int(config.get("retention.ms", "-1"))
+    if 0 <= kept_ms < SHORTEST_RETENTION_MS:
+        what = f"keeps records for {kept_ms / 3_600_000:g} h; a bridge that stands for longer loses some"
+        found.append(Mismatch(name, what, f"Raise retention.ms of {name} to a day or more", grave=False))
+    if "compact" in config.get("cleanup.policy", ""):
+        what = "is compacted: of records with one key the broker may delete all but the newest unread"
+        found.append(Mismatch(name, what, "Raise min.compaction.lag.ms, or read another topic", grave=False))
+    codec = config.get("compression.type", "")
+    for client, fix in unread(codec) if codec in CODECS else ():
+        what = f"compression.type is {codec}, which {client} cannot read in this environment"
+        found.append(Mismatch(name, what, fix, grave=False))
+    return found
+
+
 def endangers(name: str, wanted: str, actual: str | None) -> bool:
     """Whether another setting than the declared one can break a promise, and not only cost history.
 

@@ -51,9 +51,8 @@ def try_inputs(
             "Name the topics: Application(inputs=Inputs(events=Topic(…)), …)",
         )
     translator = Translator(definition, SystemClock().now_ms)
-    names = dict.fromkeys(topic.name for topics in definition.inputs.roles.values() for topic in topics)
     outcomes: Counter[str] = Counter()
-    for topic in names:
+    for topic in definition.inputs.names:
         n = 0
         for record, place in newest_records(settings.kafka.kafka_python(), topic, maximum):
             read, n = translator.read(record, place), n + 1

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from stream_app.cli.context import load_app, print_json, settings_for
+
+if TYPE_CHECKING:
+    from stream_app.adapters.topic_check import Mismatch
 
 app = typer.Typer(no_args_is_help=True, help="Create, check, configure and trim an application's topics.")
 TARGET = typer.Argument(..., metavar="MODULE:APP")
@@ -97,18 +101,30 @@ def run(target: str, json: bool, *, make: bool) -> None:
 
     definition, settings = load_app(target, models=False), settings_for()
     catalog = all_topics(definition, settings)
+    inputs = definition.inputs.names if definition.inputs is not None else []
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         created = admin.create(catalog) if make else []
         mismatches = admin.check(catalog)
+        read = admin.check_inputs(inputs)
     for spec in catalog:
         mine = [mismatch for mismatch in mismatches if mismatch.topic == spec.name]
         state = "differs" if mine else "created" if spec.name in created else "ok"
-        if json:
-            rows = [{"what": m.what, "fix": m.fix, "grave": m.grave} for m in mine]
-            print_json({"topic": spec.name, "state": state, "mismatches": rows})
-            continue
-        sys.stdout.write(f"{state:7} {spec.name}\n")
-        for mismatch in mine:
-            sys.stdout.write(f"        {mismatch.what}\n        fix: {mismatch.fix}\n")
+        show(spec.name, state, mine, json=json)
+    for name, (partitions, faults) in read.items():
+        mismatches += faults
+        state = "differs" if faults else "ok"
+        note = f"read by the bridge: {partitions} partitions into {definition.shards} shards"
+        show(name, state, faults, json=json, note=note if partitions else "")
     if mismatches:
         raise typer.Exit(3 if make and any(mismatch.grave for mismatch in mismatches) else 1)
+
+
+def show(name: str, state: str, mismatches: list[Mismatch], *, json: bool, note: str = "") -> None:
+    """Print what was found of one topic."""
+    if json:
+        rows = [{"what": m.what, "fix": m.fix, "grave": m.grave} for m in mismatches]
+        print_json({"topic": name, "state": state, "mismatches": rows})
+        return
+    sys.stdout.write(f"{state:7} {name}{f' ({note})' if note else ''}\n")
+    for mismatch in mismatches:
+        sys.stdout.write(f"        {mismatch.what}\n        fix: {mismatch.fix}\n")

@@ -168,16 +168,12 @@ class Inputs:
     `label=` or `read=`, or as two of the same name with `where=`. Without `labels`, labels come inside of
     events, and from `<app>.labels`.
 
-    `direct`: the learner reads the topic itself, without a bridge. It must be one topic of events, with as
-    many partitions as `shards` and keys placed by murmur2, and at most one of labels, alike.
-
     Raises:
-        UsageError: nothing to read, or what cannot be read directly.
+        UsageError: nothing to read, or a topic of labels that does not say where they are.
     """
 
     events: Topic | Sequence[Topic]
     labels: Topic | Sequence[Topic] = ()
-    direct: bool = False
 
     def __post_init__(self) -> None:
         if not self.event_topics:
@@ -189,11 +185,6 @@ class Inputs:
             if topic.read is None and not topic.is_own_form and (topic.label is None or topic.id is None):
                 text = 'Name where they are: Topic(…, id="order_id", label="returned")'
                 raise UsageError(f"topic {topic.name} of labels has no id= and label=", text)
-        names = {role: {topic.name for topic in topics} for role, topics in self.roles.items()}
-        if self.direct and any(len(found) > 1 for found in names.values()):
-            raise UsageError(
-                "direct=True with several topics of one kind", "Leave direct=True out and run the bridge"
-            )
 
     @property
     def event_topics(self) -> tuple[Topic, ...]:
@@ -207,6 +198,11 @@ class Inputs:
     def roles(self) -> dict[str, tuple[Topic, ...]]:
         """The topics by what they feed."""
         return {"events": self.event_topics, "labels": self.label_topics}
+
+    @property
+    def names(self) -> list[str]:
+        """Every topic once."""
+        return list(dict.fromkeys(topic.name for topics in self.roles.values() for topic in topics))
 
 
 class Skipped(NamedTuple):

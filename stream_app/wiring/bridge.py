@@ -47,10 +47,9 @@ def bridge(
         "dead_letters": own.dead_letters.name,
         "bridge": kept,
     }
-    names = dict.fromkeys(topic.name for topics in app.inputs.roles.values() for topic in topics)
     metrics = BridgeMetrics(app.name)
     if metrics_port is not None:
         metrics.serve(metrics_port, metrics_host)
     clock = SystemClock()
-    log = KafkaBridge(settings.kafka.confluent(), kept, topics, list(names), instance_id)
+    log = KafkaBridge(settings.kafka.confluent(), kept, topics, app.inputs.names, instance_id)
     return Bridge(log, Translator(app, clock.now_ms), clock, metrics.report, exit_when_idle_s)

@@ -28,6 +28,6 @@ def all_topics(app: Application, settings: Settings) -> list[TopicSpec]:
     """Every topic of the application's own: the nine, and the bridge's where there is one."""
     kafka = settings.kafka
     topics = [*catalog_for(app, settings)]
-    if app.inputs is not None and not app.inputs.direct:
+    if app.inputs is not None:
         topics.append(bridge_topic(app.name, replication=kafka.replication, min_insync=kafka.min_insync))
     return topics

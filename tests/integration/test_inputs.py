@@ -176,9 +176,27 @@ def test_a_topic_that_does_not_exist_is_refused_by_its_name(learners: Learners) 
     file.write_text(
         DEFINITION.format(name=f"{learners.call.name}-m", topics="Topic('no.such.topic', id='id')")
     )
-    assert learners.call("topics", "create", f"{file}:app").code == 0
+    created = learners.call("topics", "create", f"{file}:app")
+    assert created.code == 3, "the nine and the bridge's own are there, the input is not"
+    assert "differs no.such.topic" in created.out
     for words in (("inputs", "try", f"{file}:app"), ("bridge", f"{file}:app", "--no-supervise")):
         done = learners.call(*words)
         assert done.code == 3, done.err
         assert "no.such.topic" in done.err
         assert "Correct its name in inputs=, or create it" in done.err
+
+
+def test_a_topic_that_may_lose_records_before_they_are_bridged_is_named(learners: Learners) -> None:
+    """`topics check` looks at the user's topics too, and changes nothing of them."""
+    name = f"{learners.call.name}.short"
+    short = {"retention.ms": "3600000", "cleanup.policy": "compact,delete"}
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    for future in admin.create_topics([NewTopic(name, 3, 1, config=short)]).values():
+        future.result()
+    file = learners.directory / "short.py"
+    file.write_text(DEFINITION.format(name=f"{learners.call.name}-s", topics=f"Topic({name!r}, id='id')"))
+    created = learners.call("topics", "create", f"{file}:app")
+    assert created.code == 1, created.err
+    assert f"differs {name} (read by the bridge: 3 partitions into 2 shards)" in created.out
+    assert "keeps records for 1 h" in created.out
+    assert "is compacted" in created.out

@@ -236,7 +236,6 @@ def test_a_record_that_does_not_fit_is_refused_with_the_line_to_write(
         (lambda: Topic("t", keys="avro"), "Choose one of text"),
         (lambda: Inputs(events=[]), "Name a topic of events"),
         (lambda: Inputs(events=Topic("e"), labels=Topic("l", id="a")), "label="),
-        (lambda: Inputs(events=[Topic("e"), Topic("f")], direct=True), "run the bridge"),
     ],
 )
 def test_a_topic_that_contradicts_itself_is_refused_with_its_fix(wrong: Any, said: str) -> None:
