@@ -23,7 +23,7 @@ HOT = [
     "stream_app/flow/quarantine.py", "stream_app/flow/learn.py", "stream_app/flow/outbox.py",
     "stream_app/flow/predict.py", "stream_app/flow/read.py", "stream_app/flow/score.py",
     "stream_app/flow/served.py", "stream_app/flow/step.py", "stream_app/flow/swap.py",
-    "stream_app/flow/validate.py",
+    "stream_app/flow/record_rules.py", "stream_app/flow/validate.py",
     "stream_app/learner/batch/emit.py", "stream_app/learner/batch/merge.py",
     "stream_app/learner/batch/processor.py",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ LONGEST_ID_BYTES: Final = 256  # must stay far below what fits a Kafka key besid
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID_BYTES, description="1 to 256 bytes in UTF-8")]
 Version = Annotated[Literal[1], Meta(description="version of this contract")]
 ByClass = Annotated[dict[str, float], Meta(description="by the class's JSON text")]
+KINDS: Final = {int: "number", float: "number", str: "string", bool: "bool"}  # of a feature's value
 FeatureValue = Annotated[Any, Meta(extra_json_schema={"type": ["number", "string", "boolean"]})]
 # What a shard carries out; others are refused by name.
 COMMANDS = ("pause", "resume", "forget", "promote", "rollback", "drop")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time as wall
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 
+from stream_app.application import Application, Limits
 from stream_app.errors import UsageError
+from stream_app.flow.record_rules import feature_fault, label_type_fault
 from topics.catalog import FURTHEST_AHEAD_MS
 from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES
 from topics.times import EARLIEST_MS, doubt
 
+# A definition that allows all that some definition could allow.
+ANY = cast(Application, SimpleNamespace(features=(), limits=Limits(max_features=1_000_000)))
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 LONGEST_ID_BYTES = 256
 
@@ -42,11 +48,43 @@ def check_id(event_id: Any) -> None:
         raise UsageError("the event id is too long", f"Use at most {LONGEST_ID_BYTES} bytes")
 
 
+def check_features(app: Application | None, features: Mapping[str, Any]) -> None:
+    """What a learner judges by itself: values, their range, names; with the definition, its bounds too.
+
+    numpy's numbers are taken as Python's, which JSON makes of them.
+    """
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in features.items()}
+    refuse_nan(plain)
+    types = dict(app.types or {}) if app is not None else {}
+    fault = feature_fault(app or ANY, types, {}, {}, plain)
+    if fault is not None:
+        raise UsageError(
+            fault.message, "Correct it, or leave the feature out; docs/applications.md has the rules"
+        )
+
+
+def check_label(app: Application | None, label: Any) -> None:
+    """A label's type; with the definition, whether its task takes it."""
+    plain = label.item() if hasattr(label, "item") else label
+    if app is not None:
+        fault = label_type_fault(app, plain)
+        if fault is not None:
+            raise UsageError(fault.message, "Send what the task takes; docs/applications.md has the rules")
+    elif type(plain) not in (bool, int, float, str):
+        what = "null" if plain is None else type(plain).__name__
+        raise UsageError(f"the label is {what}", "Send a class (boolean, string, integer) or a number")
+
+
+def refuse_nan(features: Mapping[str, Any]) -> None:
+    """Refuse what JSON cannot carry; a missing feature is one that is left out."""
+    for name, value in features.items():
+        if isinstance(value, float) and value - value != 0:
+            raise UsageError(f"feature {name!r} is {value}, which JSON cannot carry", "Leave the feature out")
+
+
 def encoded(value: dict[str, Any]) -> bytes:
     """A record's JSON."""
-    for name, part in value.get("features", {}).items():
-        if isinstance(part, float) and part - part != 0:
-            raise UsageError(f"feature {name!r} is {part}, which JSON cannot carry", "Leave the feature out")
+    refuse_nan(value.get("features", {}))
     for name in ("label", "weight"):
         part = value.get(name)
         if isinstance(part, float) and part - part != 0:

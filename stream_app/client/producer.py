@@ -13,7 +13,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from msgspec import UNSET
 
-from stream_app.client.checks import check_id, encoded, encoded_key, epoch_ms
+from stream_app.application import Application
+from stream_app.client.checks import check_features, check_id, check_label, encoded, encoded_key, epoch_ms
 from stream_app.client.connect import Kafka, arguments, connecting, unwritten
 from topics.placement import partition_for
 
@@ -40,6 +41,7 @@ class SentCommand(msgspec.Struct):
 class EventProducer:
     """`send` an event, `label` it later; a context manager that flushes at its end. Thread-safe.
 
+    `app` is the application's name, or its definition, by whose task, types and bounds records are judged.
     `kafka` is a bootstrap address or kafka-python's keyword arguments (`Settings.kafka.kafka_python()`). What
     was sent is written when `flush` returns; a record that could not be written raises at the next call.
 
@@ -49,8 +51,9 @@ class EventProducer:
         StreamAppError: the broker did not take a record in time; send again under the same ids.
     """
 
-    def __init__(self, app: str, kafka: Kafka, **tuning: Any) -> None:
-        self.app = app
+    def __init__(self, app: str | Application, kafka: Kafka, **tuning: Any) -> None:
+        self.definition = None if isinstance(app, str) else app
+        self.app = app if isinstance(app, str) else app.name
         self.failed: tuple[str, Exception] | None = None
         with connecting(kafka):
             self.producer = KafkaProducer(**{**arguments(kafka), **TUNING, **tuning})
@@ -68,8 +71,10 @@ class EventProducer:
             event_id = uuid4().hex
         else:
             check_id(event_id)
+        check_features(self.definition, features)
         value: dict[str, Any] = {"v": 1, "event_id": event_id, "features": features}
         if label is not UNSET:
+            check_label(self.definition, label)
             value["label"] = label
         self.write("events", encoded_key(key), value, epoch_ms(time))
         return event_id
@@ -84,6 +89,7 @@ class EventProducer:
     ) -> None:
         """Produce one label under its event's key."""
         check_id(event_id)
+        check_label(self.definition, label)
         value: dict[str, Any] = {"v": 1, "event_id": event_id, "label": label}
         if weight is not None:
             value["weight"] = weight

@@ -21,6 +21,8 @@ from stream_app.flow import bounds, commands, detect, learn, predict, quarantine
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import EntityDropped
 from stream_app.flow.read import read
+from stream_app.flow.record_rules import feature_fault as fault_by_itself
+from stream_app.flow.record_rules import is_known_numeric
 from stream_app.flow.served import FeaturesChanged
 from stream_app.state import vocabulary
 from stream_app.state.entities import Entity
@@ -71,7 +73,7 @@ def on_event(core: Core, found: Any) -> None:
         return refuse(core, found)
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
-    plain = validate.is_known_numeric(state.kinds, features, core.max_features)
+    plain = is_known_numeric(state.kinds, features, core.max_features)
     fault = None if plain else feature_fault(core, features)
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
@@ -124,7 +126,7 @@ def on_event(core: Core, found: Any) -> None:
 def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
     """The first fault of an event's own features, or None."""
     state = core.state
-    fault = validate.feature_fault(core.app, state.kinds, state.unproven, state.categories, features)
+    fault = fault_by_itself(core.app, state.kinds, state.unproven, state.categories, features)
     return fault or bounds.strings_fault(core, features)
 
 

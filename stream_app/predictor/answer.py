@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from stream_app.application import Application
-from stream_app.flow.validate import feature_fault
+from stream_app.flow.record_rules import feature_fault
 from stream_app.predictor.champion import Champion
 from stream_app.predictor.entities import Entity, Found
 from stream_app.state.windows import Windows

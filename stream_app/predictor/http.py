@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 from stream_app.client.checks import encoded_key
 from stream_app.durations import parse_duration
 from stream_app.errors import Unreachable
-from stream_app.flow.validate import label_type_fault
+from stream_app.flow.record_rules import label_type_fault
 from stream_app.predictor.answer import Asked, Predicted
 from stream_app.predictor.predictor import NoModel, Predictor, Stale
 from stream_app.predictor.requests import (

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.state.shard import ShardState
+from topics.records import KINDS as kinds  # noqa: N811  compiled, what is final here is at hand
 
-KINDS: Final = {int: "number", float: "number", str: "string", bool: "bool"}
+KINDS: Final = kinds
 MANY: Final = 20  # contradictions of one name, before most of the newest can be said
 MOST: Final = 0.5
 NONE: Final[dict[str, bool]] = {}

@@ -45,6 +45,7 @@ class CommandLine:
         self.environment = {
             "STREAM_APP_KAFKA__BOOTSTRAP_SERVERS": services.bootstrap_servers,
             "STREAM_APP_REDIS__URL": services.redis_url,
+            "XDG_STATE_HOME": str(directory / "state"),
             **environment,
         }
         self.name = f"t{uuid4().hex[:10]}"

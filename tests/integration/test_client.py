@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from kafka import KafkaProducer
 
+from stream_app.application import Application, Limits
 from stream_app.client import CommittedReader, EventProducer, PredictionConsumer
 from stream_app.embedded.services import Endpoints
 from stream_app.errors import Refused, StreamAppError, UsageError
@@ -80,13 +82,56 @@ def test_events_and_labels_arrive_as_the_contract_says(created: CommandLine, pro
 def test_an_event_has_an_id_of_its_own_and_may_carry_its_label(
     created: CommandLine, producer: EventProducer
 ) -> None:
-    """Without event_id one is made; an inline label, None included, travels in the event."""
-    ids = {producer.send("k", {"x": 1}), producer.send("k", {"x": 1}, label=None)}
+    """Without event_id one is made; an inline label, False included, travels in the event."""
+    ids = {producer.send("k", {"x": 1}), producer.send("k", {"x": 1}, label=False)}
     producer.flush()
     values = [orjson.loads(record.value) for record in read(created, "events")]
     assert len(ids) == 2
     assert {value["event_id"] for value in values} == ids
     assert ["label" in value for value in values] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("features", "label", "why"),
+    [
+        ({"https": None}, True, "feature 'https' is null"),
+        ({"a": {"b": 1}}, True, "feature 'a' is dict"),
+        ({"a": [1]}, True, "feature 'a' is list"),
+        ({}, True, "the event has no features"),
+        ({"x": 1e16}, True, "beyond ±1e"),
+        ({"x" * 65: 1}, True, "longer than 64"),
+        ({"__deleted": "false"}, True, "two underscores"),
+        ({"x": 1}, None, "the label is null"),
+        ({"x": 1}, {"a": 1}, "the label is dict"),
+    ],
+)
+def test_what_every_learner_would_refuse_is_not_sent(
+    created: CommandLine, producer: EventProducer, features: dict[str, Any], label: Any, why: str
+) -> None:
+    """The error is where the code is that made the record, not in a dead letter."""
+    with pytest.raises(UsageError, match=re.escape(why)):
+        producer.send("k", features, label=label)
+    producer.flush()
+    assert list(read(created, "events")) == []
+
+
+def test_a_definition_judges_by_its_task_and_bounds(created: CommandLine) -> None:
+    """Given instead of the name: its types, its limits and its labels."""
+    definition = Application(
+        name=created.name,
+        task="regression",
+        champion=lambda seed: seed,
+        types={"plan": "string"},
+        limits=Limits(max_features=2),
+    )
+    with EventProducer(definition, created.services.bootstrap_servers) as producer:
+        for features in ({"plan": 1}, {"a": 1, "b": 2, "c": 3}):
+            with pytest.raises(UsageError):
+                producer.send("k", features)
+        with pytest.raises(UsageError, match="a regression target is a number"):
+            producer.label("k", "e", "high")
+        producer.send("k", {"plan": "a", "x": 1}, label=2.5)
+    assert len(list(read(created, "events"))) == 1
 
 
 def test_a_refused_record_leaves_nothing_behind(created: CommandLine, producer: EventProducer) -> None:

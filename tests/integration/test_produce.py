@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -45,8 +46,8 @@ def test_rows_become_events_and_labels(created: CommandLine, rows: str) -> None:
     done = created("produce", created.target, rows, *arguments, "--json")
     assert done.code == 0, done.err
     (report,) = done.lines()
-    assert set(report) == {"events", "labels", "seconds"}
-    assert (report["events"], report["labels"]) == (5, 5)
+    assert set(report) == {"events", "labels", "repeats", "seconds"}
+    assert (report["events"], report["labels"], report["repeats"]) == (5, 5, 0)
     events, labels = read(created, "events"), read(created, "labels")
     assert [line["value"]["event_id"] for line in events] == [f"rows.csv:{n}" for n in range(5)]
     assert [line["key"] for line in events] == [f"u{n % 3}" for n in range(5)]
@@ -69,14 +70,12 @@ def test_options_decide_types_times_and_where_the_label_goes(created: CommandLin
         "--time",
         "at",
         "--types",
-        "label=bool,zip=number",
+        "x=string,zip=number,label=bool",
     )
-    assert created("produce", created.target, rows, *arguments).code == 2, "0 and 1 are no booleans"
-    arguments = (*arguments[:-1], "x=string,zip=number")
     assert created("produce", created.target, rows, *arguments).code == 0
     events = read(created, "events")
     assert [line["timestamp_ms"] for line in events] == [T0 + 1_000 * n for n in range(5)]
-    assert [line["value"]["label"] for line in events] == [0, 1, 0, 1, 0]
+    assert [line["value"]["label"] for line in events] == [False, True, False, True, False]
     assert events[3]["value"]["features"] == {"x": "3.5", "plan": "b", "zip": 3}
     assert read(created, "labels") == []
 
@@ -129,13 +128,13 @@ def test_no_rows_are_told_and_no_error(created: CommandLine) -> None:
         ("rows.csv", ROWS, ["--time", "plan"], "in column plan is not a time"),
         ("rows.csv", ROWS, ["--label", "label", "--inline-label", "label"], "exclude each other"),
         ("rows.csv", ROWS, ["--label", "label", "--label-delay", "soon"], "is not a duration"),
-        ("rows.csv", ROWS, ["--label-delay", "5"], "none are sent; fix: Name their column"),
+        ("rows.csv", ROWS, ["--label-delay", "5"], "which labels are late; fix: Name their column"),
         ("rows.csv", ROWS, ["--rate", "0"], "--rate"),
         ("rows.csv", "user,x\na,1\n,2\n", [], "row 1 has nothing in its key column"),
         ("rows.csv", "user,x\na,1,2\n", [], "line 2 has more fields than the first line"),
-        ("rows.csv", "user,t\na,99999999999999\n", ["--time", "t"], "must hold epoch milliseconds"),
+        ("rows.csv", "user,t,x\na,99999999999999,1\n", ["--time", "t"], "must hold epoch milliseconds"),
         ("rows.jsonl", '{"user":"a"}\n{"user":', [], "line 2 is not JSON"),
-        ("rows.jsonl", '{"user":"a","x":1}\n', ["--types", "x=string"], "--types is for CSV"),
+        ("rows.jsonl", '{"user":"a","x":1}\n', ["--types", "x=string"], "JSON lines carry their types"),
         ("rows.jsonl", '{"user":"a"}\n{"who":"b"}\n', [], "row 1 has nothing in its key column"),
     ],
 )  # fmt: skip
@@ -148,6 +147,98 @@ def test_a_wrong_file_or_call_is_told_and_nothing_is_sent(
     assert done.code == 2
     assert why in done.err
     assert read(shared, "events") == []
+
+
+BAD_ROWS = {
+    "a list": ('{"user":"a","tags":["x"]}', [], "feature 'tags' is list"),
+    "an id of twenty digits": ('{"user":"a","id":100000000000000000}', [], "beyond ±1e+15"),
+    "a reserved name": ('{"user":"a","__op":"c","x":1}', [], "starts with two underscores"),
+    "no features": ('{"user":"a"}', [], "the event has no features"),
+    "a type that changes": (
+        '{"user":"a","x":1}\n{"user":"a","x":"1"}',
+        [],
+        "is a string, it was a number before",
+    ),
+    "a label that is an object": ('{"user":"a","x":1,"y":[1]}', ["--label", "y"], "not list"),
+    "a label that is null": ('{"user":"a","x":1,"y":1.5}', ["--label", "y"], "a class is a boolean"),
+    "an id twice": (
+        '{"user":"a","x":1,"id":7}\n{"user":"a","x":2,"id":7}',
+        ["--event-id", "id"],
+        "has the id '7'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "arguments", "why"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_what_a_learner_would_refuse_is_refused_before_the_first_record(
+    shared: CommandLine, text: str, arguments: list[str], why: str
+) -> None:
+    """By the learner's own rules, with its row and what to write."""
+    file = shared.file("bad.jsonl", f"{text}\n")
+    done = shared("produce", shared.target, file, "--key", "user", *arguments)
+    assert done.code == 2, done.err
+    assert why in done.err
+    assert read(shared, "events") == []
+
+
+def test_columns_are_chosen_dropped_and_named(created: CommandLine) -> None:
+    """Ids of the file's own, labels at their own time; and each column is shown as it was taken."""
+    text = "user,order,x,card,at,y,known\n" + "".join(
+        f"u{n},o{n},{n}.5,4000{n},2026-01-01T00:00:0{n}Z,{n % 2}.0,2026-01-02T00:00:0{n}Z\n" for n in range(3)
+    )
+    file = created.file("orders.csv", text)
+    how = ("--key", "user", "--event-id", "order", "--time", "at", "--label", "y", "--label-time", "known")
+    done = created("produce", created.target, file, *how, "--drop", "card")
+    assert done.code == 0, done.err
+    assert [line.split(maxsplit=1) for line in done.err.splitlines()[:7]] == [
+        ["user", "key"],
+        ["order", "event id"],
+        ["x", "number"],
+        ["card", "not sent"],
+        ["at", "time"],
+        ["y", "label, number, whole numbers as classes"],
+        ["known", "label's time"],
+    ]
+    events, labels = read(created, "events"), read(created, "labels")
+    assert [(line["value"]["event_id"], line["value"]["features"]) for line in events] == [
+        (f"o{n}", {"x": n + 0.5}) for n in range(3)
+    ]
+    assert [line["timestamp_ms"] for line in labels] == [T0 + 86_400_000 + 1_000 * n for n in range(3)]
+    assert [line["value"]["label"] for line in labels] == [0, 1, 0]
+    chosen = created("produce", created.target, file, *how[:2], "--features", "x")
+    assert chosen.code == 0, chosen.err
+    assert read(created, "events")[-1]["value"]["features"] == {"x": 2.5}
+
+
+def test_a_second_call_says_what_it_repeats(created: CommandLine, rows: str) -> None:
+    """The same file with the same options: all events are repeats, and their ids are the same."""
+    call = ("produce", created.target, rows, "--key", "user", "--json")
+    assert created(*call).lines()[0]["repeats"] == 0
+    again = created(*call)
+    assert again.lines()[0]["repeats"] == 5
+    assert "all 5 records of this file were sent before" in again.err
+    assert len({line["value"]["event_id"] for line in read(created, "events")}) == 5
+
+
+def test_after_ctrl_c_the_same_call_sends_the_rest(created: CommandLine) -> None:
+    """Every event once, in order, with the stamps that one call would have given."""
+    file = created.file("many.csv", "user,x\n" + "".join(f"u{n % 7},{n}\n" for n in range(400)))
+    command = [sys.executable, "-m", "stream_app", "produce", created.target, file, "--key", "user"]
+    environment = {**os.environ, **created.environment}
+    with subprocess.Popen([*command, "--rate", "50"], env=environment, stderr=subprocess.PIPE) as first:
+        deadline_s = time.monotonic() + 60
+        while not read(created, "events"):
+            assert time.monotonic() < deadline_s
+        first.send_signal(signal.SIGINT)
+        _, said = first.communicate(timeout=30)
+    assert b"interrupted: sent" in said
+    done = created(*command[3:])
+    assert done.code == 0, done.err
+    assert "going on after" in done.err
+    events = read(created, "events")
+    assert [line["value"]["event_id"] for line in events] == [f"many.csv:{n}" for n in range(400)]
+    start_ms = events[0]["timestamp_ms"]
+    assert [line["timestamp_ms"] - start_ms for line in events] == [2 * n for n in range(400)]
 
 
 def test_missing_topics_are_refused(stream_app: CommandLine) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.cli.produce.files import read_rows
+from stream_app.cli.produce.files import Dialect, read_table
 from stream_app.errors import UsageError
 
 
@@ -17,7 +17,7 @@ def rows_of(tmp_path: Path, text: str, name: str = "rows.csv", **types: str) -> 
     """The rows of a file with this text."""
     file = tmp_path / name
     file.write_bytes(text.encode())
-    return read_rows(file, types)
+    return read_table(file, types).rows
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ def rows_of(tmp_path: Path, text: str, name: str = "rows.csv", **types: str) -> 
         (["1", "x"], ["1", "x"]),
         (["1e999", "1"], ["1e999", "1"]),
         (["١", "2"], ["١", "2"]),
-        ([" 1", "2"], [" 1", "2"]),
+        ([" 1", "2"], [1, 2]),
+        (["yes", "No"], [True, False]),
+        (["yes", "maybe"], ["yes", "maybe"]),
     ],
 )
 def test_a_column_has_the_narrowest_type_of_all_its_values(
@@ -49,7 +51,7 @@ def test_a_column_has_the_narrowest_type_of_all_its_values(
 def test_empty_fields_and_nan_are_left_out(tmp_path: Path) -> None:
     """A feature may be absent; null and NaN may not be sent."""
     rows = rows_of(tmp_path, "a,b,c\n1,,x\nNaN,2.5,nan\n3,,\n")
-    assert rows == [{"a": 1, "c": "x"}, {"b": 2.5, "c": "nan"}, {"a": 3}]
+    assert rows == [{"a": 1, "c": "x"}, {"b": 2.5}, {"a": 3}]
 
 
 @pytest.mark.parametrize(
@@ -96,14 +98,14 @@ def test_compressed_files_and_a_byte_order_mark_are_read(tmp_path: Path) -> None
     archive = tmp_path / "rows.csv.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("rows.csv", text)
-    assert read_rows(packed, {}) == read_rows(archive, {}) == [{"a": 1}]
+    assert read_table(packed, {}).rows == read_table(archive, {}).rows == [{"a": 1}]
 
 
 def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     """A mistake behind the limit does no harm."""
     file = tmp_path / "rows.jsonl"
     file.write_text('{"a": 1}\n{"a": 2}\nnot json\n')
-    assert read_rows(file, {}, 2) == [{"a": 1}, {"a": 2}]
+    assert read_table(file, {}, 2).rows == [{"a": 1}, {"a": 2}]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_file_that_cannot_be_taken_is_refused_with_its_place(
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        read_rows(file, {})
+        read_table(file, {})
     assert told in caught.value.message
     assert caught.value.remedy
 
@@ -143,4 +145,85 @@ def test_a_value_that_is_not_of_its_named_type_is_refused(tmp_path: Path) -> Non
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """The path is told."""
     with pytest.raises(UsageError, match="there is no file"):
-        read_rows(tmp_path / "none.csv", {})
+        read_table(tmp_path / "none.csv", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        ("idx.csv", ",shop,size\n0,A,42\n1,B,35\n", [{"shop": "A", "size": 42}, {"shop": "B", "size": 35}]),
+        (
+            "na.csv",
+            "shop,size\nA,42\nB,NA\nC,N/A\nD,null\nE,-\n",
+            [{"shop": "A", "size": 42}, *({"shop": s} for s in "BCDE")],
+        ),
+        ("spaces.csv", "shop, size\nA, 42\n", [{"shop": "A", "size": 42}]),
+        (
+            "thousands.csv",
+            'shop,rent\nA,"1,250.50"\nB,980.00\nC,"2,100.75"\n',
+            [{"shop": s, "rent": r} for s, r in (("A", 1250.5), ("B", 980.0), ("C", 2100.75))],
+        ),
+        (
+            "semi.csv",
+            "shop;rent;n\nA;1.250,50;1\nB;980,00;2\n",
+            [{"shop": "A", "rent": 1250.5, "n": 1}, {"shop": "B", "rent": 980.0, "n": 2}],
+        ),
+        ("tabs.tsv", "shop\tsize\nA\t4\n", [{"shop": "A", "size": 4}]),
+        ("pipe.csv", "shop|size\nA|4\n", [{"shop": "A", "size": 4}]),
+        (
+            "yesno.csv",
+            "shop,bought\nA,yes\nB,no\n",
+            [{"shop": "A", "bought": True}, {"shop": "B", "bought": False}],
+        ),
+        (
+            "null.jsonl",
+            '{"shop":"A","rent":null}\n{"shop":"B","rent":1.5}\n',
+            [{"shop": "A"}, {"shop": "B", "rent": 1.5}],
+        ),
+        (
+            "nested.jsonl",
+            '{"shop":"A","geo":{"lat":1.5,"lon":2}}\n',
+            [{"shop": "A", "geo.lat": 1.5, "geo.lon": 2}],
+        ),
+    ],
+)
+def test_a_file_is_read_as_its_writer_meant_it(
+    tmp_path: Path, name: str, text: str, rows: list[dict[str, Any]]
+) -> None:
+    """As pandas, spreadsheets of Europe and America, and databases write them."""
+    assert rows_of(tmp_path, text, name) == rows
+
+
+def test_a_persons_word_decides_how_a_file_is_written(tmp_path: Path) -> None:
+    """Delimiter, decimal sign and groups may be named where the file is not clear."""
+    file = tmp_path / "odd.csv"
+    file.write_text("a,b;n\n1;1.234\n2;5.678\n")
+    assert read_table(file, {}, dialect=Dialect(";")).rows == [{"a,b": 1, "n": 1.234}, {"a,b": 2, "n": 5.678}]
+    european = Dialect(";", ",", ".")
+    rows = [{"a,b": 1, "n": 1.234}, {"a,b": 2, "n": 5.678}]
+    assert read_table(file, {}, dialect=european).rows == rows, "a plain number is read first"
+    file.write_text("n\n1 234,5\n2\n")
+    assert read_table(file, {}, dialect=Dialect(decimal=",", thousands=" ", delimiter=";")).rows == [
+        {"n": 1234.5},
+        {"n": 2.0},
+    ]
+
+
+def test_a_table_says_what_each_column_was_taken_for(tmp_path: Path) -> None:
+    """Also what a person may not expect: groups of digits, missing values, a column that numbers the rows."""
+    file = tmp_path / "homes.csv"
+    file.write_text(';shop;rent;sold\n0;A;"1.250,50";yes\n1;B;;no\n2;A;980;yes\n')
+    table = read_table(file, {})
+    assert [(column.name, column.text) for column in table.columns] == [
+        ("shop", "text, 2 different"),
+        ("rent", "number, 1 missing, as in 1.234,5"),
+        ("sold", "bool, yes and no"),
+    ]
+    assert "the first column has no name and is left out: it numbers the rows" in table.notes
+
+
+def test_texts_that_json_calls_texts_become_numbers_only_by_order(tmp_path: Path) -> None:
+    """JSON carries types; `--types` turns a column of texts into another."""
+    text = '{"size":"42"}\n{"size":"35.5"}\n'
+    assert rows_of(tmp_path, text, "strnum.jsonl") == [{"size": "42"}, {"size": "35.5"}]
+    assert rows_of(tmp_path, text, "strnum.jsonl", size="number") == [{"size": 42.0}, {"size": 35.5}]

@@ -1,36 +1,73 @@
-"""Rows of CSV and JSON-lines files, their columns typed."""
+"""Rows of CSV and JSON-lines files as people write them, their columns typed."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
 
+from stream_app.cli.produce.columns import PLAIN, Column, Numbers, Row, convert
 from stream_app.errors import UsageError
+from stream_app.inputs.paths import leaves
 
-Row = dict[str, Any]
-ABSENT = object()
-BOOLEANS = {"true": True, "false": False}
-# As a person writes a number. "007", "1_000" and 20 digits are names of something, so they stay strings.
-INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII)
-DECIMAL = re.compile(r"[+-]?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-NOT_A_NUMBER = {"nan", "+nan", "-nan"}
-MOSTLY = 0.8  # of a column's values that are numbers: the others are mistakes, and no person said otherwise
+DELIMITERS = (",", ";", "\t", "|")
+GROUPS = {
+    ".": (",", " ", "'"),
+    ",": (".", " ", "'"),
+}  # what may stand between groups of digits, by decimal sign
+KINDS = {int: "number", float: "number", str: "string", bool: "bool"}
 
 
-def read_rows(path: Path, types: Mapping[str, str], limit: int | None = None) -> list[Row]:
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written; what is empty is found in the file."""
+
+    delimiter: str = ""
+    decimal: str = ""
+    thousands: str = ""
+
+    def ways(self, delimiter: str) -> list[Numbers]:
+        """How numbers may be written in it, the likeliest first."""
+        if self.decimal or self.thousands:
+            decimal = self.decimal or ("," if self.thousands == "." else ".")
+            return [PLAIN, Numbers(decimal, self.thousands or GROUPS[decimal][0])]
+        if delimiter == ",":
+            return [PLAIN, Numbers(".", ",")]
+        return [PLAIN, Numbers(",", "."), Numbers(".", ",")]
+
+
+DEFAULT = Dialect()
+
+
+@dataclass
+class Table:
+    """A file's rows, what its columns were taken for, and what a person should hear of it."""
+
+    rows: list[Row]
+    columns: list[Column] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_table(
+    path: Path,
+    types: Mapping[str, str],
+    limit: int | None = None,
+    dialect: Dialect = DEFAULT,
+    key: str | None = None,
+) -> Table:
     """All rows (the first `limit`); a CSV column is boolean, number or string as all its values allow.
 
-    `types` (column → number, string or bool) decides where the file misleads. Empty fields are left out,
-    and so is NaN in a column of numbers, since JSON cannot carry it.
+    `types` (column → number, string or bool) decides where the file misleads; the column `key` is one of
+    strings unless the file itself has types. What is missing is left out:
+    empty fields, null, NA and the like. Objects in JSON become dotted columns.
 
     Raises:
         UsageError: no such file, another format, or a value that does not fit its column's type.
@@ -38,25 +75,22 @@ def read_rows(path: Path, types: Mapping[str, str], limit: int | None = None) ->
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "Name a .csv or .jsonl file (.gz and .zip are read too)")
     names = path.name.lower().split(".")[1:]
-    if not {"csv", "jsonl", "ndjson"} & set(names):
+    if not {"csv", "tsv", "jsonl", "ndjson"} & set(names):
         raise UsageError(f"{path.name} is neither .csv nor .jsonl", "Convert it, or name it by its format")
-    read = csv_rows if "csv" in names else json_rows
     try:
         with open_text(path) as text:
-            rows = list(islice(read(text, path), limit))
+            if {"csv", "tsv"} & set(names):
+                strings = {} if key is None else {key: "string"}
+                return csv_table(text, path.name, {**strings, **types}, limit, dialect)
+            return json_table(list(islice(json_rows(text, path.name), limit)), types)
     except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, csv.Error) as error:
         raise UsageError(
             f"{path.name} cannot be read ({error})", "It must be whole, and its text UTF-8"
         ) from error
-    if read is csv_rows:
-        columns = list(rows[0]) if rows else []
-        for column in columns:
-            convert(rows, column, types.get(column))
-    return rows
 
 
 def open_text(path: Path) -> TextIO:
-    """Open .csv, .jsonl, either with .gz, or the only member of a .zip; a byte order mark is skipped."""
+    """Open a file, also with .gz, or the only member of a .zip; a byte order mark is skipped."""
     if path.suffix.lower() == ".gz":
         return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
     if path.suffix.lower() == ".zip":
@@ -68,28 +102,54 @@ def open_text(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def csv_rows(text: TextIO, path: Path) -> Iterator[Row]:
-    """Rows by the names of the first line; the values are still text."""
-    reader = csv.DictReader(text, restkey="")
-    columns = list(reader.fieldnames or [])
-    if not columns:
-        raise UsageError(f"{path.name} is empty", "Its first line must name the columns")
-    if len(set(columns)) < len(columns):
-        raise UsageError(f"{path.name} names a column twice", "Give every column a name of its own")
-    for row in reader:
-        if "" in row and "" not in columns:
+def csv_table(
+    text: TextIO, file: str, types: Mapping[str, str], limit: int | None, dialect: Dialect
+) -> Table:
+    """Rows by the names of the first line, blanks around fields taken away, columns typed."""
+    first = text.readline()
+    delimiter = dialect.delimiter or max(DELIMITERS, key=first.count)
+    reader = csv.reader(chain([first], text), delimiter=delimiter)
+    names = [name.strip() for name in next(reader, [])]
+    if not any(names):
+        raise UsageError(f"{file} is empty", "Its first line must name the columns")
+    if len({*names}) < len(names):
+        raise UsageError(f"{file} names a column twice", "Give every column a name of its own")
+    rows = list(islice(csv_rows(reader, names, file, delimiter), limit))
+    table = Table(rows)
+    if delimiter != ",":
+        table.notes.append(f"fields are separated by {delimiter!r}")
+    unnamed = names.index("") if "" in names else None
+    if unnamed is not None:
+        if unnamed or len({row[""] for row in rows}) < len(rows):
+            raise UsageError(f"{file} has no name for column {unnamed + 1}", "Name it in the first line")
+        table.notes.append("the first column has no name and is left out: it numbers the rows")
+        names.remove("")
+        for row in rows:
+            del row[""]
+    ways = dialect.ways(delimiter)
+    table.columns = [convert(rows, name, types.get(name), ways) for name in names]
+    return table
+
+
+def csv_rows(reader: Any, names: list[str], file: str, delimiter: str) -> Iterator[Row]:
+    """Rows of texts; empty lines are skipped."""
+    for fields in reader:
+        if not fields:
+            continue
+        if len(fields) > len(names):
             raise UsageError(
-                f"{path.name} line {reader.line_num} has more fields than the first line", "Quote its commas"
+                f"{file} line {reader.line_num} has more fields than the first line",
+                f"Quote its {'commas' if delimiter == ',' else repr(delimiter)}, or give another --delimiter",
             )
-        if None in row.values():
+        if len(fields) < len(names):
             raise UsageError(
-                f"{path.name} line {reader.line_num} has fewer fields than the first line",
+                f"{file} line {reader.line_num} has fewer fields than the first line",
                 "Leave a field empty where there is no value",
             )
-        yield row
+        yield dict(zip(names, (one.strip() for one in fields), strict=True))
 
 
-def json_rows(text: TextIO, path: Path) -> Iterator[Row]:
+def json_rows(text: TextIO, file: str) -> Iterator[Row]:
     """One object per line; empty lines are skipped."""
     for number, line in enumerate(text, 1):
         if not line.strip():
@@ -98,98 +158,31 @@ def json_rows(text: TextIO, path: Path) -> Iterator[Row]:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise UsageError(
-                f"{path.name} line {number} is not JSON: {error}", "Write one object per line"
+                f"{file} line {number} is not JSON: {error}", "Write one object per line"
             ) from error
         if not isinstance(row, dict):
-            raise UsageError(f"{path.name} line {number} is not an object", "Write one JSON object per line")
-        yield row
+            raise UsageError(f"{file} line {number} is not an object", "Write one JSON object per line")
+        flat: Row = {}
+        leaves(row, set(), flat)
+        yield flat
 
 
-def convert(rows: list[Row], column: str, kind: str | None) -> None:
-    """Turn one column's texts into booleans, numbers or strings, in place."""
-    if kind not in MAKERS:
-        raise UsageError(f"unknown type {kind!r}", "Types are number, string and bool")
-    texts = {row[column] for row in rows} - {""}
-    for make in MAKERS[kind]:
-        if kind is None and make is str:
-            refuse_mistakes(rows, column)
-        try:
-            values = {text: make(text) for text in texts}
-        except ValueError:
+def json_table(rows: list[Row], types: Mapping[str, str]) -> Table:
+    """Rows with the types that JSON gives them; texts of a column become what `types` names."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    table = Table(rows)
+    for name in names:
+        if name in types and all(isinstance(row.get(name, ""), str) for row in rows):
+            table.columns.append(convert(rows, name, types[name], [PLAIN]))
             continue
-        for row in rows:
-            value = values.get(row[column], ABSENT)
-            if value is ABSENT:
-                del row[column]
-            else:
-                row[column] = value
-        return
-    raise UsageError(
-        f"column {column} has values that are not of type {kind}", "Give another type with --types"
-    )
-
-
-def refuse_mistakes(rows: list[Row], column: str) -> None:
-    """A column becomes one of strings: not by a few values that are none of what all the others are.
-
-    Raises:
-        UsageError: one cell would turn every number of its column into a string.
-    """
-    for what, make in (("numbers", finite), ("true or false", boolean)):
-        odd, n = {}, 0
-        for number, row in enumerate(rows):
-            if text := row[column]:
-                n += 1
-                try:
-                    make(text)
-                except ValueError:
-                    odd[number] = text
-        if 0 < len(odd) <= (1 - MOSTLY) * n:
-            number, text = next(iter(odd.items()))
+        values = [row[name] for row in rows if name in row]
+        kinds = {KINDS.get(type(value), "list") for value in values}
+        if name in types and kinds != {types[name]}:
             raise UsageError(
-                f"row {number} has {text!r} in column {column}, whose other values are {what}",
-                f"Correct it or leave it empty; if strings are meant, give --types {column}=string",
+                f"column {name} has values that are not of type {types[name]}",
+                "JSON lines carry their types: only a column of texts can become another one",
             )
-
-
-def boolean(text: str) -> bool:
-    """A bool, or ValueError."""
-    try:
-        return BOOLEANS[text.lower()]
-    except KeyError:
-        raise ValueError(text) from None
-
-
-def whole(text: str) -> Any:
-    """An int, ABSENT for NaN, or ValueError."""
-    if INTEGER.fullmatch(text):
-        return int(text)
-    return absent(text)
-
-
-def decimal(text: str) -> Any:
-    """A finite float, ABSENT for NaN, or ValueError."""
-    if DECIMAL.fullmatch(text):
-        return finite(text)
-    return absent(text)
-
-
-def finite(text: str) -> Any:
-    """As Python reads it: a column that was called a number may have leading zeros or spaces."""
-    value = float(text)
-    return value if value - value == 0 else absent(text)
-
-
-def absent(text: str) -> Any:
-    """ABSENT for NaN, or ValueError."""
-    if text.strip().lower() in NOT_A_NUMBER:
-        return ABSENT
-    raise ValueError(text)
-
-
-MAKERS: dict[str | None, tuple[Callable[[str], Any], ...]] = {
-    "bool": (boolean,),
-    "number": (whole, decimal, finite),
-    "string": (str,),
-    None: (boolean, whole, decimal, str),
-}
+        different = len({value for value in values if isinstance(value, str)})
+        kind = kinds.pop() if len(kinds) == 1 else "of several types"
+        table.columns.append(Column(name, kind, len(rows) - len(values), different))
+    return table

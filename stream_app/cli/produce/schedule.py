@@ -30,6 +30,7 @@ def schedule(
     labels: bool = False,
     delay_rows: int = 0,
     delay_ms: int | None = None,
+    label_times: Sequence[int] | None = None,
 ) -> list[Stamped]:
     """Every event and label in order of time; at one instant events come first.
 
@@ -38,17 +39,21 @@ def schedule(
     `progressive_val_score(delay=N)` means. One `delay_ms` late is stamped that much after its event, and t0
     lies as much earlier, so that no stamp is ahead.
 
-    With `times`, a label never precedes its own event: where events share a stamp, it comes late.
+    With `label_times`, each label is stamped as they say. With `times`, a label never precedes its own event:
+    where events share a stamp, it comes late.
     """
     start_ms = now_ms - STEP_MS * n - (delay_ms or 0)
     stamps = times if times is not None else range(start_ms, start_ms + STEP_MS * n, STEP_MS)
     order = sorted(range(n), key=stamps.__getitem__)
     records = [Stamped(stamps[row], False, row) for row in order]
-    if labels:
+    if labels and label_times is not None:
+        records += [Stamped(label_times[row], True, row) for row in order]
+    elif labels:
         records += [
             Stamped(label_ms(place, row, order, stamps, times is not None, delay_rows, delay_ms), True, row)
             for place, row in enumerate(order)
         ]
+    if labels:
         records.sort(key=lambda record: (record.time_ms, record.is_label))
     return records
 
