@@ -20,10 +20,12 @@ from kafka.errors import (
     NotCoordinatorError,
     TopicAlreadyExistsError,
 )
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.topic_check import CREATE, Mismatch, differences, input_faults
 from stream_app.errors import Refused, Unreachable
+from stream_app.tokens import TokenProvider
 from topics.specs import TopicSpec
 
 T = TypeVar("T")
@@ -48,6 +50,9 @@ class Group(msgspec.Struct):
     members: int
     held: set[tuple[str, int]]
     positions: dict[tuple[str, int], int]
+
+
+AbstractTokenProvider.register(TokenProvider)
 
 
 class TopicAdmin:

@@ -15,9 +15,12 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream_app.errors import Refused, StreamAppError
+from stream_app.tokens import TokenProvider
 
+AbstractTokenProvider.register(TokenProvider)
 Kafka = str | Mapping[str, Any]  # a bootstrap address, or kafka-python's keyword arguments
 CONNECT_WITHIN_MS = 10_000
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faust
+from aiokafka.abc import AbstractTokenProvider
 from faust.assignor.client_assignment import ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport.drivers import aiokafka as driver
+
+from stream_app.tokens import TokenProvider
 
 if TYPE_CHECKING:
     from aiokafka.cluster import ClusterMetadata
@@ -162,9 +165,22 @@ class DurableTable(faust.Table[str, Any]):
         return 0
 
 
+class Tokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka has no types
+    """Tokens as aiokafka asks for them."""
+
+    def __init__(self, tokens: TokenProvider) -> None:
+        self.tokens = tokens
+
+    async def token(self) -> str:
+        """A token; asked on a thread, since a function of the user's may take its time."""
+        return await asyncio.to_thread(self.tokens.token)
+
+
 def credentials(words: Mapping[str, Any]) -> Any:
     """Faust's credentials from the settings' words; None without TLS and SASL."""
     context = words.get("ssl_context")
+    if "tokens" in words:
+        return faust.OAuthCredentials(oauth_cb=Tokens(words["tokens"]), ssl_context=context)
     if "mechanism" in words:
         return faust.SASLCredentials(
             mechanism=words["mechanism"],

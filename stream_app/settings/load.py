@@ -20,8 +20,9 @@ from pydantic_settings import (
 )
 
 from stream_app.errors import UsageError
+from stream_app.settings.kafka import Kafka
 from stream_app.settings.ops import Ops
-from stream_app.settings.parts import Kafka, Learner, Redis, Serve, Signing, Snapshots
+from stream_app.settings.parts import Learner, Redis, Serve, Signing, Snapshots
 
 PREFIX = "STREAM_APP_"
 CONFIG_VARIABLE = "STREAM_APP_CONFIG"

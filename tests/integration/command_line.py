@@ -25,6 +25,9 @@ app = Application(
 """
 
 
+SERVERS = {"learn", "bridge", "serve", "ops"}
+
+
 class Done(msgspec.Struct):
     """What a call left behind."""
 
@@ -64,6 +67,7 @@ class CommandLine:
         return str(path)
 
     def __call__(self, *arguments: str) -> Done:
+        assert arguments[0] not in SERVERS, "it sets up the logs of its process, which would be this one"
         raw, err = io.BytesIO(), io.StringIO()
         out = io.TextIOWrapper(raw, "utf-8")
         code = 0

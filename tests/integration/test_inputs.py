@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -179,11 +180,13 @@ def test_a_topic_that_does_not_exist_is_refused_by_its_name(learners: Learners) 
     created = learners.call("topics", "create", f"{file}:app")
     assert created.code == 3, "the nine and the bridge's own are there, the input is not"
     assert "differs no.such.topic" in created.out
-    for words in (("inputs", "try", f"{file}:app"), ("bridge", f"{file}:app", "--no-supervise")):
-        done = learners.call(*words)
-        assert done.code == 3, done.err
-        assert "no.such.topic" in done.err
-        assert "Correct its name in inputs=, or create it" in done.err
+    tried = learners.call("inputs", "try", f"{file}:app")
+    bridge = learners.spawn("stream_app", "bridge", f"{file}:app", "--no-supervise", stderr=subprocess.PIPE)
+    said = bridge.communicate(timeout=60)[1].decode()
+    assert (tried.code, bridge.returncode) == (3, 3)
+    for text in (tried.err, said):
+        assert "no.such.topic" in text
+        assert "Correct its name in inputs=, or create it" in text
 
 
 def test_a_topic_that_may_lose_records_before_they_are_bridged_is_named(learners: Learners) -> None:
