@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stream_app.application import (
         Application,
+        Avro,
         Detect,
         Event,
         Inputs,
         Label,
         Labels,
         Limits,
+        Protobuf,
         Serving,
         Snapshots,
         SwapPolicy,
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Application", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Serving", "Snapshots",
-    "SwapPolicy", "Topic",
+    "Application", "Avro", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Protobuf", "Serving",
+    "Snapshots", "SwapPolicy", "Topic",
 ]  # fmt: skip
 
 

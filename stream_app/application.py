@@ -13,6 +13,7 @@ from drift.rule import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
 from stream_app.features import Feature
+from stream_app.inputs.formats import Avro, Protobuf
 from stream_app.inputs.topic import Event, Inputs, Label, Topic
 from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
 from stream_app.models.home import home_of
@@ -27,8 +28,8 @@ MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
 
 __all__ = [
-    "Application", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits", "Serving",
-    "Snapshots", "SwapPolicy", "Topic", "parse_duration",
+    "Application", "Avro", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits", "Protobuf",
+    "Serving", "Snapshots", "SwapPolicy", "Topic", "parse_duration",
 ]  # fmt: skip
 
 

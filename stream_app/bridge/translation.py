@@ -12,7 +12,8 @@ from msgspec import UNSET
 from stream_app.application import Application
 from stream_app.bridge.event_keys import EventKeys, WaitingLabel
 from stream_app.bridge_port import Place, Routed
-from stream_app.inputs.mapping import Mapping
+from stream_app.inputs.mapping import NONE, Mapping
+from stream_app.inputs.schemas import Schemas
 from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
 from topics import reasons
 from topics.catalog import FURTHEST_AHEAD_MS
@@ -48,10 +49,10 @@ class Translator:
     `counts` are records by topic and what became of them.
     """
 
-    def __init__(self, app: Application, now_ms: Callable[[], int]) -> None:
+    def __init__(self, app: Application, now_ms: Callable[[], int], schemas: Schemas = NONE) -> None:
         inputs = app.inputs or Inputs(events=())
         self.shards, self.now_ms = app.shards, now_ms
-        self.mappings = mappings_of(inputs)
+        self.mappings = mappings_of(inputs, schemas)
         horizon_ms = app.labels.horizon_ms if app.labels else 0
         limits = app.limits
         self.keys = EventKeys(horizon_ms, horizon_ms + LATE_MS, limits.max_ids, limits.max_parked)
@@ -182,12 +183,12 @@ class Translator:
                 self.keys.wait(WaitingLabel(read.found, read.time_ms, record, read.place))
 
 
-def mappings_of(inputs: Inputs) -> dict[str, list[Mapping]]:
+def mappings_of(inputs: Inputs, schemas: Schemas) -> dict[str, list[Mapping]]:
     """How each topic is read, by its name; several ways where it is named several times."""
     found: dict[str, list[Mapping]] = {}
     for feeds, topics in inputs.roles.items():
         for topic in topics:
-            found.setdefault(topic.name, []).append(Mapping(as_paths(topic, feeds), feeds))
+            found.setdefault(topic.name, []).append(Mapping(as_paths(topic, feeds), feeds, schemas))
     return found
 
 

@@ -13,14 +13,16 @@ from stream_app.inputs.envelopes import OPENERS, Opened, no_object
 from stream_app.inputs.keys import key_text
 from stream_app.inputs.moments import epoch_ms
 from stream_app.inputs.paths import ABSENT, SCALARS, follow, leaves, split
+from stream_app.inputs.schemas import NoSchemas, Schemas
 from stream_app.inputs.topic import PLACE, Event, Label, Meta, Read, Skipped, Topic
-from stream_app.inputs.values import PARSERS, parse_json
+from stream_app.inputs.values import parse_json, parser_of
 from topics import reasons
 from topics.catalog import FURTHEST_AHEAD_MS
 from topics.codec import Rejected, decode_key
 from topics.records import LONGEST_ID_BYTES
 from topics.times import EARLIEST_MS
 
+NONE: Final = NoSchemas()
 SHOWN: Final = 12  # fields that a message lists
 Found = Event | Label | Skipped | Rejected
 Finder = Callable[[Opened, Any, Meta], Any]
@@ -65,7 +67,7 @@ def header(meta: Meta, name: str) -> Any:
 
 def in_key(meta: Meta, steps: tuple[str, ...]) -> Any:
     """What a path leads to in a key that is JSON; a schema beside it is passed over."""
-    key = parse_json(meta.key)
+    key = None if meta.key is None else parse_json(meta.key)
     if type(key) is dict and "payload" in key and "schema" in key:
         key = key["payload"]
     return ABSENT if isinstance(key, Rejected) else follow(key, steps)
@@ -74,9 +76,9 @@ def in_key(meta: Meta, steps: tuple[str, ...]) -> Any:
 class Mapping:
     """Reads decoded records of one topic; `feeds` is "events" or "labels"."""
 
-    def __init__(self, topic: Topic, feeds: str) -> None:
+    def __init__(self, topic: Topic, feeds: str, schemas: Schemas = NONE) -> None:
         self.topic, self.labels_alone = topic, feeds == "labels"
-        self.parse, self.open = PARSERS[topic.format], OPENERS[topic.envelope]
+        self.parse, self.open = parser_of(topic.format, schemas), OPENERS[topic.envelope]
         cloud = topic.envelope == "cloudevents"
         ids = (
             (topic.id,)

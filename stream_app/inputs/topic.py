@@ -10,9 +10,9 @@ import msgspec
 from msgspec import UNSET
 
 from stream_app.errors import UsageError
+from stream_app.inputs.formats import NAMES, Avro, Format, Protobuf
 from stream_app.inputs.keys import FORMS
 from stream_app.inputs.moments import UNITS
-from stream_app.inputs.values import FORMATS
 
 FLAT = "flat"
 ENVELOPES = ("debezium", "cloudevents")
@@ -72,8 +72,9 @@ class Topic:
 
     `where` skips records that have other values at these paths. `envelope`: "debezium" or "cloudevents".
     `keys` is how Kafka keys are written: text, int32, int64, uuid, base64 (of bytes) or json; `format` how
-    values are: json, or json-schema (JSON behind a Confluent header). `read` is a pure function (value, meta)
-    → `Event`, `Label` or None, instead of the paths; None skips the record.
+    values are: json, json-schema (JSON behind a Confluent header), avro (the same of Avro), `Avro(schema)` or
+    `Protobuf("trips_pb2:Trip")`. `read` is a pure function (value, meta) → `Event`, `Label` or None, instead
+    of the paths; None skips the record.
 
     With its name alone, the topic holds records of the product's own form.
 
@@ -95,7 +96,7 @@ class Topic:
     where: Mapping[str, Any] | None = None
     envelope: str | None = None
     keys: str = "text"
-    format: str = "json"
+    format: Format = "json"
     read: Read | None = None
 
     def __post_init__(self) -> None:
@@ -107,9 +108,10 @@ class Topic:
             )
         if self.keys not in FORMS:
             raise UsageError(f"topic {self.name}: keys={self.keys!r}", f"Choose one of {', '.join(FORMS)}")
-        if self.format not in FORMATS:
+        if not isinstance(self.format, Avro | Protobuf) and self.format not in NAMES:
             raise UsageError(
-                f"topic {self.name}: format={self.format!r}", f"Choose one of {', '.join(FORMATS)}"
+                f"topic {self.name}: format={self.format!r}",
+                f"Choose one of {', '.join(NAMES)}, Avro(…), Protobuf(…)",
             )
         if self.envelope is not None and self.envelope not in ENVELOPES:
             text = f"Choose one of {', '.join(ENVELOPES)}, or leave it out"

@@ -70,7 +70,9 @@ def scene(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with learning(learners, target), serving(learners, target) as (server,):
         with EventProducer(name, learners.servers) as producer:
             waits = producer.send("late", {"0": 0.5, "1": 0.5}, "late")
-            producer.send("bad", {"0": float("1e300")}, "bad")
+            # A producer of another library: ours would refuse it.
+            bad = b'{"event_id":"bad","features":{"0":1e300}}'
+            producer.producer.send(f"{name}.events", bad, b"bad")
             producer.label("late", waits, True)
         page = f"127.0.0.1:{port}"
         produce(name, learners.servers, rows()[TURN - AROUND : TURN + AROUND])

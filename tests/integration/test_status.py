@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
+from stream_app.client import EventProducer
 from stream_app.embedded.services import Endpoints
 from tests.integration.command_line import CommandLine
 from tests.integration.learners import Defined, Learners
@@ -31,7 +32,9 @@ class Seen:
     def __init__(self, learners: Learners, app: Defined) -> None:
         self.learners, self.app = learners, app
         learners.produce(app, ROWS, "rows", "--label", "label", "--label-delay", "10")
-        learners.produce(app, [({"x": [1]}, True)], "bad", "--inline-label", "label")
+        with EventProducer(app.name, learners.servers) as producer:  # which would refuse it itself
+            bad = b'{"event_id":"bad","features":{"x":[1]},"label":true}'
+            producer.producer.send(f"{app.name}.events", bad, b"e0")
         self.before = self.status()
         with learners.spawn(
             "stream_app", "learn", app.target, "--no-admission", "--no-supervise", stderr=subprocess.DEVNULL
