@@ -46,6 +46,7 @@ class BridgeReport(NamedTuple):
     ids: int
     forgotten: int
     active: bool
+    waits_for_schema: bool
 
 
 class BridgeLog(Protocol):

@@ -20,6 +20,8 @@ BRIDGE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("stream_app_bridge_event_ids", "gauge", "Events whose key is remembered for their label", ()),
     ("stream_app_bridge_forgotten_ids", "counter",
      "Events whose key was forgotten early because max_ids was reached", ()),
+    ("stream_app_bridge_waits_for_schema", "gauge",
+     "Whether everything waits for the schema registry (1) or not (0)", ()),
     ("stream_app_bridge_active", "gauge", "Whether this process bridges (1) or stands by (0)", ()),
 )  # fmt: skip
 FAMILIES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
@@ -51,6 +53,7 @@ class BridgeMetrics(Collector):
             made["waiting_labels"].add_metric([app], report.waiting)
             made["event_ids"].add_metric([app], report.ids)
             made["forgotten_ids"].add_metric([app], report.forgotten)
+            made["waits_for_schema"].add_metric([app], float(report.waits_for_schema))
             made["active"].add_metric([app], float(report.active))
         return list(made.values())
 

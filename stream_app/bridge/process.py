@@ -14,7 +14,9 @@ import structlog
 from stream_app.bridge.order import TimeOrder
 from stream_app.bridge.translation import Translated, Translator
 from stream_app.bridge_port import BridgeLog, BridgePolled, BridgeReport, Place, Routed, Source
+from stream_app.inputs.schemas import RegistryAway
 from stream_app.ports import Clock
+from topics.envelope import Record
 
 BATCH = 2_000  # records in a transaction, at most
 POLL_S = 0.05
@@ -43,6 +45,7 @@ class Bridge:
         self.numbers: dict[Source, int] = {}
         self.positions: dict[Source, int] = {}
         self.paused: set[Source] = set()
+        self.waits_for = ""  # what keeps everything waiting
         self.kept: deque[tuple[int, int]] = deque()  # (clock, offset) of records in the bridge's own topic
         self.reported_s = self.looked_s = self.busy_s = 0.0
 
@@ -95,7 +98,9 @@ class Bridge:
         """Read records and put them in order; a partition that runs far ahead is paused."""
         now_ms = self.clock.now_ms()  # a record from the future must not hold up those behind it
         for source, record in polled.records:
-            read = self.translator.read(record, Place(*source, record.offset))
+            read = self.read(record, Place(*source, record.offset))
+            if read is None:
+                return
             self.order.offer(self.number(source), min(read.time_ms, now_ms), read)
         for source in polled.ends:
             self.order.end(self.number(source))
@@ -107,6 +112,24 @@ class Bridge:
         if ahead:
             self.log.pause(ahead)
             self.paused.update(ahead)
+
+    def read(self, record: Record, place: Place) -> Translated | None:
+        """What a record is. While its schema cannot be had, everything waits; None: the end was asked for."""
+        while not self.stopping.is_set():
+            try:
+                read = self.translator.read(record, place)
+            except RegistryAway as away:
+                if self.waits_for != str(away):
+                    log.warning("waiting for a schema", why=str(away), record="/".join(map(str, place)))
+                self.waits_for = str(away)
+                self.log.has_seat(SEAT_S)
+                self.tell(active=True)
+                continue
+            if self.waits_for:
+                log.info("goes on")
+                self.waits_for = ""
+            return read
+        return None
 
     def number(self, source: Source) -> int:
         """The number of a source in the order."""
@@ -155,4 +178,8 @@ class Bridge:
         ends = self.log.ends() if active else {}
         lag = {source: max(0, end - self.positions.get(source, end)) for source, end in ends.items()}
         counts = self.translator.counts
-        self.report(BridgeReport(counts, lag, keys.n_waiting, len(keys.keys), keys.n_forgotten, active))
+        self.report(
+            BridgeReport(
+                counts, lag, keys.n_waiting, len(keys.keys), keys.n_forgotten, active, bool(self.waits_for)
+            )
+        )

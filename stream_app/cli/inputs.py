@@ -12,7 +12,8 @@ import typer
 from msgspec import UNSET
 
 from stream_app.cli.context import load_app, print_json, settings_for
-from stream_app.errors import UsageError
+from stream_app.errors import Unreachable, UsageError
+from stream_app.inputs.schemas import RegistryAway
 from stream_app.inputs.topic import Event, Label, Skipped
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def try_inputs(
     from stream_app.adapters.clock import SystemClock
     from stream_app.bridge.translation import Translator
     from stream_app.inspect.newest_records import newest_records
+    from stream_app.wiring.bridge import schemas_of
 
     definition, settings = load_app(target, models=False), settings_for()
     if definition.inputs is None:
@@ -50,12 +52,16 @@ def try_inputs(
             f"{definition.name} has no inputs=",
             "Name the topics: Application(inputs=Inputs(events=Topic(…)), …)",
         )
-    translator = Translator(definition, SystemClock().now_ms)
+    translator = Translator(definition, SystemClock().now_ms, schemas_of(settings))
     outcomes: Counter[str] = Counter()
     for topic in definition.inputs.names:
         n = 0
         for record, place in newest_records(settings.kafka.kafka_python(), topic, maximum):
-            read, n = translator.read(record, place), n + 1
+            try:
+                read, n = translator.read(record, place), n + 1
+            except RegistryAway as away:
+                fix = "Start it, or correct STREAM_APP_REGISTRY__…; the bridge would wait for it"
+                raise Unreachable(str(away), fix) from away
             shown = as_json(read)
             outcomes[shown["becomes"]] += 1
             if json:

@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 import fastavro
 import orjson
@@ -107,8 +106,9 @@ def plain(value: Any) -> Any:
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list):
         return [plain(part) for part in value]
-    make = PLAIN.get(type(value))
-    return value if make is None else make(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return PLAIN.get(type(value), str)(value)  # a UUID as its text
 
 
 def since_epoch(moment: datetime) -> int:
@@ -125,5 +125,4 @@ PLAIN: Final[dict[type, Callable[[Any], Any]]] = {
     timedelta: lambda span: round(span.total_seconds() * 1000),
     Decimal: float,
     bytes: lambda part: base64.b64encode(part).decode(),
-    UUID: str,
 }

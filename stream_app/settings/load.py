@@ -22,7 +22,7 @@ from pydantic_settings import (
 from stream_app.errors import UsageError
 from stream_app.settings.kafka import Kafka
 from stream_app.settings.ops import Ops
-from stream_app.settings.parts import Learner, Redis, Serve, Signing, Snapshots
+from stream_app.settings.parts import Learner, Redis, Registry, Serve, Signing, Snapshots
 
 PREFIX = "STREAM_APP_"
 CONFIG_VARIABLE = "STREAM_APP_CONFIG"
@@ -38,6 +38,7 @@ class Settings(BaseSettings):
 
     kafka: Kafka = Kafka()
     redis: Redis = Redis()
+    registry: Registry = Registry()
     signing: Signing = Signing()
     snapshots: Snapshots = Snapshots()
     learner: Learner = Learner()

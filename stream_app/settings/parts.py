@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -93,6 +94,26 @@ class Redis(Part):
             "socket_connect_timeout": self.timeout_s,
         }
         return {name: value for name, value in kwargs.items() if value is not None}
+
+
+class Registry(Part):
+    """The schema registry of inputs in Avro; it speaks Confluent's API."""
+
+    url: str = ""
+    username: str | None = None
+    password: SecretStr | None = None
+    ssl_cafile: FilePath | None = None
+    ssl_certfile: FilePath | None = None
+    ssl_keyfile: FilePath | None = None
+    timeout_s: float = Field(5.0, gt=0)
+
+    def client_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments beside the URL for httpx."""
+        context = ssl.create_default_context(cafile=path(self.ssl_cafile))
+        if self.ssl_certfile is not None:
+            context.load_cert_chain(self.ssl_certfile, path(self.ssl_keyfile))
+        auth = None if self.username is None else (self.username, secret(self.password) or "")
+        return {"verify": context, "auth": auth, "timeout": self.timeout_s}
 
 
 class Signing(Part):

@@ -8,10 +8,13 @@ from stream_app.adapters.bridge_metrics import BridgeMetrics
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_bridge import KafkaBridge
+from stream_app.adapters.schema_registry import SchemaRegistry
 from stream_app.application import Application
 from stream_app.bridge.process import Bridge
 from stream_app.bridge.translation import Translator
 from stream_app.errors import UsageError
+from stream_app.inputs.mapping import NONE
+from stream_app.inputs.schemas import Schemas
 from stream_app.settings import Settings
 from stream_app.wiring.topics import all_topics, catalog_for
 from topics.catalog import bridge_topic
@@ -52,4 +55,12 @@ def bridge(
         metrics.serve(metrics_port, metrics_host)
     clock = SystemClock()
     log = KafkaBridge(settings.kafka.confluent(), kept, topics, app.inputs.names, instance_id)
-    return Bridge(log, Translator(app, clock.now_ms), clock, metrics.report, exit_when_idle_s)
+    translator = Translator(app, clock.now_ms, schemas_of(settings))
+    return Bridge(log, translator, clock, metrics.report, exit_when_idle_s)
+
+
+def schemas_of(settings: Settings) -> Schemas:
+    """The registry that the settings name, or nobody."""
+    if not settings.registry.url:
+        return NONE
+    return SchemaRegistry(settings.registry.url, SystemClock(), **settings.registry.client_kwargs())

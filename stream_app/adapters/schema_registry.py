@@ -1,0 +1,76 @@
+"""httpx: schemas by id from a registry that speaks Confluent's API; each is asked for once.
+
+Source: Confluent Schema Registry API, "Schemas" and "Subjects".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from stream_app.inputs.schemas import RegistryAway, Schema
+from stream_app.ports import Clock
+from topics import reasons
+from topics.codec import Rejected
+
+UNKNOWN_S = 30.0  # an id that the registry does not know is not asked for again before
+DEEPEST = 16  # references of references
+
+
+class SchemaRegistry:
+    """Keeps what was fetched; `options` are those of httpx (auth, verify, cert, timeout)."""
+
+    def __init__(self, url: str, clock: Clock, **options: Any) -> None:
+        self.url, self.clock = url, clock
+        self.http = httpx.Client(base_url=url, headers={"Accept": "application/json"}, **options)
+        self.known: dict[int, Schema] = {}
+        self.unknown_s: dict[int, float] = {}
+
+    def schema(self, number: int) -> Schema | Rejected:
+        """The schema of an id, or that the registry does not know it.
+
+        Raises:
+            RegistryAway: it does not answer, or lets nobody in.
+        """
+        if number in self.known:
+            return self.known[number]
+        now_s = self.clock.monotonic()
+        if now_s - self.unknown_s.get(number, -UNKNOWN_S) >= UNKNOWN_S:
+            found = self.ask(f"/schemas/ids/{number}")
+            if found is not None:
+                references = tuple(self.references(found, DEEPEST))
+                schema = Schema(found.get("schemaType") or "AVRO", found["schema"], references)
+                self.known[number] = schema
+                return schema
+            self.unknown_s[number] = now_s
+        return Rejected(reasons.MALFORMED, f"the schema registry does not know schema {number}")
+
+    def references(self, found: dict[str, Any], deep: int) -> list[tuple[str, str]]:
+        """Name and text of what a schema refers to, what is needed first first."""
+        texts: list[tuple[str, str]] = []
+        for one in found.get("references") or () if deep else ():
+            subject, version = quote(one["subject"], safe=""), one["version"]
+            other = self.ask(f"/subjects/{subject}/versions/{version}")
+            if other is not None:
+                texts += self.references(other, deep - 1)
+                texts.append((one["name"], other["schema"]))
+        return list(dict(texts).items())
+
+    def ask(self, path: str) -> dict[str, Any] | None:
+        """What the registry answers; None: it knows no such thing."""
+        try:
+            answer = self.http.get(path)
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return None
+            answer.raise_for_status()
+            found: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            text = f"the schema registry at {self.url} does not answer ({type(error).__name__}: {error})"
+            raise RegistryAway(text) from error
+        return found
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()
