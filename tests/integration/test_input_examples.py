@@ -21,6 +21,7 @@ from tests.integration.learners import ROOT, Learners
 from tests.integration.registries import registry
 from tests.integration.test_registry import framed, schema
 
+pytestmark = pytest.mark.soak(only=True)
 NOW_MS = time.time_ns() // 1_000_000
 N = 300
 Written = tuple[str, bytes, bytes | None, int]  # topic, key, value, time

@@ -222,7 +222,7 @@ def test_a_second_call_says_what_it_repeats(created: CommandLine, rows: str) -> 
 
 def test_after_ctrl_c_the_same_call_sends_the_rest(created: CommandLine) -> None:
     """Every event once, in order, with the stamps that one call would have given."""
-    file = created.file("many.csv", "user,x\n" + "".join(f"u{n % 7},{n}\n" for n in range(400)))
+    file = created.file("many.csv", "user,x\n" + "".join(f"u{n % 7},{n}\n" for n in range(5_000)))
     command = [sys.executable, "-m", "stream_app", "produce", created.target, file, "--key", "user"]
     environment = {**os.environ, **created.environment}
     with subprocess.Popen([*command, "--rate", "50"], env=environment, stderr=subprocess.PIPE) as first:
@@ -236,9 +236,9 @@ def test_after_ctrl_c_the_same_call_sends_the_rest(created: CommandLine) -> None
     assert done.code == 0, done.err
     assert "going on after" in done.err
     events = read(created, "events")
-    assert [line["value"]["event_id"] for line in events] == [f"many.csv:{n}" for n in range(400)]
+    assert [line["value"]["event_id"] for line in events] == [f"many.csv:{n}" for n in range(5_000)]
     start_ms = events[0]["timestamp_ms"]
-    assert [line["timestamp_ms"] - start_ms for line in events] == [2 * n for n in range(400)]
+    assert [line["timestamp_ms"] - start_ms for line in events] == [2 * n for n in range(5_000)]
 
 
 def test_missing_topics_are_refused(stream_app: CommandLine) -> None:
