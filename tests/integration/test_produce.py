@@ -220,12 +220,22 @@ def test_a_second_call_says_what_it_repeats(created: CommandLine, rows: str) -> 
     assert len({line["value"]["event_id"] for line in read(created, "events")}) == 5
 
 
+def heed_ctrl_c() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_after_ctrl_c_the_same_call_sends_the_rest(created: CommandLine) -> None:
     """Every event once, in order, with the stamps that one call would have given."""
     file = created.file("many.csv", "user,x\n" + "".join(f"u{n % 7},{n}\n" for n in range(5_000)))
     command = [sys.executable, "-m", "stream_app", "produce", created.target, file, "--key", "user"]
     environment = {**os.environ, **created.environment}
-    with subprocess.Popen([*command, "--rate", "50"], env=environment, stderr=subprocess.PIPE) as first:
+    with subprocess.Popen(
+        [*command, "--rate", "50"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509  one call between fork and exec
+    ) as first:
         deadline_s = time.monotonic() + 60
         while not read(created, "events"):
             assert time.monotonic() < deadline_s
