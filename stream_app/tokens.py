@@ -18,10 +18,10 @@ Source = Callable[[], Any]
 
 
 class TokenProvider:
-    """Gives a token that is still good; asks `source` anew at 80 % of a token's life. Thread-safe.
+    """Gives a token that is still good; asks `source` again at 80 % of a token's life. Thread-safe.
 
     `source` gives a token, or a token and the moment at which it ends (epoch s). kafka-python takes it as it
-    is: `kafka_python_token` registers it with that client.
+    is, once it is registered with that client's `AbstractTokenProvider`.
     """
 
     def __init__(self, source: Source) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -25,7 +24,6 @@ METADATA_TIMEOUT_S = 10.0
 LEAVE_POLLS = 100  # of 50 ms, at most
 EARLIEST = -2  # librdkafka's OFFSET_BEGINNING
 NO_OFFSET = -1001
-log = structlog.get_logger()
 
 
 class BridgeTransactions(Transactions):
@@ -96,7 +94,7 @@ class KafkaBridge:
         inputs: Sequence[str],
         instance_id: str | None = None,
     ) -> None:
-        self.topics, self.inputs = topics, tuple(inputs)
+        self.group, self.topics, self.inputs = group, topics, tuple(inputs)
         self.seated = False
         self.lost = False
         self.sources: set[Source] = set()
@@ -223,7 +221,8 @@ class KafkaBridge:
             elif error.code() in CUT:
                 raise Refused(
                     f"records of {source[0]}/{source[1]} were deleted before they were bridged",
-                    f"Raise retention.ms of {source[0]}; `stream-app bridge --from-earliest` goes on without",
+                    f"Raise retention.ms of {source[0]}. To go on without them, reset the offsets of group "
+                    f"{self.group} to the earliest (kafka-consumer-groups --reset-offsets --to-earliest)",
                 )
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)

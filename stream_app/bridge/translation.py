@@ -93,7 +93,9 @@ class Translator:
         if isinstance(found, Rejected):
             return self.count(place, "dead", [self.letter(record, place, found)])
         self.keys.advance(time_ms)
-        late = [letter for _, waiting in self.keys.give_up() for letter in self.orphans(waiting)]
+        late: list[Routed] = []
+        for event_id, waiting in self.keys.give_up():
+            late += [*self.orphans(waiting), Routed("bridge", event_id.encode(), None, 0)]
         if isinstance(found, Event):
             return self.count(place, "event", late + self.event(found, time_ms, place))
         return late + self.label(found, read)
@@ -133,11 +135,10 @@ class Translator:
         return self.routed("labels", key, value, time_ms, place)
 
     def orphans(self, waiting: list[WaitingLabel]) -> list[Routed]:
-        """Letters about labels whose event has not come, and the mark that they wait no longer."""
+        """Letters about labels whose event has not come."""
         text = f"no event {waiting[0].label.id!r} came within the horizon of {self.keys.horizon_ms} ms"
         fault = Rejected(reasons.LABEL_ORPHAN, text)
-        letters = [self.letter(one.record, one.place, fault) for one in waiting]
-        return [*letters, Routed("bridge", waiting[0].label.id.encode(), None, 0)]
+        return [self.letter(one.record, one.place, fault) for one in waiting]
 
     def routed(self, topic: str, key: str, value: dict[str, Any], time_ms: int, place: Place) -> Routed:
         """A record for the shard of a key, with where it came from."""

@@ -103,6 +103,14 @@ def test_a_label_whose_event_never_comes_is_a_dead_letter_after_the_horizon() ->
     assert topics(feed.trip("t1", at_ms=NOW_MS + 11 * MINUTE_MS)) == ["events", "bridge"]
 
 
+def test_a_label_without_room_to_wait_leaves_the_others_waiting() -> None:
+    """It alone is a dead letter: nothing is written that would drop the others at a restart."""
+    feed = Feed(application(limits=Limits(max_parked=1)))
+    assert topics(feed.duration("t1")) == ["bridge"]
+    assert topics(feed.duration("t1", NOW_MS + 1)) == ["dead_letters"]
+    assert topics(feed.trip("t1")) == ["events", "bridge", "labels"]
+
+
 def test_what_is_kept_restores_what_was_known() -> None:
     """A bridge that reads the records of its own topic goes on as the one that wrote them."""
     feed, kept = Feed(application()), list[Routed]()
