@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from stream_app.adapters.scrapes import serve_scrapes
 from stream_app.bridge_port import BridgeReport
-from stream_app.errors import Refused
 
 # (name without `_total`, kind, help, labels beside `app`); docs/metrics.md is made of them.
 BRIDGE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -63,12 +62,4 @@ class BridgeMetrics(Collector):
         Raises:
             Refused: the port is taken, or may not be used.
         """
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        registry.register(self)
-        try:
-            start_http_server(port, host, registry)
-        except OSError as error:
-            raise Refused(
-                f"{host}:{port} cannot be bound for metrics ({error.strerror})", "Give another --metrics-port"
-            ) from error
+        serve_scrapes(self, port, host, "Give another --metrics-port")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from stream_app.adapters.metrics_table import PHASES, PROCESS, TABLE, Metric
-from stream_app.errors import Refused
+from stream_app.adapters.scrapes import serve_scrapes
 from stream_app.flow.build import flow_build
 from stream_app.ports import Clock
 from topics.records import Stats
@@ -92,13 +91,9 @@ class Metrics(Collector):
         Raises:
             Refused: the port is taken, or may not be used.
         """
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        registry.register(self)
-        try:
-            start_http_server(port, host, registry)
-        except OSError as error:
-            raise Refused(
-                f"{host}:{port} cannot be bound for metrics ({error.strerror})",
-                "Set STREAM_APP_LEARNER__METRICS_PORT to a free port; each learner here needs its own",
-            ) from error
+        serve_scrapes(
+            self,
+            port,
+            host,
+            "Set STREAM_APP_LEARNER__METRICS_PORT to a free port; each learner here needs its own",
+        )

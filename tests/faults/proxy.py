@@ -143,21 +143,27 @@ class Far(NamedTuple):
     proxy: Proxy
 
 
+def with_listener(name: str, protocol: str, port: int, advertised: int) -> str:
+    """The broker's properties with one more listener, which says that it is at the advertised port."""
+    text = kafka.PROPERTIES
+    for old, new in {
+        "\nlisteners=": f"\nlisteners={name}://{LOOPBACK}:{port},",
+        "\nadvertised.listeners=": f"\nadvertised.listeners={name}://{LOOPBACK}:{advertised},",
+        "protocol.map=": f"protocol.map={name}:{protocol},",
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    return f"{text}inter.broker.listener.name=PLAINTEXT\n"
+
+
 @contextmanager
 def proxied(directory: Path) -> Iterator[Far]:
     """A broker with a second listener, which says that it is at a proxy's address; also when it restarts."""
     listener, proxy_port = free_ports(0, 0)
-    text = kafka.PROPERTIES
-    for old, new in {
-        "\nlisteners=": f"\nlisteners={PROXIED}://{LOOPBACK}:{listener},",
-        "\nadvertised.listeners=": f"\nadvertised.listeners={PROXIED}://{LOOPBACK}:{proxy_port},",
-        "protocol.map=": f"protocol.map={PROXIED}:PLAINTEXT,",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
+    text = with_listener(PROXIED, "PLAINTEXT", listener, proxy_port)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kafka, "PROPERTIES", f"{text}inter.broker.listener.name=PLAINTEXT\n")
+            patch.setattr(kafka, "PROPERTIES", text)
             server = embedded.start_kafka(directory)
             with Proxy(proxy_port, listener) as proxy:
                 yield Far(f"{LOOPBACK}:{server.port}", f"{LOOPBACK}:{proxy_port}", proxy)

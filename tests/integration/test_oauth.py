@@ -13,11 +13,11 @@ import pytest
 from stream_app.embedded import kafka
 from stream_app.embedded import services as embedded
 from stream_app.embedded.ports import LOOPBACK, free_ports
+from tests.faults.proxy import with_listener
 from tests.integration.command_line import DEFINITION
 
 OAUTH = "OAUTH"
 LISTENER = """
-inter.broker.listener.name=PLAINTEXT
 listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
 listener.name.oauth.oauthbearer.sasl.jaas.config=\
 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule \
@@ -43,14 +43,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     (port,) = free_ports(0)
     directory = tmp_path_factory.mktemp("oauth")
     (directory / "my_tokens.py").write_text(TOKENS)
-    text = kafka.PROPERTIES
-    for old, new in {
-        "\nlisteners=": f"\nlisteners={OAUTH}://{LOOPBACK}:{port},",
-        "\nadvertised.listeners=": f"\nadvertised.listeners={OAUTH}://{LOOPBACK}:{port},",
-        "protocol.map=": f"protocol.map={OAUTH}:SASL_PLAINTEXT,",
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
+    text = with_listener(OAUTH, "SASL_PLAINTEXT", port, port)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kafka, "PROPERTIES", text + LISTENER)
