@@ -44,8 +44,10 @@ class KafkaReplay:
         predictions_topic: str,
         input_topics: tuple[str, ...],
         buffer_high: int = BUFFER_HIGH,
+        life: str = "",
     ) -> None:
         self.shard = shard
+        self.life = life
         self.buffer_high = buffer_high
         self.journal_topic, self.predictions_topic = journal_topic, predictions_topic
         self.topics = input_topics
@@ -210,7 +212,10 @@ class KafkaReplay:
         return found
 
     def committed(self) -> list[int | None]:
-        """Stable committed offsets by rank, None where the broker has none; waits for a pending transaction.
+        """Stable committed offsets by rank; waits for a pending transaction.
+
+        None where the broker has none, or those of an earlier life of the name. Without metadata they count:
+        earlier versions and Kafka's own tools write none.
 
         Raises:
             ShardFailed: no answer in time; recover again.
@@ -220,7 +225,8 @@ class KafkaReplay:
             found = self.input_consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
         except KafkaException as error:
             raise ShardFailed(f"shard {self.shard}: committed offsets cannot be read ({error})") from error
-        return [p.offset if p.offset >= 0 else None for p in found]
+        ours = ("", None, self.life) if self.life else ()
+        return [p.offset if p.offset >= 0 and (not ours or p.metadata in ours) else None for p in found]
 
     def predicted(self) -> int | None:
         """Look back from the end of the predictions, past control records and aborted ones.

@@ -19,7 +19,11 @@ from topics.envelope import RANKS
 
 
 class KafkaWriter(Transactions):
-    """`topics` maps the catalog's attribute names to topic names; used by one helper thread at a time."""
+    """`topics` maps the catalog's attribute names to topic names; used by one helper thread at a time.
+
+    The offsets that it commits carry `life`: a learner may outlive its topics by one commit, and the group
+    keeps that when the topics are created again.
+    """
 
     def __init__(
         self,
@@ -29,11 +33,13 @@ class KafkaWriter(Transactions):
         topics: Mapping[str, str],
         input_topics: tuple[str, ...],
         transaction_timeout_ms: int = 10_000,
+        life: str = "",
     ) -> None:
         super().__init__(config, transactional_id, f"shard {shard}", transaction_timeout_ms)
         self.shard = shard
         self.topics = topics
         self.input_topics = input_topics
+        self.life = life
         self.journal_offset: int | None = None
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
@@ -63,7 +69,8 @@ class KafkaWriter(Transactions):
                 )
             if group is not None:
                 offsets = [
-                    TopicPartition(self.input_topics[r], self.shard, commit.positions[r]) for r in RANKS
+                    TopicPartition(self.input_topics[r], self.shard, commit.positions[r], self.life)
+                    for r in RANKS
                 ]
                 producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
             producer.commit_transaction(COMMIT_TIMEOUT_S)

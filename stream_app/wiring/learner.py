@@ -89,9 +89,9 @@ def dependencies_for(
         input_topics=inputs,
         log=KafkaLog(kafka, app.name, inputs, **member),
         open_writer=lambda shard: KafkaWriter(
-            kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms
+            kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms, life
         ),
-        open_source=source_opener(app, settings),
+        open_source=source_opener(app, settings, life),
         open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout, life),
         open_store=store_opener(app, settings, life),
         open_shelf=lambda shard: RedisModelShelf(
@@ -154,8 +154,8 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Inspection]:
     return inspect
 
 
-def source_opener(app: Application, settings: Settings) -> Callable[[int], KafkaReplay]:
-    """Opens a shard's journal and inputs for a replay."""
+def source_opener(app: Application, settings: Settings, life: str = "") -> Callable[[int], KafkaReplay]:
+    """Opens a shard's journal and inputs for a replay; offsets count where they are of `life`, if named."""
     topics = catalog_for(app, settings)
     return lambda shard: KafkaReplay(
         settings.kafka.confluent(),
@@ -164,6 +164,7 @@ def source_opener(app: Application, settings: Settings) -> Callable[[int], Kafka
         topics.journal.name,
         topics.predictions.name,
         input_topics(topics),
+        life=life,
     )
 
 
@@ -236,12 +237,14 @@ def upgrade(
             raise Refused("a learner of this application is running", "Stop every learner (SIGTERM) first")
     current = fingerprint_for(app, settings, sample_run)
     inputs, kafka = input_topics(topics), settings.kafka.confluent()
-    open_store = store_opener(app, settings, life_of(current["topics"]))
+    life = life_of(current["topics"])
+    open_store, open_source = store_opener(app, settings, life), source_opener(app, settings, life)
     for shard in range(app.shards) if only is None else (only,):
-        store, source = open_store(shard), source_opener(app, settings)(shard)
+        store, source = open_store(shard), open_source(shard)
         writer = None
         if not dry_run:
-            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, output_topics(topics), inputs)
+            names = output_topics(topics)
+            writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, names, inputs, life=life)
         try:
             steps = upgrade_shard(
                 app, shard, current, inputs, writer, source, store, SystemClock(), agreed, wish

@@ -46,11 +46,11 @@ class FakeBench:
     def other_generation(self) -> bytes:
         return self.world.generation + b" and another"
 
-    def source(self, buffer_high: int = BUFFER_HIGH) -> Source:
-        return Source(self.world)
+    def source(self, buffer_high: int = BUFFER_HIGH, life: str = "") -> Source:
+        return Source(self.world, life)
 
-    def writer(self) -> Writer:
-        return Writer(self.world)
+    def writer(self, life: str = "") -> Writer:
+        return Writer(self.world, life)
 
     def write(self, rank: int, n: int, *, commit: bool = True) -> None:
         end = self.world.end(rank)
@@ -105,7 +105,7 @@ class KafkaBench:
         assert group is not None
         return group[: GENERATION.start] + struct.pack("<i", 1_000) + group[GENERATION.stop :]
 
-    def source(self, buffer_high: int = BUFFER_HIGH) -> KafkaReplay:
+    def source(self, buffer_high: int = BUFFER_HIGH, life: str = "") -> KafkaReplay:
         """A replay's reader."""
         source = KafkaReplay(
             self.config,
@@ -115,11 +115,12 @@ class KafkaBench:
             self.topics.predictions.name,
             self.inputs,
             buffer_high,
+            life,
         )
         self.opened.append(source)
         return source
 
-    def writer(self, servers: str = "") -> KafkaWriter:
+    def writer(self, life: str = "", servers: str = "") -> KafkaWriter:
         """The shard's transactional producer, not yet fenced; at another address of the broker if given."""
         writer = KafkaWriter(
             {"bootstrap.servers": servers or self.servers},
@@ -127,6 +128,7 @@ class KafkaBench:
             SHARD,
             output_topics(self.topics),
             self.inputs,
+            life=life,
         )
         self.opened.append(writer)
         return writer

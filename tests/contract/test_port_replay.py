@@ -120,3 +120,17 @@ def test_positions_are_told_as_the_broker_keeps_them(bench: Bench) -> None:
     bench.write(LABEL, 3)
     bench.cut("labels", 2)
     assert source.earliest() == [0, 0, 2]
+
+
+def test_offsets_of_an_earlier_life_do_not_count(bench: Bench) -> None:
+    """A learner that outlived its topics committed them: a reader of the next life is told none."""
+    writer, log = bench.writer("earlier"), bench.log()
+    writer.fence()
+    writer.commit(Commit([], [], b"{}", [4, 5, 6]), log.group())
+    assert bench.source(life="earlier").committed() == [4, 5, 6]
+    assert bench.source(life="later").committed() == [None, None, None]
+    assert bench.source().committed() == [4, 5, 6]  # who names no life is told what there is
+    unnamed = bench.writer()
+    unnamed.fence()
+    unnamed.commit(Commit([], [], b"{}", [5, 6, 7]), log.group())  # as earlier versions commit
+    assert bench.source(life="later").committed() == [5, 6, 7]

@@ -26,8 +26,9 @@ SHARD = 0
 class Writer:
     """Transactions that are committed at once or not at all; the newest writer fences the others."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, life: str = "") -> None:
         self.world = world
+        self.life = life
         self.epoch: int | None = None
 
     def fence(self) -> None:
@@ -50,7 +51,7 @@ class Writer:
         world.written += commit.others
         world.predictions += [value for value, _, _ in commit.predictions]
         if group is not None:
-            world.committed = list(commit.positions)
+            world.committed, world.committed_life = list(commit.positions), self.life
         if commit.journal is None:
             return None
         world.journal.append(commit.journal)
@@ -70,8 +71,9 @@ def too_large(send: Send) -> bool:
 class Source:
     """Journal and inputs, each not here yet at first; `journal_reads` counts readings of the former."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, life: str = "") -> None:
         self.world = world
+        self.life = life
         self.heads: Positions = []
         self.late: set[int] = set()  # inputs whose records are not here yet
 
@@ -105,7 +107,8 @@ class Source:
         return list(self.world.low)
 
     def committed(self) -> list[int | None]:
-        return list(self.world.committed)
+        known = self.world.committed_life in ("", self.life) or not self.life
+        return list(self.world.committed) if known else [None] * len(RANKS)
 
     def predicted(self) -> int | None:
         return orjson.loads(self.world.predictions[-1])["offset"] if self.world.predictions else None

@@ -79,6 +79,7 @@ class World:
         self.journal: list[bytes] = []
         self.journal_low = 0
         self.committed: list[int | None] = [None] * len(RANKS)
+        self.committed_life = ""
         self.owner = 0  # the epoch of the newest writer
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
