@@ -40,7 +40,7 @@ def test_a_late_end_of_a_transaction_does_not_end_the_next_one(far: Far, ending:
 
 def end_late(far: Far, bench: KafkaBench, ending: str) -> None:
     """Commit one batch whose end is delayed, and deliver that while another is half written."""
-    writer = bench.writer(far.far)
+    writer = bench.writer(servers=far.far)
     writer.fence()
 
     far.proxy.forget()
