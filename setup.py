@@ -14,7 +14,7 @@ from setuptools import setup
 
 HOT = [
     "topics/codec.py", "topics/envelope.py", "drift/detector.py", "drift/losses.py", "drift/monitors.py",
-    "drift/policy.py", "drift/sources.py", "drift/verdicts.py",
+    "drift/policy.py", "drift/presence.py", "drift/sources.py", "drift/verdicts.py",
     "stream_app/adapters/kafka_record.py", "stream_app/adapters/set_order.py", "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/vocabulary.py",

@@ -11,7 +11,16 @@ from mypy_extensions import mypyc_attr
 from drift.categories import Categories
 from drift.detector import Detector
 from drift.detectors import Detect
-from drift.signals import FEATURES, LABEL_DELAY, LABEL_RATE, LABELS, LOSS, PREDICTION, RATE_BLOCK
+from drift.signals import (
+    FEATURES,
+    LABEL_DELAY,
+    LABEL_RATE,
+    LABELS,
+    LOSS,
+    MISSING_RATE,
+    PREDICTION,
+    RATE_BLOCK,
+)
 from drift.verdicts import STABLE, State, Verdict
 
 MOST_FEATURES: Final = 64  # watched; a definition with more names the ones that matter by its own detectors
@@ -93,12 +102,18 @@ class Monitors:
         self.events = n
         return True
 
-    def on_event(self, row: Mapping[str, Any], prediction: Any, positive: float | None) -> list[Alarm]:
-        """An event was predicted; `positive` is P(True), None where there is no such class."""
+    def on_event(
+        self, row: Mapping[str, Any], prediction: Any, positive: float | None, lacking: float | None = None
+    ) -> list[Alarm]:
+        """An event was predicted; `positive` is P(True), None where there is no such class, `lacking` the
+        share of the expected features that it lacks.
+        """
         alarms: list[Alarm] = []
         self.events += 1
         if self.looks and self.events % FEATURE_EVERY == 0:
             self.look(row, prediction, positive, alarms)
+        if lacking is not None and MISSING_RATE in self.by_signal:
+            self.feed(MISSING_RATE, "", lacking, alarms)
         if self.events % RATE_BLOCK == 0 and LABEL_RATE in self.by_signal:
             self.feed(LABEL_RATE, "", self.labels_in_block / RATE_BLOCK, alarms)
             self.labels_in_block = 0

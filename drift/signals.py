@@ -6,6 +6,7 @@ prediction   what the champion served: the class, or the value; P(True) for a de
 labels       the labels themselves: the balance of classes, or the target
 label_delay  ms between an event and its label
 label_rate   labels that came within a block of `RATE_BLOCK` events, per event
+missing_rate share of the expected features that an event lacks
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PREDICTION: Final = "prediction"
 LABELS: Final = "labels"
 LABEL_DELAY: Final = "label_delay"
 LABEL_RATE: Final = "label_rate"
-SIGNALS = (LOSS, FEATURES, PREDICTION, LABELS, LABEL_DELAY, LABEL_RATE)
-NUMERIC = (LOSS, LABEL_DELAY, LABEL_RATE)  # never categories
+MISSING_RATE: Final = "missing_rate"
+SIGNALS = (LOSS, FEATURES, PREDICTION, LABELS, LABEL_DELAY, LABEL_RATE, MISSING_RATE)
+NUMERIC = (LOSS, LABEL_DELAY, LABEL_RATE, MISSING_RATE)  # never categories
 RATE_BLOCK: Final = 100  # events

@@ -23,7 +23,10 @@ from topics.catalog import NAME
 Factory = Callable[[int], Any]
 TASKS = ("binary", "multiclass", "regression", "anomaly")
 SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # used in keys, labels of metrics and commands
-KINDS = ("number", "string", "bool")
+KINDS = ("number", "category", "string", "text", "bool", "time")
+VALUES = {"category": "string", "text": "string", "time": "number"}  # declared type → its values'
+UNLABELLED = ("features", "missing_rate", "prediction")  # signals of events alone
+MISSING = ("skip", "refuse", "flag")
 MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
 
@@ -105,10 +108,11 @@ class Application:
     class as River does, else `positive` (True, or one of two declared classes) where its probability is above
     the threshold. `inputs` names topics that exist already, and what their records mean; without it,
     `<app>.events` and `<app>.labels` are read. `types` declares feature types that would be learned
-    otherwise; `sample` gives rows of features for the admission check, for models that need strings of a form
-    or numbers of a range. `drift`
-    None watches what `watched` names; `loss` is what swaps judge: zero_one (the default for classes), log,
-    brier, or absolute (for regression).
+    otherwise. A feature that is null is left out (`missing="skip"`), or its event is refused, or
+    `missing_<name>` is set as well (flag); an event without a `required` feature is refused. `sample` gives
+    rows of features for the admission check, for models that need strings of a form or numbers of a range.
+    `drift` None watches what `watched` names; `loss` is what swaps judge: zero_one (the default for classes),
+    log, brier, or absolute (for regression).
 
     Raises:
         UsageError: the definition contradicts itself; the remedy names the fix.
@@ -130,6 +134,8 @@ class Application:
     swap: SwapPolicy = field(default_factory=SwapPolicy)
     loss: str | None = None
     types: Mapping[str, str] | None = None
+    missing: str = "skip"
+    required: Sequence[str] = ()
     sample: Sequence[Mapping[str, Any]] = ()
     limits: Limits = field(default_factory=Limits)
     snapshot: Snapshots = field(default_factory=Snapshots)
@@ -209,9 +215,17 @@ class Application:
         empty = [row for row in self.sample if not row]
         if empty:
             raise UsageError(f"sample row {empty[0]!r}", "Give features by name: sample=[{'amount': 12.5}]")
+        self.check_types()
+
+    def check_types(self) -> None:
+        """What is said of an event's own features."""
         for name, kind in (self.types or {}).items():
             if kind not in KINDS:
                 raise UsageError(f"type {kind!r} of feature {name}", f"Choose one of {', '.join(KINDS)}")
+        if self.missing not in MISSING:
+            raise UsageError(f"missing={self.missing!r}", f"Choose one of {', '.join(MISSING)}")
+        if isinstance(self.required, str) or not all(type(name) is str and name for name in self.required):
+            raise UsageError(f"required={self.required!r}", "Give names: required=['amount']")
 
     @property
     def question(self) -> Question:
@@ -229,6 +243,17 @@ class Application:
         return tuple(sorted({home_of(factory) for factory in (self.champion, *self.challengers.values())}))
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """The declared types of features, as the models get their values."""
+        return {name: VALUES.get(kind, kind) for name, kind in (self.types or {}).items()}
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The features of events that the definition names, each once."""
+        fields = [feature.field for feature in self.features if feature.field]
+        return tuple(dict.fromkeys([*(self.types or {}), *self.required, *fields]))
+
+    @property
     def dedupe_ms(self) -> int:
         return parse_duration(self.dedupe)
 
@@ -239,7 +264,11 @@ class Application:
 
 def watched(task: str) -> tuple[Detect, ...]:
     """The detectors of a definition that names none: what costs little and seldom cries wolf."""
-    inputs = (Detect("adwin", "features", delta=1e-5), Detect("psi", "features"))
+    inputs = (
+        Detect("adwin", "features", delta=1e-5),
+        Detect("psi", "features"),
+        Detect("adwin", "missing_rate", delta=1e-5),
+    )
     if task == "anomaly":
         return (*inputs, Detect("adwin", "prediction", delta=1e-5))
     both = (*inputs, Detect("adwin", "label_delay", delta=1e-5))
@@ -256,8 +285,9 @@ def check_drift(task: str, detects: Sequence[Detect], loss: str | None) -> None:
     for detect in detects:
         if detect.binary and task not in ("binary", "multiclass"):
             raise UsageError(f"{detect.name} judges errors of classes", f"Use adwin for task {task}")
-        if task == "anomaly" and detect.signal not in ("features", "prediction"):
-            raise UsageError(f"task anomaly has no signal {detect.signal!r}", "Use features or prediction")
+        if task == "anomaly" and detect.signal not in UNLABELLED:
+            fix = f"Use {', '.join(UNLABELLED)}"
+            raise UsageError(f"task anomaly has no signal {detect.signal!r}", fix)
     pairs = [(detect.name, detect.signal) for detect in detects]
     if len(set(pairs)) < len(pairs):
         raise UsageError(f"drift={pairs} repeats a detector of a signal", "Drop one of each pair")

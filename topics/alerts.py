@@ -29,6 +29,8 @@ ALERTS: Final = {
     "drift": AlertType(WARNING, "a detector sees a change; info where it is not the champion's loss"),
     "earlier-life": AlertType(WARNING, "topics were created again; what was stored before is not used"),
     "entities-full": AlertType(WARNING, "entities are dropped before their ttl"),
+    "feature-missing": AlertType(WARNING, "a feature that was expected does not come"),
+    "features-full": AlertType(WARNING, "models see further strings or names of features as one"),
     "ids-full": AlertType(WARNING, "event ids are forgotten within dedupe"),
     "input-silent": AlertType(CRITICAL, "a shard waits for an input that gives no answer"),
     "label-drought": AlertType(CRITICAL, "events come and their labels do not"),

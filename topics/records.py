@@ -14,8 +14,9 @@ LONGEST_ID_BYTES: Final = 256  # must stay far below what fits a Kafka key besid
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_ID_BYTES, description="1 to 256 bytes in UTF-8")]
 Version = Annotated[Literal[1], Meta(description="version of this contract")]
 ByClass = Annotated[dict[str, float], Meta(description="by the class's JSON text")]
+OTHER: Final = "__other__"  # the string for those beyond a bound, and the name for how many names are
 KINDS: Final = {int: "number", float: "number", str: "string", bool: "bool"}  # of a feature's value
-FeatureValue = Annotated[Any, Meta(extra_json_schema={"type": ["number", "string", "boolean"]})]
+FeatureValue = Annotated[Any, Meta(extra_json_schema={"type": ["number", "string", "boolean", "null"]})]
 # What a shard carries out; others are refused by name.
 COMMANDS = ("pause", "resume", "forget", "promote", "rollback", "drop")
 
@@ -193,8 +194,8 @@ class Stats(msgspec.Struct):
     `lag` counts records by input that are written and not applied, `lag_s` is the age of the oldest of them.
     `moved` ranks the features whose distribution moved furthest: standard deviations, PSI for categories.
     `memory_bytes` is by slot, `champion_since_ms` event time, `definition` a hash of what runs, `forgotten`
-    counts what a bound drove out: ids within dedupe, entities within ttl. Those are empty where a learner
-    does not know.
+    counts what a bound drove out: ids within dedupe, entities within ttl; `missing` how often each
+    feature was null. Those are empty where a learner does not know.
     """
 
     shard: int
@@ -229,6 +230,7 @@ class Stats(msgspec.Struct):
     champion_since_ms: int | None = None
     definition: str = ""
     forgotten: dict[str, int] = {}
+    missing: dict[str, int] = {}
     v: Version = 1
 
 

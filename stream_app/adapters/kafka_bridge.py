@@ -153,16 +153,11 @@ class KafkaBridge:
         return self.seated
 
     def begin(self, restore: Restore) -> None:
-        """Fence the process before, restore what it kept, and read the inputs from where it ended.
-
-        Raises:
-            Refused: an input topic is missing.
-        """
+        """Fence the process before, and restore what it kept."""
         self.writer.fence()
         for message in self.kept():
             record = to_record(message, EVENT)
             restore(record.key, record.value, record.headers)
-        self.look_for_partitions()
 
     def kept(self) -> Iterable[Message]:
         """All records of the bridge's own topic up to its end now."""
@@ -179,7 +174,9 @@ class KafkaBridge:
                     raise KafkaException(error)
 
     def look_for_partitions(self) -> list[Source]:
-        """Begin to read partitions that are new, and give them; without an offset from the earliest on.
+        """Begin to read partitions that are new from where the process before ended, and give them.
+
+        Without an offset it is from the earliest on.
 
         Raises:
             Refused: an input topic is missing.

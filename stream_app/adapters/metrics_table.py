@@ -93,6 +93,8 @@ TABLE = (
            (), histogram("label_delay_seconds")),
     Metric("stream_app_dead_letters", "counter", "Records refused as dead letters, by reason",
            ("reason",), by("dead_letters")),
+    Metric("stream_app_features_missing", "counter", "Null values, by feature; the first 64 have a name",
+           ("feature",), by("missing")),
     Metric("stream_app_waiting_rows", "gauge",
            "Waiting items; pending: events without a label, parked: labels without an event",
            ("kind",), by("waiting")),

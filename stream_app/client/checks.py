@@ -12,13 +12,20 @@ import orjson
 
 from stream_app.application import Application, Limits
 from stream_app.errors import UsageError
-from stream_app.flow.record_rules import feature_fault, label_type_fault
+from stream_app.flow.record_rules import FeatureRules, features_for_models, label_type_fault
 from topics.catalog import FURTHEST_AHEAD_MS
-from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES
+from topics.codec import LARGEST_VALUE_BYTES, LONGEST_KEY_BYTES, Rejected
 from topics.times import EARLIEST_MS, doubt
 
-# A definition that allows all that some definition could allow.
-ANY = cast(Application, SimpleNamespace(features=(), limits=Limits(max_features=1_000_000)))
+# A definition that allows all that some definition could allow; its feature has a name that no event's has.
+ANY = SimpleNamespace(
+    features=[SimpleNamespace(name="")],
+    limits=Limits(max_features=1_000_000),
+    types=None,
+    kinds={},
+    missing="skip",
+    required=(),
+)
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 LONGEST_ID_BYTES = 256
 
@@ -48,16 +55,21 @@ def check_id(event_id: Any) -> None:
         raise UsageError("the event id is too long", f"Use at most {LONGEST_ID_BYTES} bytes")
 
 
-def check_features(app: Application | None, features: Mapping[str, Any]) -> None:
-    """What a learner judges by itself: values, their range, names; with the definition, its bounds too.
+def rules_of(app: Application | None) -> FeatureRules:
+    """What to judge features by; without a definition, by what holds for all of them."""
+    return FeatureRules(app or cast(Application, ANY))
+
+
+def check_features(rules: FeatureRules, features: Mapping[str, Any]) -> None:
+    """What a learner judges by itself: values, their range, names; with the definition, its bounds too. None
+    is a feature that is missing.
 
     numpy's numbers are taken as Python's, which JSON makes of them.
     """
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in features.items()}
     refuse_nan(plain)
-    types = dict(app.types or {}) if app is not None else {}
-    fault = feature_fault(app or ANY, types, {}, {}, plain)
-    if fault is not None:
+    fault = features_for_models(rules, rules.kinds, {}, {}, False, plain)
+    if isinstance(fault, Rejected):
         raise UsageError(
             fault.message, "Correct it, or leave the feature out; docs/applications.md has the rules"
         )
@@ -79,7 +91,9 @@ def refuse_nan(features: Mapping[str, Any]) -> None:
     """Refuse what JSON cannot carry; a missing feature is one that is left out."""
     for name, value in features.items():
         if isinstance(value, float) and value - value != 0:
-            raise UsageError(f"feature {name!r} is {value}, which JSON cannot carry", "Leave the feature out")
+            raise UsageError(
+                f"feature {name!r} is {value}, which JSON cannot carry", "Send None, or leave it out"
+            )
 
 
 def encoded(value: dict[str, Any]) -> bytes:

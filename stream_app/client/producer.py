@@ -14,7 +14,15 @@ from kafka.errors import KafkaError
 from msgspec import UNSET
 
 from stream_app.application import Application
-from stream_app.client.checks import check_features, check_id, check_label, encoded, encoded_key, epoch_ms
+from stream_app.client.checks import (
+    check_features,
+    check_id,
+    check_label,
+    encoded,
+    encoded_key,
+    epoch_ms,
+    rules_of,
+)
 from stream_app.client.connect import Kafka, arguments, connecting, unwritten
 from topics.placement import partition_for
 
@@ -54,6 +62,7 @@ class EventProducer:
     def __init__(self, app: str | Application, kafka: Kafka, **tuning: Any) -> None:
         self.definition = None if isinstance(app, str) else app
         self.app = app if isinstance(app, str) else app.name
+        self.rules = rules_of(self.definition)
         self.failed: tuple[str, Exception] | None = None
         with connecting(kafka):
             self.producer = KafkaProducer(**{**arguments(kafka), **TUNING, **tuning})
@@ -71,7 +80,7 @@ class EventProducer:
             event_id = uuid4().hex
         else:
             check_id(event_id)
-        check_features(self.definition, features)
+        check_features(self.rules, features)
         value: dict[str, Any] = {"v": 1, "event_id": event_id, "features": features}
         if label is not UNSET:
             check_label(self.definition, label)

@@ -5,19 +5,48 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.flow.core import Core
-from stream_app.state import vocabulary
-from topics import reasons
-from topics.codec import Rejected
+from topics.records import OTHER
 
 
-def strings_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
-    """A fault where an event's new strings do not fit beside those of all events; its types are right."""
-    bound = core.app.limits.max_category_bytes
-    new = vocabulary.new_bytes(core.state, features)
-    if not new or core.state.category_bytes + new <= bound:
-        return None
-    text = f"the different strings of all features would pass {bound} bytes; raise max_category_bytes"
-    return Rejected(reasons.BAD_FEATURE, text)
+def changed(core: Core, sent: dict[str, Any], features: dict[str, Any]) -> None:
+    """Count what was null; alert once of each feature that takes no further string, or of further names."""
+    for name, value in sent.items():
+        if value is None:
+            core.state.presence.was_null(name, OTHER)
+        elif name not in features:
+            names_full(core)
+        elif type(value) is str and value != OTHER and features[name] == OTHER:
+            strings_full(core, name)
+
+
+def names_full(core: Core) -> None:
+    """Alert that models do not see further names."""
+    if OTHER not in core.state.full:
+        core.state.full[OTHER] = True
+        bound = core.rules.max_names
+        text = (
+            f"{bound} feature names are known; models see of further ones how many an event has, as "
+            f"{OTHER!r}. Write limits=Limits(max_feature_names={2 * bound}) if they matter"
+        )
+        core.out.alert("features-full", text, about=OTHER, max_feature_names=bound)
+
+
+def strings_full(core: Core, name: str) -> None:
+    """Alert that models see each further string of a feature as the same one."""
+    state = core.state
+    if name not in state.full:
+        state.full[name] = True
+        by_number = len(state.categories.get(name, ())) >= core.rules.max_categories
+        limit = "max_categories" if by_number else "max_category_bytes"
+        bound = core.rules.max_categories if by_number else core.max_category_bytes
+        number, size = f"feature {name!r} has {bound} different strings", f"all strings have {bound} bytes"
+        text = (
+            f"{number if by_number else size}; each further one of {name!r} is {OTHER!r} for the models. "
+            f"Write limits=Limits({limit}={2 * bound}), or "
+            f"types={{{name!r}: 'text'}} if the model takes words apart by itself"
+        )
+        known: dict[str, Any] = {limit: bound}
+        core.out.alert("features-full", text, about=name, feature=name, **known)
 
 
 def rows_expire_early(core: Core) -> None:

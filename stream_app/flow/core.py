@@ -8,6 +8,7 @@ from typing import Any
 from stream_app.application import Application
 from stream_app.errors import MACHINE
 from stream_app.flow.outbox import Outbox
+from stream_app.flow.record_rules import FeatureRules
 from stream_app.models.calls import COLD, Calls, ModelFault, bind, reply
 from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
 from stream_app.state.windows import Windows
@@ -52,7 +53,8 @@ class Core:
         self.has_features = bool(app.features)
         self.has_labels = app.labels is not None
         self.horizon_ms = app.labels.horizon_ms if app.labels else 0
-        self.max_features = app.limits.max_features
+        self.rules = FeatureRules(app)
+        self.max_category_bytes = app.limits.max_category_bytes
         self.class_weights: Any = app.class_weights
         self.shards = app.shards
         self.rebind()

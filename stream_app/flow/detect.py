@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, Final
 
 from drift.monitors import LABEL_EVERY, Alarm
 from drift.policy import Opened
+from drift.presence import Missed
 from drift.signals import LOSS
 from drift.verdicts import State as DriftState
 from stream_app.flow.core import Core
@@ -29,14 +31,18 @@ BASELINE_EVERY: Final = 1_000  # events between two comparisons with the baselin
 BASELINE_NOISE: Final = 0.02  # of the baseline's score: to be worse by less says nothing
 PLACEMENT_ALWAYS: Final = 1_000  # records of a shard are all checked; murmur2 in Python costs 10 µs
 PLACEMENT_SAMPLE: Final = 16  # after that, one offset in this many
+NEW: Final = 2_048  # offsets within which a name first came that may stand for one that is missed
 SMOOTH: Final = 0.01  # weight of a new label's delay in the running mean
 
 
-def on_event(core: Core, row: dict[str, Any], served: dict[int, Any]) -> None:
+def on_event(core: Core, features: dict[str, Any], row: dict[str, Any], served: dict[int, Any]) -> None:
     """An event was predicted: watch its features and the answer, and whether labels still come."""
     state = core.state
     if not state.monitors.count_unless_due():
-        feed_detectors(core, row, served.get(state.champion_version))
+        lacking = state.presence.look(features)
+        for missed in state.presence.end_block():
+            report_missed(core, missed)
+        feed_detectors(core, row, served.get(state.champion_version), lacking)
     if state.counters.events % LOOK_EVERY == 0:
         check_labels_and_refusals(core)
     if core.has_labels and state.counters.events % BASELINE_EVERY == 0:
@@ -68,7 +74,23 @@ def check_baseline(core: Core) -> None:
     )
 
 
-def feed_detectors(core: Core, row: dict[str, Any], answer: Answer | None) -> None:
+def report_missed(core: Core, missed: Missed) -> None:
+    """Alert of a feature that most events had, or that the definition names and no event has."""
+    name, named, since = missed.name, core.app.named, core.out.record.offset - NEW
+    text = f"feature {name!r} is in {missed.share:.0%} of the newest events; nearly all had it before"
+    if not missed.usual:
+        text = f"feature {name!r}, which the definition names, is in none of the newest events"
+    others = [
+        other
+        for other in core.state.kinds
+        if other not in named and (not missed.usual or core.state.type_from.get(other, -1) > since)
+    ]
+    near = get_close_matches(name, [other for other in others if other != name], 1)
+    text += f". A feature {near[0]!r} comes: is it meant?" if near else ""
+    core.out.alert("feature-missing", text, about=name, feature=name, share=missed.share)
+
+
+def feed_detectors(core: Core, row: dict[str, Any], answer: Answer | None, lacking: float | None) -> None:
     """An event whose turn it is: its features and the champion's answer go to their detectors."""
     prediction, positive = None, None
     if answer is not None and answer[0] is not None:
@@ -77,7 +99,7 @@ def feed_detectors(core: Core, row: dict[str, Any], answer: Answer | None) -> No
             positive = probabilities.get(True, 0.0)
         elif core.state.classify and type(prediction) is int:
             prediction = str(prediction)  # a class, not a number
-    for alarm in core.state.monitors.on_event(row, prediction, positive):
+    for alarm in core.state.monitors.on_event(row, prediction, positive, lacking):
         report_alarm(core, alarm)
 
 
@@ -91,7 +113,9 @@ def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
         odd = [
             (name, kind)
             for name, kind in state.kinds.items()
-            if name in features and vocabulary.KINDS.get(type(features[name]), kind) != kind
+            if name in features
+            and name not in core.rules.times
+            and vocabulary.KINDS.get(type(features[name]), kind) != kind
         ]
         if not odd:
             return

@@ -21,7 +21,6 @@ from stream_app.flow import bounds, commands, detect, learn, predict, quarantine
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import EntityDropped
 from stream_app.flow.read import read
-from stream_app.flow.record_rules import feature_fault as fault_by_itself
 from stream_app.flow.record_rules import is_known_numeric
 from stream_app.flow.served import FeaturesChanged
 from stream_app.state import vocabulary
@@ -73,34 +72,30 @@ def on_event(core: Core, found: Any) -> None:
         return refuse(core, found)
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
-    plain = is_known_numeric(state.kinds, features, core.max_features)
-    fault = None if plain else feature_fault(core, features)
+    plain = core.rules.plain and is_known_numeric(state.kinds, features, core.rules.max_features)
+    found = features if plain else validate.as_models_see(core, features)
+    fault: Rejected | None = found if isinstance(found, Rejected) else None
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
         fault = validate.label_fault(app, state, label)
     if fault is not None:
         detect.contradicted(core, fault, features)
         return refuse(core, fault)
-    known = state.ids.get(event_id)
-    if known is not None:
-        if known[0] == content:
-            state.counters.duplicate_events += 1
-            return None
-        text = f"event_id {event_id!r} came before with other content; give every event its own id"
-        return refuse(core, Rejected(reasons.EVENT_ID_REUSED, text))
-    if event_id in state.pending.items:
-        text = f"an event {event_id!r} still waits for its label; give each its own id, or raise max_ids"
-        return refuse(core, Rejected(reasons.EVENT_ID_REUSED, text))
+    if is_known(core, event_id, content):
+        return None
 
+    sent, features = features, found
     now = advance_log_time(core)
     entity = state.entities.get(key, now) if core.has_features else None
     row = core.windows.row(entity[2] if entity else None, now) if core.has_features else {}
     row.update(features)
     served = predict.serving_slots(core, event_id, key, row, now)
     detect.placement(core)
-    detect.on_event(core, row, served)
+    detect.on_event(core, features, row, served)
     if not plain:
-        detect.many_strings(core, vocabulary.took(state, features, record.offset))
+        if features is not sent:
+            bounds.changed(core, sent, features)
+        detect.many_strings(core, vocabulary.took(state, features, record.offset, core.rules.texts))
     if record.offset % SAMPLE_ROWS == 0:
         state.sample_rows.append(row)
     if core.has_features:
@@ -123,11 +118,20 @@ def on_event(core: Core, found: Any) -> None:
     return None
 
 
-def feature_fault(core: Core, features: dict[str, Any]) -> Rejected | None:
-    """The first fault of an event's own features, or None."""
+def is_known(core: Core, event_id: str, content: int) -> bool:
+    """Whether the id of an event came before: the same event again is counted, another one is refused."""
     state = core.state
-    fault = fault_by_itself(core.app, state.kinds, state.unproven, state.categories, features)
-    return fault or bounds.strings_fault(core, features)
+    known = state.ids.get(event_id)
+    if known is not None and known[0] == content:
+        state.counters.duplicate_events += 1
+        return True
+    if known is None and event_id not in state.pending.items:
+        return False
+    text = f"event_id {event_id!r} came before with other content; give every event its own id"
+    if known is None:
+        text = f"an event {event_id!r} still waits for its label; give each its own id, or raise max_ids"
+    refuse(core, Rejected(reasons.EVENT_ID_REUSED, text))
+    return True
 
 
 def update_entity(core: Core, key: str, entity: Entity | None, features: dict[str, Any]) -> None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from stream_app.application import Application
-from stream_app.flow.record_rules import label_type_fault
+from stream_app.flow.core import Core
+from stream_app.flow.record_rules import features_for_models, label_type_fault
 from stream_app.state.shard import ShardState
 from topics import reasons
 from topics.codec import Rejected, class_text
 
 LONGEST_INTEGER = 20  # characters of -2^63
+
+
+def as_models_see(core: Core, features: dict[str, Any]) -> Any:
+    """An event's own features as models see them, or their first fault."""
+    state = core.state
+    full = state.category_bytes >= core.max_category_bytes
+    return features_for_models(core.rules, state.kinds, state.unproven, state.categories, full, features)
 
 
 def label_fault(app: Application, state: ShardState, label: Any) -> Rejected | None:

@@ -23,7 +23,7 @@ from topics import reasons
 from topics.codec import Rejected, decode_key
 
 NONE: Final = NoSchemas()
-PLAIN: Final = frozenset(SCALARS)
+PLAIN: Final = frozenset((*SCALARS, type(None)))  # of a feature: null says that it is missing
 Found = Event | Label | Skipped | Rejected
 
 
@@ -79,10 +79,10 @@ class Mapping:
         key = row.get(topic.key) if topic.key else key_text(meta.key, topic.keys)
         if type(event_id) is not str or type(key) is not str or not event_id or not key:
             return None
-        label = row.get(topic.label, UNSET) if topic.label else UNSET
+        label = row.get(topic.label) if topic.label else None
         for name in self.left_out:
             row.pop(name, None)
-        return Event(event_id, row, key, label)
+        return Event(event_id, row, key, UNSET if label is None else label)
 
     def find(self, path: str) -> Finder:
         """The finder of a path of this topic."""
@@ -198,10 +198,10 @@ class Mapping:
         else:
             for name, find in self.features:
                 part = find(opened, value, meta)
-                if part is not ABSENT and part is not None:
+                if part is not ABSENT:
                     features[name] = part
         for name, part in features.items():
-            if type(part) not in SCALARS:
+            if type(part) not in PLAIN:
                 return self.no_scalar(name, part)
         event = Event(event_id, features)
         if label is not ABSENT and label is not None:

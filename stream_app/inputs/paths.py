@@ -30,18 +30,18 @@ def follow(value: Any, steps: tuple[str, ...]) -> Any:
 
 
 def leaves(value: dict[str, Any], left_out: set[str], found: dict[str, Any], prefix: str = "") -> None:
-    """Enter everything but objects and nulls under its path: numbers, texts, booleans, and whole lists.
+    """Enter everything but objects under its path: numbers, texts, booleans, nulls, and whole lists.
 
     What `left_out` names is passed over, with all that is in it.
 
     >>> found = {}
     >>> leaves({"a": 1, "b": {"c": "x", "d": None}, "e": {"f": 2}}, {"e"}, found)
     >>> found
-    {'a': 1, 'b.c': 'x'}
+    {'a': 1, 'b.c': 'x', 'b.d': None}
     """
     for name, part in value.items():
         path = prefix + name
-        if part is None or path in left_out:
+        if path in left_out:
             continue
         if type(part) is dict:
             leaves(part, left_out, found, path + ".")

@@ -57,6 +57,7 @@ def shard_stats(
         log_time_ms=state.log_time_ms,
         counts=state.counters.as_dict(),
         dead_letters=dict(state.dead_by_reason),
+        missing=dict(state.presence.nulls),
         waiting={"pending": len(state.pending), "parked": len(state.parked)},
         entities=len(state.entities),
         ids=len(state.ids),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from stream_app.application import Application
-from stream_app.flow.record_rules import feature_fault
+from stream_app.flow.record_rules import FeatureRules, features_for_models
 from stream_app.predictor.champion import Champion
 from stream_app.predictor.entities import Entity, Found
 from stream_app.state.windows import Windows
@@ -42,6 +42,7 @@ class Predicted(NamedTuple):
 
 def predict_row(
     app: Application,
+    rules: FeatureRules,
     windows: Windows,
     champion: Champion,
     at_ms: int,
@@ -50,10 +51,10 @@ def predict_row(
     now_ms: int,
 ) -> Predicted | Rejected:
     """Answer one row, or say why it cannot be; `at_ms` is when the champion was known to be the newest."""
-    published, features = champion.published, asked.features
-    fault = row_fault(app, windows, champion, asked)
-    if fault is not None:
-        return fault
+    published = champion.published
+    features = own_features(rules, windows, champion, asked)
+    if isinstance(features, Rejected):
+        return features
     entity = living(app, found.entity, asked.time_ms)
     row = features_of(windows, champion, entity, asked.time_ms) if app.features else {}
     row.update(features)
@@ -83,17 +84,20 @@ def predict_row(
     )
 
 
-def row_fault(app: Application, windows: Windows, champion: Champion, asked: Asked) -> Rejected | None:
-    """Why a row cannot be predicted. A request may name an entity's feature, an event may not."""
-    features, names = asked.features, windows.names
-    if not asked.recorded and names and not (features and names.isdisjoint(features)):
-        for name in names.intersection(features):
+def own_features(rules: FeatureRules, windows: Windows, champion: Champion, asked: Asked) -> Any:
+    """The features of a row as the model sees them, or why it cannot be predicted, a `Rejected`.
+
+    A request may name an entity's feature, an event may not.
+    """
+    features, published, given = asked.features, champion.published, {}
+    if not asked.recorded and not windows.names.isdisjoint(features):
+        for name in windows.names.intersection(features):
             if type(features[name]) not in PLAIN:
                 return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is not a number, string or boolean")
-        features = {name: value for name, value in features.items() if name not in names}
-        if not features:
-            return None
-    return feature_fault(app, champion.published.kinds, {}, champion.published.full, features)
+        given = {name: value for name, value in features.items() if name in windows.names}
+        features = {name: value for name, value in features.items() if name not in given}
+    found = features_for_models(rules, published.kinds, {}, published.full, published.no_more, features)
+    return found if isinstance(found, Rejected) or not given else {**found, **given}
 
 
 def living(app: Application, entity: Entity | None, time_ms: int) -> Entity | None:

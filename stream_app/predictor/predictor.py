@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from stream_app.application import Application
 from stream_app.durations import parse_duration
+from stream_app.flow.record_rules import FeatureRules
 from stream_app.ports import Clock, ServingTelemetry
 from stream_app.predictor.answer import Asked, Predicted, features_of, living, predict_row
 from stream_app.predictor.champion import Champion
@@ -46,7 +47,7 @@ class Predictor:
     ) -> None:
         self.app, self.champions, self.entities, self.feedback = app, champions, entities, feedback
         self.clock, self.telemetry = clock, telemetry
-        self.windows = Windows(app.features)
+        self.rules, self.windows = FeatureRules(app), Windows(app.features)
         serving = app.serving
         self.max_model_age_ms = (
             None if serving.max_model_age is None else parse_duration(serving.max_model_age)
@@ -74,7 +75,7 @@ class Predictor:
         for row, known in zip(rows, entities, strict=True):
             champion = self.champion_of(known.shard)
             at_ms = self.champions.at_ms[known.shard]
-            answer = predict_row(self.app, self.windows, champion, at_ms, known, row, now_ms)
+            answer = predict_row(self.app, self.rules, self.windows, champion, at_ms, known, row, now_ms)
             if isinstance(answer, Rejected):
                 bad += 1
                 answers.append(answer)

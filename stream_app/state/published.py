@@ -14,8 +14,8 @@ class Published:
     """One shard's champion as committed batch (epoch, seq) left it.
 
     `prior` is what a cold model is answered with, `kinds` the features' types, `full` the string features
-    that take no further value. `rows` are sample rows; the header says what the model answers to them. A
-    `cold` model has learned nothing and is not asked.
+    that take no further value, which with `no_more` are all of them. `rows` are sample rows; the header says
+    what the model answers to them. A `cold` model has learned nothing and is not asked.
     """
 
     model: Any
@@ -28,3 +28,4 @@ class Published:
     kinds: dict[str, str]
     full: dict[str, dict[str, bool]]
     rows: list[dict[str, Any]]
+    no_more: bool = False

@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 from drift.losses import Loss
 from drift.monitors import Monitors
 from drift.policy import Policy
+from drift.presence import Presence
 from drift.sources import Sources
 from stream_app.application import Application
 from stream_app.models.build import build, has_learned
@@ -123,12 +124,14 @@ class ShardState:
         self.parked: Waiting[ParkedLabel] = Waiting(app.limits.max_parked, app.limits.max_waiting_bytes)
         self.ids = Ids(max(app.dedupe_ms, horizon_ms), app.limits.max_ids)
         self.entities = Entities(app.ttl_ms, app.limits.max_entities)
-        self.kinds: dict[str, str] = dict(app.types or {})
+        self.kinds: dict[str, str] = app.kinds
         self.unproven: dict[str, int] = {}  # names whose type no learned row has confirmed
         self.type_from: dict[str, int] = {}  # the offset of the event that gave a name its type
         self.categories: dict[str, dict[str, bool]] = {}  # by feature in order of first sight: learned?
         self.category_bytes = 0  # of all their strings
         self.contradicted: dict[str, list[int]] = {}  # by name: contradictions, and records before the first
+        self.full: dict[str, bool] = {}  # features that take no further string, `__other__`: no further name
+        self.presence = Presence(app.named)
         self.classes: dict[Any, type] = {}
         if self.classify and app.labels is not None:
             default = () if app.labels.default is None else (app.labels.default,)

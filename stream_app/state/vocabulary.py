@@ -6,25 +6,18 @@ a row or a label that the champion cannot learn leaves nothing behind.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Final
 
 from stream_app.state.shard import ShardState
 from topics.records import KINDS as kinds  # noqa: N811  compiled, what is final here is at hand
+from topics.records import OTHER
 
 KINDS: Final = kinds
 MANY: Final = 20  # contradictions of one name, before most of the newest can be said
 MOST: Final = 0.5
 NONE: Final[dict[str, bool]] = {}
 MANY_STRINGS: Final = 1_000  # of one feature, beyond which it is probably an id
-
-
-def new_bytes(state: ShardState, features: dict[str, Any]) -> int:
-    """Length of an event's strings that no event had before."""
-    found = 0
-    for name, value in features.items():
-        if type(value) is str and value not in state.categories.get(name, NONE):
-            found += n_bytes(value)
-    return found
 
 
 def n_bytes(text: str) -> int:
@@ -38,8 +31,8 @@ def drop(state: ShardState, name: str) -> None:
         state.category_bytes -= n_bytes(text)
 
 
-def took(state: ShardState, features: dict[str, Any], offset: int) -> list[str]:
-    """Enter the names, types and strings of an event that passed every check.
+def took(state: ShardState, features: dict[str, Any], offset: int, texts: Container[str]) -> list[str]:
+    """Enter the names, types and strings of an event that passed every check; of `texts` no string is kept.
 
     Gives the features whose different strings are more than `MANY_STRINGS` with this event.
     """
@@ -47,10 +40,12 @@ def took(state: ShardState, features: dict[str, Any], offset: int) -> list[str]:
     many: list[str] = []
     for name, value in features.items():
         kind = KINDS[type(value)]
+        if name == OTHER:
+            continue
         if kinds.get(name) != kind:  # new, or a type that was never learned
             kinds[name] = kind
             state.unproven[name] = state.type_from[name] = offset
-        if kind == "string":
+        if kind == "string" and name not in texts:
             seen = state.categories.get(name)
             if seen is None:
                 seen = state.categories[name] = {}

@@ -61,7 +61,7 @@ FORMS: dict[str, list[tuple[bytes, Any, Meant]]] = {
         (
             b"7",
             {"event_id": "e2", "features": {"amount": 12.5, "coupon": None}},
-            ("e2", "7", {"amount": 12.5}),
+            ("e2", "7", {"amount": 12.5, "coupon": None}),
         ),
         (
             b"7",
@@ -74,7 +74,11 @@ FORMS: dict[str, list[tuple[bytes, Any, Meant]]] = {
             {"event_id": "e5", "features": {"created_at": NOW_MS, "amount": 1}},
             ("e5", "7", {"created_at": NOW_MS, "amount": 1}),
         ),
-        (b"7", b'{"event_id": "nan", "features": {"amount": NaN, "x": 1}}', ("nan", "7", {"x": 1})),
+        (
+            b"7",
+            b'{"event_id": "nan", "features": {"amount": NaN, "x": 1}}',
+            ("nan", "7", {"amount": None, "x": 1}),
+        ),
         (b"7", b"\xef\xbb\xbf" + BODY.replace(b"framed", b"bom"), ("bom", "7", {"amount": 1.5})),
     ],
     f'{OWN}, format="json-schema"': [
@@ -157,6 +161,20 @@ def test_each_form_is_read_as_it_is_meant_and_predicted(learners: Learners) -> N
     learners.finish(learn)
     with CommittedReader(learners.servers, f"{learners.call.name}.predictions", until_end=True) as reader:
         assert sorted(orjson.loads(record.value)["event_id"] for record in reader) == sorted(meant)
+
+
+def test_all_partitions_are_bridged_by_time_however_short_the_idle_time(learners: Learners) -> None:
+    """One that has not answered yet is waited for, in the order as at the end."""
+    target, names = define(learners)
+    assert learners.call("topics", "create", target).code == 0
+    producer = Producer({"bootstrap.servers": learners.servers})
+    for n in range(600):
+        value = b'{"id": "%d", "x": 1}' % n
+        producer.produce(names[1], value, b"7", partition=n % 3, timestamp=NOW_MS - 600 + n)
+    producer.flush(20)
+    learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
+    with CommittedReader(learners.servers, f"{learners.call.name}.events", until_end=True) as reader:
+        assert [orjson.loads(r.value)["event_id"] for r in reader] == [f"{n}" for n in range(600)]
 
 
 def test_a_record_that_does_not_fit_is_shown_before_anything_runs(learners: Learners) -> None:

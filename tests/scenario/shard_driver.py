@@ -100,7 +100,11 @@ class ShardDriver:
         label: Any = ABSENT,
         time_ms: int | None = None,
     ) -> Letter | None:
-        value: dict[str, Any] = {"v": 1, "event_id": event_id, "features": features or {"x": 1.0, "y": 2}}
+        value: dict[str, Any] = {
+            "v": 1,
+            "event_id": event_id,
+            "features": {"x": 1.0, "y": 2} if features is None else features,
+        }
         if label is not ABSENT:
             value["label"] = label
         return self.raw(EVENT, orjson.dumps(value), key.encode(), time_ms=time_ms)

@@ -238,7 +238,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "a misspelt field": (b'{"key":"k","feature":{"x":1}}', 422, "malformed"),
     "a time in microseconds": (b'{"key":"k","features":{"x":1},"time":1700000000000000}', 422, "malformed"),
     "no duration": (b'{"key":"k","features":{"x":1},"max_model_age":"soon"}', 422, "malformed"),
-    "null for a feature": (b'{"key":"k","features":{"x":null}}', 422, "bad-row"),
+    "an object for a feature": (b'{"key":"k","features":{"x":{}}}', 422, "bad-row"),
     "text for a number": (b'{"key":"k","features":{"x":"1.0"}}', 422, "bad-row"),
     "a list for an entity's feature": (b'{"key":"k","features":{"x":1,"last_x":[1]}}', 422, "bad-row"),
     "a number beyond 1e15": (b'{"key":"k","features":{"x":1e16}}', 422, "bad-row"),
@@ -541,7 +541,7 @@ def test_a_label_that_kafka_cannot_carry_is_the_sender_s_fault(
 def test_what_could_not_be_answered_is_counted(served: Served) -> None:
     """By row in a batch, by status where the whole request ends with a problem, also before any route."""
     good = {"key": "k", "features": {"x": 1.0}}
-    rows = [good, {"key": "k", "features": {"x": None}}]
+    rows = [good, {"key": "k", "features": {"x": "one"}}]
     served.ask("POST", "/v1/predict/batch", json={"rows": rows})
     assert (served.counted.bad, served.counted.broken, served.counted.problems) == (1, 0, [])
     served.world.clock.now_s += 3_600

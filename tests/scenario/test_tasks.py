@@ -247,20 +247,6 @@ def test_labels_with_more_bytes_than_may_wait_are_dead_letters() -> None:
     assert {letter.reason for letter in letters[n:] if letter} == {reasons.LABEL_ORPHAN}
 
 
-def test_strings_beyond_their_bytes_are_refused_and_known_ones_are_not() -> None:
-    """The bound is that of all features; a refused event leaves no string behind."""
-    shard = ShardDriver(application(limits=Limits(max_category_bytes=20)))
-    assert shard.event("e0", {"a": "x" * 10, "b": "y" * 9}) is None
-    for features in ({"a": "ü"}, {"a": "ü", "b": "y" * 9}, {"c": "zz"}):
-        letter = shard.event("e1", features)
-        assert letter is not None
-        assert letter.reason == reasons.BAD_FEATURE
-        assert "max_category_bytes" in letter.message
-    assert shard.event("e2", {"a": "x" * 10, "b": "z"}) is None
-    assert shard.event("e3", {"a": "x" * 10, "b": "z", "c": "y"}) is not None
-    assert shard.event("e4", {"a": "x" * 10, "b": "z"}) is None
-
-
 def test_ids_that_are_forgotten_within_dedupe_are_an_alert_once() -> None:
     """Whoever repeats an event later than that finds it predicted twice."""
     shard = ShardDriver(application(limits=Limits(max_ids=10)))
@@ -289,11 +275,8 @@ def test_a_feature_with_as_many_strings_as_an_id_is_named_once() -> None:
         assert len(shard.written("alerts")) == (i >= MANY)
     for i in range(MANY * 2):
         assert shard.event(f"later{i}", {"order": f"o{i}"}) is None
-    alerts = shard.written("alerts")
-    assert [(alert["type"], alert["evidence"]["feature"]) for alert in alerts] == [
-        ("many-strings", "trip"),
-        ("many-strings", "order"),
-    ]
+    alerts = [alert for alert in shard.written("alerts") if alert["type"] == "many-strings"]
+    assert [alert["evidence"]["feature"] for alert in alerts] == ["trip", "order"]
     assert "more than 1,000 different strings" in alerts[0]["message"]
 
 

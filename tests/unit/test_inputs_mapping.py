@@ -46,16 +46,16 @@ def test_paths_find_id_key_time_and_features() -> None:
         time="pickup.ts",
         features={"lat": "pickup.lat", "passengers": "passengers", "note": "note"},
     )
-    expected = Event("t1", {"lat": 52.1, "passengers": 2}, key="4", time=NOW_MS - 16_000)
+    expected = Event("t1", {"lat": 52.1, "passengers": 2, "note": None}, key="4", time=NOW_MS - 16_000)
     assert read(topic, TRIP) == expected
 
 
 def test_a_flat_topic_gives_every_scalar_but_what_has_another_part() -> None:
-    """Objects are entered by dotted names; nulls, id, key, time and ignored parts are no features."""
+    """Objects are entered by dotted names; id, key, time and ignored parts are no features."""
     topic = Topic("trips", id="tripId", key="vendor", time="pickup.ts", ignore=["passengers"])
     found = read(topic, TRIP)
     assert isinstance(found, Event)
-    assert found.features == {"pickup.lat": 52.1}
+    assert found.features == {"pickup.lat": 52.1, "note": None}
 
 
 def test_a_label_of_another_topic_is_found_by_its_id() -> None:
@@ -82,10 +82,10 @@ def test_where_picks_records_of_a_topic_that_holds_several_kinds() -> None:
     assert isinstance(read(topic, {"id": "a", "kind": "refund", "x": 1}), Skipped)
 
 
-def test_what_is_not_known_is_absent() -> None:
-    """Null, and the NaN and infinities that Python writes, which are not JSON."""
+def test_what_is_not_known_is_null() -> None:
+    """Null itself, and the NaN and infinities that Python writes, which are not JSON."""
     body = b'\xef\xbb\xbf{"id": "a", "x": NaN, "y": -Infinity, "z": null, "w": 1}'
-    assert read(Topic("t", id="id"), body) == Event("a", {"w": 1}, "k")
+    assert read(Topic("t", id="id"), body) == Event("a", {"x": None, "y": None, "z": None, "w": 1}, "k")
 
 
 def change(op: str, after: Any, before: Any = None, **more: Any) -> dict[str, Any]:

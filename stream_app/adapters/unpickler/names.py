@@ -31,6 +31,7 @@ drift.detectors: Detect
 drift.losses: Loss
 drift.monitors: Monitors Movement
 drift.policy: Phase Policy
+drift.presence: Presence
 drift.rule: SwapPolicy
 drift.sequential: Comparison Gambler
 drift.sources: Doubt Runs Sources

@@ -8,28 +8,33 @@ from typing import Any
 from stream_app.application import Application
 from stream_app.cli.produce.columns import Row
 from stream_app.errors import UsageError
-from stream_app.flow.record_rules import feature_fault, label_type_fault
+from stream_app.flow.record_rules import FeatureRules, features_for_models, label_type_fault
 from topics.codec import Rejected
 from topics.records import KINDS
 
 SHOWN = 3  # rows that a refusal names
 
 
-def check_features(app: Application, file: str, rows: Sequence[Row], roles: frozenset[str]) -> None:
+def check_features(app: Application, file: str, rows: Sequence[Row], columns: frozenset[str]) -> None:
     """Refuse features that a learner of this definition would refuse, and columns that change their type.
+
+    Where the definition does more with null than to leave it out, cells that are missing become null.
 
     Raises:
         UsageError: the first fault, and how many rows have it.
     """
-    known = dict(app.types or {})
+    rules = FeatureRules(app)
+    known = dict(rules.kinds)
     faults: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
-        features = {name: value for name, value in row.items() if name not in roles}
-        fault = feature_fault(app, known, {}, {}, features)
-        if fault is not None:
-            faults.setdefault(fault.message, []).append(number)
+        if app.missing != "skip":
+            row.update(dict.fromkeys(columns - row.keys()))
+        features = {name: value for name, value in row.items() if name in columns}
+        taken = features_for_models(rules, known, {}, {}, False, features)
+        if isinstance(taken, Rejected):
+            faults.setdefault(taken.message, []).append(number)
         elif len(known) < app.limits.max_feature_names:
-            known |= {name: KINDS[type(value)] for name, value in features.items() if name not in known}
+            known |= {name: KINDS[type(value)] for name, value in taken.items() if name not in known}
     refuse(file, faults, "--drop leaves a column out, --types COL=TYPE says what it is")
 
 

@@ -150,8 +150,7 @@ def judge(definition: Application, table: Table, columns: Columns, roles: dict[s
     labels = columns.inline_label or columns.label
     note = as_classes(definition, table.rows, labels) if labels else ""
     show(table, {**roles, labels: "label"} if labels else roles, columns.features, note)
-    names = frozenset(column.name for column in table.columns)
-    check_features(definition, columns.file, table.rows, names - columns.features)
+    check_features(definition, columns.file, table.rows, columns.features)
     if labels:
         check_labels(definition, columns.file, table.rows, labels)
 

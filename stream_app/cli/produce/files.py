@@ -164,7 +164,7 @@ def json_rows(text: TextIO, file: str) -> Iterator[Row]:
             raise UsageError(f"{file} line {number} is not an object", "Write one JSON object per line")
         flat: Row = {}
         leaves(row, set(), flat)
-        yield flat
+        yield {name: value for name, value in flat.items() if value is not None}
 
 
 def json_table(rows: list[Row], types: Mapping[str, str]) -> Table:

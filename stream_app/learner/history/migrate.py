@@ -157,6 +157,8 @@ def adopt(old: ShardState, new: ShardState, *, same_features: bool, same_drift: 
         new.monitors = old.monitors
     if new.sources is not None:
         new.sources = getattr(old, "sources", None) or new.sources  # older snapshots have none
+    if hasattr(old, "presence"):  # older snapshots have none
+        new.presence.nulls = old.presence.nulls
     if old.race_loss.name == new.race_loss.name and hasattr(old.race_loss, "ordered"):  # older ones lack it
         new.race_loss = old.race_loss
 

@@ -228,6 +228,7 @@ def publish(app: Application, processor: BatchProcessor) -> Published:
     state = processor.core.state
     champion = state.champion
     bound = app.limits.max_categories
+    full = state.category_bytes >= app.limits.max_category_bytes
     return Published(
         champion.model,
         champion.name,
@@ -237,6 +238,7 @@ def publish(app: Application, processor: BatchProcessor) -> Published:
         state.log_time_ms,
         prior_of(state),
         dict(state.kinds),
-        {name: dict(seen) for name, seen in state.categories.items() if len(seen) >= bound},
+        {name: dict(seen) for name, seen in state.categories.items() if full or len(seen) >= bound},
         list(state.sample_rows),
+        full,
     )
