@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from river import dummy
 
 from stream_app import features as f
 from stream_app.application import Limits
+from stream_app.flow.record_rules import features_for_models
+from stream_app.flow.validate import as_models_see
+from stream_app.learner.publish.champion_publisher import publish
 from tests.scenario.shard_driver import ShardDriver, application
 from topics import reasons
 
@@ -206,3 +211,29 @@ def test_more_missing_than_before_is_drift() -> None:
     send(shard, {"x": 1.0}, 8_000, 10_000)
     found = [alert["evidence"] for alert in alerts(shard, "drift")]
     assert [alert["signal"] for alert in found if alert["signal"] == "missing_rate"] != []
+
+
+NAMES = st.sampled_from(["x", "s", "t", "at", "comment", "n1", "n2", "n3"])
+VALUES = st.one_of(st.none(), st.sampled_from([0, 1.5, 1_795_920_616, True]), st.text("ab", max_size=3))
+EVENTS = st.lists(st.dictionaries(NAMES, VALUES, max_size=6), max_size=12)
+
+
+@given(EVENTS, EVENTS, st.sampled_from(["skip", "flag", "refuse"]), st.booleans())
+def test_a_predictor_sees_what_the_learner_would(
+    before: list[dict[str, Any]], asked: list[dict[str, Any]], missing: str, by_bytes: bool
+) -> None:
+    """After any events, from what was published: the same features, the same refusals."""
+    limits = {"max_category_bytes": 5} if by_bytes else {"max_categories": 2}
+    shard = shard_that_sees(
+        missing=missing,
+        types={"at": "time", "comment": "text"},
+        limits=Limits(max_feature_names=6, **limits),
+    )
+    for i, features in enumerate(before):
+        shard.event(f"e{i}", features, label=True)
+    published, core = publish(shard.app, shard.processor), shard.processor.core
+    for features in asked:
+        ours = features_for_models(
+            core.rules, published.kinds, {}, published.full, published.no_more, dict(features)
+        )
+        assert ours == as_models_see(core, dict(features))

@@ -106,3 +106,15 @@ def test_an_upgrade_takes_in_categories_that_were_sets() -> None:
     adopt(old, shard.state, same_features=False, same_drift=False, closed=False)
     assert shard.event("after", {"city": "Bonn", "x": 1}) is None
     assert set(shard.state.categories["city"]) == {"Rome", "Oslo", "Bonn"}
+
+
+def test_an_upgrade_takes_in_a_state_that_counted_no_nulls() -> None:
+    """An older one knows of no feature how often it came; one that does goes on counting."""
+    old, shard = filled(3).state, ShardDriver(application(champion=lambda seed: NoModel()))
+    del old.presence, old.full
+    adopt(old, shard.state, same_features=False, same_drift=False, closed=False)
+    assert shard.event("first", {"city": None, "x": 1}) is None
+    after = ShardDriver(application(champion=lambda seed: NoModel()))
+    adopt(shard.state, after.state, same_features=False, same_drift=False, closed=False)
+    assert after.event("second", {"city": None, "x": 1}) is None
+    assert after.state.presence.nulls == {"city": 2}
