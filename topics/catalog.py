@@ -72,6 +72,12 @@ def bridge_topic(app_name: str, *, replication: int = 1, min_insync: int = 1) ->
     return TopicSpec(f"{app_name}.bridge", 1, replication, config, "event_id")
 
 
+def retries_topic(app_name: str, *, replication: int = 1, min_insync: int = 1) -> TopicSpec:
+    """Dead letters of the bridge that were sent back; it reads them as records of their topics."""
+    config = {**DEAD_LETTERS, "min.insync.replicas": str(min_insync)}
+    return TopicSpec(f"{app_name}.retries", 1, replication, config, "the record's own")
+
+
 def catalog(
     app_name: str,
     shards: int,

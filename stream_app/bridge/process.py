@@ -150,7 +150,7 @@ class Bridge:
         positions: dict[Source, int] = {}
         for read in batch:
             routed += self.translator.translate(read)
-            positions[read.place.topic, read.place.partition] = read.place.offset + 1
+            positions[read.at.topic, read.at.partition] = read.at.offset + 1
         offset = self.log.commit(routed, positions)
         self.positions.update(positions)
         if offset is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
@@ -23,8 +24,10 @@ from topics.fitting import dead_letter
 from topics.placement import partition_for
 from topics.times import EARLIEST_MS, doubt
 
-SOURCE: Final = "__stream_app.source"  # the header of what is bridged: <topic>/<partition>/<offset>
+# The header of what is bridged, and of what is to be bridged once more: <topic>/<partition>/<offset>.
+SOURCE: Final = "__stream_app.source"
 STAGE: Final = "bridge"
+DIGITS: Final = re.compile(r"[0-9]{1,19}")  # of a partition or an offset
 WAITING: Final = "waiting"  # the header of a waiting label's record: where it came from
 # After its horizon a label is late; it still has its event's key, so that the learner says so.
 LATE_MS: Final = 3_600_000
@@ -35,12 +38,16 @@ Found = Event | Label | Skipped | Rejected
 
 
 class Translated(NamedTuple):
-    """A record and what it is; `time_ms` is its event time in epoch ms, or its timestamp if it has none."""
+    """A record and what it is; `time_ms` is its event time in epoch ms, or its timestamp if it has none.
+
+    `place` is where it stood first, `at` where it was read: they differ for a letter that was sent back.
+    """
 
     time_ms: int
     found: Found
     record: Record
     place: Place
+    at: Place
 
 
 class Translator:
@@ -60,11 +67,12 @@ class Translator:
         self.counts: dict[tuple[str, str], int] = {}
         self.shard_of = lru_cache(PLACED)(partial(partition_for, partitions=app.shards))
 
-    def read(self, record: Record, place: Place) -> Translated:
+    def read(self, record: Record, at: Place) -> Translated:
         """What a record is, by the mapping of its topic; depends on the record alone."""
+        place = at if at.topic in self.mappings else first_place(record, at)
         found = self.meaning(record, place)
         time_ms = found.time if isinstance(found, Event | Label) else None
-        return Translated(record.time_ms if time_ms is None else time_ms, found, record, place)
+        return Translated(record.time_ms if time_ms is None else time_ms, found, record, place, at)
 
     def meaning(self, record: Record, place: Place) -> Found:
         """An event or a label, or why it is none."""
@@ -72,6 +80,9 @@ class Translator:
         if fault is not None:
             return fault
         meta = Meta(*place, record.time_ms, record.key, record.headers or ())
+        if place.topic not in self.mappings:
+            text = f"the topic {place.topic} is not among inputs=, so nothing says what its records mean"
+            return Rejected(reasons.UNMAPPED, text)
         found: Found = Skipped("no mapping")
         for mapping in self.mappings[place.topic]:
             found = mapping.read_value(record.value, meta)
@@ -83,7 +94,7 @@ class Translator:
 
     def translate(self, read: Translated) -> list[Routed]:
         """What is written for the next record in order."""
-        time_ms, found, record, place = read
+        time_ms, found, record, place, _ = read
         if isinstance(found, Skipped):
             return self.count(place, "skipped", [])
         ahead_ms = time_ms - self.now_ms()
@@ -182,6 +193,15 @@ class Translator:
             self.keys.advance(clock_ms)
             if isinstance(read.found, Label):
                 self.keys.wait(WaitingLabel(read.found, read.time_ms, record, read.place))
+
+
+def first_place(record: Record, at: Place) -> Place:
+    """Where a record stood that was sent back, by its header; where it was read, if that says nothing."""
+    said = [value or b"" for name, value in record.headers or () if name == SOURCE]
+    parts = said[-1].decode(errors="replace").rsplit("/", 2) if said else []
+    if len(parts) != len(at) or not all(DIGITS.fullmatch(part) for part in parts[1:]):
+        return at
+    return Place(parts[0], int(parts[1]), int(parts[2]))
 
 
 def mappings_of(inputs: Inputs, schemas: Schemas) -> dict[str, list[Mapping]]:

@@ -84,6 +84,8 @@ def retry(
 ) -> None:
     """Send records back to the topic they came from, unchanged; what fails again becomes a new letter.
 
+    Letters of stage bridge go to the bridge alone, which reads them as records of their topic.
+
     Letters of stage learn are left: their events are answered, and a retry would be dropped as a duplicate.
     Of a letter that was cut, the original is sent, if its input still holds it with the same SHA-256.
     """
@@ -98,7 +100,8 @@ def retry(
         # What was sent before and failed again stands here as a newer letter, which goes in its place.
         came_back = {letter.retry_of for letter in letters}
         found = [letter for letter in found if letter.place not in came_back]
-    returns = DeadLetterRetry(definition.name, settings.kafka.kafka_python())
+    bridged = definition.inputs.names if definition.inputs is not None else ()
+    returns = DeadLetterRetry(definition.name, settings.kafka.kafka_python(), bridged)
     counts = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0, "lost": 0}
     try:
         for letter in found:

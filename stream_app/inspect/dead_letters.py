@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +19,7 @@ OURS = "__stream_app."  # every header of ours begins so
 ERRORS = f"{OURS}errors."
 RETRY = f"{OURS}retry"  # how often the record was sent again
 RETRY_OF = f"{OURS}retry-of"  # the letter that was sent again
+SOURCE = f"{OURS}source"  # where the bridge's record stood, as `stream_app.bridge` reads it
 INPUTS = ("events", "labels", "commands")
 LARGEST_ORIGINAL_BYTES = 1 << 30  # the broker judges what it is compressed to
 
@@ -148,10 +149,14 @@ class Originals:
 
 
 class DeadLetterRetry:
-    """Sends dead letters back to their topics, each marked with the number of its retries."""
+    """Sends dead letters back to their topics, each marked with the number of its retries.
 
-    def __init__(self, app: str, kafka: Kafka) -> None:
+    Those of `bridged` topics, which belong to others, go to the bridge alone, by a topic of its own.
+    """
+
+    def __init__(self, app: str, kafka: Kafka, bridged: Iterable[str] = ()) -> None:
         self.topics = {f"{app}.{name}" for name in INPUTS}
+        self.bridged, self.retries = frozenset(bridged), f"{app}.retries"
         self.originals = Originals(kafka)
         self.failed: list[tuple[str, Exception]] = []
         with connecting(kafka):
@@ -166,27 +171,26 @@ class DeadLetterRetry:
         longer in the input. A keyed record is placed by its key again, so that one from a wrong partition
         finds the right one.
         """
-        if letter.source_topic not in self.topics:
+        if letter.source_topic not in self.topics | self.bridged:
             return "foreign"
         if letter.cut:
             whole = self.originals.find(letter)
             if whole is None:
                 return "lost"
             letter = whole
-        by_hand = letter.key is None or letter.source_topic.endswith(".commands")
+        topic, partition = letter.source_topic, None
         marks = {RETRY: str(letter.retries + 1), RETRY_OF: letter.place}
+        if topic in self.bridged:
+            marks[SOURCE] = f"{topic}/{letter.source_partition}/{letter.source_offset}"
+            topic, partition = self.retries, 0
+        elif letter.key is None or topic.endswith(".commands"):
+            partition = letter.source_partition
         headers = [*letter.headers, *((name, text.encode()) for name, text in marks.items())]
         try:
-            future = self.producer.send(
-                letter.source_topic,
-                letter.value,
-                letter.key,
-                headers=headers,
-                partition=letter.source_partition if by_hand else None,
-            )
+            future = self.producer.send(topic, letter.value, letter.key, headers=headers, partition=partition)
         except KafkaError as error:
-            raise unwritten(letter.source_topic, error) from error
-        future.add_errback(lambda error: self.failed.append((letter.source_topic, error)))
+            raise unwritten(topic, error) from error
+        future.add_errback(lambda error: self.failed.append((topic, error)))
         return "sent"
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from stream_app.inputs.mapping import NONE
 from stream_app.inputs.schemas import Schemas
 from stream_app.settings import Settings
 from stream_app.wiring.topics import all_topics, catalog_for
-from topics.catalog import bridge_topic
+from topics.catalog import bridge_topic, retries_topic
 
 
 def bridge(
@@ -54,7 +54,8 @@ def bridge(
     if metrics_port is not None:
         metrics.serve(metrics_port, metrics_host)
     clock = SystemClock()
-    log = KafkaBridge(settings.kafka.confluent(), kept, topics, app.inputs.names, instance_id)
+    inputs = (*app.inputs.names, retries_topic(app.name).name)
+    log = KafkaBridge(settings.kafka.confluent(), kept, topics, inputs, instance_id)
     translator = Translator(app, clock.now_ms, schemas_of(settings))
     return Bridge(log, translator, clock, metrics.report, exit_when_idle_s)
 

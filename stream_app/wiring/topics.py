@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topics.catalog import Catalog, bridge_topic, catalog
+from topics.catalog import Catalog, bridge_topic, catalog, retries_topic
 
 if TYPE_CHECKING:
     from stream_app.application import Application
@@ -25,9 +25,10 @@ def catalog_for(app: Application, settings: Settings) -> Catalog:
 
 
 def all_topics(app: Application, settings: Settings) -> list[TopicSpec]:
-    """Every topic of the application's own: the nine, and the bridge's where there is one."""
+    """Every topic of the application's own: the nine, and the bridge's two where there is one."""
     kafka = settings.kafka
     topics = [*catalog_for(app, settings)]
     if app.inputs is not None:
-        topics.append(bridge_topic(app.name, replication=kafka.replication, min_insync=kafka.min_insync))
+        durable = {"replication": kafka.replication, "min_insync": kafka.min_insync}
+        topics += [spec(app.name, **durable) for spec in (bridge_topic, retries_topic)]
     return topics

@@ -75,7 +75,7 @@ def stream(kind: str, n: int, seed: int, start_ms: int, odd_share: float = ODD_S
         elif odd == "damaged":
             put(at, "events", entity, b'{"event_id": "' + event_id.encode())
         elif odd == "not-a-number":
-            put(at, "events", entity, {"event_id": f"{event_id}!", "features": {**row, "x9": None}})
+            put(at, "events", entity, {"event_id": f"{event_id}!", "features": {**row, "x9": [9]}})
         if odd == "unlabelled":
             continue
         moved_ms = {"late": 6_000, "early": -STEP_MS * DELAY - 3}.get(odd, 0)

@@ -69,7 +69,7 @@ def scene(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iter
     assert learners.call("topics", "create", target).code == 0
     with learning(learners, target), serving(learners, target) as (server,):
         with EventProducer(name, learners.servers) as producer:
-            waits = producer.send("late", {"0": 0.5, "1": 0.5}, "late")
+            waits = producer.send("late", {"0": 0.5, "1": 0.5, "2": None}, "late")
             # A producer of another library: ours would refuse it.
             bad = b'{"event_id":"bad","features":{"0":1e300}}'
             producer.producer.send(f"{name}.events", bad, b"bad")

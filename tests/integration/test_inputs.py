@@ -177,6 +177,36 @@ def test_all_partitions_are_bridged_by_time_however_short_the_idle_time(learners
         assert [orjson.loads(r.value)["event_id"] for r in reader] == [f"{n}" for n in range(600)]
 
 
+def test_a_letter_of_the_bridge_is_bridged_once_the_definition_fits(learners: Learners) -> None:
+    """Sent back, it is read as a record of its topic, which stays as it is; a misfit is a letter again."""
+    name = learners.call.name
+    topic, file = f"{name}.trips", learners.directory / "trips.py"
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    admin.create_topics([NewTopic(topic, 3, 1)])[topic].result()
+    form = DEFINITION.format(name=name, topics=f"Topic({topic!r}, ID)")
+    file.write_text(form.replace("ID", 'id="number"'))
+    target = f"{file}:app"
+    assert learners.call("topics", "create", target).code == 0
+    producer = Producer({"bootstrap.servers": learners.servers})
+    for value in (b'{"trip": "t1", "x": 1}', b'{"x": 2}'):
+        producer.produce(topic, value, b"7", partition=2)
+    producer.flush(20)
+    learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
+    assert learners.call("consume", target, "events", "--json").lines() == []
+
+    file.write_text(form.replace("ID", 'id="trip"'))
+    assert learners.call("dlq", "retry", target, "--all", "--json").lines()[0]["sent"] == 2
+    learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
+    with CommittedReader(learners.servers, f"{name}.events", until_end=True) as reader:
+        (event,) = reader
+    assert (event.key, orjson.loads(event.value)["event_id"]) == (b"7", "t1")
+    assert dict(event.headers)["__stream_app.source"] == f"{topic}/2/0".encode()
+    letters = learners.call("dlq", "show", target, "--json").lines()
+    assert [(letter["retries"], letter["source"]) for letter in letters][2:] == [(1, letters[1]["source"])]
+    with CommittedReader(learners.servers, topic, until_end=True) as reader:
+        assert len(list(reader)) == 2
+
+
 def test_a_record_that_does_not_fit_is_shown_before_anything_runs(learners: Learners) -> None:
     """`inputs try` ends with 1 and says which line to write."""
     target, names = define(learners)

@@ -12,7 +12,7 @@ from stream_app.application import Application, Inputs, Labels, Limits, Topic
 from stream_app.bridge.order import TimeOrder
 from stream_app.bridge.translation import SOURCE, Translator
 from stream_app.bridge_port import Place, Routed
-from topics.envelope import EVENT, Record
+from topics.envelope import EVENT, Headers, Record
 from topics.placement import partition_for
 
 NOW_MS = 1_795_920_616_000
@@ -175,6 +175,19 @@ def test_a_record_that_cannot_be_taken_is_a_dead_letter_and_moves_nothing(
     assert (letter.topic, headers["reason"], headers["stage"]) == ("dead_letters", reason, b"bridge")
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"trips", b"1", b"0")
     assert (feed.translator.keys.clock_ms, feed.translator.keys.keys) == (0, {})
+
+
+@pytest.mark.parametrize("said", [b"trips/1/5", None, b"trips/1", b"nobody/1/5", b"trips/\xc3\xa9/5", b""])
+def test_what_was_sent_back_is_read_as_a_record_of_its_topic(said: bytes | None) -> None:
+    """By its header; one that names no topic of the definition makes a dead letter."""
+    translator = Translator(application(), lambda: NOW_MS)
+    headers: Headers = [] if said is None else [("__stream_app.source", said)]
+    record = Record(EVENT, 0, NOW_MS, b"k", b'{"id": "t1", "vendor": "v", "x": 1}', headers)
+    read = translator.read(record, Place("a.retries", 0, 0))
+    assert read.at == Place("a.retries", 0, 0)
+    right = said == b"trips/1/5"
+    assert read.place == (Place("trips", 1, 5) if right else read.place)
+    assert topics(translator.translate(read)) == (["events", "bridge"] if right else ["dead_letters"])
 
 
 def test_a_tombstone_is_skipped_where_the_envelope_knows_it() -> None:
