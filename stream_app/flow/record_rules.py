@@ -66,9 +66,10 @@ def features_for_models(
         return Rejected(reasons.BAD_FEATURE, text)
     found = features
     if rules.times or rules.required or None in features.values():
-        found = present(rules, features)
-        if isinstance(found, Rejected):
-            return found
+        there: Any = present(rules, features)  # compiled, a variable has one type
+        if isinstance(there, Rejected):
+            return there
+        found = there
     others: dict[str, Any] = {}
     unseen = surplus = 0
     for name, value in found.items():
