@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         Label,
         Labels,
         Limits,
+        Output,
+        Outputs,
         Protobuf,
         Serving,
         Snapshots,
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Application", "Avro", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Protobuf", "Serving",
-    "Snapshots", "SwapPolicy", "Topic",
+    "Application", "Avro", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Output", "Outputs",
+    "Protobuf", "Serving", "Snapshots", "SwapPolicy", "Topic",
 ]  # fmt: skip
 
 

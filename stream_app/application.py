@@ -18,6 +18,7 @@ from stream_app.inputs.topic import Event, Inputs, Label, Topic
 from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
 from stream_app.models.home import home_of
 from stream_app.models.question import Question
+from stream_app.outputs import Output, Outputs
 from topics.catalog import NAME
 
 Factory = Callable[[int], Any]
@@ -31,8 +32,8 @@ MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
 
 __all__ = [
-    "Application", "Avro", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits", "Protobuf",
-    "Serving", "Snapshots", "SwapPolicy", "Topic", "parse_duration",
+    "Application", "Avro", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits", "Output",
+    "Outputs", "Protobuf", "Serving", "Snapshots", "SwapPolicy", "Topic", "parse_duration",
 ]  # fmt: skip
 
 
@@ -107,12 +108,12 @@ class Application:
     `champion` and `challengers` are factories `lambda seed: model`; `threshold` None predicts the likeliest
     class as River does, else `positive` (True, or one of two declared classes) where its probability is above
     the threshold. `inputs` names topics that exist already, and what their records mean; without it,
-    `<app>.events` and `<app>.labels` are read. `types` declares feature types that would be learned
-    otherwise. A feature that is null is left out (`missing="skip"`), or its event is refused, or
-    `missing_<name>` is set as well (flag); an event without a `required` feature is refused. `sample` gives
-    rows of features for the admission check, for models that need strings of a form or numbers of a range.
-    `drift` None watches what `watched` names; `loss` is what swaps judge: zero_one (the default for classes),
-    log, brier, or absolute (for regression).
+    `<app>.events` and `<app>.labels` are read. `outputs` names one that predictions are copied to. `types`
+    declares feature types that would be learned otherwise. A feature that is null is left out
+    (`missing="skip"`), or its event is refused, or `missing_<name>` is set as well (flag); an event without a
+    `required` feature is refused. `sample` gives rows of features for the admission check, for models that
+    need strings of a form or numbers of a range. `drift` None watches what `watched` names; `loss` is what
+    swaps judge: zero_one (the default for classes), log, brier, or absolute (for regression).
 
     Raises:
         UsageError: the definition contradicts itself; the remedy names the fix.
@@ -126,6 +127,7 @@ class Application:
     threshold: float | None = None
     positive: Any = None
     inputs: Inputs | None = None
+    outputs: Outputs | None = None
     labels: Labels | None = field(default_factory=Labels)
     features: Sequence[Feature] = ()
     dedupe: str = "1h"
@@ -241,6 +243,11 @@ class Application:
     def modules(self) -> tuple[str, ...]:
         """The definition's own modules: their functions and classes may be in a snapshot."""
         return tuple(sorted({home_of(factory) for factory in (self.champion, *self.challengers.values())}))
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether records are copied from or to topics of the user's own."""
+        return self.inputs is not None or self.outputs is not None
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -20,7 +20,9 @@ class Place(NamedTuple):
 
 
 class Routed(NamedTuple):
-    """A record to write: `topic` is "events", "labels", "dead_letters" or "bridge"; `time_ms` 0 means now."""
+    """A record to write: `topic` is "events", "labels", "dead_letters", "bridge" or "output"; `time_ms` 0
+    means now, partition -1 the one of the key.
+    """
 
     topic: str
     key: bytes | None

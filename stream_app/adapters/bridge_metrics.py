@@ -11,7 +11,7 @@ from stream_app.bridge_port import BridgeReport
 # (name without `_total`, kind, help, labels beside `app`); docs/metrics.md is made of them.
 BRIDGE: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("stream_app_bridge_records", "counter",
-     "Records read from an input topic by outcome: event, label, waiting, skipped, dead",
+     "Records read from a topic by outcome: event, label, waiting, skipped, dead, copied",
      ("topic", "outcome")),
     ("stream_app_bridge_lag_records", "gauge",
      "Records of an input partition that are not bridged yet", ("topic", "partition")),

@@ -30,7 +30,8 @@ class BridgeTransactions(Transactions):
     """Writes what one batch was translated to; `topics` maps the names in `Routed` to topics."""
 
     def __init__(self, config: Mapping[str, Any], transactional_id: str, topics: Mapping[str, str]) -> None:
-        super().__init__(config, transactional_id, "bridge")
+        # By Java's default, as readers of the user's topic expect; ours are placed by hand.
+        super().__init__({**config, "partitioner": "murmur2_random"}, transactional_id, "bridge")
         self.topics = topics
         self.kept_offset: int | None = None
 
@@ -81,7 +82,7 @@ class BridgeTransactions(Transactions):
 
 
 class KafkaBridge:
-    """`topics` by short name: events, labels, dead_letters, bridge; `inputs` are the user's topics.
+    """`topics` by short name: events, labels, dead_letters, bridge, output; `inputs` are those to read.
 
     Whoever comes back with the same `instance_id` has its seat at once; another waits for the session to end.
     """

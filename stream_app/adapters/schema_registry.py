@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from stream_app.errors import Refused
 from stream_app.inputs.schemas import RegistryAway, Schema
 from stream_app.ports import Clock
 from topics import reasons
@@ -47,6 +48,30 @@ class SchemaRegistry:
             self.unknown_s[number] = now_s
         return Rejected(reasons.MALFORMED, f"the schema registry does not know schema {number}")
 
+    def register(self, subject: str, kind: str, text: str) -> int:
+        """The id of a schema under a subject, known or new.
+
+        Raises:
+            RegistryAway: it does not answer, or lets nobody in.
+            Refused: it does not take the schema.
+        """
+        body = {"schema": text, "schemaType": kind}
+        try:
+            answer = self.http.post(f"/subjects/{quote(subject, safe='')}/versions", json=body)
+            if answer.status_code in (httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY):
+                raise Refused(
+                    f"the schema registry does not take the schema of {subject}: {answer.text[:300]}",
+                    "Set the subject's compatibility to NONE, or name another topic in outputs=",
+                )
+            answer.raise_for_status()
+            return int(answer.json()["id"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise RegistryAway(self.silence(error)) from error
+
+    def silence(self, error: Exception) -> str:
+        """What is said of a registry that does not answer."""
+        return f"the schema registry at {self.url} does not answer ({type(error).__name__}: {error})"
+
     def references(self, found: dict[str, Any], deep: int) -> list[tuple[str, str]]:
         """Name and text of what a schema refers to, what is needed first first."""
         texts: list[tuple[str, str]] = []
@@ -67,8 +92,7 @@ class SchemaRegistry:
             answer.raise_for_status()
             found: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            text = f"the schema registry at {self.url} does not answer ({type(error).__name__}: {error})"
-            raise RegistryAway(text) from error
+            raise RegistryAway(self.silence(error)) from error
         return found
 
     def close(self) -> None:

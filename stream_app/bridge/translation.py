@@ -11,6 +11,7 @@ import orjson
 from msgspec import UNSET
 
 from stream_app.application import Application
+from stream_app.bridge.copies import Copied, Copies
 from stream_app.bridge.event_keys import EventKeys, WaitingLabel
 from stream_app.bridge_port import Place, Routed
 from stream_app.inputs.mapping import NONE, Mapping
@@ -35,6 +36,7 @@ LATE_MS: Final = 3_600_000
 PLACED: Final = 100_000  # keys whose shard is remembered: to hash one takes longer
 
 Found = Event | Label | Skipped | Rejected
+ANY: Final = -1  # the partition of a key in a topic whose number of partitions is not ours
 
 
 class Translated(NamedTuple):
@@ -44,7 +46,7 @@ class Translated(NamedTuple):
     """
 
     time_ms: int
-    found: Found
+    found: Found | Copied
     record: Record
     place: Place
     at: Place
@@ -56,19 +58,28 @@ class Translator:
     `counts` are records by topic and what became of them.
     """
 
-    def __init__(self, app: Application, now_ms: Callable[[], int], schemas: Schemas = NONE) -> None:
-        inputs = app.inputs or Inputs(events=())
+    def __init__(
+        self,
+        app: Application,
+        now_ms: Callable[[], int],
+        schemas: Schemas = NONE,
+        copies: Copies | None = None,
+    ) -> None:
         self.shards, self.now_ms = app.shards, now_ms
-        self.mappings = mappings_of(inputs, schemas)
+        self.mappings = mappings_of(app.inputs, schemas) if app.inputs is not None else {}
+        self.copies, self.predictions = copies, f"{app.name}.predictions"
         horizon_ms = app.labels.horizon_ms if app.labels else 0
         limits = app.limits
         self.keys = EventKeys(horizon_ms, horizon_ms + LATE_MS, limits.max_ids, limits.max_parked)
-        self.remembers = any(topic.key is None and not topic.is_own_form for topic in inputs.label_topics)
+        labels = app.inputs.label_topics if app.inputs is not None else ()
+        self.remembers = any(topic.key is None and not topic.is_own_form for topic in labels)
         self.counts: dict[tuple[str, str], int] = {}
         self.shard_of = lru_cache(PLACED)(partial(partition_for, partitions=app.shards))
 
     def read(self, record: Record, at: Place) -> Translated:
         """What a record is, by the mapping of its topic; depends on the record alone."""
+        if self.copies is not None and at.topic == self.predictions:
+            return Translated(record.time_ms, self.copies.copy(record), record, at, at)
         place = at if at.topic in self.mappings else first_place(record, at)
         found = self.meaning(record, place)
         time_ms = found.time if isinstance(found, Event | Label) else None
@@ -97,6 +108,9 @@ class Translator:
         time_ms, found, record, place, _ = read
         if isinstance(found, Skipped):
             return self.count(place, "skipped", [])
+        if isinstance(found, Copied):
+            copy = Routed("output", record.key, found.value, ANY, record.time_ms, found.headers)
+            return self.count(place, "copied", [copy])
         ahead_ms = time_ms - self.now_ms()
         if ahead_ms > FURTHEST_AHEAD_MS and not isinstance(found, Rejected):
             text = f"the time lies {ahead_ms // 1000} s ahead of now; 600 s are allowed"

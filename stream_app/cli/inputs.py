@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import typer
@@ -17,7 +17,7 @@ from stream_app.inputs.schemas import RegistryAway
 from stream_app.inputs.topic import Event, Label, Skipped
 
 if TYPE_CHECKING:
-    from stream_app.bridge.translation import Translated
+    from stream_app.bridge.translation import Found, Translated
 
 SHOWN = 200  # characters of a line's last part
 
@@ -78,7 +78,7 @@ def try_inputs(
 
 def as_json(read: Translated) -> dict[str, Any]:
     """A record's place and what it becomes."""
-    found, place = read.found, read.place
+    found, place = cast("Found", read.found), read.place  # the user's topics hold no predictions
     shown: dict[str, Any] = {"place": f"{place.topic}/{place.partition}/{place.offset}"}
     if isinstance(found, Skipped):
         return {**shown, "becomes": "skipped", "why": found.why}

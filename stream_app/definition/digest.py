@@ -16,10 +16,10 @@ from stream_app.models.seeds import seed_for
 
 # Hashed by themselves, since an upgrade looks at each; how often to snapshot and how fresh an answer of a
 # predictor must be decide nothing that a learner writes, nor do the rows of the admission check, nor what
-# the bridge makes of other topics before the learner reads it.
+# the bridge makes of other topics before the learner reads them, or of predictions.
 APART = {
     "champion", "challengers", "features", "labels", "snapshot", "serving", "task", "drift", "swap", "loss",
-    "sample", "inputs",
+    "sample", "inputs", "outputs",
 }  # fmt: skip
 
 

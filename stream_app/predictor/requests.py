@@ -16,7 +16,7 @@ def since_1973(time_ms: int) -> int:
     return time_ms
 
 
-FeatureValue = Annotated[Any, Field(json_schema_extra={"type": ["number", "string", "boolean"]})]
+FeatureValue = Annotated[Any, Field(json_schema_extra={"type": ["number", "string", "boolean", "null"]})]
 Key = Annotated[
     str, Field(min_length=1, max_length=256, description="the entity: the Kafka key, ≤ 256 bytes")
 ]

@@ -10,9 +10,10 @@ from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_bridge import KafkaBridge
 from stream_app.adapters.schema_registry import SchemaRegistry
 from stream_app.application import Application
+from stream_app.bridge.copies import Copies
 from stream_app.bridge.process import Bridge
 from stream_app.bridge.translation import Translator
-from stream_app.errors import UsageError
+from stream_app.errors import Refused, UsageError
 from stream_app.inputs.mapping import NONE
 from stream_app.inputs.schemas import Schemas
 from stream_app.settings import Settings
@@ -32,36 +33,55 @@ def bridge(
     """A bridge's loop, ready to run.
 
     Raises:
-        UsageError: the definition names no topics that are bridged.
+        UsageError: the definition names no topics that are bridged, or nobody who knows their schema.
         Refused: a topic is missing, or a port is taken.
     """
-    if app.inputs is None:
+    if not app.is_bridged:
         raise UsageError(
-            f"{app.name} has no inputs=, so there is nothing to bridge",
+            f"{app.name} has neither inputs= nor outputs=, so there is nothing to bridge",
             "Name the topics: Application(inputs=Inputs(events=Topic(…)), …)",
+        )
+    output = app.outputs.predictions if app.outputs is not None else None
+    registry = registry_of(settings)
+    if output is not None and output.has_schema and registry is None:
+        raise UsageError(
+            f"format={output.format!r} of output {output.name} needs a schema registry",
+            "Set STREAM_APP_REGISTRY__URL, or write format='json'",
         )
     structlog.contextvars.bind_contextvars(app=app.name)
     own, kept = catalog_for(app, settings), bridge_topic(app.name).name
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         admin.require(all_topics(app, settings))
+        if output is not None and not admin.check_inputs([output.name])[output.name][0]:
+            raise Refused(f"there is no topic {output.name}", "Correct its name in outputs=, or create it")
     topics = {
         "events": own.events.name,
         "labels": own.labels.name,
         "dead_letters": own.dead_letters.name,
         "bridge": kept,
+        **({"output": output.name} if output is not None else {}),
     }
     metrics = BridgeMetrics(app.name)
     if metrics_port is not None:
         metrics.serve(metrics_port, metrics_host)
     clock = SystemClock()
-    inputs = (*app.inputs.names, retries_topic(app.name).name)
+    inputs = [*(app.inputs.names if app.inputs is not None else ()), retries_topic(app.name).name]
+    copies = None
+    if output is not None:
+        inputs.append(own.predictions.name)
+        copies = Copies(output, registry)
     log = KafkaBridge(settings.kafka.confluent(), kept, topics, inputs, instance_id)
-    translator = Translator(app, clock.now_ms, schemas_of(settings))
+    translator = Translator(app, clock.now_ms, registry or NONE, copies)
     return Bridge(log, translator, clock, metrics.report, exit_when_idle_s)
 
 
 def schemas_of(settings: Settings) -> Schemas:
     """The registry that the settings name, or nobody."""
+    return registry_of(settings) or NONE
+
+
+def registry_of(settings: Settings) -> SchemaRegistry | None:
+    """The registry that the settings name."""
     if not settings.registry.url:
-        return NONE
+        return None
     return SchemaRegistry(settings.registry.url, SystemClock(), **settings.registry.client_kwargs())

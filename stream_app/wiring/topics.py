@@ -25,10 +25,10 @@ def catalog_for(app: Application, settings: Settings) -> Catalog:
 
 
 def all_topics(app: Application, settings: Settings) -> list[TopicSpec]:
-    """Every topic of the application's own: the nine, and the bridge's two where there is one."""
+    """Every topic of the application's own: the nine, and the bridge's two where there is a bridge."""
     kafka = settings.kafka
     topics = [*catalog_for(app, settings)]
-    if app.inputs is not None:
+    if app.is_bridged:
         durable = {"replication": kafka.replication, "min_insync": kafka.min_insync}
         topics += [spec(app.name, **durable) for spec in (bridge_topic, retries_topic)]
     return topics

@@ -114,8 +114,9 @@ class Recount:
                 self.refused(EVENTS, record.offset, "event-id-reused")
             return None
         now = self.advance(record.time_ms)
+        features = {name: part for name, part in value["features"].items() if part is not None}
         row = self.entity_features(key)
-        row.update(value["features"])
+        row.update(features)
         expected = self.predict(row)
         expected |= {
             "v": 1,
@@ -128,7 +129,7 @@ class Recount:
             "offset": record.offset,
         }
         self.counts["predictions"] += 1
-        self.remember_entity(key, now, record.offset, value["features"])
+        self.remember_entity(key, now, record.offset, features)
         self.ids[event_id] = content
         if "label" in value:
             self.labelled[event_id] = value["label"]

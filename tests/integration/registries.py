@@ -14,13 +14,17 @@ from stream_app.embedded.ports import LOOPBACK, free_ports
 
 
 class Registry:
-    """Answers by path; `login` is asked for where it is set. `asked` are the paths, in order."""
+    """Answers by path; `login` is asked for where it is set. `asked` are the paths, in order.
+
+    Every schema that is `registered`, with its subject, has id 7; one under `refuse` is incompatible.
+    """
 
     def __init__(self, login: str = "") -> None:
         (self.port,) = free_ports(0)
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.registered: list[tuple[str, dict[str, Any]]] = []
         self.login = f"Basic {base64.b64encode(login.encode()).decode()}" if login else ""
         self.server: ThreadingHTTPServer | None = None
 
@@ -40,6 +44,17 @@ class Registry:
                 found = registry.answers.get(self.path)
                 status = 401 if not allowed else 404 if found is None else 200
                 body = json.dumps(found if status == 200 else {"error_code": status}).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                subject = self.path.split("/")[2]
+                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                registry.registered.append((subject, sent))
+                status = 409 if subject == "refuse-value" else 200
+                body = json.dumps({"id": 7} if status == 200 else {"message": "not compatible"}).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
