@@ -13,15 +13,19 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import fastavro
 import msgspec
 import orjson
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.json_format import MessageToDict
 
-from stream_app import Application, Avro, Event, Inputs, Topic
+from stream_app import Application, Avro, Event, Inputs, Protobuf, Topic
 from stream_app.bridge.translation import Translator
 from stream_app.bridge_port import Place
+from stream_app.flow.build import flow_build
 from stream_app.flow.read import read
 from stream_app.inputs.mapping import Mapping
 from stream_app.inputs.topic import Meta
@@ -52,6 +56,22 @@ def bare_avro(body: bytes, schema: Any) -> Any:
     return fastavro.schemaless_reader(io.BytesIO(body), schema, None)
 
 
+def trip_class() -> Any:
+    """The class that protoc would make of the same record, in a module that a definition can name."""
+    file = descriptor_pb2.FileDescriptorProto(name="bench_trips.proto", package="bench", syntax="proto3")
+    trip = file.message_type.add(name="Trip")
+    types = descriptor_pb2.FieldDescriptorProto
+    for number, name in enumerate(("id", "vendor", *NUMBERS), 1):
+        kind = types.TYPE_DOUBLE if name in NUMBERS else types.TYPE_STRING
+        trip.field.add(name=name, number=number, type=kind, label=1)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    module: Any = ModuleType("bench_trips_pb2")
+    module.Trip = message_factory.GetMessageClass(pool.FindMessageTypeByName("bench.Trip"))
+    sys.modules[module.__name__] = module
+    return module.Trip
+
+
 def cases() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     """By form: reading one record, and the bare decoder of its value."""
     row = {"id": "t1", "vendor": "v4", **NUMBERS}
@@ -71,6 +91,11 @@ def cases() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     deep = Mapping(Topic("trips", id="id", key="trip.vendor", within="trip"), "events")
     function = Mapping(Topic("trips", read=from_value), "events")
     binary = Mapping(Topic("trips", format=Avro(SCHEMA), id="id", key="vendor"), "events")
+    trip = trip_class()
+    message = trip(**row).SerializeToString()
+    compact = Mapping(
+        Topic("trips", format=Protobuf("bench_trips_pb2:Trip", framed=False), id="id", key="vendor"), "events"
+    )
     app = Application(
         name="bench",
         task="regression",
@@ -86,6 +111,10 @@ def cases() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
         "JSON, nested": (lambda: deep.read_value(nested, meta), lambda: decode(nested)),
         "JSON, function": (lambda: function.read_value(plain, meta), lambda: decode(plain)),
         "Avro, flat": (lambda: binary.read_value(avro, meta), lambda: bare_avro(avro, parsed)),
+        "Protobuf, flat": (
+            lambda: compact.read_value(message, meta),
+            lambda: MessageToDict(trip.FromString(message)),
+        ),
         "bridge": (lambda: translator.translate(translator.read(foreign, place)), lambda: decode(plain)),
     }
 
@@ -120,7 +149,7 @@ def main() -> None:
     if given.json:
         sys.stdout.write(json.dumps(rows) + "\n")
     else:
-        sys.stdout.write(f"{'':<16}{'µs':>8}{'bare µs':>10}{'own form':>10}\n")
+        sys.stdout.write(f"flow: {flow_build()}\n{'':<16}{'µs':>8}{'bare µs':>10}{'own form':>10}\n")
         for name, found in rows.items():
             sys.stdout.write(
                 f"{name:<16}{found['us']:>8.2f}{found['bare_us']:>10.2f}{found['ratio']:>9.2f}x\n"

@@ -20,8 +20,8 @@ class Place(NamedTuple):
 
 
 class Routed(NamedTuple):
-    """A record to write: `topic` is "events", "labels", "dead_letters", "bridge" or "output"; `time_ms` 0
-    means now, partition -1 the one of the key.
+    """A record to write: `topic` is "events", "labels", "dead_letters", "alerts", "bridge" or "output";
+    `time_ms` 0 means now, partition -1 the one of the key.
     """
 
     topic: str
@@ -33,10 +33,10 @@ class Routed(NamedTuple):
 
 
 class BridgePolled(NamedTuple):
-    """Records with their topic and partition, and the partitions whose end was reached."""
+    """Records with their topic and partition, and where the partitions end whose end was reached."""
 
     records: list[tuple[Source, Record]]
-    ends: set[Source]
+    ends: dict[Source, int]
 
 
 class BridgeReport(NamedTuple):

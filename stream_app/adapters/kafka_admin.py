@@ -23,7 +23,7 @@ from kafka.errors import (
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.topic_check import CREATE, Mismatch, differences, input_faults
+from stream_app.adapters.topic_check import CREATE, Mismatch, differences, input_faults, output_faults
 from stream_app.errors import Refused, Unreachable
 from stream_app.tokens import TokenProvider
 from topics.specs import TopicSpec
@@ -129,6 +129,12 @@ class TopicAdmin:
             )
             for name in names
         }
+
+    def check_outputs(self, names: Sequence[str]) -> dict[str, list[Mismatch]]:
+        """By topic that `outputs=` names: what keeps it from being written."""
+        with explained():
+            described = self.describe(names)
+        return {name: output_faults(name, exists=name in described) for name in names}
 
     def configure(self, catalog: Iterable[TopicSpec]) -> dict[str, dict[str, str]]:
         """Set every existing topic's settings to the declared ones; what was set, by topic."""

@@ -52,7 +52,8 @@ class BridgeTransactions(Transactions):
                     self.make_room()
                     self.produce(record)
             offsets = [TopicPartition(topic, part, at) for (topic, part), at in positions.items()]
-            producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
+            if offsets:
+                producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
             producer.commit_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as error:
             raise self.failure(error) from error
@@ -82,7 +83,7 @@ class BridgeTransactions(Transactions):
 
 
 class KafkaBridge:
-    """`topics` by short name: events, labels, dead_letters, bridge, output; `inputs` are those to read.
+    """`topics` to write, by the names that `Routed` has; `inputs` are those to read.
 
     Whoever comes back with the same `instance_id` has its seat at once; another waits for the session to end.
     """
@@ -207,15 +208,15 @@ class KafkaBridge:
         """
         messages = self.reader.consume(limit, 0.0) or self.reader.consume(1, timeout_s)
         records: list[tuple[Source, Record]] = []
-        ends: set[Source] = set()
+        ends: dict[Source, int] = {}
         for message in messages:
             source = (message.topic() or "", message.partition() or 0)
             error = message.error()
             if error is None:
                 records.append((source, to_record(message, EVENT)))
-                ends.discard(source)
+                ends.pop(source, None)
             elif error.code() == END:
-                ends.add(source)
+                ends[source] = message.offset() or 0
             elif error.code() in CUT:
                 raise Refused(
                     f"records of {source[0]}/{source[1]} were deleted before they were bridged",

@@ -69,6 +69,12 @@ def input_faults(name: str, described: Mapping[str, Any] | None, config: Mapping
     return found
 
 
+def output_faults(name: str, *, exists: bool) -> list[Mismatch]:
+    """What of a topic that `outputs=` names keeps predictions from being copied."""
+    fix = "Correct its name in outputs=, or create it"
+    return [] if exists else [Mismatch(name, "is missing", fix, grave=True)]
+
+
 def endangers(name: str, wanted: str, actual: str | None) -> bool:
     """Whether another setting than the declared one can break a promise, and not only cost history.
 

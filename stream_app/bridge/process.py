@@ -22,6 +22,8 @@ BATCH = 2_000  # records in a transaction, at most
 POLL_S = 0.05
 BUFFERED = 10_000  # records of one partition that may wait for others; then it is not fetched
 SEAT_S = 0.5
+SETTLE_S = 0.2  # without a record
+ALERT_S = 10.0  # of waiting
 LOOK_S = 30.0  # between looks for new partitions, and between trims
 REPORT_S = 1.0
 log = structlog.get_logger()
@@ -46,6 +48,8 @@ class Bridge:
         self.positions: dict[Source, int] = {}
         self.paused: set[Source] = set()
         self.waits_for = ""  # what keeps everything waiting
+        self.ends: dict[Source, int] = {}  # of inputs that were read to them, since they were last committed
+        self.alerted: Place | None = None  # the record for whose schema an alert says that everything waits
         self.kept: deque[tuple[int, int]] = deque()  # (clock, offset) of records in the bridge's own topic
         self.reported_s = self.looked_s = self.busy_s = 0.0
 
@@ -77,6 +81,8 @@ class Bridge:
         if batch:
             self.commit([read for _, read in batch])
             self.busy_s = self.clock.monotonic()
+        elif self.ends and self.clock.monotonic() - self.busy_s > SETTLE_S:
+            self.settle()
         self.resume()
         if self.clock.monotonic() - self.looked_s > LOOK_S:
             self.looked_s = self.clock.monotonic()
@@ -102,8 +108,9 @@ class Bridge:
             if read is None:
                 return
             self.order.offer(self.number(source), min(read.time_ms, now_ms), read)
-        for source in polled.ends:
+        for source, end in polled.ends.items():
             self.order.end(self.number(source))
+            self.ends[source] = end
         ahead = [
             source
             for source, number in self.numbers.items()
@@ -115,21 +122,30 @@ class Bridge:
 
     def read(self, record: Record, place: Place) -> Translated | None:
         """What a record is. While its schema cannot be had, everything waits; None: the end was asked for."""
+        began_s = self.clock.monotonic()
         while not self.stopping.is_set():
             try:
                 read = self.translator.read(record, place)
             except RegistryAway as away:
-                if self.waits_for != str(away):
-                    log.warning("waiting for a schema", why=str(away), record="/".join(map(str, place)))
-                self.waits_for = str(away)
-                self.log.has_seat(SEAT_S)
-                self.tell(active=True)
+                self.wait(str(away), place, self.clock.monotonic() - began_s)
                 continue
             if self.waits_for:
                 log.info("goes on")
                 self.waits_for = ""
             return read
         return None
+
+    def wait(self, why: str, place: Place, waited_s: float) -> None:
+        """Wait a moment for a schema; say so at once, and alert when it lasts."""
+        where = "/".join(map(str, place))
+        if not self.waits_for:
+            log.warning("waiting for a schema", why=why, record=where)
+            self.waits_for = why
+        if waited_s > ALERT_S and self.alerted != place:
+            self.alerted = place
+            self.log.commit([self.translator.waiting_alert(why, where)], {})
+        self.log.has_seat(SEAT_S)
+        self.tell(active=True)
 
     def number(self, source: Source) -> int:
         """The number of a source in the order."""
@@ -150,11 +166,21 @@ class Bridge:
         positions: dict[Source, int] = {}
         for read in batch:
             routed += self.translator.translate(read)
-            positions[read.at.topic, read.at.partition] = read.at.offset + 1
+            source = (read.at.topic, read.at.partition)
+            positions[source] = read.at.offset + 1
+            self.ends.pop(source, None)
         offset = self.log.commit(routed, positions)
         self.positions.update(positions)
         if offset is not None:
             self.kept.append((self.translator.keys.clock_ms, offset))
+
+    def settle(self) -> None:
+        """Move past what ends an input and is no record: transactions and aborted records count as lag."""
+        ahead = {source: end for source, end in self.ends.items() if end > self.positions.get(source, 0)}
+        self.ends = {}
+        if ahead and all(self.order.quiet) and not any(self.order.buffers):
+            self.log.commit([], ahead)
+            self.positions.update(ahead)
 
     def look(self) -> None:
         """Begin to read partitions that are new."""

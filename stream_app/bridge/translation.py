@@ -18,11 +18,13 @@ from stream_app.inputs.mapping import NONE, Mapping
 from stream_app.inputs.schemas import Schemas
 from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
 from topics import reasons
+from topics.alerts import run_alert
 from topics.catalog import FURTHEST_AHEAD_MS
 from topics.codec import Rejected, check_headers
 from topics.envelope import EVENT, Headers, Record
-from topics.fitting import dead_letter
+from topics.fitting import dead_letter, encode_within
 from topics.placement import partition_for
+from topics.records import value_of
 from topics.times import EARLIEST_MS, doubt
 
 # The header of what is bridged, and of what is to be bridged once more: <topic>/<partition>/<offset>.
@@ -65,7 +67,7 @@ class Translator:
         schemas: Schemas = NONE,
         copies: Copies | None = None,
     ) -> None:
-        self.shards, self.now_ms = app.shards, now_ms
+        self.app, self.shards, self.now_ms = app.name, app.shards, now_ms
         self.mappings = mappings_of(app.inputs, schemas) if app.inputs is not None else {}
         self.copies, self.predictions = copies, f"{app.name}.predictions"
         horizon_ms = app.labels.horizon_ms if app.labels else 0
@@ -183,6 +185,12 @@ class Translator:
         }
         key, value, headers = dead_letter(record, refusal)
         return Routed("dead_letters", key, value, place.partition % self.shards, 0, headers)
+
+    def waiting_alert(self, why: str, where: str) -> Routed:
+        """An alert that everything waits for the schema of the record at a place; one for each."""
+        text = f"the bridge waits for the schema of {where}, and every other record with it: {why}"
+        raised = run_alert(self.app, 0, "bridge-waiting", where, self.now_ms(), text, {"record": where})
+        return Routed("alerts", raised.alert_id.encode(), encode_within(value_of(raised)), 0, raised.time_ms)
 
     def count(self, place: Place, what: str, routed: list[Routed]) -> list[Routed]:
         """Count what became of a record."""

@@ -6,19 +6,15 @@ of a producer whose clock differs too much.
 
 from __future__ import annotations
 
-import platform
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
 from stream_app.cli.context import load_app, print_json, settings_for
+from stream_app.cli.machine_checks import FAIL, OK, WARN, Check, failure, packages, storage
 from stream_app.errors import StreamAppError
 
 if TYPE_CHECKING:
@@ -28,21 +24,8 @@ if TYPE_CHECKING:
     from topics.records import Stats
 
 app = typer.Typer()
-OK, WARN, FAIL = "ok", "warn", "fail"
-PACKAGES = ("river", "confluent-kafka", "kafka-python", "redis", "msgspec", "orjson", "numpy")
-WRITTEN_WITH = "lz4"  # by every producer of ours
 MOST_SKEW_MS = 1_000
-LEAST_FREE_BYTES = 1 << 30
 LONG_LAG = 100_000  # records; some seconds of work for a linear model, minutes for a forest
-
-
-class Check(msgspec.Struct):
-    """One line of the report; `fix` is empty where nothing is to be done."""
-
-    check: str
-    state: str
-    detail: str
-    fix: str = ""
 
 
 @app.command()
@@ -80,40 +63,6 @@ def checks(target: str | None) -> Iterator[Check]:
     yield from redis()
 
 
-def packages() -> Iterator[Check]:
-    """Versions, and what kafka-python needs to be quick."""
-    from stream_app.flow.build import flow_build
-
-    yield Check("python", OK, f"{platform.python_version()} on {platform.platform(terse=True)}")
-    for name in PACKAGES:
-        try:
-            yield Check(name, OK, version(name))
-        except PackageNotFoundError:
-            yield Check(name, FAIL, "is not installed", f"pip install {name}")
-    build = flow_build()
-    slower = "" if build == "compiled" else "; a wheel that `scripts/wheel` makes has the faster one"
-    yield Check("flow", OK, build + slower)
-    if find_spec("crc32c"):
-        yield Check("crc32c", OK, "present")
-    else:
-        slow = "is missing: checksums cost 35 µs a record instead of 1"
-        yield Check("crc32c", WARN, slow, "pip install 'kafka-python[crc32c]'")
-    yield from compression()
-
-
-def compression() -> Iterator[Check]:
-    """Each codec by each Kafka client: producers and brokers choose one, and every client has to read it."""
-    from stream_app.adapters.codecs import CODECS, unread
-
-    for codec in CODECS:
-        missing = dict(unread(codec))
-        for client, fix in missing.items():
-            state = FAIL if codec == WRITTEN_WITH else WARN
-            yield Check(codec, state, f"{client} cannot read topics compressed with {codec}", fix)
-        if not missing:
-            yield Check(codec, OK, "read by every Kafka client")
-
-
 def kafka(definition: Application | None) -> Iterator[Check]:
     """The brokers, and what of the definition lies on them."""
     from stream_app.adapters.kafka_admin import TopicAdmin
@@ -128,6 +77,7 @@ def kafka(definition: Application | None) -> Iterator[Check]:
             if definition is not None:
                 yield from topics(definition, settings, admin)
                 yield lag(definition, admin)
+                yield from bridge(definition, admin)
                 yield from running(definition, settings, admin)
     except StreamAppError as error:
         yield failure("kafka", error)
@@ -186,6 +136,23 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
     return Check("lag", OK, detail)
 
 
+def bridge(definition: Application, admin: TopicAdmin) -> Iterator[Check]:
+    """Whether somebody copies from and to the user's topics, and how far it is behind."""
+    from stream_app.inspect.bridge_condition import bridge_condition
+
+    found = bridge_condition(definition, admin)
+    if found is None:
+        return
+    detail = f"{found.lag:,} records are not copied yet, {found.members} bridges"
+    if found.lost:
+        fix = "Raise the topic's retention.ms; docs/inputs.md says how to go on without them"
+        yield Check("bridge", FAIL, f"{found.lost:,} records were deleted before they were copied", fix)
+    if not found.members:
+        yield Check("bridge", WARN, detail, "Start one: `stream-app bridge MODULE:APP`")
+    else:
+        yield Check("bridge", WARN if found.lag > LONG_LAG else OK, detail)
+
+
 def running(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
     """Whether the definition on disk is the one that the newest statistics are of."""
     from stream_app.cli.condition import STATS
@@ -222,45 +189,6 @@ def forgotten(newest_stats: Mapping[int, Stats]) -> Iterator[Check]:
             )
 
 
-def storage(settings: Settings) -> Iterator[Check]:
-    """Signing keys and the place of snapshots."""
-    yield signing(settings)
-    url = settings.snapshots.url
-    if not url:
-        fix = "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
-        yield Check("snapshots", FAIL, "no place is set", fix)
-    elif "://" in url:
-        yield Check("snapshots", OK, url.split("@")[-1])
-    else:
-        yield room(Path(url))
-
-
-def signing(settings: Settings) -> Check:
-    """Who can sign here: a predictor should not, since it faces the network."""
-    from stream_app.settings import load_settings
-
-    ours, given = settings.signing, load_settings()
-    if not ours.keys and not ours.public_keys:
-        fix = "Set STREAM_APP_SIGNING__KEYS on learners, …PUBLIC_KEYS elsewhere: `stream-app keys new`"
-        return Check("signing", FAIL, "no key: snapshots can be neither written nor trusted", fix)
-    detail = f"{len(ours.keys)} private, {len(ours.public_keys)} public"
-    if given.signing.keys and "serve" in given.model_fields_set:
-        detail = f"{detail}: settings of a predictor, and a private key that could sign for learners"
-        fix = "On predictors set STREAM_APP_SIGNING__PUBLIC_KEYS alone: `stream-app keys public` prints it"
-        return Check("signing", WARN, detail, fix)
-    return Check("signing", OK, detail if ours.keys else f"{detail}: this machine can verify, not learn")
-
-
-def room(directory: Path) -> Check:
-    """Space where snapshots lie; the directory itself is made at the first one."""
-    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
-    free = shutil.disk_usage(existing).free
-    detail = f"{directory}, {free >> 20:,} MiB free"
-    if free < LEAST_FREE_BYTES:
-        return Check("snapshots", WARN, detail, "Make room: a learner that cannot write one recovers slowly")
-    return Check("snapshots", OK, detail)
-
-
 def redis() -> Iterator[Check]:
     """The view's server: it answers, evicts nothing, and its clock agrees with ours."""
     from stream_app.adapters.redis_admin import redis_facts
@@ -286,8 +214,3 @@ def redis() -> Iterator[Check]:
         yield Check("clock", WARN, skew, "Run NTP on both: staleness and lag in seconds would be wrong")
     else:
         yield Check("clock", OK, skew)
-
-
-def failure(name: str, error: StreamAppError) -> Check:
-    """A check that could not be made."""
-    return Check(name, FAIL, error.message, error.remedy)

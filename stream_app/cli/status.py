@@ -14,6 +14,7 @@ from stream_app.errors import printable
 
 if TYPE_CHECKING:
     from stream_app.cli.condition import Condition
+    from stream_app.inspect.bridge_condition import BridgeCondition
 
 app = typer.Typer()
 HEADINGS = ("shard", "owner", "behind", "champion", "learned", "waiting", "dead", "snapshot", "notes")
@@ -31,20 +32,29 @@ def status(
     json: bool = typer.Option(False, "--json", help="One JSON object per shard."),
 ) -> None:
     """Show each shard's owner, lag, waiting rows, champion and snapshot, whether or not a learner runs."""
+    from stream_app.adapters.kafka_admin import TopicAdmin
     from stream_app.cli.condition import conditions
     from stream_app.definition.digest import definition_hash
+    from stream_app.inspect.bridge_condition import bridge_condition
     from stream_app.wiring.topics import catalog_for
 
     definition, settings = load_app(target, models=False), settings_for()
     found = conditions(definition, settings, catalog_for(definition, settings))
+    bridge = None
+    if definition.is_bridged:
+        with TopicAdmin(settings.kafka.kafka_python()) as admin:
+            bridge = bridge_condition(definition, admin)
     # Only a learner that runs can differ: the next one refuses to start with another definition.
     runs = {shard.definition for shard in found if shard.owner and shard.definition}
     differs = bool(runs) and runs != {definition_hash(definition)}
     if json:
         for shard in found:
-            print_json({**msgspec.to_builtins(shard), "definition_differs": differs})
+            more = {"bridge": msgspec.to_builtins(bridge), "definition_differs": differs}
+            print_json({**msgspec.to_builtins(shard), **more})
     else:
         draw(definition.name, found)
+        if bridge is not None:
+            sys.stdout.write(f"bridge: {bridged(bridge)}\n")
     if differs:
         sys.stderr.write(f"{target} on disk differs from what the learner runs; fix: {DIFFERS_FIX}\n")
 
@@ -82,6 +92,14 @@ def cells(shard: Condition) -> list[str]:
         snapshot(shard),
         ", ".join(notes(shard)),
     ]
+
+
+def bridged(bridge: BridgeCondition) -> str:
+    """Whether somebody bridges, and what is not copied."""
+    who = {0: "nobody runs it", 1: "runs"}.get(bridge.members, f"runs, {bridge.members - 1} stand by")
+    behind = ", ".join(f"{n:,} of {topic}" for topic, n in bridge.behind.items() if n)
+    lost = f"; {bridge.lost:,} were deleted before they were copied" if bridge.lost else ""
+    return f"{who}; {f'not copied yet: {behind}' if behind else 'all is copied'}{lost}"
 
 
 def notes(shard: Condition) -> Iterator[str]:

@@ -102,10 +102,11 @@ def run(target: str, json: bool, *, make: bool) -> None:
     definition, settings = load_app(target, models=False), settings_for()
     catalog = all_topics(definition, settings)
     inputs = definition.inputs.names if definition.inputs is not None else []
+    outputs = [definition.outputs.predictions.name] if definition.outputs is not None else []
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         created = admin.create(catalog) if make else []
         mismatches = admin.check(catalog)
-        read = admin.check_inputs(inputs)
+        read, written = admin.check_inputs(inputs), admin.check_outputs(outputs)
     for spec in catalog:
         mine = [mismatch for mismatch in mismatches if mismatch.topic == spec.name]
         state = "differs" if mine else "created" if spec.name in created else "ok"
@@ -115,6 +116,9 @@ def run(target: str, json: bool, *, make: bool) -> None:
         state = "differs" if faults else "ok"
         note = f"read by the bridge: {partitions} partitions into {definition.shards} shards"
         show(name, state, faults, json=json, note=note if partitions else "")
+    for name, faults in written.items():
+        mismatches += faults
+        show(name, "differs" if faults else "ok", faults, json=json, note="written by the bridge")
     if mismatches:
         raise typer.Exit(3 if make and any(mismatch.grave for mismatch in mismatches) else 1)
 

@@ -99,6 +99,9 @@ def feed_detectors(core: Core, row: dict[str, Any], answer: Answer | None, lacki
             positive = probabilities.get(True, 0.0)
         elif core.state.classify and type(prediction) is int:
             prediction = str(prediction)  # a class, not a number
+    texts = core.rules.texts
+    if texts:  # each is another one: their distribution says nothing
+        row = {name: value for name, value in row.items() if name not in texts}
     for alarm in core.state.monitors.on_event(row, prediction, positive, lacking):
         report_alarm(core, alarm)
 

@@ -47,6 +47,7 @@ class Mapping:
         self.weight = self.find(topic.weight) if topic.weight else None
         self.where = [(self.find(path), value) for path, value in (topic.where or {}).items()]
         self.features = [(name, self.find(path)) for name, path in topic.feature_paths.items()]
+        self.picked = list(topic.feature_paths.items())
         self.simple = self.is_simple
         self.within = split(topic.within) if topic.within else ()
         named = (*ids, topic.key, topic.time, topic.label, topic.weight, *(topic.where or {}), *topic.ignore)
@@ -54,13 +55,17 @@ class Mapping:
 
     @property
     def is_simple(self) -> bool:
-        """Whether a flat row alone says all, as most topics of events have it: `by_names` reads it."""
+        """Whether names of a flat row say all, as for most topics of events: `by_names` reads it."""
         topic = self.topic
-        named = (topic.key, topic.label, *((topic.id,) if isinstance(topic.id, str) else ("@",)))
+        named = (
+            topic.key,
+            topic.label,
+            *((topic.id,) if isinstance(topic.id, str) else ("@",)),
+            *topic.feature_paths.values(),
+        )
         return (
             not self.labels_alone
             and all(path is None or not (path.startswith(PLACE) or "." in path) for path in named)
-            and topic.is_flat
             and not any("." in path for path in topic.ignore)
             and not (
                 topic.read or topic.envelope or topic.where or topic.within or topic.time or topic.weight
@@ -71,18 +76,21 @@ class Mapping:
         """What `by_paths` finds in a row of plain values, at a third of its cost; None: it has to look."""
         if type(row) is not dict:
             return None
-        for part in row.values():
+        topic, features = self.topic, row
+        if self.picked:
+            features = {name: row[path] for name, path in self.picked if path in row}
+        for part in features.values():
             if type(part) not in PLAIN:
                 return None
-        topic = self.topic
         event_id = row.get(topic.id)
         key = row.get(topic.key) if topic.key else key_text(meta.key, topic.keys)
         if type(event_id) is not str or type(key) is not str or not event_id or not key:
             return None
         label = row.get(topic.label) if topic.label else None
-        for name in self.left_out:
-            row.pop(name, None)
-        return Event(event_id, row, key, UNSET if label is None else label)
+        if features is row:
+            for name in self.left_out:
+                row.pop(name, None)
+        return Event(event_id, features, key, UNSET if label is None else label)
 
     def find(self, path: str) -> Finder:
         """The finder of a path of this topic."""

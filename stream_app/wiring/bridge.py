@@ -52,12 +52,13 @@ def bridge(
     own, kept = catalog_for(app, settings), bridge_topic(app.name).name
     with TopicAdmin(settings.kafka.kafka_python()) as admin:
         admin.require(all_topics(app, settings))
-        if output is not None and not admin.check_inputs([output.name])[output.name][0]:
-            raise Refused(f"there is no topic {output.name}", "Correct its name in outputs=, or create it")
+        for fault in admin.check_outputs([output.name])[output.name] if output is not None else ():
+            raise Refused(f"topic {fault.topic} {fault.what}", fault.fix)
     topics = {
         "events": own.events.name,
         "labels": own.labels.name,
         "dead_letters": own.dead_letters.name,
+        "alerts": own.alerts.name,
         "bridge": kept,
         **({"output": output.name} if output is not None else {}),
     }

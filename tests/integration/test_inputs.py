@@ -172,6 +172,8 @@ def test_all_partitions_are_bridged_by_time_however_short_the_idle_time(learners
         value = b'{"id": "%d", "x": 1}' % n
         producer.produce(names[1], value, b"7", partition=n % 3, timestamp=NOW_MS - 600 + n)
     producer.flush(20)
+    (found,) = [c for c in learners.call("doctor", target, "--json").lines() if c["check"] == "bridge"]
+    assert (found["state"], found["detail"]) == ("warn", "600 records are not copied yet, 0 bridges")
     learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
     with CommittedReader(learners.servers, f"{learners.call.name}.events", until_end=True) as reader:
         assert [orjson.loads(r.value)["event_id"] for r in reader] == [f"{n}" for n in range(600)]

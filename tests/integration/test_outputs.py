@@ -106,6 +106,10 @@ def test_avro_is_read_by_its_registered_schema_alone(services: Endpoints, tmp_pa
         given = {name: value for name, value in row.items() if value is not None}
         assert row["event_id"] not in found
         found[row["event_id"]] = {**given, "time_ms": record.timestamp}
+    (shard, *_) = scores.learners.call("status", scores.target, "--json").lines()
+    assert shard["bridge"]["members"] == 0
+    assert set(shard["bridge"]["behind"].values()) == {0}, shard["bridge"]
+    assert "nobody runs it; all is copied" in scores.learners.call("status", scores.target).out
     committed = scores.committed()
     assert len(found) == 35
     without_null = {
@@ -144,6 +148,10 @@ def test_json_needs_no_registry(services: Endpoints, tmp_path: Path) -> None:
 def test_what_is_missing_is_said_before_anything_is_copied(services: Endpoints, tmp_path: Path) -> None:
     """No registry in the settings; a topic that does not exist; each with its remedy."""
     scores, file = Scores(services, tmp_path, "avro"), tmp_path / "scores.py"
+    assert (
+        f"ok      {scores.topic} (written by the bridge)"
+        in scores.learners.call("topics", "check", scores.target).out
+    )
     for code, remedy in ((2, b"STREAM_APP_REGISTRY__URL"), (3, b"outputs=")):
         bridge = scores.learners.spawn(
             "stream_app", "bridge", scores.target, "--no-supervise", stderr=subprocess.PIPE

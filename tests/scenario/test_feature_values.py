@@ -121,6 +121,8 @@ def test_texts_are_neither_remembered_nor_bounded() -> None:
     for i in range(5):
         assert row_of(shard, {"comment": f"text {i}"}, f"e{i}") == {"comment": f"text {i}"}
     assert "comment" not in shard.state.categories
+    send(shard, {"comment": "text", "x": 1.0}, 64, 1_000)
+    assert {name for signal, name in shard.state.monitors.watching if signal == "features"} == {"x"}
     assert "types={'comment': 'number'}" in refusal(shard, {"comment": 5})
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import math
+import sys
 import zipfile
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import Table  # type: ignore[import-untyped]
+from pyarrow.parquet import write_table  # type: ignore[import-untyped]
 
 from stream_app.cli.produce.files import Dialect, read_table
 from stream_app.errors import UsageError
@@ -101,6 +107,31 @@ def test_compressed_files_and_a_byte_order_mark_are_read(tmp_path: Path) -> None
     assert read_table(packed, {}).rows == read_table(archive, {}).rows == [{"a": 1}]
 
 
+def test_parquet_says_itself_what_its_columns_are(tmp_path: Path) -> None:
+    """Nulls and NaN are left out, moments are ISO 8601, decimals numbers, structures dotted columns."""
+    file, at = tmp_path / "rows.parquet", datetime(2026, 11, 30, 12, tzinfo=UTC)
+    rows = [
+        {"n": 1, "x": 1.5, "s": "a", "b": True, "at": at, "d": Decimal("2.50"), "geo": {"lat": 52.5}},
+        {"n": None, "x": math.nan, "s": None, "b": None, "at": None, "d": None, "geo": {"lat": None}},
+    ]
+    write_table(Table.from_pylist(rows), file)
+    table = read_table(file, {})
+    first = {"n": 1, "x": 1.5, "s": "a", "b": True, "at": "2026-11-30T12:00:00+00:00", "d": 2.5}
+    assert table.rows == [{**first, "geo.lat": 52.5}, {}]
+    kinds = {column.name: column.kind for column in table.columns}
+    assert (kinds["n"], kinds["s"], kinds["b"], kinds["geo.lat"]) == ("number", "string", "bool", "number")
+    assert read_table(file, {}, 1).rows == table.rows[:1]
+
+
+def test_without_pyarrow_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra: nobody else needs its size."""
+    (tmp_path / "rows.parquet").touch()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError) as caught:
+        read_table(tmp_path / "rows.parquet", {})
+    assert "stream-app[parquet]" in caught.value.remedy
+
+
 def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     """A mistake behind the limit does no harm."""
     file = tmp_path / "rows.jsonl"
@@ -120,6 +151,8 @@ def test_a_limit_reads_no_further(tmp_path: Path) -> None:
         ("rows.csv.gz", b"no gzip", "cannot be read"),
         ("rows.csv.gz", gzip.compress(b"a\n1\n" * 999, mtime=0)[:-20], "cannot be read"),
         ("rows.csv.zip", b"no zip", "cannot be read"),
+        ("rows.parquet", b"no parquet", "cannot be read"),
+        ("rows.parquet.gz", b"no parquet", "neither .csv nor .jsonl"),
     ],
 )
 def test_a_file_that_cannot_be_taken_is_refused_with_its_place(

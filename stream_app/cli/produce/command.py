@@ -28,7 +28,7 @@ COLUMN = "COL"
 @app.command()
 def produce(
     target: str = typer.Argument(..., metavar="MODULE:APP"),
-    file: Path = typer.Argument(..., help=".csv, .tsv or .jsonl, also .gz or .zip"),
+    file: Path = typer.Argument(..., help=".csv, .tsv or .jsonl, also .gz or .zip; or .parquet"),
     key: str = typer.Option(..., metavar=COLUMN, help="The column that names the entity."),
     event_id: str | None = typer.Option(None, metavar=COLUMN, help="The event's id; default FILE:ROW."),
     inline_label: str | None = typer.Option(None, metavar=COLUMN, help="Send this column inside the event."),

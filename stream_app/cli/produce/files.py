@@ -1,4 +1,4 @@
-"""Rows of CSV and JSON-lines files as people write them, their columns typed."""
+"""Rows of CSV, JSON-lines and Parquet files as people write them, their columns typed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import orjson
 
 from stream_app.cli.produce.columns import PLAIN, Column, Numbers, Row, convert
+from stream_app.cli.produce.parquet import parquet_rows
 from stream_app.errors import UsageError
 from stream_app.inputs.paths import leaves
 
@@ -73,10 +74,16 @@ def read_table(
         UsageError: no such file, another format, or a value that does not fit its column's type.
     """
     if not path.is_file():
-        raise UsageError(f"there is no file {path}", "Name a .csv or .jsonl file (.gz and .zip are read too)")
+        fix = "Name a .csv, .jsonl or .parquet file; the first two also with .gz or .zip"
+        raise UsageError(f"there is no file {path}", fix)
     names = path.name.lower().split(".")[1:]
-    if not {"csv", "tsv", "jsonl", "ndjson"} & set(names):
-        raise UsageError(f"{path.name} is neither .csv nor .jsonl", "Convert it, or name it by its format")
+    is_parquet = names[-1:] == ["parquet"]
+    if not is_parquet and not {"csv", "tsv", "jsonl", "ndjson"} & set(names):
+        raise UsageError(
+            f"{path.name} is neither .csv nor .jsonl nor .parquet", "Convert it, or name it by its format"
+        )
+    if is_parquet:
+        return json_table(list(islice(parquet_rows(path), limit)), types)
     try:
         with open_text(path) as text:
             if {"csv", "tsv"} & set(names):
@@ -168,7 +175,7 @@ def json_rows(text: TextIO, file: str) -> Iterator[Row]:
 
 
 def json_table(rows: list[Row], types: Mapping[str, str]) -> Table:
-    """Rows with the types that JSON gives them; texts of a column become what `types` names."""
+    """Rows with the types that JSON or Parquet gives them; texts of a column become what `types` names."""
     names = dict.fromkeys(name for row in rows for name in row)
     table = Table(rows)
     for name in names:
@@ -180,7 +187,7 @@ def json_table(rows: list[Row], types: Mapping[str, str]) -> Table:
         if name in types and kinds != {types[name]}:
             raise UsageError(
                 f"column {name} has values that are not of type {types[name]}",
-                "JSON lines carry their types: only a column of texts can become another one",
+                "JSON lines and Parquet carry their types: only a column of texts can become another one",
             )
         different = len({value for value in values if isinstance(value, str)})
         kind = kinds.pop() if len(kinds) == 1 else "of several types"

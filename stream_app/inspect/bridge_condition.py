@@ -1,0 +1,50 @@
+"""Whether an application is bridged now, and what is not copied yet."""
+
+from __future__ import annotations
+
+import msgspec
+from kafka.admin import OffsetSpec
+
+from stream_app.adapters.kafka_admin import TopicAdmin
+from stream_app.application import Application
+from topics.catalog import bridge_topic, retries_topic
+
+
+class BridgeCondition(msgspec.Struct):
+    """`members` counts processes, of which one bridges; `behind` the records that are not copied, by topic.
+
+    `lost` were deleted before they were copied.
+    """
+
+    members: int
+    behind: dict[str, int]
+    lost: int
+
+    @property
+    def lag(self) -> int:
+        """Records of all topics."""
+        return sum(self.behind.values())
+
+
+def bridge_condition(app: Application, admin: TopicAdmin) -> BridgeCondition | None:
+    """What the broker knows of the bridge of an application; None where nothing is bridged.
+
+    Raises:
+        Refused: no broker answers.
+    """
+    if not app.is_bridged:
+        return None
+    topics = [*(app.inputs.names if app.inputs is not None else ()), retries_topic(app.name).name]
+    if app.outputs is not None:
+        topics.append(f"{app.name}.predictions")
+    group = admin.group(bridge_topic(app.name).name)
+    behind, lost = {}, 0
+    for topic, described in admin.describe(topics).items():
+        partitions = len(described["partitions"])
+        firsts, ends = admin.ends(topic, partitions, OffsetSpec.EARLIEST), admin.ends(topic, partitions)
+        behind[topic] = 0
+        for partition, (first, end) in enumerate(zip(firsts, ends, strict=True)):
+            position = group.positions.get((topic, partition), first)
+            lost += max(0, first - position)
+            behind[topic] += max(0, end - max(first, position))
+    return BridgeCondition(group.members, behind, lost)

@@ -1,0 +1,108 @@
+"""The bridge's loop without a broker: what it waits for, what it says, and where it stands in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+import pytest
+
+from stream_app.application import Application, Inputs, Topic
+from stream_app.bridge.process import ALERT_S, SETTLE_S, Bridge
+from stream_app.bridge.translation import Translator
+from stream_app.bridge_port import BridgePolled, BridgeReport, Restore, Routed, Source
+from stream_app.inputs.schemas import RegistryAway, Schema
+from tests.scenario.fake_outside import Clock
+from topics.envelope import EVENT, Record
+
+AVRO = b"\x00\x00\x00\x00\x01\x04t1"
+SCHEMA = Schema("AVRO", '{"type": "record", "name": "T", "fields": [{"name": "id", "type": "string"}]}')
+
+
+class Log:
+    """One partition whose records come by one poll; every look at the seat takes half a second."""
+
+    def __init__(self, clock: Clock, values: Sequence[bytes]) -> None:
+        self.clock = clock
+        self.records = [Record(EVENT, n, clock.now_ms(), b"k", value, None) for n, value in enumerate(values)]
+        self.end = len(self.records) + 1  # a control record follows the last one
+        self.committed: list[tuple[list[Routed], dict[Source, int]]] = []
+
+    def join(self) -> None:
+        """Nobody else wants the seat."""
+
+    def has_seat(self, timeout_s: float) -> bool:
+        self.clock.now_s += timeout_s
+        return True
+
+    def begin(self, restore: Restore) -> None:
+        """Nothing was kept."""
+
+    def look_for_partitions(self) -> list[Source]:
+        return [("trips", 0)]
+
+    def poll(self, limit: int, timeout_s: float) -> BridgePolled:
+        self.clock.now_s += timeout_s
+        found, self.records = self.records, []
+        return BridgePolled([(("trips", 0), record) for record in found], {("trips", 0): self.end})
+
+    def pause(self, sources: Sequence[Source]) -> None: ...
+    def resume(self, sources: Sequence[Source]) -> None: ...
+
+    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
+        self.committed.append((list(routed), dict(positions)))
+        return None
+
+    def ends(self) -> dict[Source, int]:
+        return {}
+
+    def trim(self, before: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Away:
+    """A registry that answers at a time."""
+
+    def __init__(self, clock: Clock, back_s: float) -> None:
+        self.clock, self.back_s = clock, clock.now_s + back_s
+
+    def schema(self, number: int) -> Schema:
+        if self.clock.now_s < self.back_s:
+            raise RegistryAway("the schema registry does not answer")
+        return SCHEMA
+
+
+def bridged(away_s: float) -> Log:
+    """What was committed when all that there is was bridged."""
+    clock = Clock()
+    app = Application(
+        name="a",
+        task="binary",
+        champion=lambda seed: seed,
+        inputs=Inputs(events=Topic("trips", id="id", format="avro")),
+    )
+    log = Log(clock, [AVRO, AVRO])
+    translator = Translator(app, clock.now_ms, Away(clock, away_s))
+    reports: list[BridgeReport] = []
+    Bridge(log, translator, clock, reports.append, exit_when_idle_s=2 * SETTLE_S).run()
+    return log
+
+
+@pytest.mark.parametrize("away_s", [0.0, ALERT_S / 2, ALERT_S * 3])
+def test_a_long_wait_for_a_schema_is_an_alert_once(away_s: float) -> None:
+    """A short one is in the log alone; whatever the wait, every record is bridged in one transaction."""
+    log = bridged(away_s)
+    alerts = [one for routed, _ in log.committed for one in routed if one.topic == "alerts"]
+    assert len(alerts) == (away_s > ALERT_S)
+    for alert in alerts:
+        value = orjson.loads(alert.value or b"")
+        assert (value["type"], value["severity"]) == ("bridge-waiting", "critical")
+        assert "trips/0/0" in value["message"]
+    (events,) = [routed for routed, _ in log.committed if any(one.topic == "events" for one in routed)]
+    assert len(events) == 2
+
+
+def test_at_the_end_it_stands_behind_what_is_no_record() -> None:
+    """A control record ends the input: once nothing comes, the position is behind it, committed once."""
+    positions = [positions for _, positions in bridged(0.0).committed]
+    assert positions == [{("trips", 0): 2}, {("trips", 0): 3}]
