@@ -48,7 +48,7 @@ class Bridge:
         self.positions: dict[Source, int] = {}
         self.paused: set[Source] = set()
         self.waits_for = ""  # what keeps everything waiting
-        self.ends: dict[Source, int] = {}  # of inputs that were read to them, since they were last committed
+        self.ends: dict[Source, int] = {}  # up to which all of an input has been read
         self.alerted: Place | None = None  # the record for whose schema an alert says that everything waits
         self.kept: deque[tuple[int, int]] = deque()  # (clock, offset) of records in the bridge's own topic
         self.reported_s = self.looked_s = self.busy_s = 0.0
@@ -72,6 +72,7 @@ class Bridge:
         self.look()
         while not self.stopping.is_set() and not self.is_idle():
             self.turn()
+        self.settle()
 
     def turn(self) -> None:
         """Read, order, translate and commit once."""
@@ -166,9 +167,7 @@ class Bridge:
         positions: dict[Source, int] = {}
         for read in batch:
             routed += self.translator.translate(read)
-            source = (read.at.topic, read.at.partition)
-            positions[source] = read.at.offset + 1
-            self.ends.pop(source, None)
+            positions[read.at.topic, read.at.partition] = read.at.offset + 1
         offset = self.log.commit(routed, positions)
         self.positions.update(positions)
         if offset is not None:
@@ -176,9 +175,11 @@ class Bridge:
 
     def settle(self) -> None:
         """Move past what ends an input and is no record: transactions and aborted records count as lag."""
+        if not all(self.order.quiet) or any(self.order.buffers):
+            return
         ahead = {source: end for source, end in self.ends.items() if end > self.positions.get(source, 0)}
         self.ends = {}
-        if ahead and all(self.order.quiet) and not any(self.order.buffers):
+        if ahead:
             self.log.commit([], ahead)
             self.positions.update(ahead)
 

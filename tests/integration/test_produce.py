@@ -134,7 +134,7 @@ def test_no_rows_are_told_and_no_error(created: CommandLine) -> None:
         ("rows.csv", "user,x\na,1,2\n", [], "line 2 has more fields than the first line"),
         ("rows.csv", "user,t,x\na,99999999999999,1\n", ["--time", "t"], "must hold epoch milliseconds"),
         ("rows.jsonl", '{"user":"a"}\n{"user":', [], "line 2 is not JSON"),
-        ("rows.jsonl", '{"user":"a","x":1}\n', ["--types", "x=string"], "JSON lines carry their types"),
+        ("rows.jsonl", '{"user":"a","x":1}\n', ["--types", "x=string"], "and Parquet carry their types"),
         ("rows.jsonl", '{"user":"a"}\n{"who":"b"}\n', [], "row 1 has nothing in its key column"),
     ],
 )  # fmt: skip

@@ -36,13 +36,18 @@ app = Application(
 )
 """
 # Added with a default, widened, removed: each as a producer of the next version registers it.
-VERSIONS = [
+VERSIONS: list[dict[str, Any]] = [
     schema(id="string", vendor="int", fare="double", passengers="int"),
     schema(id="string", vendor="int", fare="double", passengers="int", tip=["null", "double"]),
     schema(id="string", vendor="int", fare="double", passengers="long", tip=["null", "double"]),
     schema(id="string", vendor="int", fare="double", tip=["null", "double"]),
 ]
-MEANT = [{"passengers": 2}, {"passengers": 2, "tip": 0.5}, {"passengers": 2, "tip": None}, {"tip": 0.5}]
+MEANT: list[dict[str, Any]] = [
+    {"passengers": 2},
+    {"passengers": 2, "tip": 0.5},
+    {"passengers": 2, "tip": None},
+    {"tip": 0.5},
+]
 
 
 def test_schemas_evolve_while_the_registry_is_stopped_and_started(

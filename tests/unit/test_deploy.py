@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stream_app.adapters.bridge_metrics import BRIDGE
 from stream_app.adapters.metrics_table import PROCESS, TABLE
 from stream_app.adapters.serving_metrics import SERVING
 from tests.architecture.test_docs import anchors
@@ -34,6 +35,7 @@ def exported() -> dict[str, set[str]]:
     declared: list[tuple[str, str, tuple[str, ...]]] = [(name, "gauge", of) for name, _, of in PROCESS]
     declared += [(m.name, m.kind, ("app", "shard", *m.labels)) for m in TABLE]
     declared += [(name, kind, labels) for name, kind, _, labels, _ in SERVING]
+    declared += [(name, kind, ("app", *labels)) for name, kind, _, labels in BRIDGE]
     endings = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
     return OTHERS | {
         f"{name}{ending}": {*labels} for name, kind, labels in declared for ending in endings[kind]
