@@ -21,16 +21,8 @@ WITHIN_S = 60.0
 FIELDS = {
     *("shard", "owner", "last_owner", "epoch", "seq", "lag", "lag_s", "inputs", "pending", "champion"),
     *("learned", "paused", "dead_letters", "snapshot_seq", "snapshot_age_s", "view_stamp", "view_caught_up"),
-    *(
-        "stats_age_s",
-        "stats_fresh",
-        "halted",
-        "failing",
-        "waits",
-        "idle",
-        "definition",
-        "definition_differs"), *("bridge",,
-    ),
+    *("stats_age_s", "stats_fresh", "halted", "failing", "waits", "idle", "definition", "bridge"),
+    "definition_differs",
 }
 Shards = list[dict[str, Any]]
 
