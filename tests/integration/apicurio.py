@@ -7,28 +7,39 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
+from maven_artifact import Artifact
 
-from stream_app.embedded.jars import Jar, cache_dir, ensure
+from stream_app.embedded.guard import locked
+from stream_app.embedded.jars import cache_dir, downloader
 from stream_app.embedded.java import java
 from stream_app.embedded.ports import LOOPBACK, free_ports
 from tests.faults.learners import until
 
-ARCHIVE = Jar(
-    "SHA256",
-    0,
-    "io/apicurio/apicurio-registry-app/3.3.3/apicurio-registry-app-3.3.3-all.tar.gz",
-)
+ARCHIVE = Artifact("io.apicurio", "apicurio-registry-app", "3.3.3", "all", "tar.gz")
+SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
 WITHIN_S = 120.0
+
+
+def fetched(file: Path) -> Path:
+    """The archive in the cache, checked each time."""
+    with locked(file.parent):
+        if not file.is_file():
+            part = file.with_suffix(".part")
+            downloader().download(ARCHIVE, filename=str(part))
+            part.replace(file)
+    assert sha256(file.read_bytes()).hexdigest() == SHA256
+    return file
 
 
 class Apicurio:
     """Keeps its schemas in a file, so that it may be stopped and started again on its port."""
 
     def __init__(self, directory: Path) -> None:
-        (archive,) = ensure(cache_dir().parent / "apicurio-3.3.3", [ARCHIVE])
+        archive = fetched(cache_dir().parent / "apicurio-3.3.3.tar.gz")
         self.home, self.log = directory / "apicurio", directory / "apicurio.log"
         with tarfile.open(archive) as packed:
             packed.extractall(self.home, filter="data")
