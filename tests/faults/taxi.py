@@ -39,8 +39,8 @@ SCHEMAS: dict[int, Any] = {
     2: {"type": "record", "name": "Trip", "fields": [TRIP_ID]},
 }
 DEFINITION = """
-from river import linear_model
-from stream_app import Application, Inputs, Labels, Topic
+from river import linear_model, preprocessing
+from stream_app import Application, Inputs, Labels, SwapPolicy, Topic
 
 app = Application(
     name={name!r}, task="regression", shards={shards},
@@ -50,7 +50,8 @@ app = Application(
         labels=Topic({durations!r}, id="trip_id", label="seconds"),
     ),
     labels=Labels(horizon="60s"),
-    champion=lambda seed: linear_model.LinearRegression(),
+    champion=lambda seed: preprocessing.StandardScaler() | linear_model.LinearRegression(),
+    swap=SwapPolicy(policy="never"),  # so that one model of River, in a plain loop, is what must come out
 )
 """
 
