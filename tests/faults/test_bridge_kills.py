@@ -27,8 +27,8 @@ from tests.lengths import length
 TRIPS = length(3_000, 3_000, 100_000)
 KILLS = length(3, 3, 100)
 RATE = 300  # trips a second
-MORE_TRIPS = length(0, 20_000, 100_000)
-BOTH_KILLS = 10
+MORE_TRIPS, TAKES_S = length(0, 6_000, 100_000), length(0, 30, 100)
+BOTH_KILLS = length(0, 4, 10)
 SEED = int(os.environ.get("FAULTS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 
 
@@ -109,7 +109,7 @@ def test_taxi_predictions_are_bare_river_s_whoever_is_killed(services: Endpoints
     dice = random.Random(SEED)
     with registry() as schemas:
         taxi = Taxi(services, tmp_path, random.Random(SEED + 1), schemas)
-        feed = threading.Thread(target=taxi.write, args=(MORE_TRIPS, MORE_TRIPS / 100), daemon=True)
+        feed = threading.Thread(target=taxi.write, args=(MORE_TRIPS, MORE_TRIPS / TAKES_S), daemon=True)
         both = [taxi.bridge(), taxi.learner()]
         try:
             until(lambda: taxi.begun() > 0, 60.0, taxi.log.read_text)
