@@ -43,7 +43,7 @@ class Outputs:
     """Where the bridge copies committed predictions to, each exactly once.
 
     Raises:
-        UsageError: it is no `Output`.
+        UsageError: it is not an `Output`.
     """
 
     predictions: Output
@@ -51,5 +51,5 @@ class Outputs:
     def __post_init__(self) -> None:
         if not isinstance(self.predictions, Output):
             raise UsageError(
-                f"predictions={self.predictions!r} is no Output", f"Write Output({self.predictions!r})"
+                f"predictions={self.predictions!r} is not an Output", f"Write Output({self.predictions!r})"
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stream_app.errors import UsageError
+from stream_app.inputs.paths import leaves
 
 Row = dict[str, Any]
 ABSENT = object()
@@ -198,3 +199,10 @@ def makes(make: Callable[[str], Any], text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def flat(row: dict[str, Any]) -> Row:
+    """A row with dotted columns for what its objects hold, without nulls."""
+    found: Row = {}
+    leaves(row, set(), found)
+    return {name: value for name, value in found.items() if value is not None}

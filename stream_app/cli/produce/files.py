@@ -14,10 +14,9 @@ from typing import Any, TextIO
 
 import orjson
 
-from stream_app.cli.produce.columns import PLAIN, Column, Numbers, Row, convert
+from stream_app.cli.produce.columns import PLAIN, Column, Numbers, Row, convert, flat
 from stream_app.cli.produce.parquet import parquet_rows
 from stream_app.errors import UsageError
-from stream_app.inputs.paths import leaves
 
 DELIMITERS = (",", ";", "\t", "|")
 GROUPS = {
@@ -169,9 +168,7 @@ def json_rows(text: TextIO, file: str) -> Iterator[Row]:
             ) from error
         if not isinstance(row, dict):
             raise UsageError(f"{file} line {number} is not an object", "Write one JSON object per line")
-        flat: Row = {}
-        leaves(row, set(), flat)
-        yield {name: value for name, value in flat.items() if value is not None}
+        yield flat(row)
 
 
 def json_table(rows: list[Row], types: Mapping[str, str]) -> Table:

@@ -8,9 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from stream_app.cli.produce.columns import Row
+from stream_app.cli.produce.columns import Row, flat
 from stream_app.errors import UsageError
-from stream_app.inputs.paths import leaves
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
@@ -30,17 +29,15 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     try:
         for batch in ParquetFile(path).iter_batches():
             for row in batch.to_pylist():
-                flat: Row = {}
-                leaves(row, set(), flat)
-                yield {name: plain(value) for name, value in flat.items() if not is_missing(value)}
+                yield {name: plain(value) for name, value in flat(row).items() if not is_nan(value)}
     except (ArrowException, OSError) as error:
         fix = "It must be a whole Parquet file"
         raise UsageError(f"{path.name} cannot be read ({error})", fix) from error
 
 
-def is_missing(value: Any) -> bool:
-    """Null, or a float that is no number."""
-    return value is None or (isinstance(value, float) and value - value != 0)
+def is_nan(value: Any) -> bool:
+    """A float that is not a finite number."""
+    return isinstance(value, float) and value - value != 0
 
 
 def plain(value: Any) -> Any:
