@@ -33,7 +33,7 @@ class EventKeys:
         self.keys: dict[str, str] = {}
         self.ages: deque[tuple[int, str]] = deque()  # of ids, the oldest first: when they came
         self.waiting: dict[str, list[WaitingLabel]] = {}
-        self.queue: deque[tuple[int, str]] = deque()  # of waiting labels: when they came, and their id
+        self.queue: deque[tuple[int, WaitingLabel]] = deque()  # the oldest first: when they came
         self.n_waiting = 0
         self.n_forgotten = 0  # ids that left before their time
 
@@ -68,14 +68,22 @@ class EventKeys:
     def wait(self, waiting: WaitingLabel) -> None:
         """Keep a label until its event comes."""
         self.waiting.setdefault(waiting.label.id, []).append(waiting)
-        self.queue.append((self.clock_ms, waiting.label.id))
+        self.queue.append((self.clock_ms, waiting))
         self.n_waiting += 1
 
-    def give_up(self) -> Iterator[tuple[str, list[WaitingLabel]]]:
-        """Take out the labels that have waited for longer than the horizon, by id."""
+    def give_up(self) -> Iterator[WaitingLabel]:
+        """Take out each label that has waited for longer than the horizon."""
         while self.queue and self.queue[0][0] < self.clock_ms - self.horizon_ms:
-            _, event_id = self.queue.popleft()
-            found = self.waiting.pop(event_id, None)
-            if found is not None:
-                self.n_waiting -= len(found)
-                yield event_id, found
+            _, waiting = self.queue.popleft()
+            labels = self.waiting.get(waiting.label.id)
+            if labels and labels[0] is waiting:
+                self.drop_oldest(waiting.label.id)
+                yield waiting
+
+    def drop_oldest(self, event_id: str) -> None:
+        """Take out the oldest of the labels that wait for an event."""
+        labels = self.waiting[event_id]
+        del labels[0]
+        self.n_waiting -= 1
+        if not labels:
+            del self.waiting[event_id]

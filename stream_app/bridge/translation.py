@@ -121,8 +121,8 @@ class Translator:
             return self.count(place, "dead", [self.letter(record, place, found)])
         self.keys.advance(time_ms)
         late: list[Routed] = []
-        for event_id, waiting in self.keys.give_up():
-            late += [*self.orphans(waiting), Routed("bridge", event_id.encode(), None, 0)]
+        for waiting in self.keys.give_up():
+            late += [self.orphan(waiting), Routed("bridge", waiting.label.id.encode(), None, 0)]
         if isinstance(found, Event):
             return self.count(place, "event", late + self.event(found, time_ms, place))
         return late + self.label(found, read)
@@ -148,7 +148,7 @@ class Translator:
             return self.count(read.place, "label", [self.labelled(label, key, read.time_ms, read.place)])
         waiting = WaitingLabel(label, read.time_ms, read.record, read.place)
         if self.keys.is_full:
-            return self.count(read.place, "dead", self.orphans([waiting]))
+            return self.count(read.place, "dead", [self.orphan(waiting)])
         self.keys.wait(waiting)
         record = read.record
         here = orjson.dumps([*read.place, record.time_ms, self.keys.clock_ms, (record.key or b"").hex()])
@@ -161,11 +161,10 @@ class Translator:
         value = {"event_id": label.id, "label": label.label, "weight": label.weight, "v": 1}
         return self.routed("labels", key, value, time_ms, place)
 
-    def orphans(self, waiting: list[WaitingLabel]) -> list[Routed]:
-        """Letters about labels whose event has not come."""
-        text = f"no event {waiting[0].label.id!r} came within the horizon of {self.keys.horizon_ms} ms"
-        fault = Rejected(reasons.LABEL_ORPHAN, text)
-        return [self.letter(one.record, one.place, fault) for one in waiting]
+    def orphan(self, waiting: WaitingLabel) -> Routed:
+        """A letter about a label whose event has not come."""
+        text = f"no event {waiting.label.id!r} came within the horizon of {self.keys.horizon_ms} ms"
+        return self.letter(waiting.record, waiting.place, Rejected(reasons.LABEL_ORPHAN, text))
 
     def routed(self, topic: str, key: str, value: dict[str, Any], time_ms: int, place: Place) -> Routed:
         """A record for the shard of a key, with where it came from."""
@@ -202,7 +201,7 @@ class Translator:
         event_id = (key or b"").decode()
         place = next((here for name, here in headers or () if name == WAITING), None)
         if place is None and value is None:
-            self.keys.n_waiting -= len(self.keys.waiting.pop(event_id, ()))
+            self.keys.drop_oldest(event_id)
         elif place is None:
             known = orjson.loads(value or b"")
             self.keys.advance(known["time_ms"])

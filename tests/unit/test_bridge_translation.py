@@ -103,6 +103,21 @@ def test_a_label_whose_event_never_comes_is_a_dead_letter_after_the_horizon() ->
     assert topics(feed.trip("t1", at_ms=NOW_MS + 11 * MINUTE_MS)) == ["events", "bridge"]
 
 
+def test_of_several_labels_of_an_event_each_waits_for_its_own_horizon() -> None:
+    """The oldest is given up alone, also for a bridge that was restarted then."""
+    feed, other, kept = Feed(application()), Feed(application()), list[Routed]()
+    feed.translator.now_ms = other.translator.now_ms = lambda: NOW_MS + 60 * MINUTE_MS
+    kept += feed.duration("t1")
+    kept += feed.duration("t1", NOW_MS + 5 * MINUTE_MS)
+    routed = feed.trip("t2", at_ms=NOW_MS + 11 * MINUTE_MS)
+    assert topics(routed) == ["dead_letters", "bridge", "events", "bridge"]
+    for one in [*kept, *(one for one in routed if one.topic == "bridge")]:
+        other.translator.restore(one.key, one.value, one.headers)
+    for each in (feed, other):
+        assert each.translator.keys.n_waiting == 1
+        assert topics(each.trip("t1", at_ms=NOW_MS + 12 * MINUTE_MS)) == ["events", "bridge", "labels"]
+
+
 def test_a_label_without_room_to_wait_leaves_the_others_waiting() -> None:
     """It alone is a dead letter: nothing is written that would drop the others at a restart."""
     feed = Feed(application(limits=Limits(max_parked=1)))
