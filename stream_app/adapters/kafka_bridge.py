@@ -53,7 +53,7 @@ class BridgeTransactions(Transactions):
                     self.produce(record)
             offsets = [TopicPartition(topic, part, at) for (topic, part), at in positions.items()]
             if offsets:
-                producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
+                self.send_offsets(offsets, group)
             producer.commit_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as error:
             raise self.failure(error) from error

@@ -72,7 +72,7 @@ class KafkaWriter(Transactions):
                     TopicPartition(self.input_topics[r], self.shard, commit.positions[r], self.life)
                     for r in RANKS
                 ]
-                producer.send_offsets_to_transaction(offsets, group, COMMIT_TIMEOUT_S)
+                self.send_offsets(offsets, group)
             producer.commit_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as error:
             raise self.failure(error) from error

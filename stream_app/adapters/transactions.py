@@ -5,23 +5,30 @@ connection is lost, and the broker may still get the first copy, seconds later: 
 would then end the next one halfway. Brokers distinguish the two by an epoch for each transaction (KIP-890,
 second part), which librdkafka does not support; so after a lost connection the next transaction has a new
 producer, whose `init_transactions` raises the epoch.
+
+librdkafka (2.14, its issue 5456) heeds no timeout when it sends offsets: after a lost connection that may
+block for a minute or for good. So it has a thread of its own, and a client that hangs in it is left behind.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream_app.errors import Fenced, ShardFailed, StaleGroup
 from topics.sizes import CLIENT_BYTES
 
 FENCE_TIMEOUT_S = 30.0
 COMMIT_TIMEOUT_S = 15.0
+LOOK_S = 1.0  # for how long the answer to offsets is waited for, before a look at what else is on its way
+SILENT_LOOKS = 4  # so often all records were written, and only that answer is missing: the client hangs
 STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
 LOST = re.compile(r"in state UP|timed out")  # only such a connection, or request, may leave one on its way
@@ -67,6 +74,7 @@ class Transactions:
             "logger": Connections(self.lost),  # no callback reports a lost connection, only the log does
         }
         self.unanswered = False  # a request may still be on its way, though the client has sent it again
+        self.hangs = False  # a call of the client does not come back
         self.producer = Producer(self.config)
 
     def fence(self) -> None:
@@ -84,7 +92,7 @@ class Transactions:
         """Take a new producer: what the old one has sent and is still on its way is refused from now on."""
         log.info("a connection was lost: the next transaction has a new producer", of=self.what)
         self.close()
-        self.unanswered = False
+        self.unanswered = self.hangs = False
         self.producer = Producer(self.config)
         self.fence()
 
@@ -95,6 +103,37 @@ class Transactions:
             self.renew()
         self.write_errors = []
         return self.producer
+
+    def send_offsets(self, offsets: Sequence[TopicPartition], group: Any) -> None:
+        """Add the group's offsets to the transaction.
+
+        Raises:
+            KafkaException: they were refused.
+            ShardFailed: no answer came; this client is of no use any more.
+        """
+        answers: SimpleQueue[KafkaException | None] = SimpleQueue()
+
+        def send(producer: Producer) -> None:
+            try:
+                producer.send_offsets_to_transaction(list(offsets), group, COMMIT_TIMEOUT_S)
+            except KafkaException as error:
+                answers.put(error)
+            else:
+                answers.put(None)
+
+        threading.Thread(target=send, args=(self.producer,), daemon=True).start()
+        silent = 0
+        for _ in range(round(COMMIT_TIMEOUT_S / LOOK_S)):
+            with suppress(Empty):
+                refused = answers.get(timeout=LOOK_S)
+                if refused is not None:
+                    raise refused
+                return
+            silent = 0 if self.producer.flush(0) else silent + 1  # records of a slow link go first
+            if silent >= SILENT_LOOKS:
+                break
+        self.hangs = True
+        raise ShardFailed(f"{self.what}: no answer to the offsets of a transaction; a new client takes over")
 
     def make_room(self) -> None:
         """Wait until the client's queue, 1 GiB, is written: many large records pass it in one batch.
@@ -124,6 +163,8 @@ class Transactions:
 
     def close(self) -> None:
         """Drop the client without waiting: an open transaction is resolved by the successor's fence."""
+        if self.hangs:
+            return  # it ends with the call that hangs; to end it before would pull its memory from under that
         # The client (2.16) tries to abort what is open. Where it cannot, it raises or warns, and warnings may
         # be errors; a second close raises too.
         with suppress(KafkaException, SystemError, RuntimeError):

@@ -22,7 +22,7 @@ from stream_app.embedded import services as embedded
 from stream_app.embedded.ports import LOOPBACK, free_ports
 
 PROXIED = "PROXIED"
-PRODUCE, END_TXN = 0, 26  # api keys of the Kafka protocol
+PRODUCE, END_TXN, TXN_OFFSET_COMMIT = 0, 26, 28  # api keys of the Kafka protocol
 HEAD = 4  # bytes of a message's size
 ANSWER_WITHIN_S = 30.0
 

@@ -1,4 +1,4 @@
-"""Requests of one transaction that reach the broker in the next one."""
+"""Requests of one transaction that reach the broker in the next one, and requests without an answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.errors import ShardFailed, StaleGroup
 from stream_app.ports import Commit
 from tests.contract.port_bench import SHARD, KafkaBench, until
-from tests.faults.proxy import END_TXN, PRODUCE, Far, Verdict, proxied
+from tests.faults.proxy import END_TXN, PRODUCE, TXN_OFFSET_COMMIT, Far, Verdict, proxied
 
 FENCED = (47, 90)  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 
@@ -77,6 +77,25 @@ def end_late(far: Far, bench: KafkaBench, ending: str) -> None:
     far.proxy.judge = lambda _key, _message: Verdict.PASS
     far.proxy.cut()
     thread.join()
+
+
+def test_a_client_that_gets_no_answer_to_offsets_is_left_and_the_next_one_goes_on(far: Far) -> None:
+    """The commit fails in seconds, though the client itself may wait for good; its batch is written once."""
+    with closing(KafkaBench(far.near)) as bench:
+        writer = bench.writer(servers=far.far)
+        writer.fence()
+        group = bench.log().group()
+        far.proxy.forget()
+        far.proxy.judge = lambda key, _: Verdict.HOLD if key == TXN_OFFSET_COMMIT else Verdict.PASS
+        with pytest.raises(ShardFailed, match="no answer to the offsets"):
+            writer.commit(batch("one"), group)
+        writer.close()
+
+        far.proxy.forget()
+        successor = bench.writer(servers=far.far)
+        successor.fence()
+        successor.commit(batch("two"), group)
+        assert bench.committed("predictions") == [b"prediction two"]
 
 
 def doomed(writer: KafkaWriter, commit: Commit) -> None:
