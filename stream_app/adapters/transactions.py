@@ -27,7 +27,7 @@ from topics.sizes import CLIENT_BYTES
 
 FENCE_TIMEOUT_S = 30.0
 COMMIT_TIMEOUT_S = 15.0
-LOOK_S = 1.0  # for how long the answer to offsets is waited for, before a look at what else is on its way
+LOOK_S = 0.5  # for how long the answer to offsets is waited for, before a look at what else is on its way
 SILENT_LOOKS = 4  # so often all records were written, and only that answer is missing: the client hangs
 STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}

@@ -25,7 +25,9 @@ from stream_app.learner.step_marks import RESTING, STEPPING
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
-HEALTHY_AFTER_S = 30.0  # a shard that lived this long starts the back-off again
+HEALTHY_AFTER_S = (
+    30.0  # a shard that lived this long starts the back-off again, as one that committed a batch
+)
 log = structlog.get_logger()
 
 
@@ -62,6 +64,7 @@ class Shard:
         self.live_since_s = 0.0
         self.retry_at_s = 0.0
         self.retry_s = RETRY_FIRST_S
+        self.failed_at = ""  # the newest committed batch, by its stamp, when it failed last
         before = deps.marks.claim(number)
         self.failures = Failures(blamed=before == STEPPING, at_rest=before == RESTING)
 
@@ -152,8 +155,11 @@ class Shard:
         if self.live is not None:
             # The text of an unexpected exception may quote a record.
             self.failures.note(self.live.care, str(error) if expected else type(error).__name__)
-        if self.live is not None and now_s - self.live_since_s > HEALTHY_AFTER_S:
-            self.retry_s = RETRY_FIRST_S
+        if self.live is not None:
+            stamp = self.live.care.stamp
+            if stamp != self.failed_at or now_s - self.live_since_s > HEALTHY_AFTER_S:
+                self.retry_s = RETRY_FIRST_S
+            self.failed_at = stamp
         self.close()
         self.retry_at_s = now_s + self.retry_s
         self.retry_s = min(RETRY_LAST_S, self.retry_s * 2)

@@ -196,6 +196,20 @@ def test_a_failure_outside_is_never_held_against_a_record(
     assert "by no fault of a record" in alert["message"]
 
 
+def test_a_shard_that_commits_between_its_failures_waits_no_longer_each_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause before it tries again doubles only while it comes no further."""
+    monkeypatch.setattr(Poisoned, "rows", set())
+    shard, pauses_s = world.shard(), []
+    for comes_further in (True, True, False, False, True):
+        if comes_further:
+            world.record(EVENT, world.clock.now_ms(), {"event_id": f"{world.clock}", "features": {"x": 1}})
+        work(world, shard).fail(ShardFailed("the broker is away"))
+        pauses_s.append(shard.retry_at_s - world.clock.monotonic())
+    assert pauses_s == [0.5, 0.5, 1.0, 2.0, 0.5]
+
+
 def test_a_process_killed_beside_a_step_is_never_held_against_a_record(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
