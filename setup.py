@@ -15,6 +15,10 @@ from setuptools import setup
 HOT = [
     "topics/codec.py", "topics/envelope.py", "drift/detector.py", "drift/losses.py", "drift/monitors.py",
     "drift/policy.py", "drift/presence.py", "drift/sources.py", "drift/verdicts.py",
+    "stream_app/inputs/bounds.py", "stream_app/inputs/envelopes.py", "stream_app/inputs/finders.py",
+    "stream_app/inputs/keys.py", "stream_app/inputs/mapping.py", "stream_app/inputs/moments.py",
+    "stream_app/inputs/paths.py", "stream_app/bridge/event_keys.py", "stream_app/bridge/order.py",
+    "stream_app/bridge/translation.py",
     "stream_app/adapters/kafka_record.py", "stream_app/adapters/set_order.py", "stream_app/models/calls.py",
     "stream_app/state/entities.py", "stream_app/state/ids.py", "stream_app/state/pending.py",
     "stream_app/state/scores.py", "stream_app/state/shard.py", "stream_app/state/vocabulary.py",

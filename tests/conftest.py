@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from stream_app.embedded import services as embedded
 from tests.lengths import FORM
@@ -17,6 +18,10 @@ from tests.sharing import Sharing, place_of
 
 ELSEWHERE = ("KAFKA__BOOTSTRAP_SERVERS", "REDIS__URL", "CONFIG", "SERVICES_DIR")
 SERVERS = pytest.StashKey[Path]()
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -14,14 +14,13 @@ from topics.times import EARLIEST_MS
 SHORT: Final = 64  # characters, which no bound in bytes is below
 
 
-def fault_of(event: Event) -> Rejected | None:
+def fault_of(event_id: str, key: str) -> Rejected | None:
     """A key or an id that nothing could carry."""
-    key = event.key or ""
     if len(key) > SHORT or not key.isascii() or "\0" in key:
         fault = decode_key(key.encode(errors="surrogatepass"))
         if isinstance(fault, Rejected):
             return fault
-    return long_id(event.id)
+    return long_id(event_id)
 
 
 def long_id(event_id: str) -> Rejected | None:

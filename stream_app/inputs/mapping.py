@@ -49,6 +49,7 @@ class Mapping:
         self.features = [(name, self.find(path)) for name, path in topic.feature_paths.items()]
         self.picked = list(topic.feature_paths.items())
         self.simple = self.is_simple
+        self.id_name, self.key_name, self.label_name = ids[0], topic.key or "", topic.label or ""
         self.within = split(topic.within) if topic.within else ()
         named = (*ids, topic.key, topic.time, topic.label, topic.weight, *(topic.where or {}), *topic.ignore)
         self.left_out = {path for path in named if path}
@@ -72,24 +73,28 @@ class Mapping:
             )
         )
 
-    def by_names(self, row: Any, meta: Meta) -> Event | None:
+    def by_names(self, row: Any, meta: Meta) -> Event | Rejected | None:
         """What `by_paths` finds in a row of plain values, at a third of its cost; None: it has to look."""
         if type(row) is not dict:
             return None
-        topic, features = self.topic, row
+        fields: dict[str, Any] = row
+        features = fields
         if self.picked:
-            features = {name: row[path] for name, path in self.picked if path in row}
+            features = {name: fields[path] for name, path in self.picked if path in fields}
         for part in features.values():
             if type(part) not in PLAIN:
                 return None
-        event_id = row.get(topic.id)
-        key = row.get(topic.key) if topic.key else key_text(meta.key, topic.keys)
+        event_id = fields.get(self.id_name)
+        key = fields.get(self.key_name) if self.key_name else key_text(meta.key, self.topic.keys)
         if type(event_id) is not str or type(key) is not str or not event_id or not key:
             return None
-        label = row.get(topic.label) if topic.label else None
-        if features is row:
+        fault = fault_of(event_id, key)
+        if fault is not None:
+            return fault
+        label = fields.get(self.label_name) if self.label_name else None
+        if features is fields:
             for name in self.left_out:
-                row.pop(name, None)
+                fields.pop(name, None)
         return Event(event_id, features, key, UNSET if label is None else label)
 
     def find(self, path: str) -> Finder:
@@ -102,9 +107,9 @@ class Mapping:
         if isinstance(decoded, Rejected):
             return decoded
         if self.simple:
-            event = self.by_names(decoded, meta)
-            if event is not None:
-                return fault_of(event) or event
+            found = self.by_names(decoded, meta)
+            if found is not None:
+                return found
         return self.read(decoded, meta)
 
     def read(self, value: Any, meta: Meta) -> Found:
