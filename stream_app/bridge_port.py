@@ -1,14 +1,22 @@
-"""What the bridge needs of Kafka, as a Protocol, and what goes through it."""
+"""What the bridge needs of Kafka, as a Protocol, what goes through it, and the topics that it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from stream_app.application import Application
+from topics.catalog import retries_topic
 from topics.envelope import Headers, Record
 
 Source = tuple[str, int]  # topic and partition
 Restore = Callable[[bytes | None, bytes | None, Headers | None], None]
+
+
+def bridged_topics(app: Application) -> list[str]:
+    """The topics that an application's bridge reads, its predictions among them where they are copied."""
+    topics = [*(app.inputs.names if app.inputs is not None else ()), retries_topic(app.name).name]
+    return [*topics, f"{app.name}.predictions"] if app.outputs is not None else topics
 
 
 class Place(NamedTuple):

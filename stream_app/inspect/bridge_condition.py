@@ -7,7 +7,8 @@ from kafka.admin import OffsetSpec
 
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.application import Application
-from topics.catalog import bridge_topic, retries_topic
+from stream_app.bridge_port import bridged_topics
+from topics.catalog import bridge_topic
 
 
 class BridgeCondition(msgspec.Struct):
@@ -34,12 +35,9 @@ def bridge_condition(app: Application, admin: TopicAdmin) -> BridgeCondition | N
     """
     if not app.is_bridged:
         return None
-    topics = [*(app.inputs.names if app.inputs is not None else ()), retries_topic(app.name).name]
-    if app.outputs is not None:
-        topics.append(f"{app.name}.predictions")
     group = admin.group(bridge_topic(app.name).name)
     behind, lost = {}, 0
-    for topic, described in admin.describe(topics).items():
+    for topic, described in admin.describe(bridged_topics(app)).items():
         partitions = len(described["partitions"])
         firsts, ends = admin.ends(topic, partitions, OffsetSpec.EARLIEST), admin.ends(topic, partitions)
         behind[topic] = 0

@@ -13,12 +13,13 @@ from stream_app.application import Application
 from stream_app.bridge.copies import Copies
 from stream_app.bridge.process import Bridge
 from stream_app.bridge.translation import Translator
+from stream_app.bridge_port import bridged_topics
 from stream_app.errors import Refused, UsageError
 from stream_app.inputs.mapping import NONE
 from stream_app.inputs.schemas import Schemas
 from stream_app.settings import Settings
 from stream_app.wiring.topics import all_topics, catalog_for
-from topics.catalog import bridge_topic, retries_topic
+from topics.catalog import bridge_topic
 
 
 def bridge(
@@ -66,12 +67,8 @@ def bridge(
     if metrics_port is not None:
         metrics.serve(metrics_port, metrics_host)
     clock = SystemClock()
-    inputs = [*(app.inputs.names if app.inputs is not None else ()), retries_topic(app.name).name]
-    copies = None
-    if output is not None:
-        inputs.append(own.predictions.name)
-        copies = Copies(output, registry)
-    log = KafkaBridge(settings.kafka.confluent(), kept, topics, inputs, instance_id)
+    copies = Copies(output, registry) if output is not None else None
+    log = KafkaBridge(settings.kafka.confluent(), kept, topics, bridged_topics(app), instance_id)
     translator = Translator(app, clock.now_ms, registry or NONE, copies)
     return Bridge(log, translator, clock, metrics.report, exit_when_idle_s)
 
