@@ -18,7 +18,7 @@ from stream_app.inputs.topic import Event, Inputs, Label, Topic
 from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
 from stream_app.models.home import home_of
 from stream_app.models.question import Question
-from stream_app.outputs import Output, Outputs
+from stream_app.outputs import Output, Outputs, check_names
 from topics.catalog import NAME
 
 Factory = Callable[[int], Any]
@@ -167,11 +167,6 @@ class Application:
         if self.labels is not None:
             object.__setattr__(self, "labels", for_threshold(self.labels, self.threshold, self.positive))
         if self.task == "binary" and self.labels is not None:
-            classes = self.labels.classes
-            if classes is not None and len(classes) != 2:
-                raise UsageError(
-                    f"a binary task with {len(classes)} classes", "Declare two, or use task multiclass"
-                )
             object.__setattr__(self, "labels", two_classes(self.labels))
         if self.labels is not None:
             check_labels(self.task, self.labels)
@@ -183,6 +178,8 @@ class Application:
 
     def check_parts(self) -> None:
         """Weights, factories, features and types, each by itself."""
+        outputs = [self.outputs.predictions.name] if self.outputs is not None else []
+        check_names(self.name, self.inputs.names if self.inputs is not None else [], outputs)
         if self.class_weights and self.task not in ("binary", "multiclass"):
             raise UsageError("class_weights without classes", "Leave them out for this task")
         classes = self.labels.classes if self.labels is not None else None

@@ -77,7 +77,14 @@ def check_labels(task: str, labels: Labels) -> None:
 
 
 def two_classes(labels: Labels) -> Labels:
-    """Binary labels: a set of two, whatever they are called."""
+    """Binary labels: a set of two, whatever they are called.
+
+    Raises:
+        UsageError: another number of classes is declared.
+    """
+    if labels.classes is not None and len(labels.classes) != 2:
+        text = "Declare two, or use task multiclass"
+        raise UsageError(f"a binary task with {len(labels.classes)} classes", text)
     return replace(labels, max_classes=2)
 
 

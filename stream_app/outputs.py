@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from stream_app.errors import UsageError
+from topics.catalog import bridge_topic, catalog, retries_topic
 
 FORMS = ("json", "json-schema", "avro")
 
@@ -53,3 +55,20 @@ class Outputs:
             raise UsageError(
                 f"predictions={self.predictions!r} is not an Output", f"Write Output({self.predictions!r})"
             )
+
+
+def check_names(app_name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse topics that would feed themselves: the application's own, and outputs that are inputs.
+
+    Raises:
+        UsageError: there is one.
+    """
+    own = {spec.name for spec in (*catalog(app_name, 1), bridge_topic(app_name), retries_topic(app_name))}
+    for name in (*inputs, *outputs):
+        if name in own:
+            text = (
+                "Name a topic of yours; without inputs= and outputs=, the application's own are used directly"
+            )
+            raise UsageError(f"{name} is a topic of the application's own", text)
+    for name in set(inputs) & set(outputs):
+        raise UsageError(f"{name} is an input and an output", "Name another topic in outputs=")

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stream_app.bridge_port import Place
-from stream_app.inputs.topic import Label
 from topics.envelope import Record
 
 
 class WaitingLabel(NamedTuple):
-    """A label without its event, and the record that it came in."""
+    """A label without its event, as `body` to write once that comes, and the record that it came in."""
 
-    label: Label
+    event_id: str
+    body: bytes
     time_ms: int
     record: Record
     place: Place
@@ -23,17 +23,22 @@ class WaitingLabel(NamedTuple):
 class EventKeys:
     """Keys of the newest events, and waiting labels, by id; its clock is the newest event time in epoch ms.
 
-    An id is kept for `keep_ms`, at most `most_ids`; a label waits for `horizon_ms`, at most `most_waiting`.
+    An id is kept for `keep_ms`, at most `most_ids`; one that comes again after `again_ms` is another event's.
+    A label waits for `horizon_ms`, at most `most_waiting`.
     """
 
-    def __init__(self, horizon_ms: int, keep_ms: int, most_ids: int, most_waiting: int) -> None:
-        self.horizon_ms, self.keep_ms = horizon_ms, keep_ms
+    def __init__(
+        self, horizon_ms: int, keep_ms: int, again_ms: int, most_ids: int, most_waiting: int
+    ) -> None:
+        self.horizon_ms, self.keep_ms, self.again_ms = horizon_ms, keep_ms, again_ms
         self.most_ids, self.most_waiting = most_ids, most_waiting
         self.clock_ms = 0
-        self.keys: dict[str, str] = {}
+        self.keys: dict[str, tuple[str, int]] = {}  # and when the event came
         self.ages: deque[tuple[int, str]] = deque()  # of ids, the oldest first: when they came
         self.waiting: dict[str, list[WaitingLabel]] = {}
-        self.queue: deque[tuple[int, WaitingLabel]] = deque()  # the oldest first: when they came
+        self.queue: deque[tuple[int, str, Place]] = (
+            deque()
+        )  # the oldest first: when they came, also of those gone
         self.n_waiting = 0
         self.n_forgotten = 0  # ids that left before their time
 
@@ -42,15 +47,23 @@ class EventKeys:
         self.clock_ms = max(self.clock_ms, time_ms)
         oldest_ms = self.clock_ms - self.keep_ms
         while self.ages and self.ages[0][0] < oldest_ms:
-            del self.keys[self.ages.popleft()[1]]
+            self.forget_oldest()
+
+    def forget_oldest(self) -> bool:
+        """Forget the id that came first, unless it has come again since."""
+        came_ms, event_id = self.ages.popleft()
+        if self.keys[event_id][1] != came_ms:
+            return False
+        del self.keys[event_id]
+        return True
 
     def add(self, event_id: str, key: str) -> list[WaitingLabel]:
         """Enter an event, and give the labels that waited for it. The first key of an id counts."""
-        if event_id not in self.keys:
-            if len(self.keys) >= self.most_ids:
-                del self.keys[self.ages.popleft()[1]]
-                self.n_forgotten += 1
-            self.keys[event_id] = key
+        known = self.keys.get(event_id)
+        if known is None or self.clock_ms - known[1] > self.again_ms:
+            while known is None and len(self.keys) >= self.most_ids:
+                self.n_forgotten += self.forget_oldest()
+            self.keys[event_id] = (key, self.clock_ms)
             self.ages.append((self.clock_ms, event_id))
         found = self.waiting.pop(event_id, [])
         self.n_waiting -= len(found)
@@ -58,7 +71,8 @@ class EventKeys:
 
     def key_of(self, event_id: str) -> str | None:
         """The entity of an event; None: it is not known."""
-        return self.keys.get(event_id)
+        known = self.keys.get(event_id)
+        return None if known is None else known[0]
 
     @property
     def is_full(self) -> bool:
@@ -67,23 +81,24 @@ class EventKeys:
 
     def wait(self, waiting: WaitingLabel) -> None:
         """Keep a label until its event comes."""
-        self.waiting.setdefault(waiting.label.id, []).append(waiting)
-        self.queue.append((self.clock_ms, waiting))
+        self.waiting.setdefault(waiting.event_id, []).append(waiting)
+        self.queue.append((self.clock_ms, waiting.event_id, waiting.place))
         self.n_waiting += 1
 
     def give_up(self) -> Iterator[WaitingLabel]:
         """Take out each label that has waited for longer than the horizon."""
         while self.queue and self.queue[0][0] < self.clock_ms - self.horizon_ms:
-            _, waiting = self.queue.popleft()
-            labels = self.waiting.get(waiting.label.id)
-            if labels and labels[0] is waiting:
-                self.drop_oldest(waiting.label.id)
-                yield waiting
+            _, event_id, place = self.queue.popleft()
+            labels = self.waiting.get(event_id)
+            if labels and labels[0].place == place:
+                yield labels[0]
+                self.drop_oldest(event_id)
 
     def drop_oldest(self, event_id: str) -> None:
-        """Take out the oldest of the labels that wait for an event."""
-        labels = self.waiting[event_id]
-        del labels[0]
-        self.n_waiting -= 1
-        if not labels:
-            del self.waiting[event_id]
+        """Take out the oldest of the labels that wait for an event, if one does."""
+        labels = self.waiting.get(event_id)
+        if labels:
+            del labels[0]
+            self.n_waiting -= 1
+            if not labels:
+                del self.waiting[event_id]

@@ -20,7 +20,7 @@ from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
 from topics import reasons
 from topics.alerts import run_alert
 from topics.catalog import FURTHEST_AHEAD_MS
-from topics.codec import Rejected, check_headers
+from topics.codec import LARGEST_VALUE_BYTES, Rejected, check_headers
 from topics.envelope import EVENT, Headers, Record
 from topics.fitting import dead_letter, encode_within
 from topics.placement import partition_for
@@ -35,6 +35,7 @@ WAITING: Final = "waiting"  # the header of a waiting label's record: where it c
 # After its horizon a label is late; it still has its event's key, so that the learner says so.
 LATE_MS: Final = 3_600_000
 
+LARGEST_LABEL: Final = 1 << 63
 PLACED: Final = 100_000  # keys whose shard is remembered: to hash one takes longer
 
 Found = Event | Label | Skipped | Rejected
@@ -45,6 +46,7 @@ class Translated(NamedTuple):
     """A record and what it is; `time_ms` is its event time in epoch ms, or its timestamp if it has none.
 
     `place` is where it stood first, `at` where it was read: they differ for a letter that was sent back.
+    `body` is an event or a label in the product's own form.
     """
 
     time_ms: int
@@ -52,6 +54,7 @@ class Translated(NamedTuple):
     record: Record
     place: Place
     at: Place
+    body: bytes = b""
 
 
 class Translator:
@@ -72,9 +75,10 @@ class Translator:
         self.copies, self.predictions = copies, f"{app.name}.predictions"
         horizon_ms = app.labels.horizon_ms if app.labels else 0
         limits = app.limits
-        self.keys = EventKeys(horizon_ms, horizon_ms + LATE_MS, limits.max_ids, limits.max_parked)
-        labels = app.inputs.label_topics if app.inputs is not None else ()
-        self.remembers = any(topic.key is None and not topic.is_own_form for topic in labels)
+        self.keys = EventKeys(
+            horizon_ms, horizon_ms + LATE_MS, app.dedupe_ms, limits.max_ids, limits.max_parked
+        )
+        self.remembers = app.inputs is not None and app.inputs.finds_keys
         self.counts: dict[tuple[str, str], int] = {}
         self.shard_of = lru_cache(PLACED)(partial(partition_for, partitions=app.shards))
 
@@ -83,9 +87,15 @@ class Translator:
         if self.copies is not None and at.topic == self.predictions:
             return Translated(record.time_ms, self.copies.copy(record), record, at, at)
         place = at if at.topic in self.mappings else first_place(record, at)
-        found = self.meaning(record, place)
+        found, body = self.meaning(record, place), b""
+        if isinstance(found, Event | Label):
+            encoded = encode(found)
+            if isinstance(encoded, Rejected):
+                found = encoded
+            else:
+                body = encoded
         time_ms = found.time if isinstance(found, Event | Label) else None
-        return Translated(record.time_ms if time_ms is None else time_ms, found, record, place, at)
+        return Translated(record.time_ms if time_ms is None else time_ms, found, record, place, at, body)
 
     def meaning(self, record: Record, place: Place) -> Found:
         """An event or a label, or why it is none."""
@@ -107,7 +117,7 @@ class Translator:
 
     def translate(self, read: Translated) -> list[Routed]:
         """What is written for the next record in order."""
-        time_ms, found, record, place, _ = read
+        time_ms, found, record, place, _, _ = read
         if isinstance(found, Skipped):
             return self.count(place, "skipped", [])
         if isinstance(found, Copied):
@@ -122,53 +132,50 @@ class Translator:
         self.keys.advance(time_ms)
         late: list[Routed] = []
         for waiting in self.keys.give_up():
-            late += [self.orphan(waiting), Routed("bridge", waiting.label.id.encode(), None, 0)]
+            text = f"no event {waiting.event_id!r} came within the horizon of {self.keys.horizon_ms} ms"
+            late += [self.orphan(waiting, text), Routed("bridge", waiting.event_id.encode(), None, 0)]
         if isinstance(found, Event):
-            return self.count(place, "event", late + self.event(found, time_ms, place))
+            return self.count(place, "event", late + self.event(found, read))
         return late + self.label(found, read)
 
-    def event(self, event: Event, time_ms: int, place: Place) -> list[Routed]:
+    def event(self, event: Event, read: Translated) -> list[Routed]:
         """An event for the shard of its key, its key for later labels, and the labels that came before it."""
         key = event.key or ""
-        value: dict[str, Any] = {"event_id": event.id, "features": event.features, "v": 1}
-        if event.label is not UNSET:
-            value["label"] = event.label
-        routed = [self.routed("events", key, value, time_ms, place)]
+        routed = [self.routed("events", key, read.body, read.time_ms, read.place)]
         if self.remembers and event.label is UNSET:
             known = orjson.dumps({"key": key, "time_ms": self.keys.clock_ms})
             routed.append(Routed("bridge", event.id.encode(), known, 0))
             waited = self.keys.add(event.id, key)
-            routed += [self.labelled(one.label, key, one.time_ms, one.place) for one in waited]
+            routed += [self.routed("labels", key, one.body, one.time_ms, one.place) for one in waited]
         return routed
 
     def label(self, label: Label, read: Translated) -> list[Routed]:
         """A label for the shard of its event; one whose event is not known waits for it."""
         key = label.key if label.key is not None else self.keys.key_of(label.id)
         if key is not None:
-            return self.count(read.place, "label", [self.labelled(label, key, read.time_ms, read.place)])
-        waiting = WaitingLabel(label, read.time_ms, read.record, read.place)
-        if self.keys.is_full:
-            return self.count(read.place, "dead", [self.orphan(waiting)])
-        self.keys.wait(waiting)
+            routed = self.routed("labels", key, read.body, read.time_ms, read.place)
+            return self.count(read.place, "label", [routed])
         record = read.record
-        here = orjson.dumps([*read.place, record.time_ms, self.keys.clock_ms, (record.key or b"").hex()])
-        headers = [*(record.headers or ()), (WAITING, here)]
-        kept = Routed("bridge", label.id.encode(), record.value, 0, headers=headers)
-        return self.count(read.place, "waiting", [kept])
+        waiting = WaitingLabel(label.id, read.body, read.time_ms, record, read.place)
+        if self.keys.is_full:
+            text = (
+                f"no event {label.id!r} came yet, and no more labels can wait; write "
+                f"limits=Limits(max_parked={2 * self.keys.most_waiting})"
+            )
+            return self.count(read.place, "dead", [self.orphan(waiting, text)])
+        self.keys.wait(waiting)
+        kept = KeptLabel(read.place, record.time_ms, self.keys.clock_ms, read.time_ms, record.key, read.body)
+        headers = [*(record.headers or ()), (WAITING, kept.packed())]
+        routed = Routed("bridge", label.id.encode(), record.value, 0, headers=headers)
+        return self.count(read.place, "waiting", [routed])
 
-    def labelled(self, label: Label, key: str, time_ms: int, place: Place) -> Routed:
-        """A label as the learner takes it."""
-        value = {"event_id": label.id, "label": label.label, "weight": label.weight, "v": 1}
-        return self.routed("labels", key, value, time_ms, place)
-
-    def orphan(self, waiting: WaitingLabel) -> Routed:
+    def orphan(self, waiting: WaitingLabel, text: str) -> Routed:
         """A letter about a label whose event has not come."""
-        text = f"no event {waiting.label.id!r} came within the horizon of {self.keys.horizon_ms} ms"
         return self.letter(waiting.record, waiting.place, Rejected(reasons.LABEL_ORPHAN, text))
 
-    def routed(self, topic: str, key: str, value: dict[str, Any], time_ms: int, place: Place) -> Routed:
+    def routed(self, topic: str, key: str, body: bytes, time_ms: int, place: Place) -> Routed:
         """A record for the shard of a key, with where it came from."""
-        body, name = orjson.dumps(value), key.encode()
+        name = key.encode()
         source: Headers = [(SOURCE, f"{place.topic}/{place.partition}/{place.offset}".encode())]
         return Routed(topic, name, body, self.shard_of(name), time_ms, source)
 
@@ -199,21 +206,70 @@ class Translator:
     def restore(self, key: bytes | None, value: bytes | None, headers: Headers | None) -> None:
         """Enter a record of the bridge's own topic, in its order: what was known when the bridge ended."""
         event_id = (key or b"").decode()
-        place = next((here for name, here in headers or () if name == WAITING), None)
-        if place is None and value is None:
+        packed = next((here for name, here in headers or () if name == WAITING), None)
+        if packed is not None:
+            kept = KeptLabel.unpacked(packed)
+            others = [(name, value) for name, value in headers or () if name != WAITING]
+            record = Record(EVENT, kept.place.offset, kept.stamp_ms, kept.key, value, others or None)
+            self.keys.advance(kept.clock_ms)
+            self.keys.wait(WaitingLabel(event_id, kept.body, kept.time_ms, record, kept.place))
+        elif value is None:
             self.keys.drop_oldest(event_id)
-        elif place is None:
-            known = orjson.loads(value or b"")
+        else:
+            known = orjson.loads(value)
             self.keys.advance(known["time_ms"])
             self.keys.add(event_id, known["key"])
-        else:
-            topic, partition, offset, time_ms, clock_ms, hexed = orjson.loads(place)
-            kept = [(name, value) for name, value in headers or () if name != WAITING]
-            record = Record(EVENT, offset, time_ms, bytes.fromhex(hexed) or None, value, kept or None)
-            read = self.read(record, Place(topic, partition, offset))
-            self.keys.advance(clock_ms)
-            if isinstance(read.found, Label):
-                self.keys.wait(WaitingLabel(read.found, read.time_ms, record, read.place))
+
+
+class KeptLabel(NamedTuple):
+    """What the bridge's own topic says of a label that waits, beside the record that it came in.
+
+    `stamp_ms` is that record's timestamp, `time_ms` the label's time, `clock_ms` the bridge's.
+    """
+
+    place: Place
+    stamp_ms: int
+    clock_ms: int
+    time_ms: int
+    key: bytes | None
+    body: bytes
+
+    def packed(self) -> bytes:
+        """As the value of a header."""
+        key = None if self.key is None else self.key.hex()
+        return orjson.dumps(
+            [*self.place, self.stamp_ms, self.clock_ms, self.time_ms, key, self.body.decode()]
+        )
+
+    @staticmethod
+    def unpacked(packed: bytes) -> KeptLabel:
+        """From the value of a header."""
+        topic, partition, offset, stamp_ms, clock_ms, time_ms, key, body = orjson.loads(packed)
+        place = Place(topic, partition, offset)
+        kept_key = None if key is None else bytes.fromhex(key)
+        return KeptLabel(place, stamp_ms, clock_ms, time_ms, kept_key, body.encode())
+
+
+def encode(found: Event | Label) -> bytes | Rejected:
+    """An event or a label in the product's own form, unless JSON or its topic cannot hold it."""
+    value: dict[str, Any] = {"event_id": found.id, "v": 1}
+    if type(found.label) is int and not -LARGEST_LABEL <= found.label < LARGEST_LABEL:
+        text = "the label is an integer beyond 64 bits; send it as a string"
+        return Rejected(reasons.LABEL_BAD, text)
+    if isinstance(found, Label):
+        value["label"], value["weight"] = found.label, found.weight
+    else:
+        value["features"] = found.features
+        if found.label is not UNSET:
+            value["label"] = found.label
+    try:
+        body = orjson.dumps(value)
+    except (TypeError, ValueError) as error:  # integers beyond 64 bits, halves of a surrogate pair
+        return Rejected(reasons.UNMAPPED, f"it cannot be written as JSON: {error}"[:500])
+    if len(body) > LARGEST_VALUE_BYTES:
+        text = f"it has {len(body)} bytes as JSON, {LARGEST_VALUE_BYTES} are allowed; take fewer features"
+        return Rejected(reasons.TOO_LARGE, text)
+    return body
 
 
 def first_place(record: Record, at: Place) -> Place:

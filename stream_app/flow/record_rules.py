@@ -5,6 +5,7 @@ No model and no state is needed, nor the libraries that they need, so that a pro
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any, Final
 from unicodedata import is_normalized
@@ -48,7 +49,7 @@ class FeatureRules:
 def features_for_models(
     rules: FeatureRules,
     known: dict[str, str],
-    unproven: dict[str, int],
+    unproven: Container[str],
     categories: dict[str, dict[str, bool]],
     full: bool,
     features: dict[str, Any],

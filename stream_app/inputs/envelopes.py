@@ -93,3 +93,5 @@ def no_object(value: Any) -> Rejected:
 
 
 OPENERS: Final = {None: open_plain, "debezium": open_debezium, "cloudevents": open_cloudevent}
+# How a path by `@value` begins that leads into the row.
+ROWS: Final = {None: "@value.", "debezium": "@value.after.", "cloudevents": "@value.data."}

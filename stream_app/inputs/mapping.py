@@ -11,11 +11,11 @@ from msgspec import UNSET
 
 from stream_app.errors import MACHINE
 from stream_app.inputs.bounds import fault_of, in_time, long_id
-from stream_app.inputs.envelopes import OPENERS, Opened, no_object
+from stream_app.inputs.envelopes import OPENERS, ROWS, Opened, no_object
 from stream_app.inputs.finders import Finder, finder, missing
 from stream_app.inputs.keys import key_text
-from stream_app.inputs.moments import epoch_ms
-from stream_app.inputs.paths import ABSENT, SCALARS, follow, leaves, split
+from stream_app.inputs.moments import epoch_ms, in_range
+from stream_app.inputs.paths import ABSENT, SCALARS, below, follow, leaves, split
 from stream_app.inputs.schemas import NoSchemas, Schemas
 from stream_app.inputs.topic import PLACE, Event, Label, Meta, Read, Skipped, Topic
 from stream_app.inputs.values import parser_of
@@ -51,8 +51,11 @@ class Mapping:
         self.simple = self.is_simple
         self.id_name, self.key_name, self.label_name = ids[0], topic.key or "", topic.label or ""
         self.within = split(topic.within) if topic.within else ()
-        named = (*ids, topic.key, topic.time, topic.label, topic.weight, *(topic.where or {}), *topic.ignore)
-        self.left_out = {path for path in named if path}
+        named = (*ids, topic.key, topic.time, topic.label, topic.weight, *(topic.where or {}))
+        paths = [path for path in named if path]
+        row = ROWS[topic.envelope]
+        self.left_out = below(topic.within, [path.removeprefix(row) for path in (*paths, *topic.ignore)])
+        self.left_out.update(topic.ignore)
 
     @property
     def is_simple(self) -> bool:
@@ -120,8 +123,8 @@ class Mapping:
             return found
         if found.key is not None:
             fault = decode_key(found.key.encode(errors="surrogatepass"))
-        elif self.labels_alone and isinstance(found, Label):
-            fault = None
+        elif isinstance(found, Label) and (self.labels_alone or self.topic.read is not None):
+            fault = None  # its event's key is looked up
         else:
             fault = key_text(meta.key, self.topic.keys)
             found.key = fault if type(fault) is str else ""
@@ -143,9 +146,29 @@ class Mapping:
         if not isinstance(found, Event | Label):
             what = type(found).__name__
             return Rejected(reasons.UNMAPPED, f"read= gave a {what}; it must give Event, Label or None")
+        return self.fault_of_read(found) or found
+
+    def fault_of_read(self, found: Event | Label) -> Rejected | None:
+        """What the definition's own function gave that no topic could carry."""
         if type(found.id) is not str or not found.id or type(found.key) not in (str, type(None)):
             return Rejected(reasons.UNMAPPED, "read= gave an id or a key that is no text")
-        return found
+        if type(found.time) not in (int, type(None)):
+            what = type(found.time).__name__
+            return Rejected(reasons.BAD_TIME, f"read= gave a {what} as time; it must be epoch ms, an integer")
+        if found.time is not None:
+            moment = in_range(found.time, "ms", "Event.time")
+            if isinstance(moment, Rejected):
+                return moment
+        if isinstance(found, Label):
+            if type(found.weight) not in (int, float):
+                return Rejected(reasons.UNMAPPED, "read= gave a weight that is not a number")
+            return None
+        if type(found.features) is not dict or any(type(name) is not str for name in found.features):
+            return Rejected(reasons.UNMAPPED, "read= gave features that are no dictionary of names")
+        for name, part in found.features.items():
+            if type(part) not in PLAIN:
+                return self.no_scalar(name, part)
+        return None
 
     def by_paths(self, value: Any, meta: Meta) -> Found:
         """What the paths find in a record."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Final
 
 from topics import reasons
@@ -13,6 +12,7 @@ from topics.times import EARLIEST_MS, doubt
 # Units in one millisecond; "UTC": ISO 8601 whose offset may be left out.
 UNITS: Final = {"ms": 1.0, "s": 0.001, "us": 1_000.0, "ns": 1_000_000.0, "UTC": 1.0}
 LATEST_MS: Final = 4_102_444_800_000  # the year 2100
+LATEST_IN_ANY: Final = 1e19  # beyond the year 2100, in nanoseconds
 NEXT: Final = {"s": "ms", "ms": "us", "us": "ns"}
 
 
@@ -27,10 +27,10 @@ def epoch_ms(value: Any, unit: str, path: str) -> int | Rejected:
     if type(value) is not int and type(value) is not float:
         what = "null" if value is None else type(value).__name__
         return Rejected(reasons.BAD_TIME, f"the time {path!r} is {what}; it must be a number or ISO 8601")
+    if not -LATEST_IN_ANY < value < LATEST_IN_ANY:
+        return Rejected(reasons.BAD_TIME, f"the time {path!r} is {str(value)[:40]}, which is no time")
     if type(value) is int and unit in ("us", "ns"):
         ms = value // int(UNITS[unit])
-    elif not isfinite(value):
-        return Rejected(reasons.BAD_TIME, f"the time {path!r} is not finite")
     else:
         ms = round(value / UNITS[unit])
     return in_range(ms, unit, path)

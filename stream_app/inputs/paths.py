@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 ABSENT: Final = object()
@@ -47,3 +48,14 @@ def leaves(value: dict[str, Any], left_out: set[str], found: dict[str, Any], pre
             leaves(part, left_out, found, path + ".")
         else:
             found[path] = part
+
+
+def below(within: str | None, paths: Iterable[str]) -> set[str]:
+    """Paths as they are from the object at `within` on; those that lead elsewhere are left out.
+
+    >>> below("payload", ["payload.id", "id"]), below(None, ["id"])
+    ({'id'}, {'id'})
+    """
+    if not within:
+        return set(paths)
+    return {path.removeprefix(f"{within}.") for path in paths if path.startswith(f"{within}.")}

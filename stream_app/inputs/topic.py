@@ -17,6 +17,7 @@ from stream_app.inputs.moments import UNITS
 FLAT = "flat"
 ENVELOPES = ("debezium", "cloudevents")
 PLACE = "@"  # a path that begins with it leads into the record, not into its value
+PLACES = ("key", "header", "ce", "value", "offset")
 
 
 class Event(msgspec.Struct):
@@ -33,7 +34,10 @@ class Event(msgspec.Struct):
 
 
 class Label(msgspec.Struct):
-    """What a `read` function makes of a record that says the truth about an event; `time` as of `Event`."""
+    """What a `read` function makes of a record that says the truth about an event; `time` as of `Event`.
+
+    Without a `key`, it goes to the entity of the event with this id.
+    """
 
     id: str
     label: Any
@@ -121,11 +125,22 @@ class Topic:
             raise UsageError(f"topic {self.name}: features={self.features!r}", text)
         if isinstance(self.ignore, str):
             raise UsageError(f"topic {self.name}: ignore={self.ignore!r}", f"Write ignore=[{self.ignore!r}]")
+        for path in self.paths:
+            if path.startswith(PLACE) and path[len(PLACE) :].split(".")[0] not in PLACES:
+                text = f"Write {f'@value.{path}'!r} for a field of that name, or one of @{', @'.join(PLACES)}"
+                raise UsageError(f"topic {self.name}: no path begins with {path!r}", text)
         if self.read is not None and self.has_paths:
             text = "Let read= give everything, or leave it out"
             raise UsageError(f"topic {self.name} has read= and paths", text)
         if self.read is not None and not callable(self.read):
             raise UsageError(f"topic {self.name}: read={self.read!r}", "Give a function (value, meta)")
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path of the definition, to where it is a text."""
+        ids = [self.id] if isinstance(self.id, str) else list(self.id or ())
+        named = [*ids, self.key, self.time, self.label, self.weight, *(self.where or {})]
+        return [path for path in (*named, *self.feature_paths.values()) if isinstance(path, str)]
 
     @property
     def has_paths(self) -> bool:
@@ -200,6 +215,13 @@ class Inputs:
     def roles(self) -> dict[str, tuple[Topic, ...]]:
         """The topics by what they feed."""
         return {"events": self.event_topics, "labels": self.label_topics}
+
+    @property
+    def finds_keys(self) -> bool:
+        """Whether labels may come without their entity, which is then that of their event."""
+        return any(topic.key is None and not topic.is_own_form for topic in self.label_topics) or any(
+            topic.read is not None for topic in self.event_topics
+        )
 
     @property
     def names(self) -> list[str]:

@@ -96,7 +96,8 @@ def own_features(rules: FeatureRules, windows: Windows, champion: Champion, aske
                 return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is not a number, string or boolean")
         given = {name: value for name, value in features.items() if name in windows.names}
         features = {name: value for name, value in features.items() if name not in given}
-    found = features_for_models(rules, published.kinds, {}, published.full, published.no_more, features)
+    kinds, unproven, full = published.kinds, published.unproven, published.full
+    found = features_for_models(rules, kinds, unproven, full, published.no_more, features)
     return found if isinstance(found, Rejected) or not given else {**found, **given}
 
 

@@ -13,9 +13,10 @@ KIND = "champion"  # in the signed header, which distinguishes a publication fro
 class Published:
     """One shard's champion as committed batch (epoch, seq) left it.
 
-    `prior` is what a cold model is answered with, `kinds` the features' types, `full` the string features
-    that take no further value, which with `no_more` are all of them. `rows` are sample rows; the header says
-    what the model answers to them. A `cold` model has learned nothing and is not asked.
+    `prior` is what a cold model is answered with, `kinds` the features' types, of which those of `unproven`
+    give way to another one, `full` the string features that take no further value, which with `no_more` are
+    all of them. `rows` are sample rows; the header says what the model answers to them. A `cold` model has
+    learned nothing and is not asked.
     """
 
     model: Any
@@ -29,3 +30,4 @@ class Published:
     full: dict[str, dict[str, bool]]
     rows: list[dict[str, Any]]
     no_more: bool = False
+    unproven: tuple[str, ...] = ()

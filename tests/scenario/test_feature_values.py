@@ -14,7 +14,7 @@ from stream_app.application import Limits
 from stream_app.flow.record_rules import features_for_models
 from stream_app.flow.validate import as_models_see
 from stream_app.learner.publish.champion_publisher import publish
-from tests.scenario.shard_driver import ShardDriver, application
+from tests.scenario.shard_driver import ABSENT, ShardDriver, application
 from topics import reasons
 
 
@@ -220,9 +220,9 @@ VALUES = st.one_of(st.none(), st.sampled_from([0, 1.5, 1_795_920_616, True]), st
 EVENTS = st.lists(st.dictionaries(NAMES, VALUES, max_size=6), max_size=12)
 
 
-@given(EVENTS, EVENTS, st.sampled_from(["skip", "flag", "refuse"]), st.booleans())
+@given(EVENTS, EVENTS, st.sampled_from(["skip", "flag", "refuse"]), st.booleans(), st.integers(0, 12))
 def test_a_predictor_sees_what_the_learner_would(
-    before: list[dict[str, Any]], asked: list[dict[str, Any]], missing: str, by_bytes: bool
+    before: list[dict[str, Any]], asked: list[dict[str, Any]], missing: str, by_bytes: bool, labelled: int
 ) -> None:
     """After any events, from what was published: the same features, the same refusals."""
     limits = {"max_category_bytes": 5} if by_bytes else {"max_categories": 2}
@@ -232,10 +232,15 @@ def test_a_predictor_sees_what_the_learner_would(
         limits=Limits(max_feature_names=6, **limits),
     )
     for i, features in enumerate(before):
-        shard.event(f"e{i}", features, label=True)
+        shard.event(f"e{i}", features, label=True if i < labelled else ABSENT)
     published, core = publish(shard.app, shard.processor), shard.processor.core
     for features in asked:
         ours = features_for_models(
-            core.rules, published.kinds, {}, published.full, published.no_more, dict(features)
+            core.rules,
+            published.kinds,
+            published.unproven,
+            published.full,
+            published.no_more,
+            dict(features),
         )
         assert ours == as_models_see(core, dict(features))

@@ -7,6 +7,7 @@ import json
 import random
 import struct
 import sys
+from decimal import Decimal
 from typing import Any
 
 import fastavro
@@ -17,6 +18,7 @@ from stream_app.bridge.translation import Translator
 from stream_app.bridge_port import Place, Routed
 from stream_app.flow.read import read
 from stream_app.inputs.schemas import Schema
+from stream_app.inputs.topic import Event, Label, Meta
 from topics import reasons
 from topics.codec import Rejected
 from topics.envelope import EVENT, Headers, Record
@@ -170,3 +172,65 @@ def test_ten_thousand_damaged_records_are_letters_or_what_a_learner_reads(form: 
     assert all_of_them.keys.keys == taken_alone.keys.keys
     assert all_of_them.keys.n_waiting == taken_alone.keys.n_waiting
     assert all_of_them.keys.clock_ms == taken_alone.keys.clock_ms
+
+
+HUGE = 123_456_789_012_345_678_901_234_567_890
+ODD: list[Any] = [
+    HUGE,
+    -HUGE,
+    1 << 63,
+    1e306,
+    -1e306,
+    float("nan"),
+    float("inf"),
+    "\ud800",
+    "",
+    " ",
+    "x" * 70_000,
+]
+ODD += [[], {}, [HUGE], {"a": HUGE}, None, True, False, -1, 0.5, "\0", "9" * 5_000]
+NO_JSON: list[Any] = [Decimal("1.5"), {1, 2}, b"x", object(), 1j, {1: 2}]
+FIELDS = ["id", "who", "at", "n", "y", "w"]
+
+
+def what_it_says(value: Any, _: Meta) -> Event | Label:
+    """A function of a definition that passes everything on as it came."""
+    if value["kind"] == "label":
+        return Label(value["id"], value["y"], value["who"], value["w"], value["at"])
+    return Event(value["id"], value["n"], value["who"], value["y"], value["at"])
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("time_in", ["ms", "s", "us", "ns", "UTC"])
+def test_odd_values_are_letters_or_what_a_learner_reads(field: str, time_in: str) -> None:
+    """Of each field, in an event and in a label: whatever JSON can say."""
+    paths: dict[str, Any] = {"id": "id", "key": "who", "time": "at", "time_in": time_in, "label": "y"}
+    events = Topic("trips", **paths)
+    translator = translator_of(Inputs(events=events, labels=Topic("labels", weight="w", **paths)))
+    row = {"id": "t1", "who": "k", "at": "2026-11-29T02:50:16Z", "n": 1, "y": 2, "w": 1.0}
+    for n, odd in enumerate(ODD):
+        body = json.dumps({**row, field: odd}).encode()
+        for topic in ("trips", "labels"):
+            record = Record(EVENT, n, NOW_MS, b"k", body, None)
+            judged(translator.translate(translator.read(record, Place(topic, 0, n))))
+
+
+@pytest.mark.parametrize("kind", ["event", "label"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_odd_values_of_a_function_are_letters_or_what_a_learner_reads(
+    field: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a function of the definition gives, also what JSON cannot say."""
+    translator = translator_of(Inputs(events=Topic("trips", read=what_it_says)))
+    row = {"kind": kind, "id": "t1", "who": "k", "at": NOW_MS, "n": {"x": 1}, "y": 2, "w": 1.0}
+    (mapping,) = translator.mappings["trips"]
+    for n, odd in enumerate([*ODD, *NO_JSON, *({"x": one} for one in (*ODD, *NO_JSON))]):
+        monkeypatch.setattr(mapping, "parse", lambda _, odd=odd: {**row, field: odd})
+        record = Record(EVENT, n, NOW_MS, b"k", b"{}", None)
+        judged(translator.translate(translator.read(record, Place("trips", 0, n))))
+
+
+def translator_of(inputs: Inputs) -> Translator:
+    """Of an application that reads these."""
+    app = Application(name="a", task="regression", shards=3, champion=lambda seed: seed, inputs=inputs)
+    return Translator(app, lambda: NOW_MS, Known())

@@ -118,6 +118,42 @@ def test_of_several_labels_of_an_event_each_waits_for_its_own_horizon() -> None:
         assert topics(each.trip("t1", at_ms=NOW_MS + 12 * MINUTE_MS)) == ["events", "bridge", "labels"]
 
 
+def test_a_mark_of_a_label_that_was_trimmed_is_passed_over() -> None:
+    """A bridge trims the label first and the mark that it was given up later: a restart between finds one."""
+    feed, other = Feed(application()), Feed(application())
+    feed.translator.now_ms = lambda: NOW_MS + 60 * MINUTE_MS
+    feed.duration("t1")
+    routed = feed.trip("t2", at_ms=NOW_MS + 11 * MINUTE_MS)
+    for one in (one for one in routed if one.topic == "bridge"):
+        other.translator.restore(one.key, one.value, one.headers)
+    assert other.translator.keys.keys == feed.translator.keys.keys
+
+
+def test_a_waiting_label_needs_neither_definition_nor_registry_at_a_restart() -> None:
+    """What it was read as is kept, also where the definition would not read it any more."""
+    feed, other = Feed(application()), Feed(application(Topic("durations", id="other", label="no")))
+    (kept,) = feed.duration("t1")
+    other.translator.restore(kept.key, kept.value, kept.headers)
+    event, _, label = other.trip("t1", "v9")
+    assert (label.key, label.partition) == (event.key, event.partition)
+    assert orjson.loads(label.value or b"")["label"] == 60
+
+
+def test_an_id_that_comes_again_is_another_event_after_the_time_of_repeats() -> None:
+    """Its key is the newest one's, and is kept for as long as that one's labels may come."""
+    feed = Feed(application(dedupe="5m"))
+    feed.translator.now_ms = lambda: NOW_MS + 120 * MINUTE_MS
+    feed.trip("t1", "v1")
+    feed.trip("t1", "v2", NOW_MS + 4 * MINUTE_MS)
+    (label,) = feed.duration("t1", NOW_MS + 4 * MINUTE_MS)
+    assert label.key == b"v1"
+    feed.trip("t1", "v3", NOW_MS + 60 * MINUTE_MS)
+    feed.trip("t2", "v4", NOW_MS + 75 * MINUTE_MS)
+    assert set(feed.translator.keys.keys) == {"t1", "t2"}
+    (label,) = feed.duration("t1", NOW_MS + 75 * MINUTE_MS)
+    assert label.key == b"v3"
+
+
 def test_a_label_without_room_to_wait_leaves_the_others_waiting() -> None:
     """It alone is a dead letter: nothing is written that would drop the others at a restart."""
     feed = Feed(application(limits=Limits(max_parked=1)))

@@ -191,6 +191,36 @@ def test_times_are_read_in_their_unit(unit: str, value: Any) -> None:
     assert found.time == NOW_MS
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"id": "in.id", "label": "in.y", "within": "in", "ignore": ["in.card"]},
+        {"id": "in.id", "label": "in.y", "within": "in", "ignore": ["card"]},
+        {"id": "in.id", "label": "@value.in.y", "within": "in", "ignore": ["@value.in.card"]},
+    ],
+)
+def test_what_has_another_part_is_no_feature_wherever_it_is(how: dict[str, Any]) -> None:
+    """The label among the features would be learned by heart; what lies elsewhere by that name stays."""
+    value = {"id": 3, "y": 4, "in": {"id": "e1", "y": 3.5, "a": 1, "card": "4242"}}
+    found = read(Topic("t", **how), value)
+    assert isinstance(found, Event)
+    assert (found.id, found.features, found.label) == ("e1", {"a": 1}, 3.5)
+    outside = read(Topic("t", id="id", label="y", within="in"), value)
+    assert isinstance(outside, Event)
+    assert outside.features == value["in"]
+
+
+@pytest.mark.parametrize("how", [{"time": "@timestamp"}, {"id": "@headers.x"}, {"features": ["@Value.x"]}])
+def test_a_path_that_begins_with_no_place_is_refused(how: dict[str, Any]) -> None:
+    """The remedy says how to name a field whose own name begins so."""
+    with pytest.raises(UsageError, match="no path begins with") as refused:
+        Topic("t", **how)
+    assert "@value.@" in refused.value.remedy
+    found = read(Topic("t", id="id", time="@value.@timestamp"), {"id": "a", "@timestamp": NOW_MS, "x": 1})
+    assert isinstance(found, Event)
+    assert (found.time, found.features) == (NOW_MS, {"x": 1})
+
+
 def meaning(value: Any, meta: Meta) -> Event | Label | None:
     """A definition's own function."""
     if value["kind"] == "ping":
@@ -204,7 +234,7 @@ def test_a_function_may_say_what_a_record_is() -> None:
     """An event, a label, or nothing; the record's key and time stand in where it gives none."""
     topic = Topic("t", read=meaning)
     assert read(topic, {"kind": "e", "x": 1}) == Event("2-7", {"x": 1}, "k")
-    assert read(topic, {"kind": "truth", "of": "2-7", "is": True}) == Label("2-7", True, "k")
+    assert read(topic, {"kind": "truth", "of": "2-7", "is": True}) == Label("2-7", True)
     assert isinstance(read(topic, {"kind": "ping"}), Skipped)
 
 

@@ -241,4 +241,5 @@ def publish(app: Application, processor: BatchProcessor) -> Published:
         {name: dict(seen) for name, seen in state.categories.items() if full or len(seen) >= bound},
         list(state.sample_rows),
         full,
+        tuple(state.unproven),
     )
