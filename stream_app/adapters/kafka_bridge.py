@@ -100,6 +100,7 @@ class KafkaBridge:
         self.seated = False
         self.lost = False
         self.sources: set[Source] = set()
+        self.has_begun = False  # the bridge's own topic says that there were positions
         self.admin = AdminClient(dict(config))
         common = {
             **config,
@@ -170,18 +171,19 @@ class KafkaBridge:
                 if error is None:
                     yield message
                 elif error.code() == END:
+                    self.has_begun = bool(message.offset())
                     self.reader.unassign()
                     return
                 elif not error.retriable():
                     raise KafkaException(error)
 
-    def look_for_partitions(self) -> list[Source]:
-        """Begin to read partitions that are new from where the process before ended, and give them.
+    def look_for_partitions(self) -> dict[Source, int]:
+        """Begin to read partitions that are new from where the process before ended, and give where that is.
 
-        Without an offset it is from the earliest on.
+        Without a position it is from the earliest on.
 
         Raises:
-            Refused: an input topic is missing.
+            Refused: an input topic is missing, or the broker has forgotten all positions.
         """
         found: list[TopicPartition] = []
         for topic in self.inputs:
@@ -192,12 +194,29 @@ class KafkaBridge:
                     "Correct its name in inputs=, or create it",
                 )
             found += [TopicPartition(topic, n) for n in about.partitions if (topic, n) not in self.sources]
-        for place in self.reader.committed(found, METADATA_TIMEOUT_S) if found else ():
-            place.offset = EARLIEST if place.offset == NO_OFFSET else place.offset
+        places = self.reader.committed(found, METADATA_TIMEOUT_S) if found else []
+        missing = [place for place in places if place.offset == NO_OFFSET]
+        if self.has_begun and not self.sources and missing == places:
+            raise Refused(
+                f"the brokers have forgotten the positions of group {self.group}, so that records would be "
+                "bridged again",
+                f"Set them to where it stood, then raise offsets.retention.minutes: {self.reset('TOPIC')} "
+                "--to-datetime YYYY-MM-DDTHH:MM:SS.sss",
+            )
+        for place in missing:
+            place.offset = self.reader.get_watermark_offsets(place, METADATA_TIMEOUT_S)[0]
+        for place in places:
             self.reader.incremental_assign([place])
-        fresh = [(place.topic, place.partition) for place in found]
+        fresh = {(place.topic, place.partition): place.offset for place in places}
         self.sources.update(fresh)
         return fresh
+
+    def reset(self, topic: str) -> str:
+        """The command that sets positions, but for where to; it needs that nobody bridges."""
+        return (
+            "with every bridge stopped, kafka-consumer-groups --bootstrap-server … --execute --reset-offsets "
+            f"--group {self.group} --topic {topic}"
+        )
 
     def poll(self, limit: int, timeout_s: float) -> BridgePolled:
         """Up to `limit` records now, waiting `timeout_s` for the first.
@@ -220,8 +239,8 @@ class KafkaBridge:
             elif error.code() in CUT:
                 raise Refused(
                     f"records of {source[0]}/{source[1]} were deleted before they were bridged",
-                    f"Raise retention.ms of {source[0]}. To go on without them, reset the offsets of group "
-                    f"{self.group} to the earliest (kafka-consumer-groups --reset-offsets --to-earliest)",
+                    f"Raise retention.ms of {source[0]}. To go on without them: "
+                    f"{self.reset(f'{source[0]}:{source[1]}')} --to-earliest",
                 )
             elif not error.retriable() and error.code() not in PASSING:
                 raise KafkaException(error)

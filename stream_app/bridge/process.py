@@ -25,6 +25,8 @@ SEAT_S = 0.5
 SETTLE_S = 0.2  # without a record
 ALERT_S = 10.0  # of waiting
 LOOK_S = 30.0  # between looks for new partitions, and between trims
+RENEW_S = 3_600.0  # between commits of all positions: brokers forget one that is not committed for days
+BEGUN = Routed("bridge", None, None, 0)  # in the bridge's own topic: it has had positions
 REPORT_S = 1.0
 log = structlog.get_logger()
 
@@ -51,7 +53,7 @@ class Bridge:
         self.ends: dict[Source, int] = {}  # up to which all of an input has been read
         self.alerted: Place | None = None  # the record for whose schema an alert says that everything waits
         self.kept: deque[tuple[int, int]] = deque()  # (clock, offset) of records in the bridge's own topic
-        self.reported_s = self.looked_s = self.busy_s = 0.0
+        self.reported_s = self.looked_s = self.busy_s = self.renewed_s = 0.0
 
     def run(self) -> None:
         """Wait for the seat, then bridge.
@@ -68,8 +70,9 @@ class Bridge:
                 return
         self.log.begin(self.translator.restore)
         log.info("bridging", ids=len(self.translator.keys.keys), waiting=self.translator.keys.n_waiting)
-        self.busy_s = self.looked_s = self.clock.monotonic()
+        self.busy_s = self.looked_s = self.renewed_s = self.clock.monotonic()
         self.look()
+        self.log.commit([BEGUN], self.positions)
         while not self.stopping.is_set() and not self.is_idle():
             self.turn()
         self.settle()
@@ -89,6 +92,7 @@ class Bridge:
             self.looked_s = self.clock.monotonic()
             self.look()
             self.trim()
+            self.renew_positions()
         self.tell(active=True)
 
     def is_ready(self) -> bool:
@@ -185,8 +189,15 @@ class Bridge:
 
     def look(self) -> None:
         """Begin to read partitions that are new."""
-        for source in self.log.look_for_partitions():
+        for source, position in self.log.look_for_partitions().items():
             self.number(source)
+            self.positions[source] = position
+
+    def renew_positions(self) -> None:
+        """Commit all positions again, also of inputs that nothing comes from."""
+        if self.clock.monotonic() - self.renewed_s > RENEW_S:
+            self.renewed_s = self.clock.monotonic()
+            self.log.commit([], self.positions)
 
     def trim(self) -> None:
         """Delete what is no longer remembered from the bridge's own topic."""

@@ -71,9 +71,12 @@ def waiting(taxi: Taxi) -> int:
     """Labels that wait for a trip that has not come, as the bridge's own topic says in the end."""
     known: dict[str, int] = {}
     for record in taxi.read(f"{taxi.name}.bridge"):
-        name = record.key.decode()
-        is_label = any(header == "waiting" for header, _ in record.headers)
-        known[name] = known.get(name, 0) + 1 if is_label else 0
+        name, n = (record.key or b"").decode(), 0
+        if any(header == "waiting" for header, _ in record.headers):
+            n = known.get(name, 0) + 1
+        elif record.value is None:
+            n = max(0, known.get(name, 0) - 1)  # its oldest was given up
+        known[name] = n
     return sum(known.values())
 
 

@@ -209,6 +209,29 @@ def test_a_letter_of_the_bridge_is_bridged_once_the_definition_fits(learners: Le
         assert len(list(reader)) == 2
 
 
+def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: Learners) -> None:
+    """Brokers forget the positions of a group that was away for days: it is refused, with what to do."""
+    topic, file = f"{learners.call.name}.kept", learners.directory / "kept.py"
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    name = f"{learners.call.name}-k"
+    file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
+    assert learners.call("topics", "create", f"{file}:app").code == 0
+    producer = Producer({"bootstrap.servers": learners.servers})
+    producer.produce(topic, b'{"id": "a", "x": 1}', b"7", partition=1)
+    producer.flush(20)
+    bridge = ("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001")
+    learners.finish(learners.spawn(*bridge))
+    learners.finish(learners.spawn(*bridge))
+    admin.delete_consumer_groups([f"{name}.bridge"])[f"{name}.bridge"].result()
+    again = learners.spawn(*bridge, "--no-supervise", stderr=subprocess.PIPE)
+    said = again.communicate(timeout=60)[1].decode()
+    assert again.returncode == 3, said
+    assert f"forgotten the positions of group {name}.bridge" in said
+    assert f"--reset-offsets --group {name}.bridge --topic TOPIC --to-datetime" in said
+    assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 1
+
+
 def test_a_record_that_does_not_fit_is_shown_before_anything_runs(learners: Learners) -> None:
     """`inputs try` ends with 1 and says which line to write."""
     target, names = define(learners)

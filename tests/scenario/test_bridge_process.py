@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from stream_app.application import Application, Inputs, Topic
-from stream_app.bridge.process import ALERT_S, SETTLE_S, Bridge
+from stream_app.bridge.process import ALERT_S, RENEW_S, SETTLE_S, Bridge
 from stream_app.bridge.translation import Translator
 from stream_app.bridge_port import BridgePolled, BridgeReport, Restore, Routed, Source
 from stream_app.inputs.schemas import RegistryAway, Schema
@@ -38,8 +38,8 @@ class Log:
     def begin(self, restore: Restore) -> None:
         """Nothing was kept."""
 
-    def look_for_partitions(self) -> list[Source]:
-        return [("trips", 0)]
+    def look_for_partitions(self) -> dict[Source, int]:
+        return {} if self.committed else {("trips", 0): 0}
 
     def poll(self, limit: int, timeout_s: float) -> BridgePolled:
         self.clock.now_s += timeout_s
@@ -105,4 +105,24 @@ def test_a_long_wait_for_a_schema_is_an_alert_once(away_s: float) -> None:
 def test_at_the_end_it_stands_behind_what_is_no_record() -> None:
     """A control record ends the input: once nothing comes, the position is behind it, committed once."""
     positions = [positions for _, positions in bridged(0.0).committed]
-    assert positions == [{("trips", 0): 2}, {("trips", 0): 3}]
+    assert positions == [{("trips", 0): 0}, {("trips", 0): 2}, {("trips", 0): 3}]
+
+
+def test_positions_of_inputs_that_nothing_comes_from_are_committed_again() -> None:
+    """A broker forgets a position that nobody has committed for days, and all would be bridged again."""
+    clock = Clock()
+    app = Application(
+        name="a", task="binary", champion=lambda seed: seed, inputs=Inputs(events=Topic("trips", id="id"))
+    )
+    log = Log(clock, [])
+    bridge = Bridge(log, Translator(app, clock.now_ms), clock, lambda _: None)
+
+    def poll(_: int, _timeout_s: float) -> BridgePolled:
+        clock.now_s += 60.0
+        if clock.now_s > began_s + 2.5 * RENEW_S:
+            bridge.stopping.set()
+        return BridgePolled([], {("trips", 0): log.end})
+
+    began_s, log.poll = clock.now_s, poll  # type: ignore[assignment,method-assign]
+    bridge.run()
+    assert [positions for _, positions in log.committed] == [{("trips", 0): 0}, *[{("trips", 0): 1}] * 3]
