@@ -40,13 +40,14 @@ class SchemaRegistry:
         now_s = self.clock.monotonic()
         if now_s - self.unknown_s.get(number, -UNKNOWN_S) >= UNKNOWN_S:
             found = self.ask(f"/schemas/ids/{number}")
-            if found is not None:
-                references = tuple(self.references(found, DEEPEST))
-                schema = Schema(found.get("schemaType") or "AVRO", found["schema"], references)
+            references = self.references(found, DEEPEST) if found is not None else None
+            if found is not None and references is not None:
+                schema = Schema(found.get("schemaType") or "AVRO", found["schema"], tuple(references))
                 self.known[number] = schema
                 return schema
             self.unknown_s[number] = now_s
-        return Rejected(reasons.MALFORMED, f"the schema registry does not know schema {number}")
+        text = f"the schema registry does not know schema {number}, or one that it refers to"
+        return Rejected(reasons.MALFORMED, text)
 
     def register(self, subject: str, kind: str, text: str) -> int:
         """The id of a schema under a subject, known or new.
@@ -65,33 +66,36 @@ class SchemaRegistry:
                 )
             answer.raise_for_status()
             return int(answer.json()["id"])
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
             raise RegistryAway(self.silence(error)) from error
 
     def silence(self, error: Exception) -> str:
         """What is said of a registry that does not answer."""
         return f"the schema registry at {self.url} does not answer ({type(error).__name__}: {error})"
 
-    def references(self, found: dict[str, Any], deep: int) -> list[tuple[str, str]]:
-        """Name and text of what a schema refers to, what is needed first first."""
+    def references(self, found: dict[str, Any], deep: int) -> list[tuple[str, str]] | None:
+        """Name and text of what a schema refers to, what is needed first first; None: one is not known."""
         texts: list[tuple[str, str]] = []
         for one in found.get("references") or () if deep else ():
             subject, version = quote(one["subject"], safe=""), one["version"]
-            other = self.ask(f"/subjects/{subject}/versions/{version}")
-            if other is not None:
-                texts += self.references(other, deep - 1)
-                texts.append((one["name"], other["schema"]))
+            other = self.ask(f"/subjects/{subject}/versions/{version}?deleted=true")
+            inner = self.references(other, deep - 1) if other is not None else None
+            if other is None or inner is None:
+                return None
+            texts += [*inner, (one["name"], other["schema"])]
         return list(dict(texts).items())
 
     def ask(self, path: str) -> dict[str, Any] | None:
-        """What the registry answers; None: it knows no such thing."""
+        """The schema that the registry answers with; None: it knows no such thing."""
         try:
             answer = self.http.get(path)
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
             answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+            found = answer.json()
+            if not isinstance(found, dict) or not isinstance(found.get("schema"), str):
+                raise ValueError("the answer holds no schema")  # noqa: TRY004  # of a server, not of ours
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise RegistryAway(self.silence(error)) from error
         return found
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import fastavro
 import orjson
@@ -23,6 +23,9 @@ from topics.codec import LARGEST_VALUE_BYTES, Rejected
 
 PRIMITIVE: Final = {"boolean", "int", "long", "float", "double", "bytes", "string"}
 KEPT: Final = 1_000  # parsed schemas
+MOST_FREE: Final = 1_000  # values of no bytes in a record
+MOST_FREE_ITEMS: Final = 16  # in each item of an array, of which there may be one for each byte
+DEEPEST: Final = 64
 
 
 class AvroReader:
@@ -45,6 +48,7 @@ class AvroReader:
             ValueError,
             KeyError,
             TypeError,
+            RecursionError,
         ) as error:
             doubt = f"cannot be read ({type(error).__name__}: {error})"
         if doubt:
@@ -69,35 +73,62 @@ class AvroReader:
         return plain(found)
 
 
-def unsafe(schema: Any, named: Mapping[str, Any]) -> str:
-    """Why a schema may not be read with, or nothing: it contains itself, or arrays of what takes no bytes."""
+class Look(NamedTuple):
+    """What a part of a schema may lead to: a fault, whether such a value always takes a byte, how many values
+    in it take none, and how deep it is.
+    """
 
-    def look(part: Any, above: tuple[str, ...]) -> tuple[str, bool]:
-        """(fault, whether such a value always takes a byte)."""
-        if isinstance(part, list):
-            faults = [look(one, above)[0] for one in part]
-            return next(filter(None, faults), ""), True  # a union writes its branch
+    fault: str = ""
+    takes: bool = True
+    free: int = 0
+    deep: int = 0
+
+
+def unsafe(schema: Any, named: Mapping[str, Any]) -> str:
+    """Why a schema may not be read with, or nothing: few bytes would become a deep stack or much memory."""
+    looked: dict[str, Look] = {}
+
+    def look(part: Any, above: tuple[str, ...]) -> Look:
+        if isinstance(part, list):  # a union writes its branch, which pays for one value
+            inner = [look(one, above) for one in part]
+            return joined(inner, takes=True, free=max((0, *(one.free - 1 for one in inner))))
         if isinstance(part, str):
-            if part in named:
-                return ("contains itself", True) if part in above else look(named[part], above)
-            return "", part in PRIMITIVE
+            if part not in named:
+                return Look() if part in PRIMITIVE else Look(takes=False, free=1)
+            if part in above:
+                return Look("contains itself")
+            if part not in looked:
+                looked[part] = look(named[part], above)
+            return looked[part]
         kind = part["type"]
         if kind in ("array", "map"):
-            fault, takes = look(part["items" if kind == "array" else "values"], above)
-            return fault or ("" if takes or kind == "map" else "has an array of what takes no bytes"), True
+            items = look(part["items" if kind == "array" else "values"], above)
+            if not items.fault and (items.free > MOST_FREE_ITEMS or not (items.takes or kind == "map")):
+                return Look("has an array of what takes no bytes")
+            return joined([items], takes=True, free=0)
         if kind in ("record", "error"):
             name = part["name"]
             if name in above:
-                return "contains itself", True
+                return Look("contains itself")
             inner = [look(field["type"], (*above, name)) for field in part["fields"]]
-            return next((fault for fault, _ in inner if fault), ""), any(takes for _, takes in inner)
-        if kind == "enum":
-            return "", True
-        if kind == "fixed":
-            return "", part["size"] > 0
+            takes = any(one.takes for one in inner)
+            return joined(inner, takes=takes, free=sum(one.free for one in inner) + (not takes))
+        if kind in ("enum", "fixed"):
+            return Look(takes=kind == "enum" or part["size"] > 0)
         return look(kind, above)
 
-    return look(schema, ())[0]
+    return look(schema, ()).fault
+
+
+def joined(inner: list[Look], *, takes: bool, free: int) -> Look:
+    """What parts come to together."""
+    deep = 1 + max((one.deep for one in inner), default=0)
+    fault = next((one.fault for one in inner if one.fault), "")
+    if not fault and free > MOST_FREE:
+        fault = f"holds more than {MOST_FREE:,} values that take no bytes"
+    if not fault and deep > DEEPEST:
+        fault = f"is nested deeper than {DEEPEST}"
+    return Look(fault, takes, free, deep)
 
 
 def plain(value: Any) -> Any:

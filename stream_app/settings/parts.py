@@ -6,6 +6,7 @@ import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -106,6 +107,19 @@ class Registry(Part):
     ssl_certfile: FilePath | None = None
     ssl_keyfile: FilePath | None = None
     timeout_s: float = Field(5.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def check_url(cls, url: str) -> str:
+        """A registry is asked over HTTP."""
+        try:
+            parts = urlsplit(url)
+            good = not url or (parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"{url!r} is not a URL; write it as https://host:8081")
+        return url
 
     def client_kwargs(self) -> dict[str, Any]:
         """Keyword arguments beside the URL for httpx."""

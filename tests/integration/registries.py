@@ -39,9 +39,9 @@ class Registry:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                registry.asked.append(self.path)
+                registry.asked.append(self.path.partition("?")[0])
                 allowed = not registry.login or self.headers.get("Authorization") == registry.login
-                found = registry.answers.get(self.path)
+                found = registry.answers.get(self.path.partition("?")[0])
                 status = 401 if not allowed else 404 if found is None else 200
                 body = json.dumps(found if status == 200 else {"error_code": status}).encode()
                 self.send_response(status)

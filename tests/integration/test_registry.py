@@ -12,12 +12,14 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from pydantic import ValidationError
 
 from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.schema_registry import SchemaRegistry
 from stream_app.client import CommittedReader
 from stream_app.embedded.services import Endpoints
 from stream_app.inputs.schemas import RegistryAway, Schema
+from stream_app.settings.parts import Registry as RegistrySettings
 from tests.faults.learners import until
 from tests.integration.learners import Learners
 from tests.integration.registries import Registry, registry
@@ -138,3 +140,35 @@ def test_a_registry_asks_for_its_login_and_gives_references() -> None:
         with pytest.raises(RegistryAway, match="401"):
             stranger.schema(1)
         stranger.close()
+
+
+def test_a_reference_that_is_not_known_yet_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema without it is not kept: it would make every record unreadable until a restart."""
+    with registry("") as schemas:
+        schemas.register(1, FIRST, references=[{"name": "Place", "subject": "place", "version": 3}])
+        client = SchemaRegistry(schemas.url, SystemClock())
+        assert isinstance(client.schema(1), Rejected)
+        schemas.answers["/subjects/place/versions/3"] = {
+            "schema": orjson.dumps(schema(lat="double")).decode()
+        }
+        monkeypatch.setattr("stream_app.adapters.schema_registry.UNKNOWN_S", 0.0)
+        assert isinstance(client.schema(1), Schema)
+        client.close()
+
+
+@pytest.mark.parametrize("answer", [{"message": "hello"}, [], "schema", {"schema": 3}])
+def test_what_is_no_registry_s_answer_is_as_if_nobody_answered(answer: Any) -> None:
+    """The bridge waits, and says what was wrong."""
+    with registry("") as schemas:
+        schemas.answers["/schemas/ids/1"] = answer
+        client = SchemaRegistry(schemas.url, SystemClock())
+        with pytest.raises(RegistryAway, match="holds no schema"):
+            client.schema(1)
+        client.close()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:port", "http://[::1", "nowhere:8081", "https://"])
+def test_a_registry_s_address_that_is_no_url_is_a_wrong_setting(url: str) -> None:
+    """It would never answer, and the bridge would wait for it."""
+    with pytest.raises(ValidationError, match="is not a URL"):
+        RegistrySettings(url=url)

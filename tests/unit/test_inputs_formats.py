@@ -125,9 +125,31 @@ def recursive(name: str) -> dict[str, Any]:
     return {"type": "record", "name": name, "fields": [{"name": "next", "type": ["null", name]}]}
 
 
+def doubled(times: int) -> dict[str, Any]:
+    """A record of two records of two records and so on, of nulls alone."""
+    schema: dict[str, Any] = {"type": "record", "name": "A0", "fields": [{"name": "x", "type": "null"}]}
+    for n in range(1, times + 1):
+        fields = [{"name": "l", "type": schema}, {"name": "r", "type": f"A{n - 1}"}]
+        schema = {"type": "record", "name": f"A{n}", "fields": fields}
+    return schema
+
+
+def chained(times: int, kind: str) -> Any:
+    """A record within a record and so on, or a union of records that each name the one before."""
+    records = [{"type": "record", "name": "R0", "fields": [{"name": "x", "type": "int"}]}]
+    for n in range(1, times):
+        inner: Any = f"R{n - 1}" if kind == "union" else records[-1]
+        records.append({"type": "record", "name": f"R{n}", "fields": [{"name": "x", "type": inner}]})
+    return records if kind == "union" else records[-1]
+
+
 @pytest.mark.parametrize(
     ("schema", "why"),
     [
+        (doubled(40), "holds more than 1,000 values that take no bytes"),
+        (chained(80, "nested"), "is nested deeper than 64"),
+        (chained(1_200, "union"), "the Avro schema"),
+        ({"type": "array", "items": doubled(5)}, "an array of what takes no bytes"),
         (recursive("Node"), "contains itself"),
         ({"type": "array", "items": "null"}, "an array of what takes no bytes"),
         ({"type": "array", "items": {"type": "record", "name": "E", "fields": []}}, "takes no bytes"),
