@@ -14,11 +14,19 @@ from topics import reasons
 from topics.codec import Rejected
 
 SHOWN: Final = 12  # fields that a message lists
+SAID: Final = {
+    "header": "the record has no header of that name",
+    "key": "the record's key is not JSON with that field",
+    "ce": "the event has no such attribute",
+}
 Finder = Callable[[Opened, Any, Meta], Any]
 
 
 def missing(path: str, row: Any) -> Rejected:
     """A path that leads nowhere, with what is there instead."""
+    place = path[len(PLACE) :].partition(".")[0] if path.startswith(PLACE) else ""
+    if place in SAID:
+        return Rejected(reasons.UNMAPPED, f"there is no {path!r}: {SAID[place]}")
     if type(row) is not dict:
         return no_object(row)
     names = ", ".join(list(row)[:SHOWN]) or "nothing"

@@ -28,7 +28,7 @@ def epoch_ms(value: Any, unit: str, path: str) -> int | Rejected:
         what = "null" if value is None else type(value).__name__
         return Rejected(reasons.BAD_TIME, f"the time {path!r} is {what}; it must be a number or ISO 8601")
     if not -LATEST_IN_ANY < value < LATEST_IN_ANY:
-        return Rejected(reasons.BAD_TIME, f"the time {path!r} is {str(value)[:40]}, which is no time")
+        return Rejected(reasons.BAD_TIME, f"the time {path!r} is {str(value)[:40]}, which cannot be a time")
     if type(value) is int and unit in ("us", "ns"):
         ms = value // int(UNITS[unit])
     else:
