@@ -57,14 +57,17 @@ class EventKeys:
         del self.keys[event_id]
         return True
 
-    def add(self, event_id: str, key: str) -> list[WaitingLabel]:
-        """Enter an event, and give the labels that waited for it. The first key of an id counts."""
+    def is_new(self, event_id: str) -> bool:
+        """Whether an event of this id would be another one than those that came before."""
         known = self.keys.get(event_id)
-        if known is None or self.clock_ms - known[1] > self.again_ms:
-            while known is None and len(self.keys) >= self.most_ids:
-                self.n_forgotten += self.forget_oldest()
-            self.keys[event_id] = (key, self.clock_ms)
-            self.ages.append((self.clock_ms, event_id))
+        return known is None or self.clock_ms - known[1] > self.again_ms
+
+    def add(self, event_id: str, key: str) -> list[WaitingLabel]:
+        """Enter a new event, and give the labels that waited for it."""
+        while event_id not in self.keys and len(self.keys) >= self.most_ids:
+            self.n_forgotten += self.forget_oldest()
+        self.keys[event_id] = (key, self.clock_ms)
+        self.ages.append((self.clock_ms, event_id))
         found = self.waiting.pop(event_id, [])
         self.n_waiting -= len(found)
         return found

@@ -142,7 +142,7 @@ class Translator:
         """An event for the shard of its key, its key for later labels, and the labels that came before it."""
         key = event.key or ""
         routed = [self.routed("events", key, read.body, read.time_ms, read.place)]
-        if self.remembers and event.label is UNSET:
+        if self.remembers and event.label is UNSET and self.keys.is_new(event.id):
             known = orjson.dumps({"key": key, "time_ms": self.keys.clock_ms})
             routed.append(Routed("bridge", event.id.encode(), known, 0))
             waited = self.keys.add(event.id, key)

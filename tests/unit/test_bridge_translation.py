@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import orjson
 import pytest
 
 from stream_app.application import Application, Inputs, Labels, Limits, Topic
+from stream_app.bridge.event_keys import EventKeys
 from stream_app.bridge.order import TimeOrder
 from stream_app.bridge.translation import SOURCE, Translator
 from stream_app.bridge_port import Place, Routed
@@ -181,6 +183,47 @@ def test_what_is_kept_restores_what_was_known() -> None:
     assert restored.n_waiting == known.n_waiting == 2
     assert topics(other.trip("t2")) == ["events", "bridge", "labels", "labels"]
     assert topics(other.duration("t1")) == ["labels"]
+
+
+def waiting_of(keys: EventKeys) -> dict[str, list[Any]]:
+    """What is known of the labels that wait, by id."""
+    return {
+        event_id: [
+            (one.body, one.time_ms, one.place, one.record.key, one.record.value, one.record.headers)
+            for one in labels
+        ]
+        for event_id, labels in keys.waiting.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_restart_at_any_moment_knows_what_the_bridge_knew(seed: int) -> None:
+    """Whatever came and was trimmed before: keys, their times, and labels that wait, in their order."""
+    dice = random.Random(seed)
+    limits = Limits(max_ids=dice.choice([3, 100]), max_parked=dice.choice([2, 100]))
+    app = application(limits=limits, dedupe="20m")
+    feed, kept, now_ms = Feed(app), list[tuple[int, Routed]](), NOW_MS
+    feed.translator.now_ms = lambda: now_ms
+    known = feed.translator.keys
+    for _ in range(200):
+        now_ms += dice.choice([0, 1, MINUTE_MS, 5 * MINUTE_MS])
+        trip = f"t{dice.randrange(12)}"
+        is_event, vendor = dice.random() < 0.6, f"v{dice.randrange(3)}"
+        routed = feed.trip(trip, vendor, now_ms) if is_event else feed.duration(trip, now_ms)
+        for one in routed:
+            if one.topic == "bridge":
+                kept.append((known.clock_ms, one))
+        if dice.random() < 0.2:
+            oldest_ms = known.clock_ms - known.keep_ms
+            kept = [(clock_ms, one) for clock_ms, one in kept if clock_ms >= oldest_ms]
+        if dice.random() < 0.2:
+            other = Feed(app).translator
+            for _, one in kept:
+                other.restore(one.key, one.value, one.headers)
+            other.keys.advance(known.clock_ms)
+            assert other.keys.keys == known.keys
+            assert waiting_of(other.keys) == waiting_of(known)
+            assert other.keys.n_waiting == known.n_waiting == sum(map(len, known.waiting.values()))
 
 
 def test_an_id_is_forgotten_when_its_labels_would_be_late_or_too_many_are_known() -> None:

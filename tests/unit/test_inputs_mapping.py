@@ -244,7 +244,11 @@ def test_a_function_may_say_what_a_record_is() -> None:
         (Topic("t", id="id"), {"idd": 1}, "there is no 'id' in the record, which has idd"),
         (Topic("t", id="id"), {"id": 1.5}, "must be a text or an integer"),
         (Topic("t", id="@header.trace"), {"id": 1}, "'@header.trace': the record has no header of that name"),
-        (Topic("t", id="id", key="@key.id"), {"id": 1}, "'@key.id': the record's key is not JSON with that field"),
+        (
+            Topic("t", id="id", key="@key.id"),
+            {"id": 1},
+            "'@key.id': the record's key is not JSON with that field",
+        ),
         (Topic("t", id="@ce.no"), {"id": 1}, "'@ce.no': the event has no such attribute"),
         (Topic("t", id="id"), [1], "it must be an object"),
         (Topic("t", id="id", key="who"), {"id": "a", "who": None}, "the key 'who' is None"),
