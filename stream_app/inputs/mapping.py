@@ -148,8 +148,8 @@ class Mapping:
             return Rejected(reasons.UNMAPPED, f"read= gave a {what}; it must give Event, Label or None")
         return self.fault_of_read(found) or found
 
-    def fault_of_read(self, found: Event | Label) -> Rejected | None:
-        """What the definition's own function gave that no topic could carry."""
+    def fault_of_read(self, found: Any) -> Rejected | None:
+        """What the definition's own function gave that no topic could carry, whatever its types promise."""
         if type(found.id) is not str or not found.id or type(found.key) not in (str, type(None)):
             return Rejected(reasons.UNMAPPED, "read= gave an id or a key that is no text")
         if type(found.time) not in (int, type(None)):
@@ -159,9 +159,10 @@ class Mapping:
             moment = in_range(found.time, "ms", "Event.time")
             if isinstance(moment, Rejected):
                 return moment
-        if isinstance(found, Label):
-            if type(found.weight) not in (int, float):
-                return Rejected(reasons.UNMAPPED, "read= gave a weight that is not a number")
+        is_label = isinstance(found, Label)  # compiled, a narrowed type would be taken at its word
+        if is_label and type(found.weight) not in (int, float):
+            return Rejected(reasons.UNMAPPED, "read= gave a weight that is not a number")
+        if is_label:
             return None
         if type(found.features) is not dict or any(type(name) is not str for name in found.features):
             return Rejected(reasons.UNMAPPED, "read= gave features that are no dictionary of names")
