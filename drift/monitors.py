@@ -129,7 +129,11 @@ class Monitors:
                 known = (FEATURES, name) in watched
                 if known or self.features < MOST_FEATURES:
                     self.features += not known
-                    if type(value) is not str and type(value) is not bool:
+                    text = type(value) is str or type(value) is bool
+                    if known and self.is_of_other_kind(name, text=text):
+                        del watched[FEATURES, name]  # its type had not been learned, and gave way
+                        movements.pop(name, None)
+                    if not text:
                         movement = movements.get(name)
                         if movement is None:
                             movement = movements[name] = Movement()
@@ -139,6 +143,10 @@ class Monitors:
             self.feed(PREDICTION, "", prediction, alarms)
             if positive is not None:
                 self.feed(PREDICTION, "P(true)", positive, alarms)
+
+    def is_of_other_kind(self, name: str, *, text: bool) -> bool:
+        """Whether the detectors of a feature judge texts where it is a number now, or the other way round."""
+        return any(isinstance(one, Categories) != text for one in self.watching[FEATURES, name])
 
     def on_label(self, label: Any, delay_ms: int | None) -> list[Alarm]:
         """A label met its event after `delay_ms` of log time; None: the default one, which no one sent."""

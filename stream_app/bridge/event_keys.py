@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import orjson
+
 from stream_app.bridge_port import Place
 from topics.envelope import Record
 
@@ -105,3 +107,32 @@ class EventKeys:
             self.n_waiting -= 1
             if not labels:
                 del self.waiting[event_id]
+
+
+class KeptLabel(NamedTuple):
+    """What the bridge's own topic says of a label that waits, beside the record that it came in.
+
+    `stamp_ms` is that record's timestamp, `time_ms` the label's time, `clock_ms` the bridge's.
+    """
+
+    place: Place
+    stamp_ms: int
+    clock_ms: int
+    time_ms: int
+    key: bytes | None
+    body: bytes
+
+    def packed(self) -> bytes:
+        """As the value of a header."""
+        key = None if self.key is None else self.key.hex()
+        return orjson.dumps(
+            [*self.place, self.stamp_ms, self.clock_ms, self.time_ms, key, self.body.decode()]
+        )
+
+    @staticmethod
+    def unpacked(packed: bytes) -> KeptLabel:
+        """From the value of a header."""
+        topic, partition, offset, stamp_ms, clock_ms, time_ms, key, body = orjson.loads(packed)
+        place = Place(topic, partition, offset)
+        kept_key = None if key is None else bytes.fromhex(key)
+        return KeptLabel(place, stamp_ms, clock_ms, time_ms, kept_key, body.encode())

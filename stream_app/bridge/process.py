@@ -6,7 +6,7 @@ Whatever fails ends the process without a commit: the next one reads the same re
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -21,6 +21,8 @@ from topics.envelope import Record
 BATCH = 2_000  # records in a transaction, at most
 POLL_S = 0.05
 BUFFERED = 10_000  # records of one partition that may wait for others; then it is not fetched
+BUFFERED_BYTES = 32 << 20  # of their values
+SLOW_S = 1.0  # to read what was polled; then less is polled, so that something is committed now and then
 SEAT_S = 0.5
 SETTLE_S = 0.2  # without a record
 ALERT_S = 10.0  # of waiting
@@ -49,6 +51,8 @@ class Bridge:
         self.numbers: dict[Source, int] = {}
         self.positions: dict[Source, int] = {}
         self.paused: set[Source] = set()
+        self.held: Counter[Source] = Counter()  # bytes of values in the order
+        self.limit = BATCH
         self.waits_for = ""  # what keeps everything waiting
         self.ends: dict[Source, int] = {}  # up to which all of an input has been read
         self.alerted: Place | None = None  # the record for whose schema an alert says that everything waits
@@ -80,7 +84,13 @@ class Bridge:
     def turn(self) -> None:
         """Read, order, translate and commit once."""
         self.log.has_seat(0.0)
-        self.take_in(self.log.poll(BATCH, 0.0 if self.is_ready() else POLL_S))
+        polled, began_s = (
+            self.log.poll(self.limit, 0.0 if self.is_ready() else POLL_S),
+            self.clock.monotonic(),
+        )
+        self.take_in(polled)
+        slow = self.clock.monotonic() - began_s > SLOW_S
+        self.limit = max(1, self.limit // 2) if slow else min(BATCH, self.limit * 2)
         batch = self.order.next(BATCH)
         if batch:
             self.commit([read for _, read in batch])
@@ -108,18 +118,25 @@ class Bridge:
     def take_in(self, polled: BridgePolled) -> None:
         """Read records and put them in order; a partition that runs far ahead is paused."""
         now_ms = self.clock.now_ms()  # a record from the future must not hold up those behind it
+        seen_s = self.clock.monotonic()
         for source, record in polled.records:
             read = self.read(record, Place(*source, record.offset))
             if read is None:
                 return
+            if self.clock.monotonic() - seen_s > SLOW_S:
+                seen_s = self.clock.monotonic()
+                self.log.has_seat(0.0)  # else the group would take it for stuck
+                self.tell(active=True)
             self.order.offer(self.number(source), min(read.time_ms, now_ms), read)
+            self.held[source] += len(record.value or b"")
         for source, end in polled.ends.items():
             self.order.end(self.number(source))
             self.ends[source] = end
         ahead = [
             source
             for source, number in self.numbers.items()
-            if source not in self.paused and self.order.buffered(number) > BUFFERED
+            if source not in self.paused
+            and (self.order.buffered(number) > BUFFERED or self.held[source] > BUFFERED_BYTES)
         ]
         if ahead:
             self.log.pause(ahead)
@@ -160,7 +177,12 @@ class Bridge:
 
     def resume(self) -> None:
         """Fetch those again whose records were bridged meanwhile."""
-        behind = [s for s in self.paused if self.order.buffered(self.numbers[s]) < BUFFERED // 2]
+        behind = [
+            source
+            for source in self.paused
+            if self.order.buffered(self.numbers[source]) < BUFFERED // 2
+            and self.held[source] < BUFFERED_BYTES // 2
+        ]
         if behind:
             self.log.resume(behind)
             self.paused.difference_update(behind)
@@ -172,6 +194,7 @@ class Bridge:
         for read in batch:
             routed += self.translator.translate(read)
             positions[read.at.topic, read.at.partition] = read.at.offset + 1
+            self.held[read.at.topic, read.at.partition] -= len(read.record.value or b"")
         offset = self.log.commit(routed, positions)
         self.positions.update(positions)
         if offset is not None:

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from stream_app.application import Application
 from stream_app.bridge.copies import Copied, Copies
-from stream_app.bridge.event_keys import EventKeys, WaitingLabel
+from stream_app.bridge.event_keys import EventKeys, KeptLabel, WaitingLabel
 from stream_app.bridge_port import Place, Routed
 from stream_app.inputs.mapping import NONE, Mapping
 from stream_app.inputs.schemas import Schemas
@@ -29,9 +29,10 @@ from topics.times import EARLIEST_MS, doubt
 
 # The header of what is bridged, and of what is to be bridged once more: <topic>/<partition>/<offset>.
 SOURCE: Final = "__stream_app.source"
+OURS: Final = "__stream_app."  # begins the names of our own headers
 STAGE: Final = "bridge"
 DIGITS: Final = re.compile(r"[0-9]{1,19}")  # of a partition or an offset
-WAITING: Final = "waiting"  # the header of a waiting label's record: where it came from
+WAITING: Final = "__stream_app.waiting"  # the header of a waiting label's record: where it came from
 # After its horizon a label is late; it still has its event's key, so that the learner says so.
 LATE_MS: Final = 3_600_000
 
@@ -87,7 +88,10 @@ class Translator:
         if self.copies is not None and at.topic == self.predictions:
             return Translated(record.time_ms, self.copies.copy(record), record, at, at)
         place = at if at.topic in self.mappings else first_place(record, at)
-        found, body = self.meaning(record, place), b""
+        headers = record.headers
+        if headers and at.topic not in self.mappings:  # a letter that was sent back has three more of ours
+            headers = [one for one in headers if not one[0].startswith(OURS)]
+        found, body = self.meaning(record, place, headers), b""
         if isinstance(found, Event | Label):
             encoded = encode(found)
             if isinstance(encoded, Rejected):
@@ -97,12 +101,15 @@ class Translator:
         time_ms = found.time if isinstance(found, Event | Label) else None
         return Translated(record.time_ms if time_ms is None else time_ms, found, record, place, at, body)
 
-    def meaning(self, record: Record, place: Place) -> Found:
+    def meaning(self, record: Record, place: Place, headers: Headers | None) -> Found:
         """An event or a label, or why it is none."""
-        fault = check_headers(record.headers)
+        fault = check_headers(headers)
         if fault is not None:
             return fault
-        meta = Meta(*place, record.time_ms, record.key, record.headers or ())
+        if record.key is not None and len(record.key) > LARGEST_VALUE_BYTES:
+            text = f"the Kafka key has {len(record.key)} bytes, {LARGEST_VALUE_BYTES} are allowed"
+            return Rejected(reasons.TOO_LARGE, text)
+        meta = Meta(*place, record.time_ms, record.key, tuple(headers or ()))
         if place.topic not in self.mappings:
             text = f"the topic {place.topic} is not among inputs=, so nothing says what its records mean"
             return Rejected(reasons.UNMAPPED, text)
@@ -142,7 +149,8 @@ class Translator:
         """An event for the shard of its key, its key for later labels, and the labels that came before it."""
         key = event.key or ""
         routed = [self.routed("events", key, read.body, read.time_ms, read.place)]
-        if self.remembers and event.label is UNSET and self.keys.is_new(event.id):
+        is_kept = self.remembers and event.label is UNSET and self.keys.is_new(event.id)
+        if is_kept or event.id in self.keys.waiting:
             known = orjson.dumps({"key": key, "time_ms": self.keys.clock_ms})
             routed.append(Routed("bridge", event.id.encode(), known, 0))
             waited = self.keys.add(event.id, key)
@@ -206,10 +214,9 @@ class Translator:
     def restore(self, key: bytes | None, value: bytes | None, headers: Headers | None) -> None:
         """Enter a record of the bridge's own topic, in its order: what was known when the bridge ended."""
         event_id = (key or b"").decode()
-        packed = next((here for name, here in headers or () if name == WAITING), None)
-        if packed is not None:
-            kept = KeptLabel.unpacked(packed)
-            others = [(name, value) for name, value in headers or () if name != WAITING]
+        last, packed = headers[-1] if headers else ("", None)
+        if headers and last == WAITING and packed is not None:
+            kept, others = KeptLabel.unpacked(packed), list(headers[:-1])
             record = Record(EVENT, kept.place.offset, kept.stamp_ms, kept.key, value, others or None)
             self.keys.advance(kept.clock_ms)
             self.keys.wait(WaitingLabel(event_id, kept.body, kept.time_ms, record, kept.place))
@@ -219,35 +226,6 @@ class Translator:
             known = orjson.loads(value)
             self.keys.advance(known["time_ms"])
             self.keys.add(event_id, known["key"])
-
-
-class KeptLabel(NamedTuple):
-    """What the bridge's own topic says of a label that waits, beside the record that it came in.
-
-    `stamp_ms` is that record's timestamp, `time_ms` the label's time, `clock_ms` the bridge's.
-    """
-
-    place: Place
-    stamp_ms: int
-    clock_ms: int
-    time_ms: int
-    key: bytes | None
-    body: bytes
-
-    def packed(self) -> bytes:
-        """As the value of a header."""
-        key = None if self.key is None else self.key.hex()
-        return orjson.dumps(
-            [*self.place, self.stamp_ms, self.clock_ms, self.time_ms, key, self.body.decode()]
-        )
-
-    @staticmethod
-    def unpacked(packed: bytes) -> KeptLabel:
-        """From the value of a header."""
-        topic, partition, offset, stamp_ms, clock_ms, time_ms, key, body = orjson.loads(packed)
-        place = Place(topic, partition, offset)
-        kept_key = None if key is None else bytes.fromhex(key)
-        return KeptLabel(place, stamp_ms, clock_ms, time_ms, kept_key, body.encode())
 
 
 def encode(found: Event | Label) -> bytes | Rejected:

@@ -45,9 +45,9 @@ def open_debezium(value: Any, _: Meta) -> Opened | Skipped | Rejected:
     if "op" not in value and "after" not in value:
         return open_flattened(value)
     op = value.get("op", "c")
-    if op in GONE:
+    if type(op) is str and op in GONE:
         return Skipped(GONE[op])
-    if op not in NEW and op != CHANGED:
+    if type(op) is not str or (op not in NEW and op != CHANGED):
         text = f"op is {str(op)[:20]!r}; a Debezium change has c, r, u, d, t or m"
         return Rejected(reasons.MALFORMED, text)
     return Opened(value.get("after"), op == CHANGED, value.get("before"))

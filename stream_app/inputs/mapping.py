@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from stream_app.errors import MACHINE
 from stream_app.inputs.bounds import fault_of, in_time, long_id
 from stream_app.inputs.envelopes import OPENERS, ROWS, Opened, no_object
 from stream_app.inputs.finders import Finder, finder, missing
@@ -136,10 +135,10 @@ class Mapping:
         """What the definition's own function makes of a record."""
         try:
             found: Any = function(value, meta)
-        except MACHINE:
+        except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  # a user's function may raise anything
-            text = f"read= of topic {self.topic.name} raised {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # pure, it says something of the record alone
+            text = f"read= of topic {self.topic.name} raised {type(error).__name__}{said(error)}"
             return Rejected(reasons.UNMAPPED, text[:500])
         if found is None:
             return Skipped("read= gave None")
@@ -281,6 +280,14 @@ class Mapping:
             elif weight is not ABSENT and weight is not None:
                 return Rejected(reasons.UNMAPPED, f"the weight {self.topic.weight!r} is not a number")
         return found
+
+
+def said(error: BaseException) -> str:
+    """What an exception says, if it can."""
+    try:
+        return f": {error}"
+    except Exception:  # noqa: BLE001  # a class of the user's own
+        return ""
 
 
 def text_of(value: Any) -> str:

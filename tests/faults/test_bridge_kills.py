@@ -72,7 +72,7 @@ def waiting(taxi: Taxi) -> int:
     known: dict[str, int] = {}
     for record in taxi.read(f"{taxi.name}.bridge"):
         name, n = (record.key or b"").decode(), 0
-        if any(header == "waiting" for header, _ in record.headers):
+        if any(header == "__stream_app.waiting" for header, _ in record.headers):
             n = known.get(name, 0) + 1
         elif record.value is None:
             n = max(0, known.get(name, 0) - 1)  # its oldest was given up

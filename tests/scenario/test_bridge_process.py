@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 import pytest
 
 from stream_app.application import Application, Inputs, Topic
-from stream_app.bridge.process import ALERT_S, RENEW_S, SETTLE_S, Bridge
+from stream_app.bridge.process import ALERT_S, RENEW_S, SETTLE_S, SLOW_S, Bridge
 from stream_app.bridge.translation import Translator
 from stream_app.bridge_port import BridgePolled, BridgeReport, Restore, Routed, Source
 from stream_app.inputs.schemas import RegistryAway, Schema
+from stream_app.inputs.topic import Event, Meta
 from tests.scenario.fake_outside import Clock
 from topics.envelope import EVENT, Record
 
@@ -126,3 +128,54 @@ def test_positions_of_inputs_that_nothing_comes_from_are_committed_again() -> No
     began_s, log.poll = clock.now_s, poll  # type: ignore[assignment,method-assign]
     bridge.run()
     assert [positions for _, positions in log.committed] == [{("trips", 0): 0}, *[{("trips", 0): 1}] * 3]
+
+
+def bridge_of(log: Log, read: Any) -> Bridge:
+    """A bridge of records that a function reads."""
+    app = Application(
+        name="a", task="binary", champion=lambda seed: seed, inputs=Inputs(events=Topic("trips", read=read))
+    )
+    clock = log.clock
+    translator = Translator(app, clock.now_ms)
+    return Bridge(log, translator, clock, lambda _: None, exit_when_idle_s=2 * SETTLE_S)
+
+
+def test_a_slow_function_is_given_fewer_records_at_a_time() -> None:
+    """So that something is committed now and then, and the group sees that the bridge is there."""
+    clock = Clock()
+
+    def slow(value: Any, meta: Meta) -> Event:
+        clock.now_s += 0.5
+        return Event(str(meta.offset), {"x": 1})
+
+    log = Log(clock, [b"{}"] * 64)
+    limits, records, unseen_s, seen_s = list[int](), log.records, list[float](), [clock.now_s]
+
+    def poll(limit: int, timeout_s: float) -> BridgePolled:
+        clock.now_s += timeout_s
+        limits.append(limit)
+        found = [(("trips", 0), records.pop(0)) for _ in range(min(limit, 16, len(records)))]
+        return BridgePolled(found, {} if records else {("trips", 0): log.end})
+
+    def has_seat(timeout_s: float) -> bool:
+        clock.now_s += timeout_s
+        unseen_s.append(clock.now_s - seen_s[0])
+        seen_s[0] = clock.now_s
+        return True
+
+    log.poll, log.has_seat = poll, has_seat  # type: ignore[method-assign]
+    bridge_of(log, slow).run()
+    assert limits[:4] == [2_000, 1_000, 500, 250]
+    assert max(unseen_s) < 2 * SLOW_S
+    assert sum(one.topic == "events" for routed, _ in log.committed for one in routed) == 64
+
+
+def test_a_partition_with_large_values_is_paused_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records that wait for those of another one would fill the memory, however few they are."""
+    monkeypatch.setattr("stream_app.bridge.process.BUFFERED_BYTES", 1_000)
+    clock = Clock()
+    log = Log(clock, [b"x" * 300] * 4)
+    paused, resumed = list[Source](), list[Source]()
+    log.pause, log.resume = paused.extend, resumed.extend  # type: ignore[assignment,method-assign]
+    bridge_of(log, lambda value, meta: None).run()
+    assert paused == resumed == [("trips", 0)]

@@ -16,6 +16,7 @@ from stream_app.flow.validate import as_models_see
 from stream_app.learner.publish.champion_publisher import publish
 from tests.scenario.shard_driver import ABSENT, ShardDriver, application
 from topics import reasons
+from topics.records import KINDS
 
 
 def shard_that_sees(**definition: Any) -> ShardDriver:
@@ -213,6 +214,15 @@ def test_more_missing_than_before_is_drift() -> None:
     send(shard, {"x": 1.0}, 8_000, 10_000)
     found = [alert["evidence"] for alert in alerts(shard, "drift")]
     assert [alert["signal"] for alert in found if alert["signal"] == "missing_rate"] != []
+
+
+@pytest.mark.parametrize("kinds", [(1.5, "n/a"), ("n/a", 1.5), (True, 2), (2, True)])
+def test_a_type_that_gives_way_before_any_label_stops_no_detector(kinds: tuple[Any, Any]) -> None:
+    """No label has come yet, so the newest type counts: its detectors take the place of the others."""
+    shard = ShardDriver(application())
+    for n, value in enumerate(kinds):
+        send(shard, {"x": value}, 200, 1_000 * n)
+    assert shard.state.kinds["x"] == KINDS[type(kinds[1])]
 
 
 NAMES = st.sampled_from(["x", "s", "t", "at", "comment", "n1", "n2", "n3"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -139,6 +140,27 @@ def test_a_waiting_label_needs_neither_definition_nor_registry_at_a_restart() ->
     event, _, label = other.trip("t1", "v9")
     assert (label.key, label.partition) == (event.key, event.partition)
     assert orjson.loads(label.value or b"")["label"] == 60
+
+
+def test_a_header_of_the_user_s_own_is_never_taken_for_ours() -> None:
+    """Whatever its name and value: a restart reads what the bridge wrote, and the letter keeps the header."""
+    feed, other = Feed(application()), Feed(application())
+    mine: Headers = [("waiting", b"room 3"), ("__stream_app.waiting", b"forged")]
+    record = Record(EVENT, 0, NOW_MS, b"k", b'{"trip": "t1", "seconds": 60}', mine)
+    (kept,) = feed.translator.translate(feed.translator.read(record, Place("durations", 1, 0)))
+    other.translator.restore(kept.key, kept.value, kept.headers)
+    assert waiting_of(other.translator.keys) == waiting_of(feed.translator.keys)
+
+
+def test_an_event_with_a_label_of_its_own_ends_the_wait_of_others() -> None:
+    """The learner says what becomes of them; a letter that the event never came would be false."""
+    feed = Feed(application())
+    (kept,) = feed.duration("t1")
+    inputs = Inputs(events=Topic("trips", id="id", key="vendor", label="x"))
+    other = Feed(replace(application(), inputs=inputs))
+    other.translator.restore(kept.key, kept.value, kept.headers)
+    assert topics(other.trip("t1")) == ["events", "bridge", "labels"]
+    assert other.translator.keys.n_waiting == 0
 
 
 def test_an_id_that_comes_again_is_another_event_after_the_time_of_repeats() -> None:

@@ -230,6 +230,34 @@ def meaning(value: Any, meta: Meta) -> Event | Label | None:
     return Event(f"{meta.partition}-{meta.offset}", {"x": value["x"]}, key=value.get("who"))
 
 
+class Mute(Exception):  # a user's own
+    """Cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("raised", [OSError(75, "too large"), RecursionError(), SystemExit(3), Mute()])
+def test_whatever_a_function_raises_the_record_is_a_letter(raised: BaseException) -> None:
+    """A pure function says something of the record, not of the machine; and it cannot change the record."""
+
+    def raising(_: Any, meta: Meta) -> None:
+        assert isinstance(meta.headers, tuple)
+        raise raised
+
+    found = read(Topic("t", read=raising), {"x": 1})
+    assert isinstance(found, Rejected)
+    assert f"read= of topic t raised {type(raised).__name__}" in found.message
+
+
+@pytest.mark.parametrize("op", [[], {}, 3, None, "x"])
+def test_a_debezium_change_of_no_known_kind_is_a_letter(op: Any) -> None:
+    """Whatever JSON can say."""
+    found = read(Topic("t", id="id", envelope="debezium"), {"op": op, "after": {"id": "a"}})
+    assert isinstance(found, Rejected)
+    assert "a Debezium change has c, r, u, d, t or m" in found.message
+
+
 def test_a_function_may_say_what_a_record_is() -> None:
     """An event, a label, or nothing; the record's key and time stand in where it gives none."""
     topic = Topic("t", read=meaning)
