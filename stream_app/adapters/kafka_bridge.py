@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from stream_app.adapters.bridge_transactions import BridgeTransactions
 from stream_app.adapters.kafka_record import CUT, END, to_record
-from stream_app.adapters.transactions import COMMIT_TIMEOUT_S, Transactions
 from stream_app.bridge_port import BridgePolled, Restore, Routed, Source
 from stream_app.errors import Fenced, Refused, ShardFailed
 from topics.envelope import EVENT, Record
@@ -24,62 +24,6 @@ METADATA_TIMEOUT_S = 10.0
 LEAVE_POLLS = 100  # of 50 ms, at most
 EARLIEST = -2  # librdkafka's OFFSET_BEGINNING
 NO_OFFSET = -1001
-
-
-class BridgeTransactions(Transactions):
-    """Writes what one batch was translated to; `topics` maps the names in `Routed` to topics."""
-
-    def __init__(self, config: Mapping[str, Any], transactional_id: str, topics: Mapping[str, str]) -> None:
-        # By Java's default, as readers of the user's topic expect; ours are placed by hand.
-        super().__init__({**config, "partitioner": "murmur2_random"}, transactional_id, "bridge")
-        self.topics = topics
-        self.kept_offset: int | None = None
-
-    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int], group: Any) -> int | None:
-        """Write one transaction; give the offset of its newest record in the bridge's own topic.
-
-        Raises:
-            Fenced, ShardFailed: it was not committed.
-        """
-        producer = self.renew_if_lost()
-        self.kept_offset = None
-        try:
-            producer.begin_transaction()
-            for record in routed:
-                try:
-                    self.produce(record)
-                except BufferError:
-                    self.make_room()
-                    self.produce(record)
-            offsets = [TopicPartition(topic, part, at) for (topic, part), at in positions.items()]
-            if offsets:
-                self.send_offsets(offsets, group)
-            producer.commit_transaction(COMMIT_TIMEOUT_S)
-        except KafkaException as error:
-            raise self.failure(error) from error
-        producer.poll(0)
-        if self.write_errors:
-            raise ShardFailed(f"bridge: committed without a delivery report ({self.write_errors})")
-        return self.kept_offset
-
-    def produce(self, record: Routed) -> None:
-        """Queue one record."""
-        topic, key, value, partition, time_ms, headers = record
-        report = self.kept if topic == "bridge" else self.delivered
-        self.producer.produce(
-            self.topics[topic],
-            value,
-            key,
-            partition,
-            report,
-            None,
-            time_ms,
-            headers,  # type: ignore[arg-type]
-        )
-
-    def kept(self, error: KafkaError | None, message: Message) -> None:
-        self.delivered(error, message)
-        self.kept_offset = None if error else message.offset()
 
 
 class KafkaBridge:
@@ -100,6 +44,7 @@ class KafkaBridge:
         self.seated = False
         self.lost = False
         self.sources: set[Source] = set()
+        self.lives: dict[str, str] = {}  # the ids of the input topics
         self.has_begun = False  # the bridge's own topic says that there were positions
         self.admin = AdminClient(dict(config))
         common = {
@@ -129,7 +74,7 @@ class KafkaBridge:
                 "queued.max.messages.kbytes": 32_768,
             }
         )
-        self.writer = BridgeTransactions(config, group, topics)
+        self.writer = BridgeTransactions(config, group, topics, self.lives)
 
     def join(self) -> None:
         """Ask for the seat."""
@@ -185,6 +130,7 @@ class KafkaBridge:
         Raises:
             Refused: an input topic is missing, or the broker has forgotten all positions.
         """
+        self.check_lives()
         found: list[TopicPartition] = []
         for topic in self.inputs:
             about = self.reader.list_topics(topic, METADATA_TIMEOUT_S).topics[topic]
@@ -195,6 +141,9 @@ class KafkaBridge:
                 )
             found += [TopicPartition(topic, n) for n in about.partitions if (topic, n) not in self.sources]
         places = self.reader.committed(found, METADATA_TIMEOUT_S) if found else []
+        for place in places:  # a position in a topic that was deleted means nothing in its successor
+            if place.offset != NO_OFFSET and place.metadata and place.metadata != self.lives.get(place.topic):
+                place.offset = EARLIEST
         missing = [place for place in places if place.offset == NO_OFFSET]
         if self.has_begun and not self.sources and missing == places:
             raise Refused(
@@ -203,13 +152,30 @@ class KafkaBridge:
                 f"Set them to where it stood, then raise offsets.retention.minutes: {self.reset('TOPIC')} "
                 "--to-datetime YYYY-MM-DDTHH:MM:SS.sss",
             )
-        for place in missing:
+        for place in (place for place in places if place.offset in (NO_OFFSET, EARLIEST)):
             place.offset = self.reader.get_watermark_offsets(place, METADATA_TIMEOUT_S)[0]
         for place in places:
             self.reader.incremental_assign([place])
         fresh = {(place.topic, place.partition): place.offset for place in places}
         self.sources.update(fresh)
         return fresh
+
+    def check_lives(self) -> None:
+        """Compare the ids of the input topics with those at the start.
+
+        Raises:
+            ShardFailed: one was created again, so positions in it mean nothing any more.
+        """
+        asked = self.admin.describe_topics(
+            TopicCollection(list(self.inputs)), request_timeout=METADATA_TIMEOUT_S
+        )
+        for topic, answer in asked.items():
+            try:
+                life = str(answer.result().topic_id)
+            except KafkaException:
+                continue  # it is named where its partitions are asked for
+            if self.lives.setdefault(topic, life) != life:
+                raise ShardFailed(f"bridge: the input topic {topic} was created again")
 
     def reset(self, topic: str) -> str:
         """The command that sets positions, but for where to; it needs that nobody bridges."""

@@ -41,6 +41,8 @@ class FeatureRules:
         self.required = tuple(app.required)
         self.texts = frozenset(name for name, kind in types.items() if kind == "text")
         self.times = frozenset(name for name, kind in types.items() if kind == "time")
+        self.codes = frozenset(name for name, kind in types.items() if kind == "category")
+        self.declared = types
         self.entity = frozenset(feature.name for feature in app.features)
         self.kinds = app.kinds
         self.plain = not self.required and not self.times
@@ -66,7 +68,7 @@ def features_for_models(
         text = f"{n} features, {rules.max_features} are allowed; write limits=Limits(max_features={n})"
         return Rejected(reasons.BAD_FEATURE, text)
     found = features
-    if rules.times or rules.required or None in features.values():
+    if rules.times or rules.codes or rules.required or None in features.values():
         there: Any = present(rules, features)  # compiled, a variable has one type
         if isinstance(there, Rejected):
             return there
@@ -104,7 +106,9 @@ def features_for_models(
 
 
 def present(rules: FeatureRules, features: dict[str, Any]) -> Any:
-    """The features without what is null, times as seconds; or a `Rejected`: what may not be missing is."""
+    """The features without what is null, times as seconds, the codes of categories as text; or a `Rejected`:
+    what may not be missing is.
+    """
     for name in rules.required:
         if features.get(name) is None:
             text = f"feature {name!r} is missing, which the definition names in required="
@@ -122,6 +126,8 @@ def present(rules: FeatureRules, features: dict[str, Any]) -> Any:
             if isinstance(moment, Rejected):
                 return moment
             found[name] = moment
+        elif name in rules.codes and (type(value) is int or (type(value) is float and value.is_integer())):
+            found[name] = str(int(value))
         else:
             found[name] = value
     return found
@@ -161,7 +167,11 @@ def seconds(name: str, value: Any) -> Any:
 
 def other_kind(rules: FeatureRules, name: str, kind: str, expected: str) -> Rejected:
     """What is wrong with a value of another type than its feature has."""
-    was = f"the definition says {expected}" if name in rules.kinds else f"it was a {expected} before"
+    was = (
+        f"the definition says {rules.declared[name]}"
+        if name in rules.declared
+        else f"it was a {expected} before"
+    )
     fix = f"if that is the mistake, write types={{{name!r}: {kind!r}}}"
     return Rejected(reasons.BAD_FEATURE, f"feature {name!r} is a {kind}, {was}; {fix}")
 

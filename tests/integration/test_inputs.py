@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from stream_app.client import CommittedReader
 from stream_app.embedded.services import Endpoints
+from tests.faults.learners import until
 from tests.integration.learners import Learners
 
 NOW_MS = time.time_ns() // 1_000_000
@@ -230,6 +231,38 @@ def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: 
     assert f"forgotten the positions of group {name}.bridge" in said
     assert f"--reset-offsets --group {name}.bridge --topic TOPIC --to-datetime" in said
     assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 1
+
+
+def test_a_topic_that_is_created_again_is_bridged_from_its_beginning(learners: Learners) -> None:
+    """Also while a bridge runs, and though it already holds more records than were bridged of the old one."""
+    name, topic = f"{learners.call.name}-g", f"{learners.call.name}.again"
+    file = learners.directory / "again.py"
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    producer = Producer({"bootstrap.servers": learners.servers})
+
+    def fill(prefix: str, n: int) -> None:
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+        for i in range(n):
+            producer.produce(topic, f'{{"id": "{prefix}{i}", "x": 1}}'.encode(), b"7")
+        producer.flush(20)
+
+    fill("a", 5)
+    file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
+    assert learners.call("topics", "create", f"{file}:app").code == 0
+    bridge = learners.spawn("stream_app", "bridge", f"{file}:app")
+
+    def ids() -> set[str]:
+        lines = learners.call("consume", f"{file}:app", "events", "--json").lines()
+        return {line["value"]["event_id"] for line in lines}
+
+    until(lambda: len(ids()) == 5, 60, lambda: "no first events")
+    admin.delete_topics([topic])[topic].result()
+    time.sleep(1.0)
+    fill("b", 15)
+    wanted = {f"a{i}" for i in range(5)} | {f"b{i}" for i in range(15)}
+    until(lambda: ids() == wanted, 90, lambda: f"missing {sorted(wanted - ids())}")
+    bridge.terminate()
+    bridge.wait(30)
 
 
 def test_a_record_that_does_not_fit_is_shown_before_anything_runs(learners: Learners) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from stream_app.client import CommittedReader
 from stream_app.embedded.services import Endpoints
@@ -159,3 +161,17 @@ def test_what_is_missing_is_said_before_anything_is_copied(services: Endpoints, 
         _, err = bridge.communicate(timeout=60)
         assert (bridge.returncode, remedy in err) == (code, True), err
         file.write_text(file.read_text().replace("scores.v1", "nowhere").replace("'avro'", "'json'"))
+
+
+def test_an_output_that_takes_no_prediction_is_named(services: Endpoints, tmp_path: Path) -> None:
+    """Its bound is below a prediction's size: the bridge ends with what to do, and is not started again."""
+    scores = Scores(services, tmp_path, "json")
+    with closing(KafkaAdminClient(bootstrap_servers=scores.learners.servers)) as admin:
+        small = {"max.message.bytes": "100"}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, scores.topic, configs=small)])
+    scores.predict(3)
+    bridge = scores.learners.spawn("stream_app", "bridge", scores.target, stderr=subprocess.PIPE)
+    said = bridge.communicate(timeout=60)[1].decode()
+    assert bridge.returncode == 3, said
+    assert f"topic {scores.topic} does not take a prediction" in said
+    assert "Raise its max.message.bytes" in said
