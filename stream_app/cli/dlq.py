@@ -12,6 +12,7 @@ import typer
 from stream_app.cli.consume import parsed, text
 from stream_app.cli.context import load_app, print_json, settings_for
 from stream_app.errors import UsageError, printable
+from topics import reasons
 from topics.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -22,6 +23,20 @@ TARGET = typer.Argument(..., metavar="MODULE:APP")
 JSON = typer.Option(False, "--json", help="One JSON object per line.")
 REASON = typer.Option(None, "--reason", metavar="R", help="Only letters of this reason; may be repeated.")
 MOST_RETRIES = 3
+# What the bridge refuses was written by others, for whom `inputs=` says what it means.
+MAPPED = (
+    reasons.UNMAPPED,
+    reasons.MALFORMED,
+    reasons.BAD_TIME,
+    reasons.NO_KEY,
+    reasons.BAD_KEY,
+    reasons.BAD_FEATURE,
+    reasons.LABEL_BAD,
+)
+OF_BRIDGE = (
+    "Say in inputs= what such records mean (docs/inputs.md), restart the bridge, then run "
+    "`stream-app dlq retry MODULE:APP`; or leave them, if they mean nothing"
+)
 SHOWN = 1_000  # characters of a value for a person; --json prints all
 
 
@@ -34,7 +49,7 @@ def ls(target: str = TARGET, json: bool = JSON) -> None:
     for reason in sorted(by_reason, key=lambda name: -len(by_reason[name])):
         letters = by_reason[reason]
         newest = max(letters, key=lambda letter: letter.time_ms)
-        fix = remedy(reason)
+        fix = OF_BRIDGE if newest.stage == "bridge" and reason in MAPPED else remedy(reason)
         if json:
             print_json({"reason": reason, "count": len(letters), "newest": as_json(newest), "fix": fix})
         else:

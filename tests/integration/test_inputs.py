@@ -197,6 +197,7 @@ def test_a_letter_of_the_bridge_is_bridged_once_the_definition_fits(learners: Le
     learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
     assert learners.call("consume", target, "events", "--json").lines() == []
 
+    assert "Say in inputs= what such records mean" in learners.call("dlq", "ls", target).out
     file.write_text(form.replace("ID", 'id="trip"'))
     assert learners.call("dlq", "retry", target, "--all", "--json").lines()[0]["sent"] == 2
     learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
@@ -275,6 +276,27 @@ def test_a_record_that_does_not_fit_is_shown_before_anything_runs(learners: Lear
     assert tried.code == 1
     assert "unmapped  there is no 'id' in the record, which has no" in tried.out
     assert f"{names[0]} holds no records" in tried.out
+
+
+def test_what_the_learner_would_refuse_and_what_no_record_has_is_shown_too(learners: Learners) -> None:
+    """A missing required feature, a label of another task; a label, a path and a type that are misspelt."""
+    topic, file = f"{learners.call.name}.odd", learners.directory / "odd.py"
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    how = f"Topic({topic!r}, id='id', label='y', features={{'temp': 'at.temperture', 'x': 'x'}})"
+    form = DEFINITION.format(name=f"{learners.call.name}-o", topics=how)
+    file.write_text(form.replace("inputs=", "required=['x'], types={'vibes': 'bool'}, inputs="))
+    producer = Producer({"bootstrap.servers": learners.servers})
+    for value in ({"id": "a", "x": 1}, {"id": "b", "z": 1}, {"id": "c", "x": 1, "at": {"temperature": 2}}):
+        producer.produce(topic, json.dumps(value).encode(), b"7")
+    producer.flush(20)
+    tried = learners.call("inputs", "try", f"{file}:app")
+    assert tried.code == 1
+    assert "dead letter  bad-feature  feature 'x' is missing, which the definition names" in tried.out
+    assert f"none of the 3 events of {topic} has the label 'y': is it misspelt?" in tried.err
+    assert "none of the 3 events has the feature 'temp' (at 'at.temperture'): is it misspelt?" in tried.err
+    assert "none of the 3 events has the feature 'vibes': is it misspelt?" in tried.err
+    assert "'x'" not in tried.err
 
 
 def test_a_topic_that_does_not_exist_is_refused_by_its_name(learners: Learners) -> None:
