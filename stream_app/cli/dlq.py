@@ -97,7 +97,9 @@ def retry(
     force: bool = typer.Option(False, help=f"Also what was retried {MOST_RETRIES} times."),
     json: bool = JSON,
 ) -> None:
-    """Send records back to the topic they came from, unchanged; what fails again becomes a new letter.
+    """Send records back to their topic; what fails again becomes a new letter.
+
+    A record is sent as it was, with the time of now.
 
     Letters of stage bridge go to the bridge alone, which reads them as records of their topic.
 

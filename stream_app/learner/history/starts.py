@@ -81,7 +81,8 @@ def snapshot_start(
     tail = Tail(first[0], record.epoch, record.seq, record.digest, positions_after(record), {})
     tail = yield from read_tail(source, tail)
     if not isinstance(record, EpochRecord) or record.epoch or tail.batches:
-        raise Refused(f"shard {shard} has a journal and no valid snapshot", f"{SETTLE}, or start {FROM_LOG}")
+        fix = f"End a learner that still runs, which writes one. {SETTLE}, or start {FROM_LOG}"
+        raise Refused(f"shard {shard} has a journal and no valid snapshot", fix)
     check_topics(record.fingerprint, fingerprint)
     changed = list(changes(record.fingerprint, fingerprint))
     return Start(ShardState(app, shard), tail, changed, MigrationReport([], [CHAMPION, *app.challengers]), [])
