@@ -106,16 +106,21 @@ def transactions(version: int) -> Check:
 
 
 def topics(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
-    """Each difference between the topics and their declaration."""
-    from stream_app.wiring.topics import catalog_for
+    """Each difference between the topics and their declaration, and what is wrong with the user's own."""
+    from stream_app.wiring.topics import all_topics
 
-    catalog = catalog_for(definition, settings)
-    found = admin.check(catalog)
+    catalog = all_topics(definition, settings)
+    found = list(admin.check(catalog))
+    if definition.inputs is not None:
+        found += [one for _, faults in admin.check_inputs(definition.inputs.names).values() for one in faults]
+    if definition.outputs is not None:
+        name = definition.outputs.predictions.name
+        found += admin.check_outputs([name])[name]
     for mismatch in found:
         state = FAIL if mismatch.grave else WARN
         yield Check("topics", state, f"{mismatch.topic}: {mismatch.what}", mismatch.fix)
     if not found:
-        yield Check("topics", OK, f"{len(list(catalog))} as declared")
+        yield Check("topics", OK, f"{len(catalog)} as declared")
 
 
 def lag(definition: Application, admin: TopicAdmin) -> Check:

@@ -163,6 +163,17 @@ def test_what_is_missing_is_said_before_anything_is_copied(services: Endpoints, 
         file.write_text(file.read_text().replace("scores.v1", "nowhere").replace("'avro'", "'json'"))
 
 
+def test_doctor_names_an_output_that_is_missing(services: Endpoints, tmp_path: Path) -> None:
+    """Before a bridge refuses to start for it; the application's own topics are there."""
+    scores = Scores(services, tmp_path, "json")
+    assert "topics: 11 as declared" in scores.learners.call("doctor", scores.target).out
+    admin = AdminClient({"bootstrap.servers": scores.learners.servers})
+    admin.delete_topics([scores.topic])[scores.topic].result()
+    done = scores.learners.call("doctor", scores.target)
+    assert done.code == 1
+    assert f"fail  topics: {scores.topic}" in done.out
+
+
 def test_an_output_that_takes_no_prediction_is_named(services: Endpoints, tmp_path: Path) -> None:
     """Its bound is below a prediction's size: the bridge ends with what to do, and is not started again."""
     scores = Scores(services, tmp_path, "json")
