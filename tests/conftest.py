@@ -19,7 +19,7 @@ from tests.sharing import Sharing, place_of
 ELSEWHERE = ("KAFKA__BOOTSTRAP_SERVERS", "REDIS__URL", "CONFIG", "SERVICES_DIR")
 SERVERS = pytest.StashKey[Path]()
 
-# A busy machine is no fault of what is tested.
+# How long an example takes says how busy the machine is.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream_app.adapters.bridge_transactions import BridgeTransactions
 from stream_app.adapters.kafka_record import CUT, END, to_record
+from stream_app.adapters.topic_ids import topic_ids
 from stream_app.bridge_port import BridgePolled, Restore, Routed, Source
 from stream_app.errors import Fenced, Refused, ShardFailed
 from topics.envelope import EVENT, Record
@@ -141,20 +142,17 @@ class KafkaBridge:
                 )
             found += [TopicPartition(topic, n) for n in about.partitions if (topic, n) not in self.sources]
         places = self.reader.committed(found, METADATA_TIMEOUT_S) if found else []
-        for place in places:  # a position in a topic that was deleted means nothing in its successor
-            if place.offset != NO_OFFSET and place.metadata and place.metadata != self.lives.get(place.topic):
-                place.offset = EARLIEST
-        missing = [place for place in places if place.offset == NO_OFFSET]
-        if self.has_begun and not self.sources and missing == places:
+        forgotten = all(place.offset == NO_OFFSET for place in places)
+        if self.has_begun and not self.sources and forgotten:
             raise Refused(
                 f"the brokers have forgotten the positions of group {self.group}, so that records would be "
                 "bridged again",
                 f"Set them to where it stood, then raise offsets.retention.minutes: {self.reset('TOPIC')} "
                 "--to-datetime YYYY-MM-DDTHH:MM:SS.sss",
             )
-        for place in (place for place in places if place.offset in (NO_OFFSET, EARLIEST)):
-            place.offset = self.reader.get_watermark_offsets(place, METADATA_TIMEOUT_S)[0]
         for place in places:
+            if place.offset == NO_OFFSET or self.is_of_another_life(place):
+                place.offset = self.reader.get_watermark_offsets(place, METADATA_TIMEOUT_S)[0]
             self.reader.incremental_assign([place])
         fresh = {(place.topic, place.partition): place.offset for place in places}
         self.sources.update(fresh)
@@ -164,18 +162,16 @@ class KafkaBridge:
         """Compare the ids of the input topics with those at the start.
 
         Raises:
-            ShardFailed: one was created again, so positions in it mean nothing any more.
+            ShardFailed: one was created again, so positions in it mean nothing any more; or no broker says.
         """
-        asked = self.admin.describe_topics(
-            TopicCollection(list(self.inputs)), request_timeout=METADATA_TIMEOUT_S
-        )
-        for topic, answer in asked.items():
-            try:
-                life = str(answer.result().topic_id)
-            except KafkaException:
-                continue  # it is named where its partitions are asked for
+        for topic, life in topic_ids(self.admin, self.inputs, METADATA_TIMEOUT_S).items():
             if self.lives.setdefault(topic, life) != life:
                 raise ShardFailed(f"bridge: the input topic {topic} was created again")
+
+    def is_of_another_life(self, place: TopicPartition) -> bool:
+        """Whether a position is one in a topic that was deleted; where nobody knows, it is not."""
+        life = self.lives.get(place.topic)
+        return bool(life and place.metadata) and place.metadata != life
 
     def reset(self, topic: str) -> str:
         """The command that sets positions, but for where to; it needs that nobody bridges."""

@@ -10,20 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
 from stream_app.adapters.kafka_record import CUT, group_by_partition
-from stream_app.errors import Refused, ShardFailed
+from stream_app.adapters.topic_ids import topic_ids
+from stream_app.errors import Refused
 from stream_app.ports import Polled, Positions
 from topics.envelope import EVENT, RANKS
 
@@ -159,21 +158,7 @@ class KafkaLog:
 
     def topic_ids(self) -> dict[str, str]:
         """Read the ids of the input topics; a topic created again has another. Old brokers give none."""
-        asked = self.admin.describe_topics(
-            TopicCollection(list(self.topics)), request_timeout=METADATA_TIMEOUT_S
-        )
-        ids: dict[str, str] = {}
-        for topic, answer in asked.items():
-            try:
-                found = answer.result().topic_id
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    continue
-                raise ShardFailed(f"{topic}: its id cannot be read ({error})") from error
-            high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
-            if high or low:
-                ids[topic] = str(UUID(int=(high << 64) % (1 << 128) + low % (1 << 64)))
-        return ids
+        return topic_ids(self.admin, list(self.topics), METADATA_TIMEOUT_S)
 
     def ends(self, shard: int) -> list[int | None]:
         """High watermarks by rank as the last answers to fetches gave them; they count control records."""

@@ -38,9 +38,8 @@ class EventKeys:
         self.keys: dict[str, tuple[str, int]] = {}  # and when the event came
         self.ages: deque[tuple[int, str]] = deque()  # of ids, the oldest first: when they came
         self.waiting: dict[str, list[WaitingLabel]] = {}
-        self.queue: deque[tuple[int, str, Place]] = (
-            deque()
-        )  # the oldest first: when they came, also of those gone
+        # When labels came, the oldest first, also of those that wait no more.
+        self.queue: deque[tuple[int, str, Place]] = deque()
         self.n_waiting = 0
         self.n_forgotten = 0  # ids that left before their time
 

@@ -84,10 +84,8 @@ class Bridge:
     def turn(self) -> None:
         """Read, order, translate and commit once."""
         self.log.has_seat(0.0)
-        polled, began_s = (
-            self.log.poll(self.limit, 0.0 if self.is_ready() else POLL_S),
-            self.clock.monotonic(),
-        )
+        polled = self.log.poll(self.limit, 0.0 if self.is_ready() else POLL_S)
+        began_s = self.clock.monotonic()
         self.take_in(polled)
         slow = self.clock.monotonic() - began_s > SLOW_S
         self.limit = max(1, self.limit // 2) if slow else min(BATCH, self.limit * 2)

@@ -20,7 +20,7 @@ from stream_app.inputs.topic import Event, Inputs, Label, Meta, Skipped, Topic
 from topics import reasons
 from topics.alerts import run_alert
 from topics.catalog import FURTHEST_AHEAD_MS
-from topics.codec import LARGEST_VALUE_BYTES, Rejected, check_headers
+from topics.codec import CLASS_RANGE, LARGEST_VALUE_BYTES, Rejected, check_headers
 from topics.envelope import EVENT, Headers, Record
 from topics.fitting import dead_letter, encode_within
 from topics.placement import partition_for
@@ -36,7 +36,6 @@ WAITING: Final = "__stream_app.waiting"  # the header of a waiting label's recor
 # After its horizon a label is late; it still has its event's key, so that the learner says so.
 LATE_MS: Final = 3_600_000
 
-LARGEST_LABEL: Final = 1 << 63
 PLACED: Final = 100_000  # keys whose shard is remembered: to hash one takes longer
 
 Found = Event | Label | Skipped | Rejected
@@ -231,7 +230,7 @@ class Translator:
 def encode(found: Event | Label) -> bytes | Rejected:
     """An event or a label in the product's own form, unless JSON or its topic cannot hold it."""
     value: dict[str, Any] = {"event_id": found.id, "v": 1}
-    if type(found.label) is int and not -LARGEST_LABEL <= found.label < LARGEST_LABEL:
+    if type(found.label) is int and found.label not in CLASS_RANGE:
         text = "the label is an integer beyond 64 bits; send it as a string"
         return Rejected(reasons.LABEL_BAD, text)
     if isinstance(found, Label):

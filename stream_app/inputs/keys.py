@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from topics import reasons
 from topics.codec import Rejected, decode_key
@@ -55,3 +55,10 @@ def key_text(key: bytes | None, form: str) -> str | Rejected:
     if isinstance(found, Rejected) or form in ("text", "json"):
         return found
     return decode_key(found.encode())
+
+
+def text_of(value: Any) -> str:
+    """An id or a key as text: integers too, nothing else; empty where it is neither."""
+    if type(value) is str:
+        return value
+    return str(value) if type(value) is int else ""

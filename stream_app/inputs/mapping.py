@@ -12,7 +12,7 @@ from msgspec import UNSET
 from stream_app.inputs.bounds import fault_of, in_time, long_id
 from stream_app.inputs.envelopes import OPENERS, ROWS, Opened, no_object
 from stream_app.inputs.finders import Finder, finder, missing
-from stream_app.inputs.keys import key_text
+from stream_app.inputs.keys import key_text, text_of
 from stream_app.inputs.moments import epoch_ms, in_range
 from stream_app.inputs.paths import ABSENT, SCALARS, below, follow, leaves, split
 from stream_app.inputs.schemas import NoSchemas, Schemas
@@ -159,16 +159,14 @@ class Mapping:
             if isinstance(moment, Rejected):
                 return moment
         is_label = isinstance(found, Label)  # compiled, a narrowed type would be taken at its word
-        if is_label and type(found.weight) not in (int, float):
-            return Rejected(reasons.UNMAPPED, "read= gave a weight that is not a number")
         if is_label:
-            return None
+            is_number = type(found.weight) in (int, float)
+            return (
+                None if is_number else Rejected(reasons.UNMAPPED, "read= gave a weight that is not a number")
+            )
         if type(found.features) is not dict or any(type(name) is not str for name in found.features):
             return Rejected(reasons.UNMAPPED, "read= gave features that are no dictionary of names")
-        for name, part in found.features.items():
-            if type(part) not in PLAIN:
-                return self.no_scalar(name, part)
-        return None
+        return self.odd_feature(found.features)
 
     def by_paths(self, value: Any, meta: Meta) -> Found:
         """What the paths find in a record."""
@@ -236,13 +234,20 @@ class Mapping:
                 part = find(opened, value, meta)
                 if part is not ABSENT:
                     features[name] = part
-        for name, part in features.items():
-            if type(part) not in PLAIN:
-                return self.no_scalar(name, part)
+        odd = self.odd_feature(features)
+        if odd is not None:
+            return odd
         event = Event(event_id, features)
         if label is not ABSENT and label is not None:
             event.label = label
         return event
+
+    def odd_feature(self, features: dict[str, Any]) -> Rejected | None:
+        """What is wrong with the first feature that is an object or a list."""
+        for name, part in features.items():
+            if type(part) not in PLAIN:
+                return self.no_scalar(name, part)
+        return None
 
     def no_scalar(self, name: str, part: Any) -> Rejected:
         """A feature that is an object or a list, with the line to write."""
@@ -288,10 +293,3 @@ def said(error: BaseException) -> str:
         return f": {error}"
     except Exception:  # noqa: BLE001  # a class of the user's own
         return ""
-
-
-def text_of(value: Any) -> str:
-    """An id or a key as text: integers too, nothing else; empty where it is neither."""
-    if type(value) is str:
-        return value
-    return str(value) if type(value) is int else ""

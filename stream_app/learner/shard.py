@@ -25,9 +25,7 @@ from stream_app.learner.step_marks import RESTING, STEPPING
 
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 30.0
-HEALTHY_AFTER_S = (
-    30.0  # a shard that lived this long starts the back-off again, as one that committed a batch
-)
+HEALTHY_AFTER_S = 30.0  # a shard that lived this long starts the back-off again, or that committed
 log = structlog.get_logger()
 
 

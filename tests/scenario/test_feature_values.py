@@ -129,7 +129,7 @@ def test_texts_are_neither_remembered_nor_bounded() -> None:
 
 @pytest.mark.parametrize(("code", "seen"), [(211, "211"), (211.0, "211"), ("211", "211"), (-3, "-3")])
 def test_the_code_of_a_category_is_its_text(code: Any, seen: str) -> None:
-    """Models see a name, however a producer writes it; what is no code is refused by the declared type."""
+    """Models see a name, however a producer writes it; a fraction is refused by the declared type."""
     shard = shard_that_sees(types={"s": "category"})
     assert row_of(shard, {"x": 1, "s": code})["s"] == seen
     assert "the definition says category" in refusal(shard, {"x": 1, "s": 2.5})
