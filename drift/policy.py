@@ -45,7 +45,7 @@ LEGAL: dict[Phase, tuple[Phase, ...]] = {
 }
 
 
-class Opened(NamedTuple):
+class SearchOpened(NamedTuple):
     """Start these kinds of candidates, after dropping those versions to make room."""
 
     hunt: int
@@ -66,7 +66,7 @@ class Won(NamedTuple):
     evidence: Evidence | None
 
 
-class Closed(NamedTuple):
+class SearchClosed(NamedTuple):
     """Time is up: these versions lost, but `previous` is the previous champion, whose probation is over."""
 
     versions: tuple[int, ...]
@@ -123,7 +123,7 @@ class Policy:
         self.swaps = [at for at in self.swaps if at > since]
         return len(self.swaps) < self.rule.budget
 
-    def alarm(self, drift: bool) -> Opened | None:
+    def alarm(self, drift: bool) -> SearchOpened | None:
         """A detector of the champion's loss warns, or sees drift: start candidates, unless it is too soon."""
         rule = self.rule
         if rule.policy == "never":
@@ -149,9 +149,9 @@ class Policy:
         self.until = self.labels + rule.patience
         self.quiet_until = self.labels + rule.cooldown
         self.respawn_at = self.labels + rule.respawn
-        return Opened(self.hunt, kinds, self.make_room(len(kinds)))
+        return SearchOpened(self.hunt, kinds, self.make_room(len(kinds)))
 
-    def eased(self) -> Opened | None:
+    def eased(self) -> SearchOpened | None:
         """The champion's loss fell: in a hunt, new candidates start, for the others learned what is over."""
         if self.rule.policy == "evidence" and self.phase in (Phase.WARNING, Phase.HUNTING):
             return self.alarm(drift=False)
@@ -188,7 +188,7 @@ class Policy:
             self.stood = max(self.stood, len(self.standing))
         race.update(champion_loss, rival_loss)
 
-    def decide(self) -> Won | Closed | Opened | None:
+    def decide(self) -> Won | SearchClosed | SearchOpened | None:
         """One more label is learned: who wins, whose time is up, or what an alarm of the cool-down starts."""
         self.labels += 1
         if self.late_alarm and self.labels >= self.quiet_until:
@@ -199,7 +199,7 @@ class Policy:
                 return best
         if self.phase is STABLE or self.labels < self.until:
             return None
-        closed = Closed(tuple(self.races), self.hunt, self.previous)
+        closed = SearchClosed(tuple(self.races), self.hunt, self.previous)
         self.rest()
         return closed
 

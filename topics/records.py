@@ -234,7 +234,7 @@ class Stats(msgspec.Struct):
     v: Version = 1
 
 
-Settled = Literal["champion", "models"]
+RefilledSets = Literal["champion", "models"]
 
 
 class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
@@ -254,7 +254,7 @@ class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
     decisions: list[dict[str, Any]]
     crashed: dict[str, list[int]] | UnsetType = UNSET
     v: Version = 1
-    settled: Settled | UnsetType = UNSET
+    settled: RefilledSets | UnsetType = UNSET
 
 
 class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from drift.monitors import LABEL_EVERY, Alarm
-from drift.policy import Opened
+from drift.policy import SearchOpened
 from drift.presence import Missed
 from drift.signals import LOSS
 from drift.verdicts import State as DriftState
@@ -179,7 +179,7 @@ def on_label(
     champion_loss: float | None,
     *,
     expired: bool = False,
-) -> Opened | None:
+) -> SearchOpened | None:
     """A label met its row: feed losses, labels and their delay; what a search is to start, if one opens.
 
     `champion_loss` is on the row at label time, while candidates are compared: it replaces the served
@@ -203,7 +203,7 @@ def on_label(
             monitors.on_loss(slot.name, loss, alarms)
     if not heard and champion_loss is not None:
         monitors.on_loss(state.serving, champion_loss, alarms)
-    opened: Opened | None = None
+    opened: SearchOpened | None = None
     for alarm in alarms:
         mine = alarm.signal == LOSS and alarm.name == state.serving
         if alarm.signal == LOSS and alarm.verdict.after <= alarm.verdict.before:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drift.policy import Closed, Opened, Won
+from drift.policy import SearchClosed, SearchOpened, Won
 from stream_app.errors import MACHINE
 from stream_app.flow.core import Core, type_of
 from stream_app.models.calls import COLD, Answer, ModelFault, reply
@@ -59,7 +59,7 @@ def compare_challengers(core: Core, row: PendingRow, label: Any) -> None:
         loss.row_over()
 
 
-def start_candidates(core: Core, opened: Opened) -> None:
+def start_candidates(core: Core, opened: SearchOpened) -> None:
     """Start candidates; under the policy `immediate` the one serves at once. Who fails here goes at once."""
     state = core.state
     for version in opened.dropped:
@@ -105,15 +105,15 @@ def decide(core: Core) -> None:
     decision = core.state.policy.decide()
     if decision is None:
         return
-    if isinstance(decision, Opened):
+    if isinstance(decision, SearchOpened):
         start_candidates(core, decision)
-    elif isinstance(decision, Closed):
+    elif isinstance(decision, SearchClosed):
         close(core, decision)
     else:
         end_with_winner(core, decision)
 
 
-def close(core: Core, closed: Closed) -> None:
+def close(core: Core, closed: SearchClosed) -> None:
     """A hunt without a winner, or a probation that is over: the slots go, declared challengers stay."""
     for version in closed.versions:
         slot = core.state.slot_of(version)

@@ -6,11 +6,11 @@ from concurrent.futures import Future
 
 import structlog
 
-from stream_app.learner.parts import Parts
 from stream_app.learner.reports import add_stats
+from stream_app.learner.shard_parts import ShardParts
 from stream_app.ports import Commit
 from topics.envelope import RANKS, Record
-from topics.records import Settled
+from topics.records import RefilledSets
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 BUFFER_LOW = 5_000
@@ -24,7 +24,7 @@ IDLE_STATS_EVERY_S = 10.0  # also without input: they distinguish an idle shard 
 log = structlog.get_logger()
 
 
-class ActiveShard(Parts):
+class ActiveShard(ShardParts):
     """Runs a recovered shard on its parts; it is dropped whole when anything fails."""
 
     @property
@@ -43,7 +43,7 @@ class ActiveShard(Parts):
 
         Statistics on their way are no work: sent every few seconds, they would keep an idle exit from coming.
         """
-        committed = self.pipeline.closed is None and not self.processor.records and not self.care.held
+        committed = self.pipeline.sealed is None and not self.processor.records and not self.care.held
         if not (committed and self.merge.idle):
             return "its inputs and commits"
         return "" if self.view_writer.caught_up or self.view_writer.fenced else "the view in Redis"
@@ -108,7 +108,7 @@ class ActiveShard(Parts):
 
     def leave(self) -> None:
         """Keep a last snapshot and champion before the shard is dropped."""
-        if self.drained and self.keeping.choose_last():
+        if self.drained and self.checkpoints.choose_last():
             self.capture_at_rest()
 
     def capture_at_rest(self) -> None:
@@ -116,12 +116,12 @@ class ActiveShard(Parts):
         if (group := self.deps.log.group()) is None:
             return
         self.costs.begin()
-        settled = self.keeping.pickle()
+        settled = self.checkpoints.pickle()
         if settled is not None:
             self.seal(group, settled)
         else:
-            self.keeping.capture()
-            self.keeping.committed(self.snapshotter.journal_offset)
+            self.checkpoints.capture()
+            self.checkpoints.committed(self.snapshotter.journal_offset)
         self.collect_commit()
 
     def saved(self) -> None:
@@ -136,11 +136,11 @@ class ActiveShard(Parts):
             self.pipeline.resend(group)
         committed = self.pipeline.collect_commit()
         if committed is not None:
-            closed, journal_offset = committed
+            sealed, journal_offset = committed
             self.care.committed()
-            self.view_writer.committed(closed)
-            self.runtime_alerts.log_alerts(closed.commit)
-            self.keeping.committed(journal_offset)
+            self.view_writer.committed(sealed)
+            self.runtime_alerts.log_alerts(sealed.commit)
+            self.checkpoints.committed(journal_offset)
         self.saved()
 
     def advance(self) -> bool:
@@ -202,28 +202,28 @@ class ActiveShard(Parts):
             if passed:
                 processor.positions[:] = self.merge.ends  # so that lag and offsets are exact
         later = leaving or self.care.careful or bool(self.care.held)
-        keeps = self.keeping.choose(now_s, more=group is not None, later=later)
+        keeps = self.checkpoints.choose(now_s, more=group is not None, later=later)
         if group is not None:
-            self.seal(group, self.keeping.pickle())
+            self.seal(group, self.checkpoints.pickle())
         elif keeps:
             self.capture_at_rest()
         elif eager and now_s - self.stats_at_s >= (STATS_EVERY_S if self.stats_due else IDLE_STATS_EVERY_S):
             self.send_statistics(now_s)
 
-    def seal(self, group: bytes, settled: Settled | None) -> None:
+    def seal(self, group: bytes, settled: RefilledSets | None) -> None:
         """Close the batch and send it; what was pickled of it is taken."""
         processor, now_s = self.processor, self.clock.monotonic()
         if not processor.records:
             self.snapshotter.worked(
                 0.0, 1
             )  # a batch all the same: without a snapshot of it no upgrade is allowed
-        closed = self.care.seal(settled)
-        closed.blobs.update(self.view_writer.slice(processor.core.state.entities))
+        sealed = self.care.seal(settled)
+        sealed.blobs.update(self.view_writer.slice(processor.core.state.entities))
         self.costs.lap("seal")
-        self.keeping.capture()
+        self.checkpoints.capture()
         if now_s - self.stats_at_s >= STATS_EVERY_S:
-            add_stats(self, closed.commit, now_s)
-        self.pipeline.send(closed.commit, group, closed)
+            add_stats(self, sealed.commit, now_s)
+        self.pipeline.send(sealed.commit, group, sealed)
 
     def send_statistics(self, now_s: float) -> bool:
         """Statistics in a transaction of their own, for want of a batch; False without a generation."""

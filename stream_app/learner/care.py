@@ -21,12 +21,12 @@ import msgspec
 
 from stream_app.learner.batch.journal import by_name, encode
 from stream_app.learner.batch.merge import Run
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.process_alerts import alert
 from stream_app.learner.step_marks import RESTING, STEPPING, StepMarks
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
-from topics.records import AttemptRecord, Settled
+from topics.records import AttemptRecord, RefilledSets
 
 FIRST_SIZE = 128  # records of a life's first batch; each one after it is twice as large
 MOST_ATTEMPTS = 3  # at one record; the third is its dead letter
@@ -173,7 +173,7 @@ class Care:
             else:
                 self.processor.apply(runs, ended)
 
-    def seal(self, settled: Settled | None) -> Closed:
+    def seal(self, settled: RefilledSets | None) -> SealedBatch:
         """Close the batch."""
         with self.blamed():
             return self.processor.seal(settled)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 
 from stream_app.errors import ShardFailed, StaleGroup
-from stream_app.learner.batch.processor import Closed
+from stream_app.learner.batch.processor import SealedBatch
 from stream_app.ports import Clock, Commit, ShardWriter
 from stream_app.state.histogram import Histogram
 
@@ -19,12 +19,12 @@ SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # 
 
 
 class Pipeline:
-    """`send` only while `free`; `collect_commit` collects. `closed` is the batch on its way, or None."""
+    """`send` only while `free`; `collect_commit` collects. `sealed` is the batch on its way, or None."""
 
     def __init__(self, writer: ShardWriter, pool: Executor, clock: Clock) -> None:
         self.writer, self.pool, self.clock = writer, pool, clock
         self.flight: Future[int | None] | None = None
-        self.closed: Closed | None = None
+        self.sealed: SealedBatch | None = None
         self.commit = Commit([], [], None, [])  # the newest one sent
         self.refused = False  # by an old generation: it waits for the next
         self.looked_s = self.waited_s = 0.0
@@ -36,9 +36,9 @@ class Pipeline:
         """Whether nothing is on its way or waits to be sent again."""
         return self.flight is None and not self.refused
 
-    def send(self, commit: Commit, group: bytes, closed: Closed | None) -> None:
+    def send(self, commit: Commit, group: bytes, sealed: SealedBatch | None) -> None:
         """Start the transaction under the group's generation of now."""
-        self.closed, self.commit, self.refused = closed, commit, False
+        self.sealed, self.commit, self.refused = sealed, commit, False
         self.looked_s, self.waited_s = self.clock.monotonic(), 0.0
         self.flight = self.pool.submit(self.transact, commit, group)
 
@@ -53,9 +53,9 @@ class Pipeline:
     def resend(self, group: bytes) -> None:
         """Send what was refused as it is under the next generation: a batch, or statistics and alerts."""
         if self.refused:
-            self.send(self.commit, group, self.closed)
+            self.send(self.commit, group, self.sealed)
 
-    def collect_commit(self) -> tuple[Closed, int] | None:
+    def collect_commit(self) -> tuple[SealedBatch, int] | None:
         """The batch that is committed now and its journal offset, once; None while there is none.
 
         Raises:
@@ -71,12 +71,12 @@ class Pipeline:
         except StaleGroup:
             self.refused = True
             return None
-        closed, self.closed = self.closed, None
-        if closed is None:
+        sealed, self.sealed = self.sealed, None
+        if sealed is None:
             return None
         if offset is None:
-            raise ShardFailed(f"batch {closed.stamp} was committed without a journal record")
-        return closed, offset
+            raise ShardFailed(f"batch {sealed.stamp} was committed without a journal record")
+        return sealed, offset
 
     def hangs(self, now_s: float, watchdog_s: float) -> bool:
         """Look at the helper: whether it has not ended its transaction within the watchdog's time.

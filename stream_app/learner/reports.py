@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from stream_app.learner.parts import Parts
+from stream_app.learner.shard_parts import ShardParts
 from stream_app.learner.stats import shard_stats
 from stream_app.ports import Commit, Send
 from topics.fitting import encode_within
@@ -13,7 +13,7 @@ from topics.records import value_of
 log = structlog.get_logger()
 
 
-def add_stats(live: Parts, commit: Commit, now_s: float) -> None:
+def add_stats(live: ShardParts, commit: Commit, now_s: float) -> None:
     """Add the statistics of now to a transaction, and the alerts that wait."""
     live.stats_at_s = now_s
     stats = shard_stats(
@@ -42,7 +42,7 @@ def add_stats(live: Parts, commit: Commit, now_s: float) -> None:
     commit.others += live.runtime_alerts.drain()
 
 
-def sum_up(live: Parts) -> None:
+def sum_up(live: ShardParts) -> None:
     """The last line of the log about a shard that rests: what became of all its records so far."""
     counters = live.processor.core.state.counters
     dead = counters.dead_events + counters.dead_labels + counters.dead_commands

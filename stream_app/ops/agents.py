@@ -24,7 +24,7 @@ AT_ONCE, WITHIN_S = 500, 0.1
 log = structlog.get_logger()
 
 
-class Counts(Protocol):
+class AgentCounts(Protocol):
     """What agents count."""
 
     def agent_failed(self, app: str, topic: str) -> None: ...
@@ -36,7 +36,7 @@ class AgentContext(NamedTuple):
     written: Callable[[], Awaitable[None]]
     now_ms: Callable[[], int]
     abort: Callable[[Exception], None]
-    counts: Counts
+    counts: AgentCounts
 
 
 def attach(app: faust.App, intake: AlertIntake, topics: Catalog, context: AgentContext) -> None:

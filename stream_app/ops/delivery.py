@@ -21,7 +21,7 @@ AGAIN_MS = 3_600_000  # a route that goes on to refuse is an alert once in this 
 log = structlog.get_logger()
 
 
-class Counts(Protocol):
+class DeliveryCounts(Protocol):
     """What deliveries count."""
 
     def notified(self, channel: str, route: str, outcome: str) -> None: ...
@@ -41,7 +41,7 @@ class Delivery:
         queue: RouteQueue,
         channel: Channel,
         intakes: Mapping[str, AlertIntake],
-        counts: Counts,
+        counts: DeliveryCounts,
         now_ms: Callable[[], int],
         written: Callable[[], Awaitable[None]],
         failing_s: float,

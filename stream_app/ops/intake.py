@@ -50,7 +50,7 @@ class UnfitError(Exception):
         self.reason = reason
 
 
-class Counts(Protocol):
+class IntakeCounts(Protocol):
     """What ops counts."""
 
     def alert(self, app: str, kind: str, severity: str) -> None: ...
@@ -64,7 +64,7 @@ class AlertIntake:
         board: DashboardModel,
         store: AlertStore,
         queues: Sequence[RouteQueue],
-        counts: Counts,
+        counts: IntakeCounts,
     ) -> None:
         self.app, self.shards = board.app, board.shards
         self.board, self.store, self.queues, self.counts = board, store, queues, counts

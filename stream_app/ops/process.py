@@ -29,7 +29,7 @@ LOST = 75  # exit code: start again
 log = structlog.get_logger()
 
 
-class Counts(Protocol):
+class ProcessCounts(Protocol):
     """What the process counts."""
 
     def owns(self, *, owner: bool) -> None: ...
@@ -58,7 +58,7 @@ class OpsProcess:
         deliveries: Sequence[Delivery],
         tables: Sequence[DurableTable],
         silences: Silences,
-        counts: Counts,
+        counts: ProcessCounts,
         clock: Any,
         silent_s: float,
     ) -> None:

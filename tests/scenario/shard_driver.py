@@ -13,7 +13,7 @@ from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import Output
 from stream_app.learner.batch.emit import FIRST_DIGEST
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Send
 from stream_app.state.shard import Counters, ShardState, Slot
@@ -60,7 +60,7 @@ class ShardDriver:
             core, TOPICS, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
         )
         self.time_ms = START_MS
-        self.closed: list[Closed] = []
+        self.closed: list[SealedBatch] = []
 
     @property
     def state(self) -> ShardState:

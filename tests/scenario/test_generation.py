@@ -31,11 +31,11 @@ def test_a_batch_that_an_old_generation_cannot_commit_is_sent_again_as_it_is() -
     world.generation, before = NEXT, len(world.journal)
     turns(live)
     assert (world.predictions, len(world.journal)) == ([], before)
-    sealed = live.pipeline.closed
+    sealed = live.pipeline.sealed
     assert sealed is not None
     world.group = None
     turns(live)
-    assert live.pipeline.closed is sealed
+    assert live.pipeline.sealed is sealed
     world.group = NEXT
     turns(live)
     assert (len(world.predictions), world.journal[before:]) == (1, [sealed.commit.journal])

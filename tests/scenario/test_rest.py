@@ -9,7 +9,7 @@ import pytest
 from stream_app.learner.active_shard import TURN_S, ActiveShard
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.dependencies import Tuning
-from stream_app.learner.parts import FIRST_TURN
+from stream_app.learner.shard_parts import FIRST_TURN
 from tests.scenario.fake_outside import Held, World
 from tests.scenario.shard_driver import application
 from topics.envelope import EVENT

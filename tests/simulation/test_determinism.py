@@ -20,7 +20,7 @@ from stream_app.application import Application, Labels, Limits
 from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.emit import FIRST_DIGEST
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.replay import in_order
 from stream_app.learner.recovery.snapshots import dumped, restore, save_with_answers, state_digest
 from stream_app.state.shard import ShardState
@@ -127,7 +127,7 @@ def fresh(app: Application) -> BatchProcessor:
     return machine_of(app, ShardState(app, 0), 0, FIRST_DIGEST, [0, 0, 0])
 
 
-def play(processor: BatchProcessor, batches: list[list[tuple[int, list[Record]]]]) -> list[Closed]:
+def play(processor: BatchProcessor, batches: list[list[tuple[int, list[Record]]]]) -> list[SealedBatch]:
     """Step and seal each batch."""
     closed = []
     for batch in batches:
@@ -136,7 +136,7 @@ def play(processor: BatchProcessor, batches: list[list[tuple[int, list[Record]]]
     return closed
 
 
-def predictions(closed: Closed) -> list[dict[str, Any]]:
+def predictions(closed: SealedBatch) -> list[dict[str, Any]]:
     """The predictions of one batch."""
     return [orjson.loads(value) for value, _, _ in closed.commit.predictions]
 

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from drift.policy import Closed, Opened, Policy, Won
+from drift.policy import Policy, SearchClosed, SearchOpened, Won
 from drift.rule import SwapPolicy
 from tests.lengths import length
 
@@ -66,14 +66,14 @@ def wrong_swaps(seed: int, memory: float, delay: int, standing: bool) -> int:
                 race.update(mine, chains[version].next())
         decisions = [search.alarm(dice.random() < 0.7)] if dice.random() < 1 / ALARM_EVERY else []
         for decision in (*decisions, search.decide()):
-            if isinstance(decision, Opened):
+            if isinstance(decision, SearchOpened):
                 for version in decision.dropped:
                     chains.pop(version)
                 for _kind in decision.kinds:
                     chains[next_version] = Chain(dice, memory)
                     search.enter(next_version)
                     next_version += 1
-            elif isinstance(decision, Closed):
+            elif isinstance(decision, SearchClosed):
                 for version in decision.versions:
                     chains.pop(version)
             elif isinstance(decision, Won):

@@ -15,7 +15,7 @@ from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, SwapPolicy
 from stream_app.flow.core import Core
 from stream_app.learner.batch.emit import FIRST_DIGEST
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.snapshots import state_digest
 from stream_app.state.shard import ShardState
 from tests.scenario.shard_driver import START_MS, TOPICS
@@ -81,7 +81,7 @@ def cut(seed: int | None) -> Iterator[list[Record]]:
         yield batch
 
 
-def play(one: BatchProcessor, batches: Iterator[list[Record]]) -> list[Closed]:
+def play(one: BatchProcessor, batches: Iterator[list[Record]]) -> list[SealedBatch]:
     """Step and seal each batch, runs of one rank as the loop makes them."""
     closed = []
     for batch in batches:
@@ -96,7 +96,7 @@ def play(one: BatchProcessor, batches: Iterator[list[Record]]) -> list[Closed]:
     return closed
 
 
-def said(closed: list[Closed]) -> list[object]:
+def said(closed: list[SealedBatch]) -> list[object]:
     """All that was written, without the batch that it was written in."""
     found: list[object] = []
     for one in closed:
@@ -116,13 +116,13 @@ def by_topic(found: list[object]) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def lived() -> tuple[BatchProcessor, list[Closed]]:
+def lived() -> tuple[BatchProcessor, list[SealedBatch]]:
     """The records, one in each batch."""
     one = processor(ShardState(app(), 0))
     return one, play(one, cut(None))
 
 
-def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[BatchProcessor, list[Closed]]) -> None:
+def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[BatchProcessor, list[SealedBatch]]) -> None:
     """Several swaps, several hunts, candidates of every kind, and the operator's."""
     one, closed = lived
     text = str(said(closed))
@@ -133,7 +133,7 @@ def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[BatchProcessor, l
     assert one.core.state.commands == {"c900": "done", "c910": "done"}
 
 
-def test_the_same_batches_give_the_same_digest(lived: tuple[BatchProcessor, list[Closed]]) -> None:
+def test_the_same_batches_give_the_same_digest(lived: tuple[BatchProcessor, list[SealedBatch]]) -> None:
     """A second machine says the same bytes and remembers the same."""
     one, closed = lived
     again = processor(ShardState(app(), 0))
@@ -144,7 +144,7 @@ def test_the_same_batches_give_the_same_digest(lived: tuple[BatchProcessor, list
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_how_records_are_cut_into_batches_decides_nothing(
-    lived: tuple[BatchProcessor, list[Closed]], seed: int
+    lived: tuple[BatchProcessor, list[SealedBatch]], seed: int
 ) -> None:
     """Candidates are born, win and go with the same records, under the same versions, in the same state."""
     one, closed = lived
@@ -157,7 +157,7 @@ def test_how_records_are_cut_into_batches_decides_nothing(
 @pytest.mark.parametrize("phase", [Phase.HUNTING, Phase.PROBATION])
 @pytest.mark.parametrize("labels", [1, 17])
 def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
-    lived: tuple[BatchProcessor, list[Closed]], phase: Phase, labels: int
+    lived: tuple[BatchProcessor, list[SealedBatch]], phase: Phase, labels: int
 ) -> None:
     """Races, gamblers and the champion of before come back: every later digest is the same."""
     first = processor(ShardState(app(), 0))

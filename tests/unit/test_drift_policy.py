@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drift.policy import LEGAL, Closed, Opened, Phase, Policy, Won
+from drift.policy import LEGAL, Phase, Policy, SearchClosed, SearchOpened, Won
 from drift.rule import SwapPolicy
 from drift.sequential import alpha_of
 
@@ -22,7 +22,7 @@ def policy(*, standing: bool = False, **rule: Any) -> Policy:
     return Policy(SwapPolicy(**{**short, **rule}), standing)
 
 
-def opened(search: Policy, *versions: int, drift: bool = True) -> Opened:
+def opened(search: Policy, *versions: int, drift: bool = True) -> SearchOpened:
     """An alarm that opens a hunt, and its candidates."""
     found = search.alarm(drift)
     assert found is not None
@@ -31,7 +31,7 @@ def opened(search: Policy, *versions: int, drift: bool = True) -> Opened:
     return found
 
 
-def label(search: Policy, n: int = 1) -> Won | Closed | Opened | None:
+def label(search: Policy, n: int = 1) -> Won | SearchClosed | SearchOpened | None:
     """So many labels: the first decision among them, which must be the last label's."""
     decisions = [search.decide() for _ in range(n)]
     assert not any(decisions[:-1])
@@ -121,9 +121,9 @@ def test_what_is_not_in_the_table_raises(start: Phase, end: Phase) -> None:
 def test_a_hunt_starts_each_kind_once_and_further_alarms_all_but_the_kept_one() -> None:
     """The champion as the alarm found it is copied at the opening; a hunt's number moves on with each."""
     search = policy()
-    assert opened(search, 2, 3, 4) == Opened(1, ("fresh", "warm", "kept"), ())
+    assert opened(search, 2, 3, 4) == SearchOpened(1, ("fresh", "warm", "kept"), ())
     label(search, 20)
-    assert search.alarm(drift=True) == Opened(2, ("fresh", "warm"), ())
+    assert search.alarm(drift=True) == SearchOpened(2, ("fresh", "warm"), ())
 
 
 def test_further_alarms_wait_until_respawn() -> None:
@@ -154,7 +154,7 @@ def test_an_alarm_of_the_cool_down_opens_its_hunt_when_that_is_over() -> None:
     assert search.alarm(drift=False) is None
     assert search.phase is P
     found = label(search, 40)
-    assert isinstance(found, Opened)
+    assert isinstance(found, SearchOpened)
     assert (found.hunt, search.phase) == (2, H)
     assert label(search) is None, "told once"
 
@@ -165,7 +165,7 @@ def test_a_warning_of_the_cool_down_opens_a_warning() -> None:
     opened(search, 2)
     swapped(search, 2)
     assert search.alarm(drift=False) is None
-    assert isinstance(label(search, 50), Opened)
+    assert isinstance(label(search, 50), SearchOpened)
     assert search.phase is W
 
 
@@ -200,7 +200,7 @@ def test_a_hunt_ends_when_patience_is_up() -> None:
     label(search, 100)
     opened(search, 4)
     closed = label(search, 200)
-    assert isinstance(closed, Closed)
+    assert isinstance(closed, SearchClosed)
     assert (closed.versions, closed.hunt) == ((2, 3, 4), 2)
     assert (search.phase, search.open) == (S, False)
 
@@ -212,7 +212,7 @@ def test_probation_ends_with_the_champion_of_before() -> None:
     assert swapped(search, 2) == (2, 3), "the flow keeps the winner itself"
     assert list(search.races) == [1]
     closed = label(search, 100)
-    assert isinstance(closed, Closed)
+    assert isinstance(closed, SearchClosed)
     assert closed.versions == (1,)
     assert (search.phase, search.previous) == (S, None)
 
@@ -359,7 +359,7 @@ def test_a_slot_that_is_gone_is_in_no_race() -> None:
     search.leave(1)
     search.leave(77)
     assert (search.races, search.standing, search.previous) == ({}, {}, None)
-    assert isinstance(label(search, 100), Closed)
+    assert isinstance(label(search, 100), SearchClosed)
 
 
 def test_the_policy_never_hunts_and_lets_operators_swap() -> None:

@@ -16,7 +16,7 @@ from stream_app.learner.batch.merge import Run, pack_order
 from stream_app.ports import Commit, Positions
 from topics.batch_id import BatchId
 from topics.envelope import RANK_NAMES, RANKS, Record
-from topics.records import AttemptRecord, BatchRecord, Settled
+from topics.records import AttemptRecord, BatchRecord, RefilledSets
 from topics.sizes import LARGEST_OUTPUT_BYTES
 
 # Records that are read, stepped and performed in three strides. One by one each stride finds the processor's
@@ -25,7 +25,7 @@ TOGETHER = 64
 MOST_DECISIONS = 500  # in a journal record: each has an id of at most 1,536 bytes as JSON
 
 
-class Closed(msgspec.Struct):
+class SealedBatch(msgspec.Struct):
     """A batch that was stepped and sealed: what to commit, and what the view is to show after the commit."""
 
     commit: Commit
@@ -126,13 +126,13 @@ class BatchProcessor:
         self.crashed.setdefault(RANK_NAMES[record.rank], []).append(record.offset)
         self.count(record.rank, [record])
 
-    def refill_sets(self, which: Settled) -> None:
+    def refill_sets(self, which: RefilledSets) -> None:
         """Lay out the sets of the champion or of all models, as the record says that is replayed."""
         state = self.core.state
         slots = [state.champion] if which == "champion" else state.slots
         self.core.refill_sets([slot.model for slot in slots])
 
-    def seal(self, settled: Settled | None = None) -> Closed:
+    def seal(self, settled: RefilledSets | None = None) -> SealedBatch:
         """Close the batch: chain the digest, write its journal record, begin the next.
 
         `settled` says whose sets were laid out after the batch's last record was stepped.
@@ -162,7 +162,7 @@ class BatchProcessor:
         commit = Commit(emitter.predictions, emitter.others, encoded, list(self.positions))
         emitter.begin()
         self.begin()
-        return Closed(commit, blobs, previous, self.stamp, self.seq)
+        return SealedBatch(commit, blobs, previous, self.stamp, self.seq)
 
 
 def capped(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def relearn(
         slot.model = Silent()
     processor.core.rebind()
     lost: list[str] = []
-    if tail.whole_from >= 0:
+    if tail.replayable_offset >= 0:
         yield from batches(processor, source, tail, lost)
     for slot, model in silenced:
         slot.model, slot.learned, slot.failed = model, 0, None
@@ -64,9 +64,9 @@ def batches(
     processor: BatchProcessor, source: ReplaySource, tail: Tail, lost: list[str]
 ) -> Generator[bool, None, None]:
     """Apply the batches one by one; where their positions jump, the inputs are read from there."""
-    at = list(tail.whole_at)
+    at = list(tail.replayable_positions)
     source.inputs(at)
-    for entry in source.journal(tail.whole_from):
+    for entry in source.journal(tail.replayable_offset):
         if entry is None:
             yield WAITING
             continue
@@ -77,7 +77,7 @@ def batches(
             continue
         spans = list(record.inputs.values())
         starts = [start for start, _, _ in spans]
-        if entry.offset != tail.whole_from and starts != at:
+        if entry.offset != tail.replayable_offset and starts != at:
             source.inputs(starts)
         at = processor.positions[:] = [end for _, end, _ in spans]
         try:

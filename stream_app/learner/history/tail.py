@@ -20,10 +20,10 @@ BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest recor
 class Tail(msgspec.Struct):
     """The end of a journal: `seq`, `digest`, `positions` are of its newest batch, `epoch` is its highest.
 
-    `batches` counts those after the start, `first` is the seq of the first. Those before seq `whole` cannot
-    be replayed: the journal has a gap behind them, or their inputs are no longer retained. Seq `whole` is
-    at journal offset `whole_from` (−1: there is none) and begins at input positions `whole_at`. `version` is
-    the highest version of a model that they name.
+    `batches` counts those after the start, `first` is the seq of the first. Those before `replayable_seq`
+    cannot be replayed: the journal has a gap behind them, or their inputs are no longer retained. That batch
+    is at journal offset `replayable_offset` (−1: there is none) and begins at `replayable_positions` of the
+    inputs. `version` is the highest version of a model that they name.
     """
 
     offset: int
@@ -34,9 +34,9 @@ class Tail(msgspec.Struct):
     fingerprint: dict[str, Any]
     batches: int = 0
     first: int = 0
-    whole: int = 0
-    whole_from: int = -1
-    whole_at: Positions = []
+    replayable_seq: int = 0
+    replayable_offset: int = -1
+    replayable_positions: Positions = []
     version: int = 0
     entered: list[int] = []  # epochs that begin after the start
     forked: list[int] = []  # of these, those that do not continue the journal
@@ -63,10 +63,10 @@ class Tail(msgspec.Struct):
         if not self.batches:
             self.first = record.seq
         if not whole or not kept:
-            self.whole, self.whole_from = record.seq + 1, -1
-        if kept and self.whole_from < 0:
-            self.whole, self.whole_from = record.seq, offset
-            self.whole_at = [max(pair) for pair in zip(starts, retained, strict=True)]
+            self.replayable_seq, self.replayable_offset = record.seq + 1, -1
+        if kept and self.replayable_offset < 0:
+            self.replayable_seq, self.replayable_offset = record.seq, offset
+            self.replayable_positions = [max(pair) for pair in zip(starts, retained, strict=True)]
         self.batches += 1
         self.epoch = max(self.epoch, record.epoch)
         self.version = max([self.version, *(decision.get("version", 0) for decision in record.decisions)])

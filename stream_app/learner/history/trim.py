@@ -44,8 +44,8 @@ def trim_offset(
         )
     tail = yield from read_tail(source, Tail(BEFORE_ALL, 0, -1, FIRST_DIGEST, [], {}))
     first = yield from first_entry(source, -1)
-    if first is not None and isinstance(first[1], EpochRecord) and tail.whole == tail.first:
+    if first is not None and isinstance(first[1], EpochRecord) and tail.replayable_seq == tail.first:
         return first[0]  # it can be replayed from its very beginning
-    if tail.whole_from >= 0:
-        needed.append(tail.whole_from)
+    if tail.replayable_offset >= 0:
+        needed.append(tail.replayable_offset)
     return min(needed)

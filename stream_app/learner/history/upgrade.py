@@ -125,19 +125,19 @@ def prepare(
     given_up += [f"what {name} has learned" for name in restart]
     if tail.entered and not wish.from_log:
         changed.append("an upgrade that was cut off, or whose snapshots are lost")
-    if tail.whole > tail.first:
+    if tail.replayable_seq > tail.first:
         changed.append("batches that cannot be replayed")
         given_up.append(
-            f"what batches {tail.first} to {tail.whole - 1} brought (lessons, waiting rows, ids): "
+            f"what batches {tail.first} to {tail.replayable_seq - 1} brought (lessons, waiting rows, ids): "
             "their inputs or the journal are cut"
         )
     carried, fresh = start.started.carried, start.started.fresh
     plan = Plan(shard, tail.epoch + 1, tail.seq, changed, carried, fresh, given_up)
     positions = next_positions(tail, predicted, source.earliest(), plan)
-    if plan.changed and tail.whole_from >= 0 and wish.accept_divergence is None:
+    if plan.changed and tail.replayable_offset >= 0 and wish.accept_divergence is None:
         plan.given_up.append(
-            f"the proof of batches {tail.whole} to {tail.seq}: they are replayed under this definition, "
-            "and no digest is compared"
+            f"the proof of batches {tail.replayable_seq} to {tail.seq}: they are replayed under this "
+            "definition, and no digest is compared"
         )
     reset = [f"the group's offsets {committed} → {positions}"]
     if any(stored not in (None, goal) for stored, goal in zip(committed, positions, strict=True)):

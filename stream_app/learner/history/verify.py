@@ -59,7 +59,7 @@ def verify_shard(
         start, why = processor.seq, ""
         try:
             for more in replay(
-                processor, source, offset + 1, clock, lambda closed, _at: progress(closed.seq), until
+                processor, source, offset + 1, clock, lambda sealed, _at: progress(sealed.seq), until
             ):
                 if not more:
                     time.sleep(PAUSE_S)

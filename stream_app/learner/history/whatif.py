@@ -25,7 +25,7 @@ from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade
 from stream_app.flow.swap import HANDLERS, stays
 from stream_app.learner.batch.merge import Run
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, replayable
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.learner.recovery.replay import replay
@@ -234,14 +234,14 @@ def replay_variants(
                 for other in others:
                     other.account_for(record)
 
-    def sealed(closed: Closed, _offset: int) -> None:
+    def on_batch(sealed: SealedBatch, _offset: int) -> None:
         lead.sweep()
         for other in others:
             other.processor.seal()
             other.sweep()
-        progress(closed.seq, len(lead.losses))
+        progress(sealed.seq, len(lead.losses))
 
-    for more in replay(processor, source, offset + 1, clock, sealed, apply=apply):
+    for more in replay(processor, source, offset + 1, clock, on_batch, apply=apply):
         if not more:
             time.sleep(PAUSE_S)
     return [one.outcome(name) for one in (lead, *others)] if lead.losses else []

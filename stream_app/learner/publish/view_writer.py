@@ -22,7 +22,7 @@ from itertools import islice
 import orjson
 import structlog
 
-from stream_app.learner.batch.processor import Closed
+from stream_app.learner.batch.processor import SealedBatch
 from stream_app.ports import Clock, View
 from stream_app.state.entities import Entities
 
@@ -113,11 +113,11 @@ class ViewWriter:
         unanswered = self.retry_at_s > self.clock.monotonic()
         return self.caught_up or self.fenced or self.rebuild_reported or unanswered
 
-    def committed(self, closed: Closed) -> None:
+    def committed(self, sealed: SealedBatch) -> None:
         """Take a committed batch's blobs; called in commit order."""
         if not self.fenced:
-            self.blobs.update(closed.blobs)
-        self.stamp = closed.stamp
+            self.blobs.update(sealed.blobs)
+        self.stamp = sealed.stamp
         self.slice_uncommitted = False
 
     def slice(self, entities: Entities) -> dict[str, bytes | None]:

@@ -19,7 +19,7 @@ from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.journal import JournalRecord
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.care import Failures
 from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.recovery.guards import check_entered, check_predicted, compare, refuse_lost_journal
@@ -130,12 +130,12 @@ def recovery_steps(
         processor, newest, seq = yield from start
     batches, last = 0, None
 
-    def count(closed: Closed, at: int) -> None:
+    def count(sealed: SealedBatch, at: int) -> None:
         nonlocal newest, batches, last
         newest = at
         batches += 1
-        if closed.commit.predictions:
-            last = closed.commit.predictions[-1][0]
+        if sealed.commit.predictions:
+            last = sealed.commit.predictions[-1][0]
 
     yield from replay(processor, source, newest + 1, deps.clock, count)
     check_predicted(shard, predicted, processor.positions)

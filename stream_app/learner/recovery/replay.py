@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from stream_app.errors import Halted
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.merge import Run, unpack_order
-from stream_app.learner.batch.processor import BatchProcessor, Closed
+from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.guards import check_continued
 from stream_app.ports import Clock, ReplaySource
 from topics.envelope import RANK_NAMES, RANKS, Record
@@ -36,7 +36,7 @@ def replay(
     source: ReplaySource,
     from_offset: int,
     clock: Clock,
-    on_batch: Callable[[Closed, int], None] = lambda _closed, _offset: None,
+    on_batch: Callable[[SealedBatch, int], None] = lambda _closed, _offset: None,
     until_seq: int | None = None,
     apply: Callable[[list[Run]], None] | None = None,
 ) -> Iterator[bool]:
@@ -77,10 +77,10 @@ def replay(
         processor.positions[:] = [end for _, end, _ in record.inputs.values()]
         if record.settled:
             processor.refill_sets(record.settled)
-        closed = processor.seal(record.settled or None)
+        sealed = processor.seal(record.settled or None)
         if processor.digest != record.digest:
             raise Diverged(processor, record, entry.offset)
-        on_batch(closed, entry.offset)
+        on_batch(sealed, entry.offset)
         if processor.seq == until_seq:
             return
         if clock.monotonic() >= turn_ends:

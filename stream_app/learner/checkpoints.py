@@ -15,10 +15,10 @@ from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.costs import Costs
 from stream_app.learner.publish.champion_publisher import ChampionPublisher
 from stream_app.learner.recovery.snapshots import TOO_LONG_TO_LEAVE_S, Snapshotter
-from topics.records import Settled
+from topics.records import RefilledSets
 
 
-class Keeping:
+class Checkpoints:
     """`snapshot` and `champion`: what is kept of the batch that is sealed next; chosen, pickled, taken."""
 
     def __init__(
@@ -50,9 +50,9 @@ class Keeping:
         self.champion = cheap and self.champion_publisher.behind(self.processor, more=self.snapshot)
         return self.snapshot or self.champion
 
-    def pickle(self) -> Settled | None:
+    def pickle(self) -> RefilledSets | None:
         """Pickle, and lay out the sets; what the record of the batch must say, None where none was found."""
-        settled: Settled | None = None
+        settled: RefilledSets | None = None
         found: dict[int, Any] = {}
         if self.champion:
             found.update(self.champion_publisher.pickle(self.processor))

@@ -7,9 +7,9 @@ from typing import Any
 from stream_app.learner.batch.merge import Merge
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.care import Care
+from stream_app.learner.checkpoints import Checkpoints
 from stream_app.learner.costs import Costs
 from stream_app.learner.dependencies import Dependencies
-from stream_app.learner.keeping import Keeping
 from stream_app.learner.latency_guard import LatencyGuard
 from stream_app.learner.pipeline import Pipeline
 from stream_app.learner.publish.champion_publisher import ChampionPublisher
@@ -24,7 +24,7 @@ FIRST_TURN = 100  # records, until it is known what one costs
 STEP_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
-class Parts:
+class ShardParts:
     """What a recovered shard works with, as `ActiveShard` does."""
 
     def __init__(
@@ -68,6 +68,6 @@ class Parts:
         self.runtime_alerts = RuntimeAlerts(deps.app.name, self.processor, self.clock.monotonic())
         self.latency_guard = LatencyGuard(self.processor.core, self.clock)
         self.costs = Costs(self.clock)
-        self.keeping = Keeping(self.processor, self.snapshotter, self.champion_publisher, self.costs)
+        self.checkpoints = Checkpoints(self.processor, self.snapshotter, self.champion_publisher, self.costs)
         self.step_seconds = Histogram(STEP_SECONDS)
         deps.log.start(shard, self.processor.positions)
