@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,25 +38,38 @@ OF_BRIDGE = (
     "Say in inputs= what such records mean (docs/inputs.md), restart the bridge, then run "
     "`stream-app dlq retry MODULE:APP`; or leave them, if they mean nothing"
 )
+MESSAGES = 3  # of a reason
 SHOWN = 1_000  # characters of a value for a person; --json prints all
 
 
 @app.command()
 def ls(target: str = TARGET, json: bool = JSON) -> None:
-    """How many there are of each reason, the newest of each, and what to do about it."""
+    """How many there are of each reason, what they say most often, and what to do about it."""
     by_reason: dict[str, list[DeadLetter]] = {}
-    for letter in letters_of(target):
+    letters = letters_of(target)
+    returned = came_back(letters)
+    for letter in letters:
         by_reason.setdefault(letter.reason, []).append(letter)
     for reason in sorted(by_reason, key=lambda name: -len(by_reason[name])):
         letters = by_reason[reason]
         newest = max(letters, key=lambda letter: letter.time_ms)
         fix = OF_BRIDGE if newest.stage == "bridge" and reason in MAPPED else remedy(reason)
+        again = sum(letter.place in returned for letter in letters)
+        said = Counter(letter.message for letter in letters).most_common()
         if json:
-            print_json({"reason": reason, "count": len(letters), "newest": as_json(newest), "fix": fix})
-        else:
-            example = f"{printable(newest.message)} (newest {newest.place}, {moment(newest)})"
-            sys.stdout.write(f"{len(letters):>7,} {printable(reason)}: {example}\n")
-            sys.stdout.write(f"        fix: {fix}\n")
+            often = [{"message": message, "count": n} for message, n in said[:MESSAGES]]
+            shown = {"reason": reason, "count": len(letters), "failed_again": again, "messages": often}
+            print_json({**shown, "newest": as_json(newest), "fix": fix})
+            continue
+        note = f", {again:,} of them sent back and refused again" if again else ""
+        where = f"newest {newest.place}, {moment(newest)}{note}"
+        sys.stdout.write(f"{len(letters):>7,} {printable(reason)} ({where})\n")
+        for message, n in said[:MESSAGES]:
+            sys.stdout.write(f"        {n:,} × {printable(message)}\n")
+        if len(said) > MESSAGES:
+            rest = sum(n for _, n in said[MESSAGES:])
+            sys.stdout.write(f"        {rest:,} × {len(said) - MESSAGES:,} other messages\n")
+        sys.stdout.write(f"        fix: {fix}\n")
     if not by_reason and not json:
         sys.stdout.write("no dead letters\n")
 
@@ -81,6 +95,8 @@ def show(
         else:
             why = printable(f"{letter.reason}: {letter.message}")
             source = printable(f"{letter.source_topic} {letter.source_partition}:{letter.source_offset}")
+            if letter.origin:
+                source += printable(f", copied from {letter.origin}")
             sys.stdout.write(f"{letter.place} {moment(letter)} {why}\n  from    {source}\n")
             if letter.cut:
                 sys.stdout.write(f"  cut     {printable(cut_text(letter))}\n")
@@ -115,8 +131,8 @@ def retry(
     found = chosen(letters, places or [], reason)
     if not places:
         # What was sent before and failed again stands here as a newer letter, which goes in its place.
-        came_back = {letter.retry_of for letter in letters}
-        found = [letter for letter in found if letter.place not in came_back]
+        returned = came_back(letters)
+        found = [letter for letter in found if letter.place not in returned]
     bridged = definition.inputs.names if definition.inputs is not None else ()
     returns = DeadLetterRetry(definition.name, settings.kafka.kafka_python(), bridged)
     counts = {"sent": 0, "exhausted": 0, "foreign": 0, "settled": 0, "lost": 0}
@@ -161,6 +177,11 @@ def letters_of(target: str) -> list[DeadLetter]:
     return list(dead_letters(definition.name, settings.kafka.kafka_python()))
 
 
+def came_back(letters: list[DeadLetter]) -> set[str]:
+    """The places of letters that were sent back and refused again, as newer letters."""
+    return {letter.retry_of for letter in letters if letter.retry_of is not None}
+
+
 def chosen(letters: list[DeadLetter], places: list[str], reasons: list[str] | None) -> list[DeadLetter]:
     """The letters of these places and reasons.
 
@@ -198,6 +219,7 @@ def as_json(letter: DeadLetter) -> dict[str, Any]:
             "topic": letter.source_topic,
             "partition": letter.source_partition,
             "offset": letter.source_offset,
+            "copied_from": letter.origin or None,
         },
         "retries": letter.retries,
         "key": text(letter.key),

@@ -110,8 +110,8 @@ def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
     """A record is refused: alert if most of the newest contradict a type, or the classes, that few set."""
     state = core.state
     if fault.reason == reasons.LABEL_UNKNOWN_CLASS:
-        name, first = "label", ", ".join(map(repr, list(state.classes)[:3]))
-        text = f"of the newest records have a label that is not among the first classes ({first})"
+        name, first = vocabulary.LABEL, ", ".join(map(repr, list(state.classes)[:3]))
+        text = f"of the newest labels are not among the first classes ({first})"
     elif fault.reason == reasons.BAD_FEATURE:
         odd = [
             (name, kind)
@@ -124,7 +124,7 @@ def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
             return
         name, kind = odd[0]
         came = f"came from offset {state.type_from[name]}" if name in state.type_from else "is declared"
-        text = f"of the newest records have another type than {kind} in feature {name!r}; that type {came}"
+        text = f"of the newest events have another type than {kind} in feature {name!r}; that type {came}"
     else:
         return
     found = vocabulary.contradiction(state, name)
@@ -133,15 +133,15 @@ def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
         core.out.alert(
             "contradiction",
             text,
-            about=name,
-            name=name,
+            about=name or "label",
+            name=name or "label",
             records=found[0],
             share=found[1],
         )
 
 
 def check_labels_and_refusals(core: Core) -> None:
-    """Label drought in log time, and the share of records that were refused."""
+    """Label drought in log time, and the share of events and of labels that were refused."""
     state, counters = core.state, core.state.counters
     vigil, now = state.vigil, state.log_time_ms
     if core.horizon_ms and state.pending.items:
@@ -158,17 +158,23 @@ def check_labels_and_refusals(core: Core) -> None:
             )
     seen = counters.events + counters.labels
     dead = counters.dead_events + counters.dead_labels
-    if seen - vigil.seen >= POISON_BLOCK:
-        share = (dead - vigil.dead) / (seen - vigil.seen)
-        vigil.seen, vigil.dead = seen, dead
-        if share > POISON_SHARE:
-            text = f"{share:.0%} of the newest records were refused; see the dead letters"
-            core.out.alert(
-                "poison-rate",
-                text,
-                share=share,
-                reasons=dict(state.dead_by_reason),
-            )
+    n = seen - vigil.seen
+    if n < POISON_BLOCK:
+        return
+    events, dead_events = counters.events - vigil.events, counters.dead_events - vigil.dead_events
+    of_events = dead_events / max(1, events)
+    of_labels = (dead - vigil.dead - dead_events) / max(1, n - events)
+    vigil.seen, vigil.dead, vigil.events, vigil.dead_events = (
+        seen,
+        dead,
+        counters.events,
+        counters.dead_events,
+    )
+    # Each by itself: events that are refused must not hide behind labels that come twice as often.
+    share, what = max((of_events, "events"), (of_labels, "labels"))
+    if share > POISON_SHARE:
+        text = f"{share:.0%} of the newest {what} were refused; see the dead letters"
+        core.out.alert("poison-rate", text, share=share, records=what, reasons=dict(state.dead_by_reason))
 
 
 def on_label(

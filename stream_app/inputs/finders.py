@@ -33,6 +33,12 @@ def missing(path: str, row: Any) -> Rejected:
     return Rejected(reasons.UNMAPPED, f"there is no {path!r} in the record, which has {names}")
 
 
+def named_twice(name: str) -> Rejected:
+    """Two fields of a flat record have one name, with the line to write."""
+    fix = f"name them apart: features={{'one': {name!r}, …}}, where \\. is a dot within a field's name"
+    return Rejected(reasons.BAD_FEATURE, f"two fields are called {name!r}; {fix}")
+
+
 def finder(path: str, keys: str) -> Finder:
     """Give the function that finds what a path names, where keys are so written; ABSENT: there is nothing."""
     if not path.startswith(PLACE):

@@ -62,3 +62,14 @@ def text_of(value: Any) -> str:
     if type(value) is str:
         return value
     return str(value) if type(value) is int else ""
+
+
+def joined(parts: list[str]) -> str:
+    r"""One id of several parts: joined by colons, of which those within a part are escaped.
+
+    >>> joined(["a", "b:c"]), joined(["a:b", "c"]), joined(["a:b"])
+    ('a:b\\:c', 'a\\:b:c', 'a:b')
+    """
+    if len(parts) > 1:
+        parts = [part.replace("\\", "\\\\").replace(":", "\\:") for part in parts]
+    return ":".join(parts)

@@ -11,10 +11,10 @@ from msgspec import UNSET
 
 from stream_app.inputs.bounds import fault_of, in_time, long_id
 from stream_app.inputs.envelopes import OPENERS, ROWS, Opened, no_object
-from stream_app.inputs.finders import Finder, finder, missing
-from stream_app.inputs.keys import key_text, text_of
+from stream_app.inputs.finders import Finder, finder, missing, named_twice
+from stream_app.inputs.keys import joined, key_text, text_of
 from stream_app.inputs.moments import epoch_ms, in_range
-from stream_app.inputs.paths import ABSENT, SCALARS, below, follow, leaves, split
+from stream_app.inputs.paths import ABSENT, SCALARS, below, follow, leaves, named_by, split
 from stream_app.inputs.schemas import NoSchemas, Schemas
 from stream_app.inputs.topic import PLACE, Event, Label, Meta, Read, Skipped, Topic
 from stream_app.inputs.values import parser_of
@@ -55,6 +55,7 @@ class Mapping:
         row = ROWS[topic.envelope]
         self.left_out = below(topic.within, [path.removeprefix(row) for path in (*paths, *topic.ignore)])
         self.left_out.update(topic.ignore)
+        self.left_out = {named_by(path) for path in self.left_out}
 
     @property
     def is_simple(self) -> bool:
@@ -190,7 +191,7 @@ class Mapping:
         return self.placed(found, opened, value, meta)
 
     def id_of(self, opened: Opened, value: Any, meta: Meta) -> str | Rejected:
-        """The event's id; several parts are joined by colons."""
+        """The event's id; several parts are joined."""
         parts = []
         for path, find in self.id:
             part = find(opened, value, meta)
@@ -205,7 +206,7 @@ class Mapping:
                     reasons.UNMAPPED, f"the id {path!r} is {what}; it must be a text or an integer"
                 )
             parts.append(text)
-        return ":".join(parts)
+        return joined(parts)
 
     def label_of(self, opened: Opened, event_id: str, label: Any) -> Label | Skipped | Rejected | None:
         """A label by itself: of a topic of labels, or a change of a row that is an event already."""
@@ -228,7 +229,9 @@ class Mapping:
             row = follow(opened.row, self.within)
             if type(row) is not dict:
                 return missing(self.topic.within or "", opened.row)
-            leaves(row, self.left_out, features)
+            twice = leaves(row, self.left_out, features)
+            if twice is not None:
+                return named_twice(twice)
         else:
             for name, find in self.features:
                 part = find(opened, value, meta)

@@ -10,8 +10,19 @@ SCALARS: Final = (str, int, float, bool)
 
 
 def split(path: str) -> tuple[str, ...]:
-    """The steps of a path."""
-    return tuple(path.split("."))
+    r"""The steps of a path; `\.` is a dot within a name.
+
+    >>> split(r"pickup.lat"), split(r"http\.status")
+    (('pickup', 'lat'), ('http.status',))
+    """
+    if "\\." not in path:
+        return tuple(path.split("."))
+    return tuple(step.replace("\0", ".") for step in path.replace("\\.", "\0").split("."))
+
+
+def named_by(path: str) -> str:
+    """The name of the feature that a path leads to."""
+    return ".".join(split(path))
 
 
 def follow(value: Any, steps: tuple[str, ...]) -> Any:
@@ -30,24 +41,29 @@ def follow(value: Any, steps: tuple[str, ...]) -> Any:
     return value
 
 
-def leaves(value: dict[str, Any], left_out: set[str], found: dict[str, Any], prefix: str = "") -> None:
+def leaves(value: dict[str, Any], left_out: set[str], found: dict[str, Any], prefix: str = "") -> str | None:
     """Enter everything but objects under its path: numbers, texts, booleans, nulls, and whole lists.
 
-    What `left_out` names is passed over, with all that is in it.
+    What `left_out` names is passed over, with all that is in it. Gives the name that two fields have, if
+    there is one: `{"a.b": 1, "a": {"b": 2}}` has two `a.b`.
 
     >>> found = {}
     >>> leaves({"a": 1, "b": {"c": "x", "d": None}, "e": {"f": 2}}, {"e"}, found)
     >>> found
     {'a': 1, 'b.c': 'x', 'b.d': None}
     """
+    twice: str | None = None
     for name, part in value.items():
         path = prefix + name
         if path in left_out:
             continue
         if type(part) is dict:
-            leaves(part, left_out, found, path + ".")
+            twice = leaves(part, left_out, found, path + ".") or twice
+        elif path in found:
+            twice = path
         else:
             found[path] = part
+    return twice
 
 
 def below(within: str | None, paths: Iterable[str]) -> set[str]:

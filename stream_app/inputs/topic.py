@@ -13,6 +13,7 @@ from stream_app.errors import UsageError
 from stream_app.inputs.formats import NAMES, Avro, Format, Protobuf
 from stream_app.inputs.keys import FORMS
 from stream_app.inputs.moments import UNITS
+from stream_app.inputs.paths import named_by
 
 FLAT = "flat"
 ENVELOPES = ("debezium", "cloudevents")
@@ -62,14 +63,16 @@ Read = Callable[[Any, Meta], Event | Label | None]
 
 @dataclass(frozen=True)
 class Topic:
-    """An existing topic and what its records mean. Every path is dotted: `"pickup.lat"`, `"items.0.price"`.
+    r"""An existing topic and what its records mean. Every path is dotted: `"pickup.lat"`, `"items.0.price"`;
+    `\.` is a dot within a name: `r"http\.status"`.
 
     A path that begins with @ leads into the record instead: `"@key"`, `"@key.id"` of a key that is JSON,
     `"@header.trace"`, `"@offset"` (`<topic>/<partition>/<offset>`, an id for records that have none).
 
-    `id` is the event's id, `key` the entity (default the record's key), `time` the event's time (default the
-    record's timestamp): a number in `time_in` (s, ms, us, ns), or ISO 8601; without an offset only where
-    `time_in` is "UTC". `label` is the label; on a topic of events, an event may carry it or lack it.
+    `id` is the event's id (several paths: joined by colons), `key` the entity (default the record's key),
+    `time` the event's time (default the record's timestamp): a number in `time_in` (s, ms, us, ns), or ISO
+    8601; without an offset only where `time_in` is "UTC". `label` is the label; on a topic of events, an
+    event may carry it or lack it.
     `features` are names with their paths, paths alone, or "flat" (the default): every number, string and
     boolean under its path, but what `id`, `key`, `time`, `label`, `weight` and `ignore` name; of the object
     at the path `within`, where one is given. What is null is absent.
@@ -125,6 +128,9 @@ class Topic:
             raise UsageError(f"topic {self.name}: features={self.features!r}", text)
         if isinstance(self.ignore, str):
             raise UsageError(f"topic {self.name}: ignore={self.ignore!r}", f"Write ignore=[{self.ignore!r}]")
+        if len(self.feature_paths) < len(self.features or ()) and not self.is_flat:
+            text = 'Give each its own name: features={"name": "path", …}'
+            raise UsageError(f"topic {self.name}: two features have one name", text)
         for path in self.paths:
             if path.startswith(PLACE) and path[len(PLACE) :].split(".")[0] not in PLACES:
                 text = f"Write {f'@value.{path}'!r} for a field of that name, or one of @{', @'.join(PLACES)}"
@@ -174,7 +180,7 @@ class Topic:
             return {}
         if isinstance(self.features, Mapping):
             return dict(self.features)
-        return {path: path for path in self.features}
+        return {named_by(path): path for path in self.features}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,8 @@ LARGEST_ORIGINAL_BYTES = 1 << 30  # the broker judges what it is compressed to
 class DeadLetter(msgspec.Struct):
     """One refused record: where the letter stands, why, where the record stood, and the record itself.
 
-    `cut` names what of it does not fit a letter and was cut (value, key, headers), empty where all is there;
+    `origin` is the place in the user's topic of a record that the bridge copied, empty for others. `cut`
+    names what of it does not fit a letter and was cut (value, key, headers), empty where all is there;
     `size` in bytes and `sha256` are then the whole value's.
     """
 
@@ -48,6 +49,7 @@ class DeadLetter(msgspec.Struct):
     cut: str = ""
     size: int = -1
     sha256: str = ""
+    origin: str = ""
 
     @property
     def place(self) -> str:
@@ -95,6 +97,7 @@ def letter_of(record: Any) -> DeadLetter:
         cut=newest.get(f"{ERRORS}cut", ""),
         size=number(newest.get(f"{ERRORS}size"), -1),
         sha256=newest.get(f"{ERRORS}sha256", ""),
+        origin=texts.get(SOURCE, ""),
     )
 
 

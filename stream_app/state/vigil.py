@@ -30,7 +30,8 @@ class Vigil(msgspec.Struct):
     """`quiet` maps an alert's subject to [the record count until which it is held back, how many were].
 
     `last_label_ms` and `delay_ms` (a running mean) are log time; `seen` and `dead` are the counts of all and
-    of refused records when the share of refused ones was last judged. `delays` counts label delays in s, of
+    of refused records when the shares of refused ones were last judged, `events` and `dead_events` those of
+    events alone. `delays` counts label delays in s, of
     one label in eight; `alarms` is by (signal, name); `champion_since_ms` is log time, 0 before any record.
     New fields are at the end and have defaults: older snapshots are read.
     """
@@ -43,6 +44,8 @@ class Vigil(msgspec.Struct):
     delays: Histogram = msgspec.field(default_factory=lambda: Histogram(DELAYS_S))
     alarms: dict[tuple[str, str], Alarmed] = {}
     champion_since_ms: int = 0
+    events: int = 0
+    dead_events: int = 0
 
     def is_suppressed(self, subject: str, now: int) -> bool:
         """Whether the alert was raised less than a cool-down ago; it is counted then."""

@@ -16,6 +16,7 @@ from topics.records import OTHER
 KINDS: Final = kinds
 MANY: Final = 20  # contradictions of one name, before most of the newest can be said
 MOST: Final = 0.5
+LABEL: Final = ""  # stands for the classes, where a feature has its name
 NONE: Final[dict[str, bool]] = {}
 MANY_STRINGS: Final = 1_000  # of one feature, beyond which it is probably an id
 
@@ -82,11 +83,13 @@ def forget(state: ShardState, row: dict[str, Any]) -> None:
 
 
 def contradiction(state: ShardState, name: str) -> tuple[int, float] | None:
-    """Count a record that contradicts the type of a feature, or the classes.
+    """Count an event that contradicts the type of a feature, or a label that does the classes (`LABEL`).
 
-    Gives how many did and their share of the newest records, once that is most of them.
+    Gives how many did and their share of the newest events or labels, once that is most of them. Labels that
+    come inside of events are as many as those.
     """
-    records = state.counters.events + state.counters.labels
+    counters = state.counters
+    records = max(counters.events, counters.labels) if name == LABEL else counters.events
     odd = state.contradicted.get(name)
     if odd is None:
         odd = state.contradicted[name] = [0, records - 1]

@@ -57,6 +57,7 @@ class Story:
         self.learn()
         self.second = self.dlq("show", "--json").lines()
         (self.status,) = learners.call("status", app.target, "--json").lines()
+        self.after = self.dlq("ls").out
         self.again = self.dlq("retry", "--all", "--json")
 
     def dlq(self, verb: str, *arguments: str) -> Done:
@@ -84,14 +85,17 @@ def by_reason(letters: list[dict[str, Any]], reason: str) -> list[dict[str, Any]
 
 def test_ls_counts_by_reason_and_names_the_fix(story: Story) -> None:
     """One object per reason: its count, its newest letter, and what to do about it; people read the same."""
-    assert [set(line) for line in story.first] == [{"reason", "count", "newest", "fix"}] * 3
+    assert [set(line) for line in story.first] == [
+        {"reason", "count", "failed_again", "messages", "newest", "fix"}
+    ] * 3
     assert {line["reason"]: line["count"] for line in story.first} == {
         "malformed": 1,
         "bad-feature": 1,
         "label-orphan": 1,
     }
     assert all(line["fix"] for line in story.first)
-    assert "1 malformed: " in story.table
+    assert "1 malformed (newest " in story.table
+    assert "1 × feature 'x' is a list" in story.table
     assert story.table.count("fix: ") == 3
 
 
@@ -105,7 +109,8 @@ def test_show_gives_the_record_as_it_came(story: Story) -> None:
     """Why, where from, and the original key, value and headers untouched, even where they are no JSON."""
     assert [set(letter) for letter in story.shown] == [FIELDS] * 3
     (letter,) = by_reason(story.shown, "malformed")
-    assert letter["source"] == {"topic": f"{story.app.name}.events", "partition": 0, "offset": 0}
+    source = {"topic": f"{story.app.name}.events", "partition": 0, "offset": 0, "copied_from": None}
+    assert letter["source"] == source
     assert (letter["key"], letter["value"]) == ("k", {"base64": "ew=="})
     assert letter["headers"] == {"trace": "7"}
     assert (letter["stage"], letter["retries"]) == ("validate", 0)
@@ -129,6 +134,8 @@ def test_what_fails_again_is_a_new_letter_that_counts_its_retries(story: Story) 
     assert (old["retries"], new["retries"]) == (0, 1)
     for name in ("key", "value", "headers", "reason"):
         assert old[name] == new[name]
+    assert "2 malformed (newest " in story.after
+    assert story.after.count(", 1 of them sent back and refused again)") == 2
 
 
 def test_a_letter_that_came_back_is_sent_through_its_newest_copy(story: Story) -> None:

@@ -100,6 +100,18 @@ def test_a_type_that_was_learned_and_most_contradict_is_alerted() -> None:
     assert "another type than string in feature 'amount'; that type came from offset 0" in alert["message"]
 
 
+def test_a_contradicted_type_does_not_hide_behind_labels() -> None:
+    """Two of three events have another type: their share is of the events, however many labels come."""
+    shard = ShardDriver(application(champion=any_type))
+    shard.event("first", {"label": "12.50"}, label=True)
+    for n in range(60):
+        shard.event(f"e{n}", {"label": "x" if n % 3 == 0 else n})
+        shard.label(f"e{n - n % 3}", n % 2 == 0)
+        shard.label(f"e{n - n % 3}", n % 2 == 0)
+    (alert,) = [one for one in shard.written("alerts") if one["type"] == "contradiction"]
+    assert alert["evidence"]["share"] == pytest.approx(2 / 3, abs=0.05)
+
+
 def test_few_contradictions_are_not_alerted() -> None:
     """One wrong record in four is the records' fault."""
     shard = ShardDriver(application(champion=any_type, labels=Labels(classes=[True, False])))

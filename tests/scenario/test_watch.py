@@ -143,6 +143,18 @@ def test_many_refused_records_are_told(bad: int, alerts: int) -> None:
         assert sum(alert["evidence"]["reasons"].values()) >= 80
 
 
+def test_refused_events_do_not_hide_behind_labels() -> None:
+    """One event in thirteen is refused, and ten labels an event are repeats: the share is the events'."""
+    shard = ShardDriver()
+    for n in range(POISON_BLOCK // 10):
+        shard.event(f"e{n}", {"x": None if n % 13 == 0 else 1.0})
+        for _ in range(10):
+            shard.label(f"e{n - n % 13 + 1}", True)
+    (alert,) = told(shard, "poison-rate")
+    assert alert["evidence"]["records"] == "events"
+    assert alert["evidence"]["share"] == pytest.approx(1 / 13, abs=0.01)
+
+
 def test_a_flood_of_nothing_but_refused_records_is_told() -> None:
     """Though no event is ever predicted."""
     shard = ShardDriver()

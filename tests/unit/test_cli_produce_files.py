@@ -248,7 +248,7 @@ def test_a_table_says_what_each_column_was_taken_for(tmp_path: Path) -> None:
     file.write_text(';shop;rent;sold\n0;A;"1.250,50";yes\n1;B;;no\n2;A;980;yes\n')
     table = read_table(file, {})
     assert [(column.name, column.text) for column in table.columns] == [
-        ("shop", "text, 2 different"),
+        ("shop", "string, 2 different"),
         ("rent", "number, 1 missing, as in 1.234,5"),
         ("sold", "bool, yes and no"),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,3 +84,28 @@ def test_a_time_that_could_mean_two_things_is_refused(value: object) -> None:
     """A time without offset is not guessed at, seconds are not taken for ms, a missing one not made up."""
     with pytest.raises(UsageError, match="column at"):
         epoch_ms(value, "at")
+
+
+@pytest.mark.parametrize(
+    ("value", "time_in"),
+    [
+        (NOW_MS // 1_000, "s"),
+        (float(NOW_MS) / 1_000, "s"),
+        (NOW_MS * 1_000, "us"),
+        (datetime.fromtimestamp(NOW_MS / 1_000, UTC).strftime("%d/%m/%Y %H:%M:%S"), "%d/%m/%Y %H:%M:%S"),
+        (datetime.fromtimestamp(NOW_MS / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S"), "UTC"),
+    ],
+)
+def test_a_time_may_be_written_in_another_unit_or_format(value: object, time_in: str) -> None:
+    """Seconds, microseconds, day first, or without an offset, where somebody says so."""
+    assert abs(epoch_ms(value, "at", time_in) - NOW_MS) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("value", "time_in"), [("13/25/2026", "%d/%m/%Y"), (NOW_MS // 1_000, "ms"), (None, "s")]
+)
+def test_what_is_no_time_in_its_unit_is_refused(value: object, time_in: str) -> None:
+    """A day of month 25, seconds where milliseconds are said, nothing: with the option that mends it."""
+    with pytest.raises(UsageError, match="not a time") as refused:
+        epoch_ms(value, "at", time_in)
+    assert "--time-in" in refused.value.remedy

@@ -58,6 +58,35 @@ def test_a_flat_topic_gives_every_scalar_but_what_has_another_part() -> None:
     assert found.features == {"pickup.lat": 52.1, "note": None}
 
 
+def test_a_field_with_a_dot_in_its_name_can_be_named_beside_a_nested_one() -> None:
+    """`\\.` is a dot within a name; a flat record with both is refused, for one would hide the other."""
+    value = {"id": "t1", "a.b": 1, "a": {"b": 2}}
+    apart = Topic("trips", id="id", features={"one": r"a\.b", "two": "a.b"})
+    found = read(apart, value)
+    assert isinstance(found, Event)
+    assert found.features == {"one": 1, "two": 2}
+    refused = read(Topic("trips", id="id"), value)
+    assert isinstance(refused, Rejected)
+    assert "two fields are called 'a.b'; name them apart: features={'one': 'a.b', …}" in refused.message
+    left = read(Topic("trips", id="id", ignore=[r"a\.b"]), value)
+    assert isinstance(left, Event)
+    assert left.features == {}
+    with pytest.raises(UsageError, match="two features have one name"):
+        Topic("trips", id="id", features=[r"a\.b", "a.b"])
+
+
+@given(st.lists(st.text(alphabet="a:\\\\", min_size=1), min_size=2, max_size=2).map(tuple), st.data())
+def test_ids_of_several_parts_are_as_different_as_their_parts(
+    one: tuple[str, str], data: st.DataObject
+) -> None:
+    """A separator within a part does not make two ids one."""
+    other = data.draw(st.tuples(*[st.text(alphabet="a:\\\\", min_size=1)] * 2))
+    topic = Topic("trips", id=["x", "y"])
+    ids = [read(topic, dict(zip("xy", parts, strict=True))) for parts in (one, other)]
+    assert all(isinstance(found, Event) for found in ids)
+    assert (ids[0].id == ids[1].id) == (one == other)  # type: ignore[union-attr]
+
+
 def test_a_label_of_another_topic_is_found_by_its_id() -> None:
     """Its entity is that of its event, unless the definition says where the label's own key is."""
     row = {"trip_id": 17, "seconds": 420, "w": 2, "who": "u1"}

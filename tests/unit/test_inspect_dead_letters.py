@@ -27,11 +27,12 @@ def test_a_letter_tells_why_and_where_from_and_keeps_the_record() -> None:
             ("__stream_app.errors.partition", b"1"),
             ("__stream_app.errors.offset", b"42"),
             ("__stream_app.retry", b"2"),
+            ("__stream_app.source", b"trips/3/9"),
         )
     )
     assert (letter.reason, letter.message, letter.stage) == ("malformed", "not JSON", "validate")
     assert (letter.source_topic, letter.source_partition, letter.source_offset) == ("a.events", 1, 42)
-    assert (letter.retries, letter.place) == (2, "1:7")
+    assert (letter.retries, letter.place, letter.origin) == (2, "1:7", "trips/3/9")
     assert (letter.key, letter.value, letter.headers) == (b"k", b"\xff", [("trace", b"1"), ("trace", None)])
 
 

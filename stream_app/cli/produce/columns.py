@@ -65,7 +65,7 @@ class Column(NamedTuple):
     @property
     def text(self) -> str:
         """One line for a person."""
-        parts = [f"text, {self.different} different" if self.kind == "string" else self.kind]
+        parts = [f"string, {self.different} different" if self.kind == "string" else self.kind]
         parts += [f"{self.missing} missing"] if self.missing else []
         return ", ".join([*parts, *([self.note] if self.note else [])])
 
@@ -204,5 +204,9 @@ def makes(make: Callable[[str], Any], text: str) -> bool:
 def flat(row: dict[str, Any]) -> Row:
     """A row with dotted columns for what its objects hold, without nulls."""
     found: Row = {}
-    leaves(row, set(), found)
+    twice = leaves(row, set(), found)
+    if twice is not None:
+        raise UsageError(
+            f"a row has two fields called {twice!r}, one of them with a dot in its name", "Rename one of them"
+        )
     return {name: value for name, value in found.items() if value is not None}

@@ -37,6 +37,9 @@ def produce(
         None, metavar="N|DURATION", help="How many events, or how long, late; default 0."
     ),
     time_column: str | None = typer.Option(None, "--time", metavar=COLUMN, help="Epoch ms, or ISO 8601."),
+    time_in: str = typer.Option(
+        "ms", metavar="UNIT", help="s, ms, us, ns, UTC, or a format: '%d/%m/%Y %H:%M'. Of --label-time too."
+    ),
     label_time: str | None = typer.Option(None, metavar=COLUMN, help="When the label was known; as --time."),
     features: str = typer.Option(
         "", metavar="COL,…", help="Send these columns as features; default all others."
@@ -81,9 +84,12 @@ def produce(
     check_columns(name, table, key, (*roles, *typed, *dropped, *chosen))
     if event_id:
         check_ids(name, rows, event_id)
-    times = [epoch_ms(row.get(time_column), time_column) for row in rows] if time_column else None
+    check_unit(time_in)
+    times = [epoch_ms(row.get(time_column), time_column, time_in) for row in rows] if time_column else None
     label_times = (
-        [epoch_ms(row[label_time], label_time) if label in row else 0 for row in rows] if label_time else None
+        [epoch_ms(row[label_time], label_time, time_in) if label in row else 0 for row in rows]
+        if label_time
+        else None
     )
     told = {key: "key", event_id: "event id", time_column: "time", label_time: "label's time"}
     columns = Columns(name, key, event_id, inline_label, label, features_of(table, roles, dropped, chosen))
@@ -99,6 +105,7 @@ def produce(
         label,
         label_delay,
         time_column,
+        time_in,
         label_time,
         features,
         drop,
@@ -231,6 +238,15 @@ def check_ids(file: str, rows: Sequence[dict[str, Any]], column: str) -> None:
         raise UsageError(
             f"{file} has the id {most!r} in column {column} {n} times", "Give every row its own id"
         )
+
+
+def check_unit(time_in: str) -> None:
+    """Refuse a unit of time that there is not."""
+    from stream_app.inputs.moments import UNITS
+
+    if "%" not in time_in and time_in not in UNITS:
+        fix = f"Choose one of {', '.join(UNITS)}, or give a format such as '%d/%m/%Y %H:%M'"
+        raise UsageError(f"--time-in {time_in!r} is no unit", fix)
 
 
 def refuse_the_future(ahead_ms: int, time_column: str | None) -> None:

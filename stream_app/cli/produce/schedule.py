@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from stream_app.errors import UsageError
-from topics.times import EARLIEST_MS
+from stream_app.inputs import moments
+from topics import reasons
+from topics.codec import Rejected
 
 STEP_MS = 2  # events are 2 ms apart, so that a label fits strictly between two of them
 
@@ -77,22 +79,28 @@ def label_ms(
     return max(due_ms, stamps[row]) if given else due_ms
 
 
-def epoch_ms(value: Any, column: str) -> int:
-    """A time column's value: epoch milliseconds, or an ISO 8601 text with its offset.
+def epoch_ms(value: Any, column: str, time_in: str = "ms") -> int:
+    """A time column's value in epoch ms: a number in this unit, ISO 8601, or as a strptime format says.
 
     Raises:
-        UsageError: neither.
+        UsageError: it is no such time.
     """
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is not None and moment.tzinfo is not None:
-            return round(moment.timestamp() * 1000)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and value >= EARLIEST_MS:
-        return round(value)
+    found = of_format(value, column, time_in) if "%" in time_in else moments.epoch_ms(value, time_in, column)
+    if not isinstance(found, Rejected):
+        return found
     raise UsageError(
-        f"{value!r} in column {column} is not a time",
-        "Use epoch milliseconds (not seconds), or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
+        f"{value!r} in column {column} is not a time: {found.message.partition(';')[0]}",
+        "Use epoch milliseconds, or ISO 8601 with an offset (2026-01-31T12:00:00+00:00). --time-in says "
+        "otherwise: s, us, ns, UTC (without an offset), or a format: '%d/%m/%Y %H:%M', which is UTC",
     )
+
+
+def of_format(value: Any, column: str, form: str) -> int | Rejected:
+    """A text as a format of strptime says; UTC where the format has no zone."""
+    try:
+        moment = datetime.strptime(str(value), form)  # noqa: DTZ007  its zone is asked for below
+    except ValueError as error:
+        return Rejected(reasons.BAD_TIME, str(error))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moments.in_range(round(moment.timestamp() * 1000), "UTC", column)
