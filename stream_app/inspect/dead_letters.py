@@ -79,6 +79,8 @@ def letter_of(record: Any) -> DeadLetter:
     # Ours begin with the newest reason; a producer may have sent headers of the same names before them.
     reasons = [place for place, (name, _) in enumerate(ours) if name == f"{ERRORS}reason"]
     newest = {name: texts[name] for name, _ in ours[reasons[-1] :]} if reasons else {}
+    origin = texts.get(SOURCE, "")
+    at = "/".join(texts.get(f"{ERRORS}{part}", "") for part in ("topic", "partition", "offset"))
     return DeadLetter(
         partition=record.partition,
         offset=record.offset,
@@ -97,7 +99,7 @@ def letter_of(record: Any) -> DeadLetter:
         cut=newest.get(f"{ERRORS}cut", ""),
         size=number(newest.get(f"{ERRORS}size"), -1),
         sha256=newest.get(f"{ERRORS}sha256", ""),
-        origin=texts.get(SOURCE, ""),
+        origin="" if origin == at else origin,
     )
 
 

@@ -255,7 +255,7 @@ def refuse_the_future(ahead_ms: int, time_column: str | None) -> None:
         return
     remedy = "Label fewer events late"
     if time_column:
-        remedy = f"Column {time_column} must hold epoch milliseconds (not micro- or nanoseconds) of the past"
+        remedy = f"Column {time_column} must hold times of the past; --time-in says how they are written"
     raise UsageError(f"the newest record would be stamped {ahead_ms // 1000} s ahead of now", remedy)
 
 
