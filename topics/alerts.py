@@ -38,6 +38,7 @@ ALERTS: Final = {
     "learner-silent": AlertType(WARNING, "no statistics of a shard have come for a while"),
     "many-strings": AlertType(WARNING, "a string feature has as many values as an id"),
     "no-answer": AlertType(WARNING, "a model gives no answer to many events"),
+    "offsets-behind": AlertType(WARNING, "the broker had older offsets than the journal, which decides"),
     "partitioner-mismatch": AlertType(CRITICAL, "a producer does not place keys by murmur2"),
     "pending-full": AlertType(WARNING, "rows expire before their label can come"),
     "poison-rate": AlertType(WARNING, "many of the newest records were refused"),

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream_app.adapters.bridge_transactions import BridgeTransactions
+from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_record import CUT, END, to_record
 from stream_app.adapters.topic_ids import topic_ids
 from stream_app.bridge_port import BridgePolled, Restore, Routed, Source
@@ -25,6 +27,7 @@ METADATA_TIMEOUT_S = 10.0
 LEAVE_POLLS = 100  # of 50 ms, at most
 EARLIEST = -2  # librdkafka's OFFSET_BEGINNING
 NO_OFFSET = -1001
+NOTE_S = 1.0
 
 
 class KafkaBridge:
@@ -47,6 +50,8 @@ class KafkaBridge:
         self.sources: set[Source] = set()
         self.lives: dict[str, str] = {}  # the ids of the input topics
         self.has_begun = False  # the bridge's own topic says that there were positions
+        self.noted: dict[str, int] = {}  # the newest that it holds, by `place_of`
+        self.clock, self.noted_s = SystemClock(), 0.0
         self.admin = AdminClient(dict(config))
         common = {
             **config,
@@ -106,7 +111,10 @@ class KafkaBridge:
         self.writer.fence()
         for message in self.kept():
             record = to_record(message, EVENT)
-            restore(record.key, record.value, record.headers)
+            if record.key is None and record.value is not None:
+                self.noted.update(orjson.loads(record.value))
+            else:
+                restore(record.key, record.value, record.headers)
 
     def kept(self) -> Iterable[Message]:
         """All records of the bridge's own topic up to its end now."""
@@ -151,12 +159,33 @@ class KafkaBridge:
                 "--to-datetime YYYY-MM-DDTHH:MM:SS.sss",
             )
         for place in places:
+            self.refuse_older(place)
             if place.offset == NO_OFFSET or self.is_of_another_life(place):
                 place.offset = self.reader.get_watermark_offsets(place, METADATA_TIMEOUT_S)[0]
             self.reader.incremental_assign([place])
         fresh = {(place.topic, place.partition): place.offset for place in places}
         self.sources.update(fresh)
         return fresh
+
+    def refuse_older(self, place: TopicPartition) -> None:
+        """A coordinator was seen to show positions of minutes ago after a restart (ADR 4).
+
+        Raises:
+            Refused: the broker has an older position than the bridge noted in its own topic.
+        """
+        noted = self.noted.get(self.place_of(place.topic, place.partition), 0)
+        if 0 <= place.offset < noted and not self.is_of_another_life(place):
+            where = f"{place.topic}:{place.partition}"
+            raise Refused(
+                f"the broker has position {place.offset} of {where}, and the bridge had committed {noted}: "
+                "records would be bridged again",
+                "Restart the broker that coordinates the group: it reads them again. Or set it: "
+                f"{self.reset(where)} --to-offset {noted}",
+            )
+
+    def place_of(self, topic: str, partition: int) -> str:
+        """What a position belongs to: a partition of a topic as long as that has the same id."""
+        return f"{topic}/{partition}/{self.lives.get(topic, '')}"
 
     def check_lives(self) -> None:
         """Compare the ids of the input topics with those at the start.
@@ -217,7 +246,12 @@ class KafkaBridge:
         self.reader.resume([TopicPartition(*source) for source in sources])
 
     def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
-        """Write one transaction, see `BridgeTransactions.commit`."""
+        """Write one transaction, see `BridgeTransactions.commit`; once a second it notes its positions."""
+        now_s = self.clock.monotonic()
+        if positions and now_s - self.noted_s > NOTE_S:
+            self.noted_s = now_s
+            places = {self.place_of(*source): at for source, at in positions.items()}
+            routed = [*routed, Routed("bridge", None, orjson.dumps(places), 0)]
         return self.writer.commit(routed, positions, self.member.consumer_group_metadata())
 
     def ends(self) -> dict[Source, int]:

@@ -19,7 +19,7 @@ BUFFER_HIGH = 20_000  # records of one input held in memory before its partition
 WAIT_S = 0.01
 LOOKUP_TIMEOUT_S = 10.0
 LOOK_BACK = 64  # offsets before a topic's end; every second one can be a transaction's control record
-COMMITTED_TIMEOUT_S = 30.0  # longer than a predecessor's open transaction can stay pending
+COMMITTED_TIMEOUT_S = 10.0  # a transaction that is over by then has its end in the log
 FIRST_LOOK_BACK = 64  # offsets before the end, eight times as many at each further look
 
 
@@ -212,7 +212,10 @@ class KafkaReplay:
         return found
 
     def committed(self) -> list[int | None]:
-        """Stable committed offsets by rank; waits for a pending transaction.
+        """Committed offsets by rank; a pending transaction is waited for, at most `COMMITTED_TIMEOUT_S`.
+
+        What is pending for longer never ends: ours ended when this shard was fenced, and a coordinator was
+        seen to remember one that is over. Then the offsets before it count.
 
         None where the broker has none, or those of an earlier life of the name. Without metadata they count:
         earlier versions and Kafka's own tools write none.
@@ -224,9 +227,24 @@ class KafkaReplay:
         try:
             found = self.input_consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
         except KafkaException as error:
-            raise ShardFailed(f"shard {self.shard}: committed offsets cannot be read ({error})") from error
+            found = self.committed_before(wanted, error)
         ours = ("", None, self.life) if self.life else ()
         return [p.offset if p.offset >= 0 and (not ours or p.metadata in ours) else None for p in found]
+
+    def committed_before(self, wanted: list[TopicPartition], why: KafkaException) -> list[TopicPartition]:
+        """Committed offsets without those of a transaction that is still pending.
+
+        Raises:
+            ShardFailed: no answer in time; recover again.
+        """
+        reader = Consumer({**self.config, "isolation.level": "read_uncommitted"})
+        try:
+            found: list[TopicPartition] = reader.committed(wanted, timeout=LOOKUP_TIMEOUT_S)
+        except KafkaException:
+            raise ShardFailed(f"shard {self.shard}: committed offsets cannot be read ({why})") from why
+        finally:
+            reader.close()
+        return found
 
     def predicted(self) -> int | None:
         """Look back from the end of the predictions, past control records and aborted ones.

@@ -38,12 +38,16 @@ log.dirs={data}
 # A topic made by accident has the wrong partitions and retention.
 auto.create.topics.enable=false
 
-# One broker keeps one copy, and few partitions of what it keeps for itself start faster.
+# One broker keeps one copy. What it keeps for itself is read at each start: few partitions, and segments
+# small enough to be compacted soon. While they are read, and it changes its mind about who leads them,
+# it forgets the newest offsets (ADR 4).
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
+offsets.topic.segment.bytes=1048576
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
+transaction.state.log.segment.bytes=1048576
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4

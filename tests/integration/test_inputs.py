@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -232,6 +232,39 @@ def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: 
     assert f"forgotten the positions of group {name}.bridge" in said
     assert f"--reset-offsets --group {name}.bridge --topic TOPIC --to-datetime" in said
     assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 1
+
+
+def test_a_bridge_whose_positions_are_older_than_its_own_notes_bridges_nothing_again(
+    learners: Learners,
+) -> None:
+    """A broker may lose the newest positions: it is refused, and the command that it names mends it."""
+    topic, file = f"{learners.call.name}.older", learners.directory / "older.py"
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    name = f"{learners.call.name}-o"
+    file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
+    assert learners.call("topics", "create", f"{file}:app").code == 0
+    producer = Producer({"bootstrap.servers": learners.servers})
+    for n in range(3):
+        producer.produce(topic, b'{"id": "%d", "x": 1}' % n, b"7", partition=0)
+    producer.flush(20)
+    bridge = ("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001")
+    for _ in range(2):  # what is younger than a second is noted by the next one
+        learners.finish(learners.spawn(*bridge))
+
+    def place(offset: int) -> None:
+        wanted = ConsumerGroupTopicPartitions(f"{name}.bridge", [TopicPartition(topic, 0, offset)])
+        admin.alter_consumer_group_offsets([wanted])[f"{name}.bridge"].result()
+
+    place(1)
+    again = learners.spawn(*bridge, "--no-supervise", stderr=subprocess.PIPE)
+    said = again.communicate(timeout=60)[1].decode()
+    assert again.returncode == 3, said
+    assert f"the broker has position 1 of {topic}:0, and the bridge had committed 3" in said
+    assert f"--topic {topic}:0 --to-offset 3" in said
+    place(3)
+    learners.finish(learners.spawn(*bridge))
+    assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 3
 
 
 def test_a_topic_that_is_created_again_is_bridged_from_its_beginning(learners: Learners) -> None:

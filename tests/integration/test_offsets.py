@@ -7,9 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from stream_app.adapters import kafka_replay
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.kafka_replay import FIRST_LOOK_BACK, KafkaReplay
 from stream_app.embedded.services import Endpoints
@@ -20,13 +21,17 @@ MORE = 20
 
 
 def test_an_upgrade_sets_offsets_that_were_reset_to_the_journals(services: Endpoints, tmp_path: Path) -> None:
-    """Set back to the beginning, they halt the learner; after the upgrade it goes on, and verifies."""
+    """Set back, the journal decides and an alert says so. Set forward, they halt the learner; after the
+    upgrade it goes on, and verifies.
+    """
     app = Changing(services, tmp_path)
     app.produce(0, HALF)
     assert app.learn().returncode == 0
-    admin = AdminClient({"bootstrap.servers": app.servers})
-    back = ConsumerGroupTopicPartitions(app.name, [TopicPartition(f"{app.name}.events", 0, 3)])
-    admin.alter_consumer_group_offsets([back])[app.name].result()
+    set_offset(app, 3)
+    assert app.learn().returncode == 0
+    (behind,) = [value for _, value in app.read("alerts") if value["type"] == "offsets-behind"]
+    assert behind["evidence"]["committed"][1] == 3
+    set_offset(app, 1_000_000)
     halted = app.learn()
     assert halted.returncode == 3
     assert "offsets were reset" in halted.stderr
@@ -42,6 +47,42 @@ def test_an_upgrade_sets_offsets_that_were_reset_to_the_journals(services: Endpo
     assert told == Counter(str(n) for n in range(HALF + MORE))
     proof = app.run("verify", app.target)
     assert proof.returncode == 0, proof.stdout + proof.stderr
+
+
+def set_offset(app: Changing, offset: int) -> None:
+    """Set the group's offset of the events, as Kafka's own tool does."""
+    admin = AdminClient({"bootstrap.servers": app.servers})
+    wanted = ConsumerGroupTopicPartitions(app.name, [TopicPartition(f"{app.name}.events", 0, offset)])
+    admin.alter_consumer_group_offsets([wanted])[app.name].result()
+
+
+def test_offsets_are_read_though_a_transaction_of_another_never_ends(
+    services: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that remembers a transaction which is over must not keep a shard from its recovery."""
+    monkeypatch.setattr(kafka_replay, "COMMITTED_TIMEOUT_S", 1.0)
+    name = f"t{uuid4().hex[:10]}"
+    topics = catalog(name, 1)
+    with TopicAdmin({"bootstrap_servers": services.bootstrap_servers}) as admin:
+        admin.create(topics)
+    inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+    servers = {"bootstrap.servers": services.bootstrap_servers}
+    producer = Producer({**servers, "transactional.id": f"{name}-other"})
+    producer.init_transactions(30)
+    member = Consumer({**servers, "group.id": name}).consumer_group_metadata()
+    for offset, ends in ((5, True), (9, False)):
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction(
+            [TopicPartition(topic, 0, offset) for topic in inputs], member, 30
+        )
+        if ends:
+            producer.commit_transaction(30)
+    source = KafkaReplay(servers, name, 0, topics.journal.name, topics.predictions.name, inputs)
+    try:
+        assert source.committed() == [5, 5, 5]
+    finally:
+        source.close()
+        producer.abort_transaction(30)
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["a prediction", "none"])

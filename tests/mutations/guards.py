@@ -87,6 +87,20 @@ GUARDS = (
         "tests/scenario/test_recovery.py",
     ),
     Guard(
+        "offsets that the broker lost are set to the journal's",
+        "stream_app/learner/recovery/recover.py",
+        "    if are_behind(shard, committed, processor.positions):\n",
+        "    if are_behind(shard, committed, processor.positions) and False:\n",
+        "tests/scenario/test_upgrade.py",
+    ),
+    Guard(
+        "offsets ahead of the journal halt",
+        "stream_app/learner/recovery/offsets.py",
+        "    if any(stored > end for stored, end in known):\n",
+        "    if False:\n",
+        "tests/scenario/test_upgrade.py",
+    ),
+    Guard(
         "an empty journal over inputs with a history halts",
         "stream_app/learner/recovery/lives.py",
         "    if known or any(",

@@ -200,9 +200,24 @@ def test_the_next_upgrade_leads_past_an_epoch_that_does_not_continue_the_journal
     equal_again(world, CHANGED)
 
 
-@pytest.mark.parametrize("told", [[0, 1, 0], [0, 9, 0]], ids=["back", "forward"])
-def test_offsets_that_were_reset_are_set_to_the_journals_by_an_upgrade(told: list[int | None]) -> None:
+def test_offsets_that_the_broker_lost_are_set_to_the_journals() -> None:
+    """They are older than the journal, which decides: one alert says so, and each event is answered once."""
+    world = lived()
+    world.committed = [0, 1, 0]
+    shard = read_on(world, PRINTS)
+    assert world.committed == [0, 3, 0]
+    (alert,) = world.alerts("offsets-behind")
+    assert alert["evidence"] == {"committed": [0, 1, 0], "journal": [0, 3, 0]}
+    send(world, shard, 3)
+    assert answered(world) == [1, 1, 1, 1]
+    equal_again(world, PRINTS)
+    read_on(world, PRINTS)
+    assert len(world.alerts("offsets-behind")) == 1
+
+
+def test_offsets_that_were_set_forward_are_set_to_the_journals_by_an_upgrade() -> None:
     """The halt names it, nothing is given up, and each event is answered once."""
+    told: list[int | None] = [0, 9, 0]
     world = lived()
     world.committed = told
     found = refusal(world, PRINTS)

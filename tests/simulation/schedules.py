@@ -48,7 +48,7 @@ MODELS: dict[str, Callable[[int], Any]] = {
 OFTEN = Snapshots(max_cost=1.0, max_recovery="10ms")
 FAULTS = (
     "killed", "killed with its supervisor", "frozen", "generation", "broker away", "answer lost",
-    "store away", "store full", "snapshots lost", "Redis away", "Redis lost", "clock step",
+    "offsets lost", "store away", "store full", "snapshots lost", "Redis away", "Redis lost", "clock step",
 )  # fmt: skip
 
 
@@ -282,6 +282,11 @@ class Schedule:
         if name in ("killed", "killed with its supervisor"):
             self.process.late.die(dice)
             self.process = self.successor(restarted=name == "killed")
+        elif name == "offsets lost":  # by a broker that was restarted, to which a learner comes back
+            known = [position or 0 for position in world.committed]
+            world.committed = [dice.randrange(position + 1) for position in known]
+            self.process.late.die(dice)
+            self.process = self.successor(restarted=True)
         elif name == "frozen":
             self.frozen = self.process
             self.process = self.successor(restarted=False)

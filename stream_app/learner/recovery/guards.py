@@ -112,14 +112,3 @@ def refuse_lost_journal(shard: int, committed: list[int | None], predicted: int 
             f"shard {shard} has committed offsets {committed}{answered} but its journal is empty",
             "Restore the journal topic, or start the application under a new name",
         )
-
-
-def compare(shard: int, committed: list[int | None], positions: list[int]) -> None:
-    """Committed offsets, where the broker still has them, must be the journal's (invariant I4)."""
-    for stored, expected in zip(committed, positions, strict=True):
-        if stored is not None and stored != expected:
-            raise Halted(
-                f"shard {shard}: committed offsets {committed} are not the journal's {positions}: the "
-                "group's offsets were reset",
-                "Stop every learner and run `stream-app upgrade MODULE:APP`: it sets them to the journal's",
-            )

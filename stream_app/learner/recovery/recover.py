@@ -22,9 +22,10 @@ from stream_app.learner.batch.journal import JournalRecord
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.care import Failures
 from stream_app.learner.dependencies import Dependencies
-from stream_app.learner.recovery.guards import check_entered, check_predicted, compare, refuse_lost_journal
+from stream_app.learner.recovery.guards import check_entered, check_predicted, refuse_lost_journal
 from stream_app.learner.recovery.journal_start import check_start
 from stream_app.learner.recovery.lives import left_aside, refuse_lost_history, require_same_inputs
+from stream_app.learner.recovery.offsets import are_behind, set_to_journal
 from stream_app.learner.recovery.replay import WAITING, replay
 from stream_app.learner.recovery.snapshots import restore
 from stream_app.learner.recovery.store_calls import Ask, StoreCalls
@@ -139,8 +140,11 @@ def recovery_steps(
 
     yield from replay(processor, source, newest + 1, deps.clock, count)
     check_predicted(shard, predicted, processor.positions)
-    compare(shard, committed, processor.positions)
     refuse_torn(shard, predicted, last)
+    if are_behind(shard, committed, processor.positions):
+        ends = list(processor.positions)
+        again = set_to_journal(deps, shard, processor.stamp, committed, ends)
+        yield from helper.call(writer.commit, again, None)
     stored = yield from helper.call(view.stamp)
     return Recovered(processor, writer, newest, batches, seq, view, stored)
 
