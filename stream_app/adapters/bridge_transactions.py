@@ -35,7 +35,12 @@ class BridgeTransactions(Transactions):
         lives: Mapping[str, str],
     ) -> None:
         # By Java's default, as readers of the user's topic expect; ours are placed by hand.
-        super().__init__({**config, "partitioner": "murmur2_random"}, transactional_id, "bridge")
+        super().__init__(
+            {**config, "partitioner": "murmur2_random"},
+            transactional_id,
+            "bridge",
+            own=[(topics["bridge"], 0)],
+        )
         self.topics, self.lives = topics, lives
         self.kept_offset: int | None = None
         self.untaken: KafkaError | None = None  # why the user's topic does not take a record

@@ -16,7 +16,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient
 
 from stream_app.adapters.bridge_transactions import BridgeTransactions
-from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_record import CUT, END, to_record
 from stream_app.adapters.topic_ids import topic_ids
 from stream_app.bridge_port import BridgePolled, Restore, Routed, Source
@@ -27,7 +26,6 @@ METADATA_TIMEOUT_S = 10.0
 LEAVE_POLLS = 100  # of 50 ms, at most
 EARLIEST = -2  # librdkafka's OFFSET_BEGINNING
 NO_OFFSET = -1001
-NOTE_S = 1.0
 
 
 class KafkaBridge:
@@ -51,7 +49,6 @@ class KafkaBridge:
         self.lives: dict[str, str] = {}  # the ids of the input topics
         self.has_begun = False  # the bridge's own topic says that there were positions
         self.noted: dict[str, int] = {}  # the newest that it holds, by `place_of`
-        self.clock, self.noted_s = SystemClock(), 0.0
         self.admin = AdminClient(dict(config))
         common = {
             **config,
@@ -118,14 +115,17 @@ class KafkaBridge:
 
     def kept(self) -> Iterable[Message]:
         """All records of the bridge's own topic up to its end now."""
-        self.reader.assign([TopicPartition(self.topics["bridge"], 0, EARLIEST)])
+        own = TopicPartition(self.topics["bridge"], 0, EARLIEST)
+        # What was trimmed held positions; what was aborted did not.
+        self.has_begun = self.reader.get_watermark_offsets(own, METADATA_TIMEOUT_S)[0] > 0
+        self.reader.assign([own])
         while True:
             for message in self.reader.consume(1_000, 1.0):
                 error = message.error()
                 if error is None:
+                    self.has_begun = True
                     yield message
                 elif error.code() == END:
-                    self.has_begun = bool(message.offset())
                     self.reader.unassign()
                     return
                 elif not error.retriable():
@@ -246,10 +246,8 @@ class KafkaBridge:
         self.reader.resume([TopicPartition(*source) for source in sources])
 
     def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
-        """Write one transaction, see `BridgeTransactions.commit`; once a second it notes its positions."""
-        now_s = self.clock.monotonic()
-        if positions and now_s - self.noted_s > NOTE_S:
-            self.noted_s = now_s
+        """Write one transaction, see `BridgeTransactions.commit`; it notes its positions, too."""
+        if positions:
             places = {self.place_of(*source): at for source, at in positions.items()}
             routed = [*routed, Routed("bridge", None, orjson.dumps(places), 0)]
         return self.writer.commit(routed, positions, self.member.consumer_group_metadata())

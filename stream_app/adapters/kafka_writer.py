@@ -17,6 +17,8 @@ from stream_app.errors import ShardFailed
 from stream_app.ports import Commit, Send
 from topics.envelope import RANKS
 
+OWN = ("journal", "predictions", "models", "stats")  # topics that a shard alone writes
+
 
 class KafkaWriter(Transactions):
     """`topics` maps the catalog's attribute names to topic names; used by one helper thread at a time.
@@ -35,7 +37,8 @@ class KafkaWriter(Transactions):
         transaction_timeout_ms: int = 10_000,
         life: str = "",
     ) -> None:
-        super().__init__(config, transactional_id, f"shard {shard}", transaction_timeout_ms)
+        own = [(topics[name], shard) for name in OWN if name in topics]
+        super().__init__(config, transactional_id, f"shard {shard}", transaction_timeout_ms, own)
         self.shard = shard
         self.topics = topics
         self.input_topics = input_topics

@@ -6,6 +6,10 @@ would then end the next one halfway. Brokers distinguish the two by an epoch for
 second part), which librdkafka does not support; so after a lost connection the next transaction has a new
 producer, whose `init_transactions` raises the epoch.
 
+A broker may also leave a transaction open that it has ended: while no leader of a partition was known, Kafka
+4.3 was seen to skip the marker that ends the transaction there, as if the topic were deleted. The next
+transaction of the same name would then end both, so `fence` looks for such a rest and aborts it.
+
 librdkafka (2.14, its issue 5456) heeds no timeout when it sends offsets: after a lost connection that may
 block for a minute or for good. So it has a thread of its own, and a client that hangs in it is left behind.
 """
@@ -20,12 +24,15 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it does
 
 from stream_app.errors import Fenced, ShardFailed, StaleGroup
 from topics.sizes import CLIENT_BYTES
 
 FENCE_TIMEOUT_S = 30.0
+LOOKUP_TIMEOUT_S = 10.0
+NEWEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 COMMIT_TIMEOUT_S = 15.0
 LOOK_S = 0.5  # for how long the answer to offsets is waited for, before a look at what else is on its way
 SILENT_LOOKS = 4  # so often all records were written, and only that answer is missing: the client hangs
@@ -50,7 +57,10 @@ class Connections:
 
 
 class Transactions:
-    """One transactional producer; `what` names it in errors. Used by one thread at a time."""
+    """One transactional producer; `what` names it in errors. Used by one thread at a time.
+
+    `own` are the partitions that no transaction of another name writes.
+    """
 
     def __init__(
         self,
@@ -58,8 +68,10 @@ class Transactions:
         transactional_id: str,
         what: str,
         transaction_timeout_ms: int = 10_000,
+        own: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.what = what
+        self.own, self.asking = [TopicPartition(*place) for place in own], dict(config)
         self.write_errors: list[KafkaError] = []
         self.config = {
             **config,
@@ -78,11 +90,42 @@ class Transactions:
         self.producer = Producer(self.config)
 
     def fence(self) -> None:
-        """Fence the previous owner and resolve its open transaction."""
+        """Fence the previous owner and resolve its open transaction.
+
+        Raises:
+            ShardFailed: the broker does not answer in time.
+        """
         try:
             self.producer.init_transactions(FENCE_TIMEOUT_S)
+            left_open = self.left_open()
+            if left_open:
+                names = [f"{place.topic}/{place.partition}" for place in left_open]
+                log.warning("the broker left a transaction open, which is aborted", of=self.what, in_=names)
+                self.producer.begin_transaction()
+                for place in left_open:
+                    self.producer.produce(place.topic, None, partition=place.partition)
+                self.producer.flush(COMMIT_TIMEOUT_S)
+                self.producer.abort_transaction(COMMIT_TIMEOUT_S)
+                left_open = self.left_open()
         except KafkaException as error:
             raise ShardFailed(f"{self.what}: init_transactions failed ({error})") from error
+        if left_open:
+            raise ShardFailed(f"{self.what}: a transaction of the previous owner is still open")
+
+    def left_open(self) -> list[TopicPartition]:
+        """The own partitions with a transaction that is not ended, though nobody writes there now."""
+        if not self.own:
+            return []
+        admin = AdminClient(self.asking)  # a new one: it would remember who led them before a restart
+        ends: list[list[int]] = []
+        for isolation in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
+            asked = admin.list_offsets(
+                dict.fromkeys(self.own, NEWEST),
+                isolation_level=isolation,
+                request_timeout=LOOKUP_TIMEOUT_S,
+            )
+            ends.append([asked[place].result().offset for place in self.own])
+        return [place for place, stable, end in zip(self.own, *ends, strict=True) if stable < end]
 
     def lost(self) -> None:
         """Note that a connection was lost; the client goes on by itself."""

@@ -234,6 +234,23 @@ def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: 
     assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 1
 
 
+def test_a_bridge_that_was_killed_before_its_first_commit_begins_anew(learners: Learners) -> None:
+    """What it aborted is no sign that there were positions: they are not taken for forgotten."""
+    topic, file = f"{learners.call.name}.first", learners.directory / "first.py"
+    admin = AdminClient({"bootstrap.servers": learners.servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    name = f"{learners.call.name}-f"
+    file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
+    assert learners.call("topics", "create", f"{file}:app").code == 0
+    killed = Producer({"bootstrap.servers": learners.servers, "transactional.id": f"{name}.bridge"})
+    killed.init_transactions(20)
+    killed.begin_transaction()
+    killed.produce(f"{name}.bridge", None, partition=0)
+    killed.flush(20)
+    killed.abort_transaction(20)
+    learners.finish(learners.spawn("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001"))
+
+
 def test_a_bridge_whose_positions_are_older_than_its_own_notes_bridges_nothing_again(
     learners: Learners,
 ) -> None:
@@ -249,8 +266,7 @@ def test_a_bridge_whose_positions_are_older_than_its_own_notes_bridges_nothing_a
         producer.produce(topic, b'{"id": "%d", "x": 1}' % n, b"7", partition=0)
     producer.flush(20)
     bridge = ("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001")
-    for _ in range(2):  # what is younger than a second is noted by the next one
-        learners.finish(learners.spawn(*bridge))
+    learners.finish(learners.spawn(*bridge))
 
     def place(offset: int) -> None:
         wanted = ConsumerGroupTopicPartitions(f"{name}.bridge", [TopicPartition(topic, 0, offset)])

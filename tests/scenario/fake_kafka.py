@@ -24,7 +24,11 @@ SHARD = 0
 
 
 class Writer:
-    """Transactions that are committed at once or not at all; the newest writer fences the others."""
+    """Transactions that are committed at once or not at all; the newest writer fences the others.
+
+    While `world.markers_lost`, one is acknowledged and left open, as Kafka 4.3 does: the next one ends it
+    too, and a new writer aborts it.
+    """
 
     def __init__(self, world: World, life: str = "") -> None:
         self.world = world
@@ -36,6 +40,7 @@ class Writer:
             raise ShardFailed("the broker is down")
         self.world.owner += 1
         self.epoch = self.world.owner
+        self.world.left_open = []
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         world = self.world
@@ -47,15 +52,28 @@ class Writer:
         if self.epoch != world.owner:
             raise Fenced("another owner took the shard")
         if group not in (None, NO_MEMBER, world.generation):
+            world.left_open = []
             raise StaleGroup("the group has another generation")
+        world.left_open.append((commit, group))
+        journals = sum(one.journal is not None for one, _ in world.left_open)
+        offset = None if commit.journal is None else (len(world.journal) + journals - 1) * STRIDE
+        if world.markers_lost:
+            world.markers_lost -= 1
+        else:
+            ended, world.left_open = world.left_open, []
+            for one in ended:
+                self.end(*one)
+        return offset
+
+    def end(self, commit: Commit, group: bytes | None) -> None:
+        """What a transaction wrote is seen."""
+        world = self.world
         world.written += commit.others
         world.predictions += [value for value, _, _ in commit.predictions]
         if group is not None:
             world.committed, world.committed_life = list(commit.positions), self.life
-        if commit.journal is None:
-            return None
-        world.journal.append(commit.journal)
-        return (len(world.journal) - 1) * STRIDE
+        if commit.journal is not None:
+            world.journal.append(commit.journal)
 
     def close(self) -> None:
         """Nothing is held."""

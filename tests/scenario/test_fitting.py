@@ -200,6 +200,10 @@ def test_more_than_the_clients_queue_holds_is_waited_for(broker: str) -> None:
     """A batch of five times its queue is written in one transaction, nothing is left out."""
     topics = {name: f"t.{name}" for name in ("predictions", "dead_letters", "journal")}
     config = {"bootstrap.servers": broker, "queue.buffering.max.kbytes": 1_024, "log_level": 0}
+    first = Producer(config)
+    for topic in topics.values():  # which makes them
+        first.produce(topic, b"", partition=0)
+    first.flush(10)
     writer = KafkaWriter(config, "t.0", 0, topics, ("t.commands", "t.events", "t.labels"))
     writer.fence()
     letters = [Send("dead_letters", b"k", bytes(100_000)) for _ in range(50)]

@@ -48,7 +48,8 @@ MODELS: dict[str, Callable[[int], Any]] = {
 OFTEN = Snapshots(max_cost=1.0, max_recovery="10ms")
 FAULTS = (
     "killed", "killed with its supervisor", "frozen", "generation", "broker away", "answer lost",
-    "offsets lost", "store away", "store full", "snapshots lost", "Redis away", "Redis lost", "clock step",
+    "offsets lost", "markers lost", "store away", "store full", "snapshots lost", "Redis away",
+    "Redis lost", "clock step",
 )  # fmt: skip
 
 
@@ -116,11 +117,14 @@ class LossyWriter(Writer):
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         found = super().commit(commit, group)
-        self.world.stamped += [(key.encode(), time_ms) for _, key, time_ms in commit.predictions]
         if self.world.answer_lost:
             self.world.answer_lost -= 1
             raise ShardFailed("the answer to the commit was lost")
         return found
+
+    def end(self, commit: Commit, group: bytes | None) -> None:
+        super().end(commit, group)
+        self.world.stamped += [(key.encode(), time_ms) for _, key, time_ms in commit.predictions]
 
 
 class KeptView(View):
@@ -299,6 +303,9 @@ class Schedule:
         elif name == "answer lost":
             world.answer_lost += 1
             self.mends.append((ends, partial(setattr, world, "answer_lost", 0)))
+        elif name == "markers lost":
+            world.markers_lost = dice.randrange(1, 4)
+            self.mends.append((ends, partial(setattr, world, "markers_lost", 0)))
         elif name == "store away":
             world.store_away = Unreachable("the store is away", "wait")
             self.mends.append((ends, partial(setattr, world, "store_away", None)))

@@ -11,7 +11,7 @@ import structlog
 from stream_app.errors import Halted
 from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.process_alerts import alert
-from stream_app.ports import Commit, Positions
+from stream_app.ports import Positions, Send
 
 log = structlog.get_logger()
 
@@ -32,16 +32,15 @@ def are_behind(shard: int, committed: list[int | None], positions: Positions) ->
     return any(stored < end for stored, end in known)
 
 
-def set_to_journal(
+def behind_alert(
     deps: Dependencies, shard: int, stamp: str, committed: list[int | None], positions: Positions
-) -> Commit:
-    """Give the transaction that commits the journal's offsets again, with an alert that says so."""
+) -> Send:
+    """Give the alert that they are; the next batch commits newer ones."""
     log.warning("offsets behind the journal", shard=shard, committed=committed, journal=positions)
     text = (
         f"shard {shard}: the broker had committed offsets {committed}, and the journal ends at {positions}, "
-        "which decides: they are set to it"
+        "which decides: the shard goes on there"
     )
     evidence, now_ms = {"committed": committed, "journal": positions}, deps.clock.now_ms()
     cause = f"{stamp}@{now_ms}"  # it may come again before another batch
-    reported = alert(deps.app.name, shard, cause, now_ms, "offsets-behind", text, evidence)
-    return Commit([], [reported], None, positions)
+    return alert(deps.app.name, shard, cause, now_ms, "offsets-behind", text, evidence)

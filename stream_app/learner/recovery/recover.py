@@ -25,7 +25,7 @@ from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.recovery.guards import check_entered, check_predicted, refuse_lost_journal
 from stream_app.learner.recovery.journal_start import check_start
 from stream_app.learner.recovery.lives import left_aside, refuse_lost_history, require_same_inputs
-from stream_app.learner.recovery.offsets import are_behind, set_to_journal
+from stream_app.learner.recovery.offsets import are_behind, behind_alert
 from stream_app.learner.recovery.replay import WAITING, replay
 from stream_app.learner.recovery.snapshots import restore
 from stream_app.learner.recovery.store_calls import Ask, StoreCalls
@@ -142,9 +142,7 @@ def recovery_steps(
     check_predicted(shard, predicted, processor.positions)
     refuse_torn(shard, predicted, last)
     if are_behind(shard, committed, processor.positions):
-        ends = list(processor.positions)
-        again = set_to_journal(deps, shard, processor.stamp, committed, ends)
-        yield from helper.call(writer.commit, again, None)
+        yield from write(behind_alert(deps, shard, processor.stamp, committed, list(processor.positions)))
     stored = yield from helper.call(view.stamp)
     return Recovered(processor, writer, newest, batches, seq, view, stored)
 
