@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stream_app.application import (
         Application,
         Avro,
+        Blend,
         Detect,
         Event,
         Inputs,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Application", "Avro", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Output", "Outputs",
-    "Protobuf", "Serving", "Snapshots", "SwapPolicy", "Topic",
+    "Application", "Avro", "Blend", "Detect", "Event", "Inputs", "Label", "Labels", "Limits", "Output",
+    "Outputs", "Protobuf", "Serving", "Snapshots", "SwapPolicy", "Topic",
 ]  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from drift.blend import Blend
 from drift.detectors import Detect
-from drift.losses import LOSSES
 from drift.rule import SwapPolicy
 from stream_app.durations import parse_duration
 from stream_app.errors import UsageError
@@ -19,6 +19,7 @@ from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_
 from stream_app.models.home import home_of
 from stream_app.models.question import Question
 from stream_app.outputs import Output, Outputs, check_names
+from stream_app.watched import check_drift, watched
 from topics.catalog import NAME
 
 Factory = Callable[[int], Any]
@@ -26,14 +27,13 @@ TASKS = ("binary", "multiclass", "regression", "anomaly")
 SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # used in keys, labels of metrics and commands
 KINDS = ("number", "category", "string", "text", "bool", "time")
 VALUES = {"category": "string", "text": "string", "time": "number"}  # declared type → its values'
-UNLABELLED = ("features", "missing_rate", "prediction")  # signals of events alone
 MISSING = ("skip", "refuse", "flag")
 MOST_SHARDS = 1_024
 LARGEST_WEIGHT = 1e6  # as of a label's own weight
 
 __all__ = [
-    "Application", "Avro", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits", "Output",
-    "Outputs", "Protobuf", "Serving", "Snapshots", "SwapPolicy", "Topic", "parse_duration",
+    "Application", "Avro", "Blend", "Detect", "Event", "Feature", "Inputs", "Label", "Labels", "Limits",
+    "Output", "Outputs", "Protobuf", "Serving", "Snapshots", "SwapPolicy", "Topic", "parse_duration",
 ]  # fmt: skip
 
 
@@ -112,7 +112,8 @@ class Application:
     declares feature types that would be learned otherwise. A feature that is null is left out
     (`missing="skip"`), or its event is refused, or `missing_<name>` is set as well (flag); an event without a
     `required` feature is refused. `sample` gives rows of features for the admission check, for models that
-    need strings of a form or numbers of a range. `drift` None watches what `watched` names; `loss` is what
+    need strings of a form or numbers of a range. `serve`: "champion", the one model that answers, or
+    `Blend()`, all of them by their weights. `drift` None watches what `watched` names; `loss` is what
     swaps judge: zero_one (the default for classes), log, brier, or absolute (for regression).
 
     Raises:
@@ -123,6 +124,7 @@ class Application:
     task: str
     champion: Factory
     challengers: Mapping[str, Factory] = field(default_factory=dict)
+    serve: str | Blend = "champion"
     shards: int = 1
     threshold: float | None = None
     positive: Any = None
@@ -174,7 +176,18 @@ class Application:
         if self.loss is None:
             object.__setattr__(self, "loss", "absolute" if self.task == "regression" else "zero_one")
         check_drift(self.task, self.drift or (), self.loss)
+        self.check_serve()
         self.check_parts()
+
+    def check_serve(self) -> None:
+        """Who answers: the champion, or a blend."""
+        if not isinstance(self.serve, Blend) and self.serve != "champion":
+            raise UsageError(f"serve={self.serve!r}", "Write serve='champion' or serve=Blend()")
+        if isinstance(self.serve, Blend) and self.task == "anomaly":
+            raise UsageError(
+                "serve=Blend() with task anomaly",
+                "Leave it out: scores of different anomaly detectors have no common scale",
+            )
 
     def check_parts(self) -> None:
         """Weights, factories, features and types, each by itself."""
@@ -264,34 +277,3 @@ class Application:
     @property
     def ttl_ms(self) -> int:
         return parse_duration(self.ttl)
-
-
-def watched(task: str) -> tuple[Detect, ...]:
-    """The detectors of a definition that names none: what costs little and seldom cries wolf."""
-    inputs = (
-        Detect("adwin", "features", delta=1e-5),
-        Detect("psi", "features"),
-        Detect("adwin", "missing_rate", delta=1e-5),
-    )
-    if task == "anomaly":
-        return (*inputs, Detect("adwin", "prediction", delta=1e-5))
-    both = (*inputs, Detect("adwin", "label_delay", delta=1e-5))
-    if task == "regression":
-        return (Detect("adwin"), *both, Detect("adwin", "prediction", delta=1e-5))
-    return (Detect("adwin"), Detect("ddm"), *both, Detect("psi", "prediction"), Detect("psi", "labels"))
-
-
-def check_drift(task: str, detects: Sequence[Detect], loss: str | None) -> None:
-    """Refuse detectors and a loss that do not fit the task."""
-    if loss not in LOSSES or (loss == "absolute") != (task == "regression"):
-        fit = "absolute" if task == "regression" else "zero_one, log or brier"
-        raise UsageError(f"loss={loss!r} does not fit task {task}", f"Use {fit}")
-    for detect in detects:
-        if detect.binary and task not in ("binary", "multiclass"):
-            raise UsageError(f"{detect.name} judges errors of classes", f"Use adwin for task {task}")
-        if task == "anomaly" and detect.signal not in UNLABELLED:
-            fix = f"Use {', '.join(UNLABELLED)}"
-            raise UsageError(f"task anomaly has no signal {detect.signal!r}", fix)
-    pairs = [(detect.name, detect.signal) for detect in detects]
-    if len(set(pairs)) < len(pairs):
-        raise UsageError(f"drift={pairs} repeats a detector of a signal", "Drop one of each pair")

@@ -70,7 +70,8 @@ class Prediction(msgspec.Struct):
     """One committed prediction; `learned` counts the labels that the model knew, `offset` is the event's.
 
     A cold model has nothing to say yet: `prediction` is null, and `prior` is each class's share of the labels
-    so far, the mean target, or null. For an anomaly detector `prediction` is the score.
+    so far, the mean target, or null. For an anomaly detector `prediction` is the score. `weights` of a blend
+    are those of the models that carried the answer, by name, the heaviest eight.
     """
 
     event_id: str
@@ -85,6 +86,7 @@ class Prediction(msgspec.Struct):
     probabilities: ByClass | UnsetType = UNSET
     prior: ByClass | float | UnsetType | None = UNSET
     v: Version = 1
+    weights: dict[str, float] | UnsetType = UNSET
 
 
 class Alert(msgspec.Struct):
@@ -142,13 +144,17 @@ class ModelReceipt(msgspec.Struct):
 
 
 class SlotStats(msgspec.Struct):
-    """One model of a shard; `scores` are of its served predictions, `failed` says why it left the race."""
+    """One model of a shard; `scores` are of its served predictions, `failed` says why it left the race.
+
+    `weight` is its part in a blend, which is a slot of its own then, of weight 1. Null without a blend.
+    """
 
     name: str
     version: int
     learned: int
     failed: str | None
     scores: dict[str, dict[str, float]]
+    weight: float | None = None
 
 
 class ViewStats(msgspec.Struct):

@@ -10,7 +10,8 @@ from stream_app.errors import MACHINE
 from stream_app.flow.outbox import Outbox
 from stream_app.flow.record_rules import FeatureRules
 from stream_app.models.calls import COLD, Calls, ModelFault, bind, reply
-from stream_app.state.shard import DECLARED, KEPT, ShardState, Slot
+from stream_app.state.shard import ShardState
+from stream_app.state.slot import DECLARED, KEPT, Slot
 from stream_app.state.windows import Windows
 
 RoundTrip = Callable[[Any], Any]
@@ -56,6 +57,7 @@ class Core:
         self.rules = FeatureRules(app)
         self.max_category_bytes = app.limits.max_category_bytes
         self.class_weights: Any = app.class_weights
+        self.question = app.question
         self.shards = app.shards
         self.rebind()
 
@@ -63,8 +65,9 @@ class Core:
         """Bind the calls of every living slot; needed whenever a slot is added, dropped or fails.
 
         `learning_calls` learn, all but a kept champion that has not served yet; `serving_calls` predict
-        events: candidates have nothing to serve.
+        events: candidates have nothing to serve, unless all are blended.
         """
+        self.blend = self.state.blend
         living = [slot for slot in self.state.slots if slot.failed is None]
         self.calls: list[tuple[Slot, Calls]] = [(slot, self.instrumented(slot)) for slot in living]
         # The champion predicts first: when it fails, the event is refused before anything else has run.
@@ -77,9 +80,15 @@ class Core:
         self.serving_calls = [
             (slot, calls)
             for slot, calls in self.calls
-            if slot.kind == DECLARED or slot.name == self.state.serving
+            if slot.kind == DECLARED or slot.name == self.state.serving or self.blend is not None
         ]
-        self.races_standing = len(self.serving_calls) > 1 and self.app.swap.policy == "evidence"
+        racing = self.app.swap.policy == "evidence" and self.blend is None
+        self.races_standing = racing and len(self.serving_calls) > 1
+
+    @property
+    def served(self) -> Slot:
+        """What answers, with the scores of that: the champion, or the blend."""
+        return self.state.champion if self.blend is None else self.blend.slot
 
     def bind(self, slot: Slot) -> Calls:
         """Bind one slot's calls."""
@@ -122,7 +131,7 @@ class Core:
         The state keeps the type alone: a message may hold an address, and states are compared.
         """
         slot.failed = type_of(fault)
-        self.state.policy.leave(slot.version)
+        self.state.leave(slot.version)
         if slot.kind != DECLARED:
             self.state.slots.remove(slot)
             self.state.monitors.forget_losses(slot.name)

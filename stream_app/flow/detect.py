@@ -14,7 +14,7 @@ from stream_app.flow.core import Core
 from stream_app.models.calls import Answer
 from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
-from stream_app.state.shard import Slot
+from stream_app.state.slot import Slot
 from stream_app.state.vigil import Alarmed
 from topics import reasons
 from topics.alerts import INFO
@@ -42,7 +42,7 @@ def on_event(core: Core, features: dict[str, Any], row: dict[str, Any], served: 
         lacking = state.presence.look(features)
         for missed in state.presence.end_block():
             report_missed(core, missed)
-        feed_detectors(core, row, served.get(state.champion_version), lacking)
+        feed_detectors(core, row, served.get(core.served.version), lacking)
     if state.counters.events % LOOK_EVERY == 0:
         check_labels_and_refusals(core)
     if core.has_labels and state.counters.events % BASELINE_EVERY == 0:
@@ -53,7 +53,7 @@ def check_baseline(core: Core) -> None:
     """Alert when what was served is worse than predicting the previous label, over the newest 1,000."""
     state = core.state
     name = "accuracy" if state.classify else "mae"
-    champion = state.champion
+    champion = core.served
     own, base = champion.scores.report()["rolling"], state.baseline.report()["rolling"]
     if min(own["n"], base["n"]) < BASELINE_EVERY:
         return
@@ -202,16 +202,16 @@ def on_label(
             vigil.delays.observe(delay_ms / 1000)
     named = str(label) if state.classify and type(label) is int else label
     alarms = monitors.on_label(named, None if expired else delay_ms)
-    heard = False
+    heard, serving = False, core.served.name
     for slot, loss in losses:
-        heard |= slot.name == state.serving
+        heard |= slot.name == serving
         if slot.version != state.policy.previous:
             monitors.on_loss(slot.name, loss, alarms)
     if not heard and champion_loss is not None:
-        monitors.on_loss(state.serving, champion_loss, alarms)
+        monitors.on_loss(serving, champion_loss, alarms)
     opened: SearchOpened | None = None
     for alarm in alarms:
-        mine = alarm.signal == LOSS and alarm.name == state.serving
+        mine = alarm.signal == LOSS and alarm.name == serving
         if alarm.signal == LOSS and alarm.verdict.after <= alarm.verdict.before:
             # It loses less than before: nothing to fix. But candidates of a hunt began in worse times.
             found = state.policy.eased() if mine and not state.paused else None
@@ -253,7 +253,7 @@ def report_alarm(core: Core, alarm: Alarm) -> None:
     moved = f" ({verdict.what})" if verdict.what else ""
     text = f"{alarm.detector} sees drift in {alarm.signal}{of}{moved}: {verdict.before:.3g} before, "
     text += f"{verdict.after:.3g} now"
-    mine = alarm.signal == LOSS and alarm.name == state.serving
+    mine = alarm.signal == LOSS and alarm.name == core.served.name
     core.out.alert(
         "drift",
         text,

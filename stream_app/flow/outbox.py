@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.flow.outputs import AlertRaised, DeadLettered, Output, ReceiptWritten
-from stream_app.state.shard import ShardState, Slot
+from stream_app.state.shard import ShardState
+from stream_app.state.slot import Slot
 from topics import reasons
 from topics.alerts import ALERTS
 from topics.codec import Rejected

@@ -6,10 +6,13 @@ from typing import Any, Final
 
 from stream_app.flow.core import Core, type_of
 from stream_app.flow.served import PredictionMade
-from stream_app.models.calls import COLD, Answer, ModelFault
-from stream_app.state.shard import ShardState, Slot
+from stream_app.models.calls import COLD, Answer, Calls, ModelFault
+from stream_app.state.blend import BLEND, SERVED, BlendState
+from stream_app.state.shard import ShardState
+from stream_app.state.slot import Slot
 
 SMOOTH: Final = 0.01  # weight of the newest answer in a slot's `silence`
+MOST_CARRIERS: Final = 8  # that a prediction names
 TOO_SILENT: Final = 0.1  # 11 events in a row, or one in ten
 
 
@@ -19,17 +22,12 @@ def serving_slots(core: Core, event_id: str, key: str, row: dict[str, Any], now_
     A model that raises or answers NaN gives a cold answer: its row waits for the label like any other, and
     what is learned from it may be what was missing.
     """
+    if core.blend is not None:
+        return serving_blend(core, core.blend, event_id, key, row, now_ms)
     counters = core.state.counters
     served: dict[int, Answer] = {}
     for slot, calls in core.serving_calls:
-        answer = COLD
-        if not slot.cold:
-            try:
-                answer = calls.predict(row)
-                if slot.silence:
-                    slot.silence = slot.silence * (1.0 - SMOOTH) if slot.silence > SMOOTH else 0.0
-            except ModelFault as fault:
-                unanswered(core, slot, fault)
+        answer = ask(core, slot, calls, row)
         served[slot.version] = answer
         if slot.name == core.state.serving:
             prediction, probabilities = answer
@@ -53,6 +51,52 @@ def serving_slots(core: Core, event_id: str, key: str, row: dict[str, Any], now_
                 )
             )
     return served
+
+
+def ask(core: Core, slot: Slot, calls: Calls, row: dict[str, Any]) -> Answer:
+    """What a slot answers to an event; cold where it has nothing to say."""
+    if slot.cold:
+        return COLD
+    try:
+        answer = calls.predict(row)
+        if slot.silence:
+            slot.silence = slot.silence * (1.0 - SMOOTH) if slot.silence > SMOOTH else 0.0
+    except ModelFault as fault:
+        unanswered(core, slot, fault)
+        return COLD
+    return answer
+
+
+def serving_blend(
+    core: Core, blend: BlendState, event_id: str, key: str, row: dict[str, Any], now_ms: int
+) -> dict[int, Answer]:
+    """The same where all slots answer as one: what is served stands first, under `SERVED`."""
+    state = core.state
+    served: dict[int, Answer] = {SERVED: COLD}
+    for slot, calls in core.serving_calls:
+        served[slot.version] = ask(core, slot, calls, row)
+    served[SERVED] = answer = blend.answer(served, core.question)
+    prediction, probabilities = answer
+    prior = None
+    if prediction is None:
+        state.counters.cold += 1
+        prior = prior_of(state)
+    state.counters.predictions += 1
+    offset, version, learned = core.out.record.offset, state.next_version - 1, state.champion.learned
+    made = PredictionMade(
+        event_id, key, now_ms, prediction, probabilities, BLEND, version, learned, offset, prior
+    )
+    made.weights = carriers(core, blend, served)
+    core.out.add(made)
+    return served
+
+
+def carriers(core: Core, blend: BlendState, served: dict[int, Answer]) -> dict[str, float]:
+    """The slots that carried an answer, the heaviest first, at most `MOST_CARRIERS`; by name."""
+    found = blend.carriers(served)
+    heaviest = sorted(found, key=lambda version: (-found[version], version))[:MOST_CARRIERS]
+    names = {slot.version: slot.name for slot in core.state.slots}
+    return {names[version]: found[version] for version in heaviest}
 
 
 def unanswered(core: Core, slot: Slot, fault: ModelFault) -> None:

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from stream_app.flow.core import Core
 from stream_app.models.calls import Answer, reply
+from stream_app.state.blend import SERVED, BlendState
 from stream_app.state.pending import PendingRow
-from stream_app.state.shard import Slot
+from stream_app.state.slot import Slot
 
 SAMPLE: Final = 32
 
@@ -32,9 +33,25 @@ def score_served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, fl
         losses.append((slot, loss))
         if sampled and slot.name == state.serving:
             gap(core, calls, row, label, answer)
+    if state.blend is not None:
+        score_blend(state.blend, row, label, losses, sampled=sampled)
     if row.baseline is not None:
         state.baseline.update(label, row.baseline, None)
     return losses
+
+
+def score_blend(
+    blend: BlendState, row: PendingRow, label: Any, losses: list[tuple[Slot, float]], *, sampled: bool
+) -> None:
+    """Score what the blend served."""
+    answer = row.served.get(SERVED)
+    if answer is None or answer[0] is None:
+        return
+    prediction, probabilities = answer
+    loss = blend.slot.scores.update(label, prediction, probabilities)
+    if sampled and probabilities is not None and type(label) is bool:
+        blend.slot.scores.sample.append((label, probabilities.get(True, 0.0)))
+    losses.append((blend.slot, loss))
 
 
 def gap(core: Core, calls: Any, row: PendingRow, label: Any, answer: Answer) -> None:

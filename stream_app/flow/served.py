@@ -7,6 +7,7 @@ from typing import Any
 
 class PredictionMade:
     """One served prediction; `probabilities` maps class to probability, None where the task has none.
+    `weights` are those of the slots that carried a blend's answer.
 
     `prior` is set for a cold prediction only: the share of each class among labels so far (or the mean
     target).
@@ -35,6 +36,7 @@ class PredictionMade:
         self.learned = learned
         self.offset = offset
         self.prior = prior
+        self.weights: dict[str, float] | None = None
 
 
 class FeaturesChanged:

@@ -3,7 +3,7 @@
     record  → read: bytes become an event, a label or a command
     event   → validate → dedupe → feature row → predict with every slot → detect → remember as pending
     label   → join its pending row → score the SERVED predictions → quarantine → compare → detect
-              → learn the stored row → decide: swap, roll back, start or end a hunt
+              → weigh the blend → learn the stored row → decide: swap, roll back, start or end a hunt
     command → journaled like any record
     time    → each accepted record moves log time; rows past the horizon expire (dropped or labelled)
 
@@ -17,12 +17,13 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from stream_app.flow import bounds, commands, detect, learn, predict, quarantine, score, swap, validate
+from stream_app.flow import blend, bounds, commands, detect, learn, orders, predict, quarantine, score, swap
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import EntityDropped
 from stream_app.flow.read import read
 from stream_app.flow.record_rules import is_known_numeric
 from stream_app.flow.served import FeaturesChanged
+from stream_app.flow.validate import as_models_see, label_fault
 from stream_app.state import vocabulary
 from stream_app.state.entities import Entity
 from stream_app.state.ids import NO_LABEL
@@ -73,11 +74,11 @@ def on_event(core: Core, found: Any) -> None:
     key, event, content = found
     event_id, features, label = event.event_id, event.features, event.label
     plain = core.rules.plain and is_known_numeric(state.kinds, features, core.rules.max_features)
-    found = features if plain else validate.as_models_see(core, features)
+    found = features if plain else as_models_see(core, features)
     fault: Rejected | None = found if isinstance(found, Rejected) else None
     inline = label is not NO_INLINE_LABEL
     if fault is None and inline:
-        fault = validate.label_fault(app, state, label)
+        fault = label_fault(app, state, label)
     if fault is not None:
         detect.contradicted(core, fault, features)
         return refuse(core, fault)
@@ -106,6 +107,8 @@ def on_event(core: Core, found: Any) -> None:
     if not core.has_labels:
         return learn.without_label(core, row)
     pending = PendingRow(key, now, record.offset, row, served, state.last_label, len(record.value or b""))
+    if state.blend is not None:
+        pending.votes = state.blend.votes(served)
     if inline:
         return resolve_label(core, pending, label, 1.0)
     while state.pending.full(pending.size):
@@ -167,7 +170,7 @@ def on_label(core: Core, found: Any) -> None:
             return None
         text = f"event {event_id!r} has another label already; the first valid one counts"
         return refuse(core, Rejected(reasons.LABEL_CONTRADICTORY, text))
-    fault = validate.label_fault(app, state, label.label)
+    fault = label_fault(app, state, label.label)
     now = max(record.time_ms, state.log_time_ms)
     if fault is None and row is not None and row.key != key:
         fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
@@ -188,7 +191,7 @@ def on_label(core: Core, found: Any) -> None:
 
 def apply_label(core: Core, event_id: str, key: str, label: object, weight: float) -> None:
     """Join a label with its pending row: checked again, for a parked label meets another state."""
-    fault = validate.label_fault(core.app, core.state, label)
+    fault = label_fault(core.app, core.state, label)
     row = core.state.pending.items[event_id]
     if fault is None and row.key != key:
         fault = Rejected(reasons.LABEL_OTHER_KEY, f"event {event_id!r} has another key; use its event's key")
@@ -199,14 +202,7 @@ def apply_label(core: Core, event_id: str, key: str, label: object, weight: floa
     return resolve_label(core, row, label, weight)
 
 
-def resolve_label(
-    core: Core,
-    row: PendingRow,
-    label: Any,
-    weight: float,
-    *,
-    expired: bool = False,
-) -> None:
+def resolve_label(core: Core, row: PendingRow, label: Any, weight: float, *, expired: bool = False) -> None:
     """A row has its label: score what was served, let the detectors judge the loss, then learn.
 
     `expired`: the label is the default one, which no record carried.
@@ -220,6 +216,8 @@ def resolve_label(
     racing = state.policy.open and not state.paused
     champion_loss = swap.compare_candidates(core, row, label) if racing else None
     opened = detect.on_label(core, row, label, losses, champion_loss, expired=expired)
+    if state.blend is not None and not state.paused:
+        blend.learn(core, state.blend, row, label)
     learn.from_label(core, row, label, weight, expired=expired)
     if state.paused:
         return
@@ -234,7 +232,7 @@ def on_command(core: Core, command: Any) -> None:
     if isinstance(command, Rejected):
         return refuse(core, command)
     advance_log_time(core)
-    for key in commands.apply_command(core, command, swap.HANDLERS):
+    for key in commands.apply_command(core, command, orders.HANDLERS):
         core.out.add(EntityDropped(key))
     return None
 

@@ -12,9 +12,8 @@ from stream_app.errors import MACHINE
 from stream_app.flow.core import Core, type_of
 from stream_app.models.calls import COLD, Answer, ModelFault, reply
 from stream_app.state.pending import PendingRow
-from stream_app.state.shard import DECLARED, KEPT, Slot
+from stream_app.state.slot import DECLARED, KEPT, Slot
 from topics.envelope import Record
-from topics.records import Command, Outcome
 
 
 def compare_candidates(core: Core, row: PendingRow, label: Any) -> float | None:
@@ -62,7 +61,7 @@ def compare_challengers(core: Core, row: PendingRow, label: Any) -> None:
 def start_candidates(core: Core, opened: SearchOpened) -> None:
     """Start candidates; under the policy `immediate` the one serves at once. Who fails here goes at once."""
     state = core.state
-    for version in opened.dropped:
+    for version in opened.dropped if state.blend is None else lightest(core, len(opened.kinds)):
         retire(core, version, "made room for a newer candidate")
     for kind in opened.kinds:
         try:
@@ -79,13 +78,25 @@ def start_candidates(core: Core, opened: SearchOpened) -> None:
         core.out.receipt(slot, begun, "candidate", evidence=dict(state.cause))
         if fault is not None:
             core.fail_slot(slot, fault)
-        elif core.app.swap.policy != "immediate":
+        elif state.blend is None and core.app.swap.policy != "immediate":
             state.policy.enter(slot.version)
         elif (why := core.gate(slot)) is not None:
             refuse(core, slot.version, why)
+        elif state.blend is not None:
+            state.blend.mixture.enter(slot.version)
         else:
             take_over(core, slot, "an alarm, under the policy immediate", dict(state.cause))
     core.rebind()
+
+
+def lightest(core: Core, n: int) -> list[int]:
+    """The candidates with the least weight that must go so that `n` more have room."""
+    state = core.state
+    if state.blend is None:
+        return []
+    rivals = [slot.version for slot in state.slots if slot.kind != DECLARED and slot.name != state.serving]
+    rivals.sort(key=state.blend.mixture.weight)
+    return rivals[: max(0, len(rivals) + n - core.app.swap.max_candidates)]
 
 
 def warm(core: Core, slot: Slot) -> ModelFault | None:
@@ -213,7 +224,7 @@ def retire(core: Core, version: int, why: str) -> None:
     """A slot's end; its receipt holds the scores it had reached."""
     state = core.state
     slot = state.slot_of(version)
-    state.policy.leave(version)
+    state.leave(version)
     if slot is None:
         return
     state.slots.remove(slot)
@@ -223,70 +234,11 @@ def retire(core: Core, version: int, why: str) -> None:
 
 
 def scores(core: Core) -> dict[str, Any]:
-    """Every slot's scores at this moment, by name."""
-    return {slot.name: slot.scores.report()["rolling"] for slot in core.state.slots}
+    """The scores of every slot, and of a blend, at this moment, by name."""
+    slots = core.state.slots if core.blend is None else [core.blend.slot, *core.state.slots]
+    return {slot.name: slot.scores.report()["rolling"] for slot in slots}
 
 
 def through(record: Record) -> dict[str, int]:
     """The input and the offset up to which the models had learned."""
     return {("commands", "events", "labels")[record.rank]: record.offset}
-
-
-def promote(core: Core, command: Command) -> tuple[Outcome, str]:
-    """An operator lets another slot serve; the evidence may still undo it while it is on probation."""
-    slot, why = chosen(core, command)
-    if slot is None:
-        return "refused", why
-    if slot.name == core.state.serving:
-        return "refused", f"{slot.name} v{slot.version} serves already"
-    return let_serve(core, command, slot, reverse=False)
-
-
-def rollback(core: Core, command: Command) -> tuple[Outcome, str]:
-    """An operator goes back to the previous champion, while it is still kept."""
-    state = core.state
-    before = state.policy.previous if state.policy.previous is not None else state.champion_before
-    slot = None if before is None else state.slot_of(before)
-    if slot is None or slot.name == state.serving:
-        return (
-            "refused",
-            "the previous champion is no longer kept: the probation is over; promote another version",
-        )
-    return let_serve(core, command, slot, reverse=True)
-
-
-def let_serve(core: Core, command: Command, slot: Slot, *, reverse: bool) -> tuple[Outcome, str]:
-    """Let an operator's choice serve, if it passes the gate."""
-    fault = core.gate(slot)
-    if fault is not None:
-        return "refused", f"{slot.name} v{slot.version} cannot serve: {fault}"
-    why = f"{'rolled back' if reverse else 'promoted'} by {command.actor}: {command.reason}"
-    evidence = {"command_id": command.command_id, "actor": command.actor, "reason": command.reason}
-    take_over(core, slot, why, evidence, reverse=reverse)
-    return "done", f"{slot.name} v{slot.version} serves{' again' if reverse else ''}"
-
-
-def drop(core: Core, command: Command) -> tuple[Outcome, str]:
-    """An operator ends a slot that does not serve."""
-    slot, why = chosen(core, command)
-    if slot is None:
-        return "refused", why
-    if slot.name == core.state.serving:
-        return "refused", f"{slot.name} v{slot.version} serves; promote another one first"
-    retire(core, slot.version, f"dropped by {command.actor}: {command.reason}")
-    core.rebind()
-    return "done", f"{slot.name} v{slot.version} is dropped"
-
-
-def chosen(core: Core, command: Command) -> tuple[Slot | None, str]:
-    """The slot that a command names by version or by name; else None and what there is."""
-    slots = core.state.slots
-    for slot in slots:
-        if command.version == slot.version or (command.version is None and command.slot == slot.name):
-            return slot, ""
-    known = ", ".join(f"{slot.name} v{slot.version}" for slot in slots)
-    asked = f"version {command.version}" if command.version is not None else f"slot {command.slot!r}"
-    return None, f"there is no {asked}; there are {known}"
-
-
-HANDLERS = {"promote": promote, "rollback": rollback, "drop": drop}

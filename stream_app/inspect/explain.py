@@ -80,7 +80,10 @@ def standing(shard: Shard, model: Standing, receipt: ModelReceipt) -> Iterator[s
     """What the model is and since when."""
     me = name(shard, model.version)
     what = KINDS.get(model.kind, f"a model of kind {model.kind}")
-    if model.status == "serving":
+    if model.weight is not None and model.status != "retired":
+        part = "leads the blend" if model.status == "serving" else "is a part of the blend"
+        yield f"{me} {part} since {moment(receipt.time_ms)}. It is {what}."
+    elif model.status == "serving":
         yield f"{me} serves since {moment(receipt.time_ms)}. It is {what}."
     elif model.status == "retired":
         when = "is gone" if model.since_ms is None else f"ended at {moment(model.since_ms)}"
@@ -106,8 +109,29 @@ def standing(shard: Shard, model: Standing, receipt: ModelReceipt) -> Iterator[s
             f"{me} is a challenger of the definition since {moment(receipt.time_ms)}: it predicts and learns "
             "the same events in the shadow of the model that serves."
         )
+    if model.weight is not None:
+        yield from weighed(shard, model)
     if model.failed is not None:
         yield f"It has failed and is out of every race: {model.failed}."
+
+
+def weighed(shard: Shard, model: Standing) -> Iterator[str]:
+    """Its part in a blend, beside the others'."""
+    others = sorted(
+        (one for one in shard.living() if one.weight is not None and one.version != model.version),
+        key=lambda one: -(one.weight or 0.0),
+    )
+    texts = [f"{name(shard, one.version)} {one.weight:.1%}" for one in others]
+    beside = f", beside {', '.join(texts)}" if texts else ""
+    own = "" if shard.blend is None or not shard.blend.rolling else f", with {score(shard.blend.rolling)}"
+    yield (
+        f"The models of this shard answer as one, a blend{own}: the mean of their answers by their weights. "
+        f"Its weight is {model.weight:.1%}{beside}."
+    )
+    yield (
+        "Weights follow what each model was right about, in the newest labels above all. The one with the "
+        "most weight leads; that another leads is written once it has clearly more."
+    )
 
 
 def reasons(shard: Shard, model: Standing, receipt: ModelReceipt, loss: str | None) -> Iterator[str]:
@@ -125,6 +149,10 @@ def reasons(shard: Shard, model: Standing, receipt: ModelReceipt, loss: str | No
         if other is not None:
             yield f"It was started to replace {other} ({receipt.why})."
         yield from alarmed(alarm, loss)
+        return
+    if model.weight is not None:
+        if other is not None:
+            yield f"{other} led before. The reason: {receipt.why}."
         return
     if receipt.parent is None:
         yield f"It replaced no other model ({receipt.why}), so no evidence was asked for."

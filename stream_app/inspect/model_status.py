@@ -12,6 +12,7 @@ import msgspec
 
 from topics.records import DriftStats, ModelReceipt, Stats
 
+BLEND = "blend"  # a slot of the statistics that is no model
 ORDER = ("serving", "challenger", "candidate", "retired")
 LEFT_BEHIND = "it is not there any more: an upgrade left it behind"
 
@@ -29,7 +30,7 @@ class Standing(msgspec.Struct):
 
     `since_ms` is the event time at which it began to be that, null where it is not known and 0 before the
     first event. `learned`, `rolling` and `failed` are of the newest statistics, null where the model is not
-    in them. `why` is the receipt's.
+    in them. `why` is the receipt's. `weight` is its part in a blend, null where the champion answers.
     """
 
     shard: int
@@ -43,12 +44,20 @@ class Standing(msgspec.Struct):
     rolling: dict[str, float] | None
     failed: str | None
     why: str
+    weight: float | None = None
+
+    @property
+    def role(self) -> str:
+        """The status as a person reads it: in a blend no model serves alone."""
+        leads = self.status == "serving" and self.weight is not None and self.slot != BLEND
+        return "leading" if leads else self.status
 
 
 class Shard(msgspec.Struct):
     """One shard's models in the order of `ORDER`; `ran`: some learner has sent statistics of it.
 
-    `alarms` are the newest of each slot's losses, as the newest statistics hold them.
+    `alarms` are the newest of each slot's losses, as the newest statistics hold them. `blend` is what answers
+    where all models answer as one.
     """
 
     shard: int
@@ -56,6 +65,7 @@ class Shard(msgspec.Struct):
     models: list[Standing]
     receipts: dict[int, ModelReceipt]
     alarms: list[DriftStats] = []
+    blend: Standing | None = None
 
     def serving(self) -> Standing | None:
         """The model that answers."""
@@ -76,13 +86,38 @@ def shard_of(receipts: ShardReceipts, stats: Stats | None) -> Shard:
     models = [standing(receipts, stats, version, serving) for version in sorted(receipts.versions)]
     models.sort(key=lambda model: ORDER.index(model.status))
     alarms = [one for one in stats.drift if one.signal == "loss"] if stats is not None else []
-    return Shard(receipts.shard, stats is not None, models, receipts.versions, alarms)
+    return Shard(receipts.shard, stats is not None, models, receipts.versions, alarms, blend_of(stats))
+
+
+def blend_of(stats: Stats | None) -> Standing | None:
+    """What the statistics say of a blend, None without one."""
+    slots = stats.slots if stats is not None else []
+    found = next((slot for slot in slots if slot.name == BLEND and slot.weight), None)
+    if stats is None or found is None:
+        return None
+    return Standing(
+        shard=stats.shard,
+        version=found.version,
+        slot=BLEND,
+        kind=BLEND,
+        status="serving",
+        parent=None,
+        since_ms=None,
+        learned=found.learned,
+        rolling=found.scores.get("rolling"),
+        failed=None,
+        why="the mean of all models by their weights",
+        weight=found.weight,
+    )
 
 
 def serving_version(receipts: ShardReceipts, stats: Stats | None) -> int | None:
-    """Which version answers: the newest that began to serve, unless younger statistics name another."""
+    """Which version answers, or leads a blend: the newest that began to serve, unless younger statistics name
+    another.
+    """
     champion = receipts.champion
-    if stats is not None and (champion is None or shows(stats, champion)):
+    blended = stats is not None and any(slot.weight is not None for slot in stats.slots)
+    if stats is not None and not blended and (champion is None or shows(stats, champion)):
         named = next((slot.version for slot in stats.slots if slot.name == stats.serving), None)
         if named in receipts.versions:
             return named
@@ -92,7 +127,8 @@ def serving_version(receipts: ShardReceipts, stats: Stats | None) -> int | None:
 def standing(receipts: ShardReceipts, stats: Stats | None, version: int, serving: int | None) -> Standing:
     """One model of the shard."""
     receipt = receipts.versions[version]
-    slot_stats = next((slot for slot in stats.slots if slot.version == version), None) if stats else None
+    slots = [slot for slot in stats.slots if slot.name != BLEND] if stats else []
+    slot_stats = next((slot for slot in slots if slot.version == version), None)
     since: int | None = receipt.time_ms
     if version == serving:
         status = "serving"
@@ -118,6 +154,7 @@ def standing(receipts: ShardReceipts, stats: Stats | None, version: int, serving
         rolling=slot_stats.scores.get("rolling") if slot_stats else None,
         failed=slot_stats.failed if slot_stats else None,
         why=LEFT_BEHIND if status == "retired" != receipt.status else receipt.why,
+        weight=slot_stats.weight if slot_stats else None,
     )
 
 

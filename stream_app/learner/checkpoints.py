@@ -56,7 +56,8 @@ class Checkpoints:
         found: dict[int, Any] = {}
         if self.champion:
             found.update(self.champion_publisher.pickle(self.processor))
-            settled = "champion" if found else None
+            which: RefilledSets = "champion" if self.processor.core.blend is None else "models"
+            settled = which if found else None
             self.costs.lap("publish")
         if self.snapshot:
             sets = self.snapshotter.pickle(self.processor)

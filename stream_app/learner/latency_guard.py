@@ -16,7 +16,7 @@ import msgspec
 from stream_app.flow.core import Core
 from stream_app.models.calls import Answer, Calls
 from stream_app.ports import Clock, Send
-from stream_app.state.shard import Slot
+from stream_app.state.slot import Slot
 from topics.records import Command
 
 NEWEST = 64  # answers of each version that are remembered

@@ -14,6 +14,7 @@ from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.publish.view_writer import ViewWriter
 from stream_app.learner.recovery.snapshots import Snapshotter
 from stream_app.models.digest import structural_digest
+from stream_app.state.blend import BLEND
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
 from topics.envelope import RANK_NAMES, RANKS
@@ -62,11 +63,8 @@ def shard_stats(
         entities=len(state.entities),
         ids=len(state.ids),
         paused=state.paused,
-        serving=state.serving,
-        slots=[
-            SlotStats(slot.name, slot.version, slot.learned, slot.failed, slot.scores.report())
-            for slot in state.slots
-        ],
+        serving=processor.core.served.name,
+        slots=slots_of(state),
         baseline=state.baseline.report(),
         repredicted={"served": state.gap_served.report(), "again": state.gap_again.report()},
         positions=dict(zip(RANK_NAMES, processor.positions, strict=True)),
@@ -95,6 +93,26 @@ def shard_stats(
         definition=definition,
         forgotten={"ids": state.ids.evicted, "entities": state.entities.evicted},
     )
+
+
+def slots_of(state: ShardState) -> list[SlotStats]:
+    """Every slot; a blend, which answers, stands first, as the newest version that is in it."""
+    blend = state.blend
+    found = [
+        SlotStats(
+            slot.name,
+            slot.version,
+            slot.learned,
+            slot.failed,
+            slot.scores.report(),
+            None if blend is None else blend.weight(slot.version),
+        )
+        for slot in state.slots
+    ]
+    if blend is not None:
+        learned, scores = state.champion.learned, blend.slot.scores.report()
+        found.insert(0, SlotStats(BLEND, state.next_version - 1, learned, None, scores, 1.0))
+    return found
 
 
 def lag(merge: Merge, positions: Sequence[int], ends: Sequence[int | None]) -> dict[str, int]:

@@ -9,10 +9,10 @@ from typing import Any, Final
 from river import base, compose
 
 from stream_app.errors import MACHINE
-from stream_app.models.question import Question
+from stream_app.models.blending import blended
+from stream_app.models.question import COLD, Answer, Question
 
-Answer = tuple[Any, dict[Any, float] | None]
-COLD: Answer = (None, None)
+__all__ = ["COLD", "PLAIN", "Answer", "Calls", "ModelFault", "answer", "bind", "replies", "reply"]
 PLAIN: Final = (bool, str, int, float)  # what a class or a value may be, so that JSON can carry it
 
 
@@ -62,6 +62,22 @@ def bind(model: Any, question: Question) -> Calls:
     if question.task == "anomaly":
         return Calls(one_value(model.score_one), model.learn_one, labelled=False)
     return Calls(answer(model, question), model.learn_one)
+
+
+def bind_blend(models: list[Any], weights: list[float], question: Question) -> Calls:
+    """Bind the calls of models whose answers are blended, to predict alone; None is one that is not asked."""
+    members = [None if model is None else bind(model, question) for model in models]
+
+    def predict(row: dict[str, Any]) -> Answer:
+        answers = [COLD if calls is None else reply(calls, row) for calls in members]
+        return blended(weights, answers, question)
+
+    return Calls(predict, no_lesson)
+
+
+def no_lesson(*_: Any) -> None:
+    """Refuse: published models learn in the learner."""
+    raise TypeError("published models learn nothing")
 
 
 def answer(model: Any, question: Question) -> Callable[[dict[str, Any]], Answer]:

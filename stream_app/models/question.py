@@ -1,8 +1,11 @@
-"""What a definition asks of its models."""
+"""What a definition asks of its models, and what an answer is."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+Answer = tuple[Any, dict[Any, float] | None]  # prediction and probabilities, which some models do not give
+COLD: Answer = (None, None)
 
 
 class Question(NamedTuple):

@@ -188,6 +188,7 @@ def slots(all_stats: Sequence[Stats], score: str) -> list[dict[str, Any]]:
             "learned": sum(slot.learned for _, slot in shards),
             "scores": averaged([slot.scores for _, slot in shards]),
             "failed": next((slot.failed for _, slot in shards if slot.failed), None),
+            "weight": short(mean([(slot.weight, 1) for _, slot in shards if slot.weight is not None])),
             "memory_bytes": total([stats.memory_bytes.get(name) for stats, _ in shards]),
         }
         for (name, version), shards in by_model.items()

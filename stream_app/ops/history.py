@@ -13,12 +13,15 @@ NEAR_MS, FAR_MS = 2_000, 60_000
 STEPS_MS = (NEAR_MS, FAR_MS)
 LOOK_BACK = 7  # slots: an idle shard sends statistics every ten seconds, and its line has no gap
 LINES = 10  # of one chart
+BLEND = "blend v"  # how what answers begins where it is a blend
 
 Score = tuple[float, float]  # the value and over how many predictions
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One shard's figures at one moment. Counts grow for ever; `scores` by `<slot> v<version>`."""
+    """One shard's figures at one moment. Counts grow for ever; `scores` by `<slot> v<version>`, and so the
+    `weights` of a blend's models.
+    """
 
     shard: int
     time_ms: int
@@ -32,6 +35,7 @@ class Point(msgspec.Struct, frozen=True):
     serving: str
     scores: dict[str, Score]
     baseline: Score | None
+    weights: dict[str, float] = {}
 
 
 class Row(NamedTuple):
@@ -46,6 +50,7 @@ class Row(NamedTuple):
     rival: float | None
     baseline: float | None
     slots: dict[str, float]
+    weights: dict[str, float]
     marks: list[str]
 
 
@@ -79,6 +84,11 @@ def point_of(stats: Stats, name: str) -> Point:
         serving,
         {slot: score for slot, score in found.items() if score is not None},
         score_of(stats.baseline, name),
+        {
+            f"{slot.name} v{slot.version}": slot.weight
+            for slot in stats.slots
+            if slot.weight is not None and slot.name != stats.serving
+        },
     )
 
 
@@ -132,8 +142,10 @@ class History:
         slots = sorted({slot for kept in mine for slot in kept})[-(last or self.size) :]
         rows = [self.row(step, slot, shard, mine) for slot in slots]
         named: dict[str, None] = {}
+        weighed: dict[str, None] = {}
         for row in reversed(rows):
             named.update(dict.fromkeys(row.slots))
+            weighed.update(dict.fromkeys(row.weights))
         return {
             "t": [row.time_ms for row in rows],
             "rate": [short(row.rate) for row in rows],
@@ -144,6 +156,9 @@ class History:
             "rival": [short(row.rival) for row in rows],
             "baseline": [short(row.baseline) for row in rows],
             "slots": {name: [short(row.slots.get(name)) for row in rows] for name in list(named)[:LINES]},
+            "weights": {
+                name: [short(row.weights.get(name)) for row in rows] for name in list(weighed)[:LINES]
+            },
             "marks": [[row.time_ms, text] for row in rows for text in row.marks],
         }
 
@@ -171,7 +186,7 @@ class History:
                 rates.append((point.predictions - before.predictions) / span_s)
             if not fresh:
                 continue
-            if point.serving != before.serving and point.serving and before.serving:
+            if swapped(before.serving, point.serving):
                 marks.append(f"swap: {where}{point.serving} serves")
             if point.drifts > before.drifts:
                 marks.append(f"drift: {where}a detector sees drift")
@@ -192,8 +207,14 @@ class History:
             mean(rivals),
             mean([point.baseline for point in points if point.baseline is not None]),
             {name: value for name, (value, _) in points[0].scores.items()} if single and points else {},
+            points[0].weights if single and points else {},
             marks,
         )
+
+
+def swapped(before: str, now: str) -> bool:
+    """Whether another model answers; a blend stays one when models join it."""
+    return bool(before and now) and before != now and not (before.startswith(BLEND) and now.startswith(BLEND))
 
 
 def around(points: dict[int, Point], slot: int) -> tuple[Point, Point | None, bool] | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from stream_app.application import Application
 from stream_app.errors import Refused
-from stream_app.models.calls import COLD, Answer, bind, replies, reply
-from stream_app.state.published import FORMAT, KIND, Published
+from stream_app.models.calls import COLD, Answer, replies, reply
+from stream_app.state.published import FORMAT, KIND, Published, bind_published
 from topics.batch_id import BatchId
 
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
@@ -26,7 +26,7 @@ class ServedModel:
 
     def __init__(self, app: Application, published: Published, load: Callable[[], Published]) -> None:
         self.app, self.kinds, self.cold, self.load = app, published.kinds, published.cold, load
-        self.calls = bind(published.model, app.question)
+        self.calls = bind_published(published, app.question)
         self.strangers: set[Any] = set()
         self.renewal: Thread | None = None
 
@@ -47,7 +47,7 @@ class ServedModel:
 
     def renew(self) -> None:
         """Replace the copy."""
-        self.calls = bind(self.load().model, self.app.question)
+        self.calls = bind_published(self.load(), self.app.question)
         self.strangers, self.renewal = set(), None
 
 
@@ -90,7 +90,7 @@ def accept(
         )
     try:
         copy: Published = load()
-        said = [] if copy.cold else replies(bind(copy.model, app.question), copy.rows)
+        said = [] if copy.cold else replies(bind_published(copy, app.question), copy.rows)
         published: Published = load()
     except Exception as error:
         text = f"it cannot be loaded: {type(error).__name__}: {error}"

@@ -23,6 +23,7 @@ class PendingRow:
     """
 
     size: int = 0
+    votes: Any = None  # of a blend: how many labels it knew, and what each mixer would have answered
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class PendingRow:
         self.served = served
         self.baseline = baseline
         self.size = size
+        self.votes = None
 
     @property
     def champion_answer(self) -> Answer | None:

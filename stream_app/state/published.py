@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stream_app.models.calls import Calls, bind, bind_blend
+from stream_app.models.question import Question
+
 FORMAT = 1
 KIND = "champion"  # in the signed header, which distinguishes a publication from a snapshot
 
 
 @dataclass
 class Published:
-    """One shard's champion as committed batch (epoch, seq) left it.
+    """One shard's champion, or its blend, as committed batch (epoch, seq) left it.
+
+    A blend's `model` is the list of its models, with their `weights`; None stands for one that is not asked.
 
     `prior` is what a cold model is answered with, `kinds` the features' types, of which those of `unproven`
     give way to another one, `full` the string features that take no further value, which with `no_more` are
@@ -31,3 +36,17 @@ class Published:
     rows: list[dict[str, Any]]
     no_more: bool = False
     unproven: tuple[str, ...] = ()
+    weights: list[float] | None = None
+
+    @property
+    def models(self) -> list[Any]:
+        """All models of it."""
+        members = [self.model] if self.weights is None else self.model
+        return [model for model in members if model is not None]
+
+
+def bind_published(published: Published, question: Question) -> Calls:
+    """Bind what predicts as the learner does."""
+    if published.weights is None:
+        return bind(published.model, question)
+    return bind_blend(published.model, published.weights, question)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mypy_extensions import mypyc_attr
 
+from drift.blend import Blend
 from drift.losses import Loss
 from drift.monitors import Monitors
 from drift.policy import Policy
@@ -16,15 +17,14 @@ from drift.sources import Sources
 from stream_app.application import Application
 from stream_app.models.build import build, has_learned
 from stream_app.models.seeds import seed_for
+from stream_app.state.blend import BlendState
 from stream_app.state.entities import Entities
 from stream_app.state.ids import Ids
 from stream_app.state.pending import ParkedLabel, PendingRow, Waiting
 from stream_app.state.scores import Scores
+from stream_app.state.slot import CHAMPION, KEPT, Slot
 from stream_app.state.vigil import Vigil
 
-CHAMPION = "champion"  # the name of the slot that the definition's `champion` fills
-DECLARED = "declared"  # the kind of a slot that the definition names; candidates are fresh or warm
-KEPT = "kept"  # a copy of the champion that learns nothing until it serves
 REMEMBERED_COMMANDS = 1_000
 
 
@@ -57,51 +57,10 @@ class Counters:
 
 
 @mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
-class Slot:
-    """One model, its seed's generation, its scores on its own served predictions, and why it failed, if it
-    did.
-
-    `origin` names the factory of the definition that made it, `parent` the version it was to replace.
-    `knows`: the factory gave a model that had learned elsewhere. `silence` is the share of its newest
-    answers, about 100, that it could not give.
-    """
-
-    knows: bool = False
-    silence: float = 0.0
-
-    def __init__(
-        self,
-        name: str,
-        model: Any,
-        version: int,
-        generation: int,
-        classify: bool,
-        origin: str = "",
-        kind: str = DECLARED,
-        parent: int | None = None,
-    ) -> None:
-        self.name = name
-        self.origin = origin or name
-        self.kind = kind
-        self.parent = parent
-        self.model = model
-        self.version = version
-        self.generation = generation
-        self.learned = 0
-        self.knows = False
-        self.silence = 0.0
-        self.scores = Scores(classify)
-        self.failed: str | None = None
-
-    @property
-    def cold(self) -> bool:
-        """Whether it has learned nothing: then it is not asked, since asking may change a model."""
-        return not self.learned and not self.knows
-
-
-@mypyc_attr(serializable=True, allow_interpreted_subclasses=True)
 class ShardState:
     """Owned by one writer and never copied: a copy of a small forest costs 112 ms (ADR 2)."""
+
+    blend: BlendState | None = None
 
     def __init__(self, app: Application, shard: int) -> None:
         self.shard = shard
@@ -118,6 +77,7 @@ class ShardState:
             self.add_slot(app, name, generation=0, why=why)
         self.serving = CHAMPION
         self.champion_version = 1
+        self.blend = blend_of(app, self.slots)
         self.champion_before: int | None = None
         horizon_ms = app.labels.horizon_ms if app.labels else 0
         self.pending: Waiting[PendingRow] = Waiting(app.limits.max_pending, app.limits.max_waiting_bytes)
@@ -154,8 +114,7 @@ class ShardState:
         self.sources: Sources | None = Sources() if judged else None
         self.cause: dict[str, Any] = {}  # what the newest alarm that opened a hunt was about
         self.sample_rows: deque[dict[str, Any]] = deque(maxlen=4)
-        self.misplaced = False
-        self.pending_overflowed = False
+        self.misplaced = self.pending_overflowed = False
         self.commands: dict[str, str] = {}
         self.command_order: deque[str] = deque()
 
@@ -206,6 +165,12 @@ class ShardState:
         """The slot of a version, None when it is gone."""
         return next((slot for slot in self.slots if slot.version == version), None)
 
+    def leave(self, version: int) -> None:
+        """A slot is out of the races and of the blend: failed, refused or dropped."""
+        self.policy.leave(version)
+        if self.blend is not None:
+            self.blend.leave(version)
+
     @property
     def champion(self) -> Slot:
         """The serving slot."""
@@ -224,3 +189,12 @@ class ShardState:
         self.command_order.append(command_id)
         if len(self.command_order) > REMEMBERED_COMMANDS:
             del self.commands[self.command_order.popleft()]
+
+
+def blend_of(app: Application, slots: list[Slot]) -> BlendState | None:
+    """The blend over these slots, where the definition serves one."""
+    if not isinstance(app.serve, Blend):
+        return None
+    blend = BlendState(app.serve, app.task != "regression")
+    blend.agree([slot.version for slot in slots])
+    return blend

@@ -17,7 +17,7 @@ from stream_app.client import CommittedReader, EventProducer
 from stream_app.embedded.services import Endpoints
 from tests.faults.learners import ROOT, Learner, running
 from tests.lengths import length
-from tests.simulation.test_lives_replayed import MODELS
+from tests.simulation.test_lives_replayed import BLENDS, MODELS
 
 DICE = random.Random(int(os.environ.get("FAULTS_SEED", "19")))
 CHOSEN = DICE.sample(MODELS, length(1, 1, 20))
@@ -36,7 +36,9 @@ def strike(learner: Learner, snapshots: Path, dice: random.Random) -> None:
 
 @pytest.mark.soak(only=True)
 @pytest.mark.parametrize(
-    ("name", "task"), [model[:2] for model in CHOSEN], ids=[model[0] for model in CHOSEN]
+    ("name", "task"),
+    [*(model[:2] for model in CHOSEN), *((task, task) for task in BLENDS)],
+    ids=[*(model[0] for model in CHOSEN), *(f"blend, {task}" for task in BLENDS)],
 )
 def test_a_killed_model_of_the_zoo_equals_its_replay(
     services: Endpoints, tmp_path: Path, name: str, task: str

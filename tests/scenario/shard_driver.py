@@ -16,7 +16,8 @@ from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.models.digest import structural_digest
 from stream_app.ports import Send
-from stream_app.state.shard import Counters, ShardState, Slot
+from stream_app.state.shard import Counters, ShardState
+from stream_app.state.slot import Slot
 from topics.envelope import COMMAND, EVENT, LABEL, Headers, Record
 from topics.fitting import HEADER
 

@@ -15,7 +15,7 @@ from drift.rule import SwapPolicy
 from drift.verdicts import State, Verdict
 from stream_app.application import Labels
 from stream_app.errors import UsageError
-from stream_app.state.shard import KEPT
+from stream_app.state.slot import KEPT
 from tests.scenario.swap_driver import (
     END,
     FIRST,

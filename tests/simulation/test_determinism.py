@@ -16,7 +16,7 @@ from river import forest, linear_model, naive_bayes, preprocessing, tree
 
 from stream_app import features as f
 from stream_app.adapters.snapshot_store import FileSnapshots
-from stream_app.application import Application, Labels, Limits
+from stream_app.application import Application, Blend, Labels, Limits
 from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.emit import FIRST_DIGEST
@@ -36,6 +36,7 @@ MODELS: dict[str, Any] = {
     "forest": lambda seed: forest.ARFClassifier(
         n_models=2, seed=seed, drift_detector=river_drift.ADWIN(), warning_detector=river_drift.ADWIN(0.05)
     ),
+    "blend": lambda seed: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
 }
 FEATURES = [f.count("1s"), f.mean("x", "2s"), f.distinct("c", "1s"), f.last("y"), f.since_last()]
 
@@ -47,6 +48,7 @@ def definition(model: str) -> Application:
         task="binary",
         champion=MODELS[model],
         challengers={"bayes": lambda seed: naive_bayes.GaussianNB()},
+        serve=Blend() if model == "blend" else "champion",
         labels=Labels(horizon="2s", on_timeout="label", default=False, hold_back=True),
         features=FEATURES,
         dedupe="1s",

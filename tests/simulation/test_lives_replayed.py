@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import river
-from river import base
+from river import base, dummy, linear_model, naive_bayes, preprocessing, tree
 
-from stream_app.application import Application, Detect, Labels, SwapPolicy
+from stream_app.application import Application, Blend, Detect, Labels, SwapPolicy
 from stream_app.learner.history.verify import verify_shard
 from tests.lengths import length
 from tests.scenario.fake_kafka import Source
@@ -108,6 +108,44 @@ def lived(app: Application, dice: random.Random) -> tuple[World, int]:
     hunts = shard.live.processor.core.state.policy.hunt
     shard.drop()
     return world, hunts
+
+
+BLENDS: dict[str, dict[str, Any]] = {
+    "binary": {
+        "champion": lambda seed: naive_bayes.GaussianNB(),
+        "challengers": {
+            "tree": lambda seed: tree.HoeffdingTreeClassifier(grace_period=20),
+            "last": lambda seed: dummy.NoChangeClassifier(),
+        },
+    },
+    "regression": {
+        "champion": lambda seed: preprocessing.StandardScaler() | linear_model.LinearRegression(),
+        "challengers": {"tree": lambda seed: tree.HoeffdingTreeRegressor(grace_period=20)},
+    },
+}
+LIGHT = Blend(patience=30, floor=0.1)  # candidates come and go
+
+
+@pytest.mark.parametrize("task", BLENDS)
+def test_a_blend_comes_to_the_same_state_in_a_replay(task: str) -> None:
+    """Its weights too, while candidates of searches join and leave it and snapshots are taken."""
+    hunts = 0
+    for seed in SEEDS:
+        app = Application(
+            name="a",
+            task=task,
+            labels=Labels(horizon="1d"),
+            swap=HUNTING,
+            drift=[Detect("page_hinkley", "loss", min_instances=5, threshold=0.2)],
+            serve=LIGHT,
+            **BLENDS[task],
+        )
+        world, hunt = lived(app, random.Random(f"blend {task} {seed}"))
+        hunts += hunt
+        found = verify_shard(app, 0, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS)
+        assert {one.source for one in found} >= {"earliest"}
+        assert [(seed, one.source, one.equal, one.why) for one in found if not one.equal] == []
+    assert hunts
 
 
 @pytest.mark.soak(long=True)

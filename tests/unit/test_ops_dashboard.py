@@ -249,6 +249,28 @@ def test_a_swap_and_a_drift_are_marked_where_they_were_seen() -> None:
     assert found.snapshot()["series"]["near"]["marks"][1][1] == "swap: shard 0: tree v2 serves"
 
 
+def test_the_weights_of_a_blend_are_drawn_and_a_newcomer_is_no_swap() -> None:
+    """By model, of one shard alone; the blend itself has none, and stays what serves as its version moves."""
+    found = board()
+    report = {"rolling": {"n": 1_000, "accuracy": 0.9}}
+    for second in range(2, 20, 2):
+        weight = second / 20
+        slots = [
+            SlotStats("blend", 2 + (second > 10), 50, None, report, 1.0),
+            SlotStats("champion", 1, 50, None, report, weight),
+            SlotStats("tree", 2, 50, None, report, 1 - weight),
+        ]
+        found.stats(msgspec.structs.replace(stats(second), serving="blend", slots=slots))
+    near = found.snapshot(shard=0)["series"]["near"]
+    assert set(near["weights"]) == {"champion v1", "tree v2"}
+    assert near["weights"]["champion v1"] == pytest.approx([n / 10 for n in range(1, 10)])
+    assert near["weights"]["tree v2"] == pytest.approx([1 - n / 10 for n in range(1, 10)])
+    assert near["marks"] == []
+    assert found.snapshot()["series"]["near"]["weights"] == {}
+    rows = {row["name"]: row["weight"] for row in found.snapshot(shard=0)["detail"]["slots"]}
+    assert rows == {"blend": 1.0, "champion": 0.9, "tree": 0.1}
+
+
 def test_one_shard_alone_is_told_alone() -> None:
     """The detail, the models and the history of one shard hold nothing of another."""
     found = filled(1)

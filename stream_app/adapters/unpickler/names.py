@@ -25,10 +25,12 @@ builtins: bool bytes complex dict float frozenset getattr int iter list object r
 collections: ChainMap Counter OrderedDict defaultdict deque
 copy: deepcopy
 datetime: date datetime timedelta timezone
+drift.blend: Blend
 drift.categories: Categories
 drift.detector: Detector
 drift.detectors: Detect
 drift.losses: Loss
+drift.mixture: Mixture
 drift.monitors: Monitors Movement
 drift.policy: Phase Policy
 drift.presence: Presence

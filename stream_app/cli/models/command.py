@@ -26,7 +26,7 @@ JSON_MODEL = typer.Option(False, "--json", help="One JSON object per model.")
 JSON_SHARD = typer.Option(False, "--json", help="One JSON object per shard.")
 VERSION = typer.Option(None, metavar="V", min=1, help="The model's version, as listed by `models ls`.")
 SLOT = typer.Option(None, metavar="NAME", help="The model's slot instead of its version.")
-HEADINGS = ("version", "slot", "kind", "status", "parent", "since", "learned", "rolling", "why")
+HEADINGS = ("version", "slot", "kind", "status", "weight", "parent", "since", "learned", "rolling", "why")
 PIPED_WIDTH = 200
 NO_LEARNER = "no learner ever ran"
 
@@ -44,6 +44,7 @@ def ls(
     """
     for found in read(*context(target), shard):
         models = found.models if everything else found.living()
+        models = models if found.blend is None else [found.blend, *models]
         if json:
             for model in models:
                 print_json(msgspec.to_builtins(model))
@@ -230,7 +231,8 @@ def cells(model: Standing) -> list[str]:
         f"v{model.version}",
         model.slot,
         model.kind,
-        model.status,
+        model.role,
+        "–" if model.weight is None else f"{model.weight:.1%}",
         "–" if model.parent is None else f"v{model.parent}",
         "–" if model.since_ms is None else moment(model.since_ms),
         "–" if model.learned is None else f"{model.learned:,}",

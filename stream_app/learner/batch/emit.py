@@ -117,6 +117,8 @@ class Emitter:
         named["false"] = float(probabilities[False])
         named["true"] = float(probabilities[True])
         value["time_ms"] = made.time_ms
+        if made.weights is not None:
+            value["weights"] = made.weights
         return dumps(value, option=WITH_NUMPY)
 
     def encode(self, made: PredictionMade, *, whole: bool = True) -> bytes:
@@ -143,6 +145,8 @@ class Emitter:
         if made.probabilities is not None and whole:
             value["probabilities"] = {label: float(p) for label, p in made.probabilities.items()}
             options = JSON_OPTIONS  # sorting takes as long as the rest
+        if made.weights is not None:
+            value["weights"] = made.weights
         encoded = dumps(value, option=options)
         if len(encoded) > LARGEST_OUTPUT_BYTES and not whole:
             raise ValueError(f"a prediction of {len(encoded)} bytes, {LARGEST_OUTPUT_BYTES} are allowed")

@@ -15,7 +15,8 @@ from stream_app.errors import MACHINE, Refused
 from stream_app.learner.recovery.snapshots import sample_answers
 from stream_app.models.calls import bind, reply
 from stream_app.state import vocabulary
-from stream_app.state.shard import CHAMPION, DECLARED, ShardState, Slot
+from stream_app.state.shard import ShardState
+from stream_app.state.slot import CHAMPION, DECLARED, Slot
 
 SETTLE = (
     "Run the definition and libraries that it was recorded with once more "
@@ -102,6 +103,11 @@ def carry(
     serve(old, new)
     if same["swap"]:
         new.policy = old.policy
+    if new.blend is not None:
+        before_blend = getattr(old, "blend", None)
+        if before_blend is not None and before_blend.mixture.rule == new.blend.mixture.rule:
+            new.blend = before_blend
+        new.blend.agree([slot.version for slot in new.slots if slot.failed is None])
     parts = {"features of entities": "features", "detectors": "drift", "hunts and races": "swap"}
     for name, part in parts.items():
         (started.carried if same[part] else started.fresh).append(name)

@@ -52,6 +52,8 @@ def relearn(
         yield from batches(processor, source, tail, lost)
     for slot, model in silenced:
         slot.model, slot.learned, slot.failed = model, 0, None
+    if state.blend is not None:
+        state.blend.agree([slot.version for slot in state.slots if slot.failed is None])
     born = {slot.version for slot in state.slots} - known
     if state.champion_version != serving:
         born.add(state.champion_version)
@@ -124,3 +126,6 @@ def renumber(state: ShardState, above: int) -> None:
         state.untold[slot.version] = why
         state.next_version += 1
     state.champion_version = state.champion.version
+    if state.blend is not None:
+        state.blend.agree([])
+        state.blend.agree([slot.version for slot in state.slots])

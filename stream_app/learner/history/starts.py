@@ -21,7 +21,8 @@ from stream_app.learner.recovery.recover import confirmed, fresh, newest_snapsho
 from stream_app.learner.recovery.replay import Diverged, replay
 from stream_app.learner.recovery.store_calls import at_once
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
-from stream_app.state.shard import CHAMPION, ShardState
+from stream_app.state.shard import ShardState
+from stream_app.state.slot import CHAMPION
 from topics.records import EpochRecord
 
 

@@ -24,7 +24,8 @@ from stream_app.learner.recovery.guards import refuse_lost_journal
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.learner.recovery.snapshots import dumped, header, save_with_answers
 from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
-from stream_app.state.shard import CHAMPION, ShardState
+from stream_app.state.shard import ShardState
+from stream_app.state.slot import CHAMPION
 from topics.envelope import EVENT, RANK_NAMES, RANKS
 from topics.records import EpochRecord
 

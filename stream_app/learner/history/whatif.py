@@ -21,9 +21,10 @@ from drift.policy import Policy
 from drift.signals import LOSS
 from stream_app.application import Application
 from stream_app.flow.core import Core
+from stream_app.flow.orders import HANDLERS
 from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade
-from stream_app.flow.swap import HANDLERS, stays
+from stream_app.flow.swap import stays
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, replayable
@@ -277,6 +278,8 @@ def beside(processor: BatchProcessor, app: Application, store: SnapshotStore) ->
     state.cause, state.champion_before = {}, None
     core = Core(app, state, store.round_trip, store.refill_sets)
     state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
+    if state.blend is not None:
+        state.blend.agree([slot.version for slot in state.slots if slot.failed is None])
     core.rebind()
     return BatchProcessor(
         core,

@@ -21,10 +21,12 @@ from stream_app.application import Application
 from stream_app.flow.predict import prior_of
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.recovery.fingerprint import for_predictors
-from stream_app.learner.recovery.snapshots import sample_answers
 from stream_app.learner.recovery.time_budget import TimeBudget
+from stream_app.models.calls import replies
 from stream_app.ports import Clock, Dumped, ModelShelf
-from stream_app.state.published import FORMAT, KIND, Published
+from stream_app.state.blend import BLEND, BlendState
+from stream_app.state.published import FORMAT, KIND, Published, bind_published
+from stream_app.state.shard import ShardState
 from topics.life import life_of
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
@@ -96,11 +98,17 @@ class ChampionPublisher:
         """
         if self.taken is not None or self.fenced:
             return False
-        if processor.core.state.champion_version != self.version:
+        if self.served_version(processor) != self.version:
             return True
         if not self.behind(processor, more=more):
             return False
         return now_s - self.budget.last_s >= self.interval_s and self.budget.due(now_s)
+
+    @staticmethod
+    def served_version(processor: BatchProcessor) -> int:
+        """What answers, as predictions say it: another one is shown at once."""
+        state = processor.core.state
+        return state.champion_version if state.blend is None else state.next_version - 1
 
     def finish(self) -> bool:
         """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
@@ -113,7 +121,7 @@ class ChampionPublisher:
         self.making = None
         published = publish(self.app, processor)
         try:
-            self.making = self.shelf.dump(published, [published.model])
+            self.making = self.shelf.dump(published, published.models)
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
             self.failed(error)
         self.pickled_s = self.clock.monotonic() - started_s
@@ -122,7 +130,7 @@ class ChampionPublisher:
     def capture(self, processor: BatchProcessor) -> None:
         """Take the pickled champion, now that its batch is sealed."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        self.version, self.stamp = processor.core.state.champion_version, processor.stamp
+        self.version, self.stamp = self.served_version(processor), processor.stamp
         making, self.making = self.making, None
         if making is not None:
             head = {**header(self.app, processor, self.fingerprint), "life": self.life}
@@ -143,7 +151,7 @@ class ChampionPublisher:
         if not taken.sealed:
             try:
                 copy: Published = self.shelf.copy(taken.payload)
-                found = sample_answers(self.app, copy.model, copy.rows, cold=copy.cold)
+                found = [] if copy.cold else replies(bind_published(copy, self.app.question), copy.rows)
             except Exception as error:
                 self.failed(error)
                 return "refused"
@@ -204,6 +212,13 @@ class ChampionPublisher:
                 self.retry_at_s = self.clock.monotonic() + RETRY_S
 
 
+def blended_models(state: ShardState, blend: BlendState) -> list[Any]:
+    """The models of a blend in its order; those that learned nothing, or have no weight, are not asked."""
+    slots = [state.slot_of(version) for version in blend.mixture.experts]
+    asked = zip(slots, blend.weights, strict=True)
+    return [None if slot is None or slot.cold or not weight else slot.model for slot, weight in asked]
+
+
 def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """What a publication says of itself, all of it signed; `positions` are what it was trained through."""
     state = processor.core.state
@@ -214,8 +229,8 @@ def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, A
         "shard": state.shard,
         "epoch": processor.epoch,
         "seq": processor.seq,
-        "slot": state.champion.name,
-        "version": state.champion_version,
+        "slot": processor.core.served.name,
+        "version": ChampionPublisher.served_version(processor),
         "learned": state.champion.learned,
         "positions": list(processor.positions),
         "log_time_ms": state.log_time_ms,
@@ -229,12 +244,16 @@ def publish(app: Application, processor: BatchProcessor) -> Published:
     champion = state.champion
     bound = app.limits.max_categories
     full = state.category_bytes >= app.limits.max_category_bytes
+    model, name, version, cold = champion.model, champion.name, champion.version, champion.cold
+    if state.blend is not None:
+        model, name, version = blended_models(state, state.blend), BLEND, state.next_version - 1
+        cold = not any(one is not None for one in model)
     return Published(
-        champion.model,
-        champion.name,
-        champion.version,
+        model,
+        name,
+        version,
         champion.learned,
-        champion.cold,
+        cold,
         state.log_time_ms,
         prior_of(state),
         dict(state.kinds),
@@ -242,4 +261,5 @@ def publish(app: Application, processor: BatchProcessor) -> Published:
         list(state.sample_rows),
         full,
         tuple(state.unproven),
+        None if state.blend is None else list(state.blend.weights),
     )

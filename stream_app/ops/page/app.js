@@ -152,7 +152,7 @@ function show() {
 
 const PARTS = {
   ...Object.fromEntries(["serving", "figures", "models", "labels", "drift", "costs", "shards", "letters"].map((name) => [name, draw[name]])),
-  scores: (board) => trends.scores(board, page.span), flow: (board) => trends.flow(board, page.span),
+  scores: (board) => trends.scores(board, page.span), flow: (board) => trends.flow(board, page.span), weights: (board) => trends.weights(board, page.span),
   figures: (board) => draw.figures(board, page.orders), models: (board) => draw.models(board, page.orders),
   alerts: (board) => page.dirty.has("alerts") && draw.alerts(board, page.runbook),
   lineage: (board) => page.dirty.has("lineage") && draw.lineage(board),

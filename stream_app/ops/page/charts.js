@@ -10,7 +10,8 @@ const SHORTEST_S = 60; // of the axis of time: one point alone has no width
 export function merge(kept, more) {
   const columns = (found) => ["rate", "lag", "lag_s", "waiting", "serving", "rival", "baseline"].map((name) => [found, name]);
   const width = kept.t.length;
-  for (const name of Object.keys(more.slots)) kept.slots[name] = kept.slots[name] || new Array(width).fill(null);
+  const named = ["slots", "weights"];
+  for (const part of named) for (const name of Object.keys(more[part])) kept[part][name] = kept[part][name] || new Array(width).fill(null);
   more.t.forEach((t, row) => {
     let at = kept.t.length;
     while (at > 0 && kept.t[at - 1] >= t) at--;
@@ -19,13 +20,13 @@ export function merge(kept, more) {
       kept.t.push(t);
     }
     for (const [, name] of columns(kept)) kept[name][at] = more[name][row];
-    for (const name of Object.keys(kept.slots)) kept.slots[name][at] = more.slots[name] ? more.slots[name][row] : null;
+    for (const part of named) for (const name of Object.keys(kept[part])) kept[part][name][at] = more[part][name] ? more[part][name][row] : null;
   });
   const known = new Set(kept.marks.map(String));
   kept.marks.push(...more.marks.filter((mark) => !known.has(String(mark))));
   const over = kept.t.length - KEEP;
   if (over > 0) {
-    for (const column of [kept.t, ...columns(kept).map(([, name]) => kept[name]), ...Object.values(kept.slots)]) column.splice(0, over);
+    for (const column of [kept.t, ...columns(kept).map(([, name]) => kept[name]), ...named.flatMap((part) => Object.values(kept[part]))]) column.splice(0, over);
     kept.marks = kept.marks.filter(([t]) => t >= kept.t[0]);
   }
   for (const [name, column] of Object.entries(kept.slots)) if (column.every((value) => value === null)) delete kept.slots[name];

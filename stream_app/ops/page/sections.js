@@ -1,6 +1,6 @@
 // Each section of the page from a board's data.
 import { $, children, fill, h, table } from "./dom.js";
-import { UNKNOWN, ago, bytes, count, moment, perSecond, score, seconds } from "./words.js";
+import { UNKNOWN, ago, bytes, count, known, moment, perSecond, score, seconds, share } from "./words.js";
 
 const STATES = { healthy: ["✓", "Healthy"], idle: ["✓", "Idle"], attention: ["!", "Attention"], stopped: ["✕", "Stopped"], empty: ["…", "Waiting"],
   lost: ["⚡", "Disconnected"], denied: ["🔒", "No access"], wait: ["…", "Connecting"] };
@@ -41,7 +41,6 @@ export function empty(app) {
 
 const best = (board) => board.detail.slots.find((slot) => !slot.serves && !slot.failed && known(slot.scores[board.score]));
 const many = (n, what) => `${count(n || 0)} ${what}${n === 1 ? "" : "s"}`;
-const known = (value) => value !== null && value !== undefined;
 
 export function serving(board) {
   const detail = board.detail, one = detail.serving.length === 1, mine = board.models.filter((model) => model.status === "serving");
@@ -78,17 +77,18 @@ export function figures(board, orders) {
 
 export function models(board, orders) {
   const off = orders === "allowed" ? "" : NO_ORDERS;
-  const several = board.scope === null && board.shards > 1;
+  const several = board.scope === null && board.shards > 1, blends = board.detail.slots.some((slot) => known(slot.weight));
   const status = (slot) => (board.models.find((model) => model.slot === slot.name && model.version === slot.version && model.status !== "serving" && model.status !== "retired") || {}).status || "challenger";
   const rows = board.detail.slots.map((slot) => {
     const name = `${slot.name} v${slot.version}`, to = several ? { slot: slot.name } : { version: slot.version };
     const role = slot.failed ? tag("failed") : slot.serves ? tag(several && slot.serves < slot.shards ? `serves ${slot.serves} of ${slot.shards}` : "serving", "serving") : tag(status(slot));
     const others = Object.entries(slot.scores).filter(([what, value]) => what !== "n" && what !== board.score && known(value)).map(([what, value]) => `${what.replace("_", " ")} ${score(value)}`);
     return h("tr", { "data-key": name }, h("th", { scope: "row" }, name), h("td", null, role), h("td", { class: "number" }, score(slot.scores[board.score])),
+      blends && h("td", { class: "number" }, slot.name === "blend" ? "–" : share(slot.weight)),
       h("td", { class: "dim" }, others.join(" · ") || "–"), h("td", { class: "number" }, count(slot.learned)), h("td", { class: "number" }, bytes(slot.memory_bytes)),
-      h("td", { class: "actions" }, !slot.serves && !slot.failed && button("Promote", "promote", { ...to, name }, `Promote ${name}`, off), !slot.serves && button("Drop", "drop", { ...to, name }, `Drop ${name}`, off)));
+      h("td", { class: "actions" }, !slot.serves && !slot.failed && slot.name !== "blend" && button("Promote", "promote", { ...to, name }, `Promote ${name}`, off), !slot.serves && button("Drop", "drop", { ...to, name }, `Drop ${name}`, off)));
   });
-  fill("models", "Models", table("Models", ["Model", "Role", board.score === "mae" ? "MAE" : "Accuracy", "Other rolling scores", "Learned", "Memory", "Orders"], rows));
+  fill("models", "Models", table("Models", ["Model", "Role", board.score === "mae" ? "MAE" : "Accuracy", ...(blends ? ["Weight"] : []), "Other rolling scores", "Learned", "Memory", "Orders"], rows));
 }
 
 export function labels(board) {

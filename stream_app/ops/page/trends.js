@@ -1,7 +1,7 @@
 // The two charts, in words too.
 import { $, children, h } from "./dom.js";
 import { Chart, numbers } from "./charts.js";
-import { UNKNOWN, count, moment, perSecond, score, seconds } from "./words.js";
+import { UNKNOWN, count, known, moment, perSecond, score, seconds, share } from "./words.js";
 
 const COLORS = ["--c2", "--c3", "--c4", "--c5", "--c6", "--c7"];
 const parts = {};
@@ -17,7 +17,7 @@ function place(id, title, chart, controls) {
   return parts[id];
 }
 
-const chartOf = { scores: null, flow: null };
+const chartOf = { scores: null, flow: null, weights: null };
 const last = (column) => column[column.length - 1];
 
 const range = (span) => h("div", { class: "segments", role: "group", "aria-label": "Time span" }, [["near", "15 minutes"], ["far", "7 hours"]].map(([name, text]) =>
@@ -44,6 +44,20 @@ export function scores(board, span) {
   const words = `The serving model is at ${score(last(series.serving))}, the best challenger at ${score(last(series.rival))}, the baseline at ${score(last(series.baseline))}. ${marks.length ? `Newest marks: ${marks.join("; ")}.` : "No drift and no swap in this time."}`;
   found.caption.textContent = words;
   children(found.below, [numbers(found.below, "Scores", ["Time", "Serving", "Best challenger", "Baseline"], () => every(series, (at) => [moment(series.t[at]), score(series.serving[at]), score(series.rival[at]), score(series.baseline[at])], 30))]);
+}
+
+// What each model of a blend weighs; of one shard alone, and only where there is a blend.
+export function weights(board, span) {
+  const series = board.series[span], names = Object.keys(series.weights).sort();
+  const blends = board.detail.slots.some((slot) => known(slot.weight));
+  $("weights").hidden = !blends || board.scope === null && board.shards > 1;
+  if ($("weights").hidden) return;
+  const chart = (chartOf.weights = chartOf.weights || new Chart("weights", 190));
+  const found = place("weights", "Weights of the blend", chart, range(span));
+  chart.draw(series.t, names.map((name, at) => ({ label: name, color: COLORS[at % COLORS.length], width: 2, values: series.weights[name], scale: "score", text: share })), series.marks);
+  const heaviest = names.map((name) => [name, last(series.weights[name])]).filter(([, value]) => known(value)).sort((one, other) => other[1] - one[1]);
+  found.caption.textContent = heaviest.length ? `${heaviest.map(([name, value]) => `${name} has ${share(value)}`).join(", ")} of the weight. The answer is the mean of all, by these weights.` : "No weight is known yet.";
+  children(found.below, [numbers(found.below, "Weights", ["Time", ...names], () => every(series, (at) => [moment(series.t[at]), ...names.map((name) => share(series.weights[name][at]))], 30))]);
 }
 
 export function flow(board, span) {

@@ -17,6 +17,12 @@ export function score(value) {
   return Math.abs(value) < 10 ? value.toFixed(3) : plain.format(value);
 }
 
+export const known = (value) => value !== null && value !== undefined;
+
+export function share(value) {
+  return known(value) ? `${(100 * value).toFixed(1)} %` : "–";
+}
+
 export function bytes(value) {
   if (value === null || value === undefined) return UNKNOWN;
   const units = ["B", "KiB", "MiB", "GiB"];
