@@ -195,7 +195,7 @@ def by_time(board: Watched) -> list[dict[str, Any]]:
 def advice(kind: str) -> str:
     """What to do after an alert of this kind."""
     if kind == "drift":
-        return "Candidates are learning beside the model; watch whether one takes over."
+        return "Candidates learn beside it; watch whether one takes over, or gains weight in a blend."
     return "Read the alert below and its runbook."
 
 

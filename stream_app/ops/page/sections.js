@@ -78,7 +78,10 @@ export function figures(board, orders) {
 export function models(board, orders) {
   const off = orders === "allowed" ? "" : NO_ORDERS;
   const several = board.scope === null && board.shards > 1, blends = board.detail.slots.some((slot) => known(slot.weight));
-  const status = (slot) => (board.models.find((model) => model.slot === slot.name && model.version === slot.version && model.status !== "serving" && model.status !== "retired") || {}).status || "challenger";
+  const status = (slot) => {
+    const found = board.models.find((model) => model.slot === slot.name && model.version === slot.version && model.status !== "retired");
+    return !found || found.status === "serving" && !blends ? "challenger" : found.status === "serving" ? "leading" : found.status;
+  };
   const rows = board.detail.slots.map((slot) => {
     const name = `${slot.name} v${slot.version}`, to = several ? { slot: slot.name } : { version: slot.version };
     const role = slot.failed ? tag("failed") : slot.serves ? tag(several && slot.serves < slot.shards ? `serves ${slot.serves} of ${slot.shards}` : "serving", "serving") : tag(status(slot));
