@@ -50,6 +50,7 @@ class Bridge:
         self.order: TimeOrder[Translated] = TimeOrder()
         self.numbers: dict[Source, int] = {}
         self.positions: dict[Source, int] = {}
+        self.next: dict[Source, int] = {}  # the offset that is read next; a client may give one again
         self.paused: set[Source] = set()
         self.held: Counter[Source] = Counter()  # bytes of values in the order
         self.limit = BATCH
@@ -118,6 +119,9 @@ class Bridge:
         now_ms = self.clock.now_ms()  # a record from the future must not hold up those behind it
         seen_s = self.clock.monotonic()
         for source, record in polled.records:
+            if record.offset < self.next.get(source, 0):
+                log.warning("a record that came already", topic=source[0], partition=source[1])
+                continue
             read = self.read(record, Place(*source, record.offset))
             if read is None:
                 return
@@ -125,6 +129,7 @@ class Bridge:
                 seen_s = self.clock.monotonic()
                 self.log.has_seat(0.0)  # else the group would take it for stuck
                 self.tell(active=True)
+            self.next[source] = record.offset + 1
             self.order.offer(self.number(source), min(read.time_ms, now_ms), read)
             self.held[source] += len(record.value or b"")
         for source, end in polled.ends.items():
@@ -212,7 +217,7 @@ class Bridge:
         """Begin to read partitions that are new."""
         for source, position in self.log.look_for_partitions().items():
             self.number(source)
-            self.positions[source] = position
+            self.positions[source] = self.next[source] = position
 
     def renew_positions(self) -> None:
         """Commit all positions again, also of inputs that nothing comes from."""

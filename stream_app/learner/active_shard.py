@@ -9,7 +9,7 @@ import structlog
 from stream_app.learner.reports import add_stats
 from stream_app.learner.shard_parts import ShardParts
 from stream_app.ports import Commit
-from topics.envelope import RANKS, Record
+from topics.envelope import RANK_NAMES, RANKS, Record
 from topics.records import RefilledSets
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
@@ -79,7 +79,11 @@ class ActiveShard(ShardParts):
 
     def offer(self, rank: int, records: list[Record]) -> None:
         """Take polled records in; an input that runs far ahead of the others is paused."""
-        self.merge.offer(rank, records)
+        repeats = self.merge.offer(rank, records)
+        if repeats:
+            log.warning(
+                "records that came already", shard=self.shard, input=RANK_NAMES[rank], records=repeats
+            )
         full = self.merge.buffered(rank) > BUFFER_HIGH or self.merge.buffered_bytes(rank) > BUFFER_HIGH_BYTES
         if full and rank not in self.paused:
             self.deps.log.pause(self.shard, rank)

@@ -34,7 +34,7 @@ class ShardParts:
         self.clock, self.tuning = deps.clock, deps.tuning
         self.processor: BatchProcessor = recovered.processor
         self.replayed = recovered.replayed
-        self.merge = Merge(self.processor.core.state.log_time_ms)
+        self.merge = Merge(self.processor.core.state.log_time_ms, self.processor.positions)
         self.care = Care(self.processor, self.tuning.batch_records, recovered.failures, deps.marks)
         self.pipeline = Pipeline(recovered.writer, deps.pool, deps.clock)
         view, stored = recovered.view, recovered.stored

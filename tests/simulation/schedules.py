@@ -45,6 +45,7 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "bayes": lambda seed: naive_bayes.GaussianNB(),
     "tree": lambda seed: tree.HoeffdingTreeClassifier(grace_period=5),
 }
+AGAIN = 0.02  # of the polls: their records come a second time
 OFTEN = Snapshots(max_cost=1.0, max_recovery="10ms")
 FAULTS = (
     "killed", "killed with its supervisor", "frozen", "generation", "broker away", "answer lost",
@@ -205,6 +206,8 @@ class Process:
         polled = self.member.poll(limit, 0.0)
         for (_, rank), records in polled.records.items():
             live.offer(rank, records)
+            if dice.random() < AGAIN:  # as a client was seen to do after a rebalance
+                live.offer(rank, records)
         for (_, rank), position in polled.ends.items():
             live.merge.end(rank, position)
 

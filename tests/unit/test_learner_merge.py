@@ -90,6 +90,29 @@ def test_an_input_that_is_not_quiet_is_waited_for() -> None:
     assert merge.idle
 
 
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), max_size=12), st.integers(0, 5))
+def test_a_record_that_is_given_again_is_dropped(given_: list[tuple[int, int]], start: int) -> None:
+    """Whatever stretches a client gives, each offset is taken once, in order, from the start on."""
+    merge, offsets = Merge(0, [0, start, 0]), list[int]()
+    expected = start
+    for first, n in given_:
+        stretch = [Record(EVENT, offset, 0, None, None) for offset in range(first, first + n)]
+        fresh = [record.offset for record in stretch if record.offset >= expected]
+        assert merge.offer(EVENT, stretch) == len(stretch) - len(fresh)
+        offsets += fresh
+        expected = max([expected, *(offset + 1 for offset in fresh)])
+    assert [record.offset for record in merge.buffers[EVENT]] == offsets
+    assert offsets == sorted(set(offsets))
+
+
+def test_repeats_within_one_poll_are_dropped() -> None:
+    """Also where newer records follow them."""
+    merge = Merge(0)
+    again = [Record(EVENT, offset, 0, None, None) for offset in (4, 5, 4, 5, 6)]
+    assert merge.offer(EVENT, again) == 2
+    assert [record.offset for record in merge.buffers[EVENT]] == [4, 5, 6]
+
+
 def test_a_record_ends_the_quiet() -> None:
     """After new records an input is waited for again once they are used up."""
     merge = Merge(0)

@@ -8,6 +8,7 @@ event.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from topics.envelope import RANKS, Record
 
@@ -15,23 +16,47 @@ Run = tuple[int, list[Record]]
 
 
 class Merge:
-    """Buffers of one shard's three inputs; `clock_ms` is the clamp, moved by every record that was merged."""
+    """Buffers of one shard's three inputs; `clock_ms` is the clamp, moved by every record that was merged.
 
-    def __init__(self, clock_ms: int) -> None:
+    `positions` are those from which the inputs are read. What lies before them, or came already, is dropped:
+    librdkafka (2.14) was seen to give records of two inputs a second time after a rebalance.
+    """
+
+    def __init__(self, clock_ms: int, positions: Sequence[int] = (0, 0, 0)) -> None:
         self.clock_ms = clock_ms
+        self.next = list(positions)
         self.buffers: tuple[deque[Record], ...] = tuple(deque() for _ in RANKS)
         self.quiet = [False] * len(RANKS)
         self.ends = [-1] * len(RANKS)
         self.mean_bytes = [0.0] * len(RANKS)
 
-    def offer(self, rank: int, records: list[Record]) -> None:
-        """Take records in; the input is no longer quiet."""
+    def offer(self, rank: int, records: list[Record]) -> int:
+        """Take records in; the input is no longer quiet. Gives how many came already."""
+        offered, expected = len(records), self.next[rank]
+        for record in records:
+            if record.offset < expected:
+                records = self.without_repeats(rank, records)
+                break
+            expected = record.offset + 1
+        if not records:
+            return offered
+        self.next[rank] = records[-1].offset + 1
         self.buffers[rank].extend(records)
         self.quiet[rank] = False
         mean = sum(len(record.value or b"") for record in records) / max(1, len(records))
         self.mean_bytes[rank] = max(
             mean, self.mean_bytes[rank] if len(self.buffers[rank]) > len(records) else 0
         )
+        return offered - len(records)
+
+    def without_repeats(self, rank: int, records: list[Record]) -> list[Record]:
+        """The records that did not come before."""
+        expected, fresh = self.next[rank], list[Record]()
+        for record in records:
+            if record.offset >= expected:
+                fresh.append(record)
+                expected = record.offset + 1
+        return fresh
 
     def end(self, rank: int, position: int) -> None:
         """The input has nothing below `position` that was not offered."""
