@@ -72,6 +72,14 @@ def champion(stats: Stats) -> SlotStats:
     return next(slot for slot in stats.slots if slot.name == stats.serving)
 
 
+def weights(stats: Stats) -> list[Sample]:
+    """Give the part that each slot has in what is served."""
+    return [
+        ((slot.name,), float(slot.name == stats.serving) if slot.weight is None else slot.weight)
+        for slot in stats.slots
+    ]
+
+
 def drift(stats: Stats) -> list[Sample]:
     """Give the drift levels by signal."""
     return [((seen.signal, seen.name, seen.detector), LEVELS[seen.level]) for seen in stats.drift]
@@ -133,9 +141,9 @@ TABLE = (
     Metric("stream_app_champion_since_timestamp_seconds", "gauge",
            "Event time at which the serving model took over",
            (), single(lambda stats: seconds(stats.champion_since_ms))),
-    Metric("stream_app_slot_weight", "gauge", "Weight of the slot's model in a blend",
-           ("slot",),
-           lambda stats: [((slot.name,), slot.weight) for slot in stats.slots if slot.weight is not None]),
+    Metric("stream_app_slot_weight", "gauge",
+           "Weight of the slot's model in what is served; without a blend 1 for the champion, 0 for others",
+           ("slot",), weights),
     Metric("stream_app_slot_failed", "gauge",
            "Whether the slot's model raised an error and is out of the comparison (1) or not (0)",
            ("slot",),

@@ -27,7 +27,7 @@ app = Application(
 """
 FIELDS = {
     *("shard", "version", "slot", "kind", "status", "parent", "since_ms", "learned", "rolling", "failed"),
-    "why",
+    *("why", "weight"),
 }
 
 

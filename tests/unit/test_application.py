@@ -204,6 +204,8 @@ def test_a_factory_that_makes_no_model_is_refused(factory: Any, told: str) -> No
 def test_a_definition_is_imported_from_the_package() -> None:
     """`from stream_app import Application, Labels, SwapPolicy`; anything else is an error as usual."""
     assert stream_app.Application is Application
-    assert {name: getattr(stream_app, name) for name in stream_app.__all__}.keys() <= set(application.__all__)
+    found = {name: getattr(stream_app, name) for name in stream_app.__all__}
+    assert found.pop("pool")("binary")["task"] == "binary"
+    assert found.keys() <= set(application.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Aplication'"):
         stream_app.__getattr__("Aplication")
