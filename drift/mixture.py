@@ -148,7 +148,7 @@ class Mixture:
         """Reweigh after one label. `again` are answers to the row at label time, None where they would be the
         same; `unit` is six typical errors (values alone), 0 while it is not known.
         """
-        if votes is None or (not self.classify and unit <= 0.0):
+        if (votes is None and again is None) or (not self.classify and unit <= 0.0):
             return
         self.labels += 1
         then = self.losses(label, served, unit)
@@ -156,7 +156,8 @@ class Mixture:
         for m, weights in enumerate(self.weights):
             losses = then if self.as_served[m] else now
             self.reweigh(weights, self.factors(losses, m), self.shares[m])
-        self.trust_again(label, votes, unit)
+        if votes is not None:
+            self.trust_again(label, votes, unit)
         self.show()
         for k, weight in enumerate(self.shown):
             self.light[k] = self.light[k] + 1 if weight < self.rule.floor else 0

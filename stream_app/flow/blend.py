@@ -21,7 +21,7 @@ def learn(core: Core, blend: BlendState, row: PendingRow, label: Any) -> None:
     """
     loss, unit = core.state.race_loss, core.state.race_loss.unit
     at, votes = row.votes if row.votes is not None else (0, None)
-    late = blend.mixture.rule.late and at != blend.mixture.labels
+    late = blend.mixture.rule.late and at != core.state.counters.labels_learned
     again: dict[int, Answer] | None = None
     if late:
         again = {slot.version: reply(calls, row.row) for slot, calls in core.serving_calls if not slot.cold}

@@ -108,7 +108,7 @@ def on_event(core: Core, found: Any) -> None:
         return learn.without_label(core, row)
     pending = PendingRow(key, now, record.offset, row, served, state.last_label, len(record.value or b""))
     if state.blend is not None:
-        pending.votes = state.blend.votes(served)
+        pending.votes = state.blend.votes(served, state.counters.labels_learned)
     if inline:
         return resolve_label(core, pending, label, 1.0)
     while state.pending.full(pending.size):

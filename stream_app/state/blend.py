@@ -44,9 +44,9 @@ class BlendState:
         answers = [served.get(version, COLD) for version in self.mixture.experts]
         return blended(self.weights, answers, question)
 
-    def votes(self, served: dict[int, Answer]) -> tuple[int, Any]:
-        """What a waiting row needs for the mixture to learn from its label."""
-        return self.mixture.labels, self.mixture.votes(served)
+    def votes(self, served: dict[int, Answer], learned: int) -> tuple[int, Any]:
+        """What a waiting row needs for the mixture to learn from its label; `learned` labels are known."""
+        return learned, self.mixture.votes(served)
 
     def carriers(self, served: dict[int, Answer]) -> dict[int, float]:
         """The weights of those that had an answer, by version; together 1."""

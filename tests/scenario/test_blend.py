@@ -179,6 +179,20 @@ def test_a_row_is_asked_about_once_more_where_its_label_comes_late(delay: int, t
     assert slot.model.asked == pytest.approx(times * n, abs=3 * delay + 2)
 
 
+def test_rows_that_were_served_cold_teach_the_blend_too() -> None:
+    """Their labels come a long time later: what the slots say then is as good a lesson as any."""
+    shard = ShardDriver(blended(drift=[]))
+    n = 300
+    for i in range(n):
+        assert shard.event(f"e{i}", {"x": float(i % 7)}) is None
+    for i in range(n):
+        assert shard.label(f"e{i}", i % 7 > 3) is None
+    assert shard.state.blend is not None
+    mixture = shard.state.blend.mixture
+    assert mixture.labels >= n - 2
+    assert mixture.weight(1) > 2 * mixture.weight(2)  # the opposite of what it learned
+
+
 TASKS: dict[str, tuple[dict[str, Any], Any]] = {
     "multiclass": (
         {
