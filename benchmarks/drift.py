@@ -148,6 +148,30 @@ def show(rows: list[dict[str, Any]], columns: list[str]) -> None:
             print(f"{row['stream']:20} {row['seed']:4} {row['late']:5} {len(row['swaps'])} changes, {paid}")
 
 
+def run_all(
+    asked: list[tuple[str, int, int]],
+    columns: list[str],
+    play: Callable[[str, int, int, int, str], Any],
+    row_of: Callable[[tuple[str, int, int], dict[str, Any]], dict[str, Any]],
+    options: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    """Play each (stream, seed, late) with each column in `options.jobs` processes; one row for each."""
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(options.jobs) as workers:
+        jobs = [
+            {name: workers.submit(play, stream, seed, options.events, late, name) for name in columns}
+            for stream, seed, late in asked
+        ]
+        for one, job in zip(asked, jobs, strict=True):
+            rows.append(row_of(one, {name: future.result() for name, future in job.items()}))
+            sys.stderr.write(f"\r{len(rows)} of {len(asked)} rows")
+            if options.json:
+                sys.stdout.buffer.write(orjson.dumps(rows[-1]) + b"\n")
+                sys.stdout.flush()
+    sys.stderr.write("\n")
+    return rows
+
+
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks/drift", description=__doc__.splitlines()[0])
@@ -165,19 +189,7 @@ def main() -> int:
         for seed in range(1, options.seeds + 1)
         for late in (0, LATE)
     ]
-    rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(options.jobs) as pool:
-        jobs = [
-            {name: pool.submit(run, stream, seed, options.events, late, name) for name in columns}
-            for stream, seed, late in asked
-        ]
-        for row, job in zip(asked, jobs, strict=True):
-            rows.append(told(row, {name: one.result() for name, one in job.items()}))
-            sys.stderr.write(f"\r{len(rows)} of {len(asked)} rows")
-            if options.json:
-                sys.stdout.buffer.write(orjson.dumps(rows[-1]) + b"\n")
-                sys.stdout.flush()
-    sys.stderr.write("\n")
+    rows = run_all(asked, columns, run, told, options)
     share = sum(row["holds"] for row in rows) / len(rows)
     if not options.json:
         show(rows, columns)

@@ -16,13 +16,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-import orjson
 from river import datasets, drift, ensemble, forest
 
-from benchmarks.drift import LATE, hoeffding, records
+from benchmarks.drift import LATE, hoeffding, records, run_all
 from benchmarks.streams import STREAMS, Row, native, rows_of
 from stream_app import Application, Labels, SwapPolicy, pool
 from stream_app.flow.core import Core
@@ -150,19 +148,7 @@ def main() -> int:
         for seed in range(1, (options.seeds if stream in STREAMS else 1) + 1)
         for late in (0, LATE)
     ]
-    rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(options.jobs) as workers:
-        jobs = [
-            {name: workers.submit(run, stream, seed, options.events, late, name) for name in columns}
-            for stream, seed, late in asked
-        ]
-        for one, job in zip(asked, jobs, strict=True):
-            rows.append(row_of(one, {name: future.result() for name, future in job.items()}))
-            sys.stderr.write(f"\r{len(rows)} of {len(asked)} rows")
-            if options.json:
-                sys.stdout.buffer.write(orjson.dumps(rows[-1]) + b"\n")
-                sys.stdout.flush()
-    sys.stderr.write("\n")
+    rows = run_all(asked, columns, run, row_of, options)
     within = sum(row["ahead"] >= -SLACK for row in rows) / len(rows)
     ahead = sum(row["ahead"] > 0 for row in rows) / len(rows)
     if not options.json:

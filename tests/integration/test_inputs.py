@@ -211,18 +211,25 @@ def test_a_letter_of_the_bridge_is_bridged_once_the_definition_fits(learners: Le
         assert len(list(reader)) == 2
 
 
-def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: Learners) -> None:
-    """Brokers forget the positions of a group that was away for days: it is refused, with what to do."""
-    topic, file = f"{learners.call.name}.kept", learners.directory / "kept.py"
+def define_over_one(learners: Learners, word: str, partitions: int) -> tuple[str, str, str]:
+    """Create a topic, and an application over it alone: its name, the topic's, the definition."""
+    name, topic = f"{learners.call.name}-{word}", f"{learners.call.name}.{word}"
+    file = learners.directory / f"{word}.py"
     admin = AdminClient({"bootstrap.servers": learners.servers})
-    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
-    name = f"{learners.call.name}-k"
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result()
     file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
     assert learners.call("topics", "create", f"{file}:app").code == 0
+    return name, topic, f"{file}:app"
+
+
+def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: Learners) -> None:
+    """Brokers forget the positions of a group that was away for days: it is refused, with what to do."""
+    name, topic, target = define_over_one(learners, "kept", partitions=2)
+    admin = AdminClient({"bootstrap.servers": learners.servers})
     producer = Producer({"bootstrap.servers": learners.servers})
     producer.produce(topic, b'{"id": "a", "x": 1}', b"7", partition=1)
     producer.flush(20)
-    bridge = ("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001")
+    bridge = ("stream_app", "bridge", target, "--exit-when-idle", "0.001")
     learners.finish(learners.spawn(*bridge))
     learners.finish(learners.spawn(*bridge))
     admin.delete_consumer_groups([f"{name}.bridge"])[f"{name}.bridge"].result()
@@ -231,41 +238,32 @@ def test_a_bridge_whose_positions_are_forgotten_bridges_nothing_again(learners: 
     assert again.returncode == 3, said
     assert f"forgotten the positions of group {name}.bridge" in said
     assert f"--reset-offsets --group {name}.bridge --topic TOPIC --to-datetime" in said
-    assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 1
+    assert len(learners.call("consume", target, "events", "--json").lines()) == 1
 
 
 def test_a_bridge_that_was_killed_before_its_first_commit_begins_anew(learners: Learners) -> None:
     """What it aborted is no sign that there were positions: they are not taken for forgotten."""
-    topic, file = f"{learners.call.name}.first", learners.directory / "first.py"
-    admin = AdminClient({"bootstrap.servers": learners.servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
-    name = f"{learners.call.name}-f"
-    file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
-    assert learners.call("topics", "create", f"{file}:app").code == 0
+    name, _, target = define_over_one(learners, "first", partitions=1)
     killed = Producer({"bootstrap.servers": learners.servers, "transactional.id": f"{name}.bridge"})
     killed.init_transactions(20)
     killed.begin_transaction()
     killed.produce(f"{name}.bridge", None, partition=0)
     killed.flush(20)
     killed.abort_transaction(20)
-    learners.finish(learners.spawn("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001"))
+    learners.finish(learners.spawn("stream_app", "bridge", target, "--exit-when-idle", "0.001"))
 
 
 def test_a_bridge_whose_positions_are_older_than_its_own_notes_bridges_nothing_again(
     learners: Learners,
 ) -> None:
     """A broker may lose the newest positions: it is refused, and the command that it names mends it."""
-    topic, file = f"{learners.call.name}.older", learners.directory / "older.py"
+    name, topic, target = define_over_one(learners, "older", partitions=1)
     admin = AdminClient({"bootstrap.servers": learners.servers})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
-    name = f"{learners.call.name}-o"
-    file.write_text(DEFINITION.format(name=name, topics=f"Topic({topic!r}, id='id')"))
-    assert learners.call("topics", "create", f"{file}:app").code == 0
     producer = Producer({"bootstrap.servers": learners.servers})
     for n in range(3):
         producer.produce(topic, b'{"id": "%d", "x": 1}' % n, b"7", partition=0)
     producer.flush(20)
-    bridge = ("stream_app", "bridge", f"{file}:app", "--exit-when-idle", "0.001")
+    bridge = ("stream_app", "bridge", target, "--exit-when-idle", "0.001")
     learners.finish(learners.spawn(*bridge))
 
     def place(offset: int) -> None:
@@ -280,7 +278,7 @@ def test_a_bridge_whose_positions_are_older_than_its_own_notes_bridges_nothing_a
     assert f"--topic {topic}:0 --to-offset 3" in said
     place(3)
     learners.finish(learners.spawn(*bridge))
-    assert len(learners.call("consume", f"{file}:app", "events", "--json").lines()) == 3
+    assert len(learners.call("consume", target, "events", "--json").lines()) == 3
 
 
 def test_a_topic_that_is_created_again_is_bridged_from_its_beginning(learners: Learners) -> None:
