@@ -1,6 +1,6 @@
 """A mixture of experts by fixed share, in two levels: weights follow the losses of what was served.
 
-    experts' answers ─▶ mixers, one for each learning rate, share and loss ─▶ one mixture, by their trust
+    experts' answers ─▶ mixers, one for each learning rate and share ─▶ one mixture, by their trust
     label ─▶ each mixer reweighs the experts ─▶ their trust follows the losses of their own mixtures
 
 No rate suits every stream: late labels and stable concepts want small ones, sudden drift large ones. The
