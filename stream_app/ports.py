@@ -140,6 +140,9 @@ class View(Protocol):
     def stamp(self) -> str | None:
         """The stored stamp; None when missing, of another life, or Redis is unreachable."""
 
+    def forget(self, stamp: str) -> None:
+        """Let the view count as lost if this is its stamp still."""
+
     def wrote(self) -> str | None:
         """The life that wrote the view last; None where nothing is stored or Redis is unreachable."""
 
@@ -207,6 +210,12 @@ class ModelShelf(Protocol):
 
     def put(self, stamp: str, at_ms: int, sealed: bytes) -> str:
         """Show a sealed champion from now on, unless a newer one is shown: ok, fenced or down."""
+
+    def stamp(self) -> str | None:
+        """The batch that is shown; None when none is, one of another life, or Redis is unreachable."""
+
+    def forget(self, stamp: str) -> None:
+        """Show none, if it is this one still."""
 
     def touch(self, stamp: str, at_ms: int) -> str:
         """Say that it was still the newest at `at_ms`: ok, behind (it is lost), fenced or down."""

@@ -7,7 +7,7 @@ live member that lost the shard was measured to commit its offsets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -44,6 +44,7 @@ class KafkaWriter(Transactions):
         self.input_topics = input_topics
         self.life = life
         self.journal_offset: int | None = None
+        self.unproven = False  # whether a batch was committed that nobody has looked for
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         """Write one transaction, see the port."""
@@ -54,12 +55,14 @@ class KafkaWriter(Transactions):
             # One by one: produce_batch takes no timestamps (2.16), and a prediction carries event time. By
             # place, for nothing is stepped meanwhile and arguments by name take half as long again.
             produce, predictions, shard = producer.produce, self.topics["predictions"], self.shard
+            report: Callable[..., None] | None = self.delivered  # of the first alone: where they begin
             for value, key, time_ms in commit.predictions:
                 try:
-                    produce(predictions, value, key, shard, None, None, time_ms)
+                    produce(predictions, value, key, shard, report, None, time_ms)
                 except BufferError:
                     self.make_room()
-                    produce(predictions, value, key, shard, None, None, time_ms)
+                    produce(predictions, value, key, shard, report, None, time_ms)
+                report = None
             for send in commit.others:
                 try:
                     self.send(send)
@@ -76,6 +79,11 @@ class KafkaWriter(Transactions):
                     for r in RANKS
                 ]
                 self.send_offsets(offsets, group)
+            if self.unproven and commit.journal is None:  # an idle shard's next batch may be far
+                void = self.overlooked()
+                if void:
+                    raise ShardFailed(void)
+                self.unproven = False
             producer.commit_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as error:
             raise self.failure(error) from error
@@ -85,6 +93,7 @@ class KafkaWriter(Transactions):
             raise ShardFailed(
                 f"shard {self.shard}: committed without a delivery report ({self.write_errors})"
             )
+        self.unproven |= commit.journal is not None
         return self.journal_offset
 
     def send(self, send: Send) -> None:

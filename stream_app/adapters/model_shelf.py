@@ -8,6 +8,7 @@ stamp that is older than the stored one of its life is refused: its writer has b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -42,6 +43,7 @@ else
 end
 return 'ok'
 """
+FORGET = "if redis.call('HGET', KEYS[1], 'stamp') == ARGV[1] then redis.call('DEL', KEYS[1]) end return 'ok'"
 log = structlog.get_logger()
 
 
@@ -64,7 +66,8 @@ class RedisModelShelf:
         self.life = life
         self.name = f"{{{app}:{shard}}}:m"
         self.key, self.own_modules = key, own_modules
-        self.script = client.register_script(SHOW)
+        self.client = client
+        self.script, self.forgets = client.register_script(SHOW), client.register_script(FORGET)
         self.down = False
 
     def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
@@ -96,14 +99,30 @@ class RedisModelShelf:
             self.files.prune(self.life, epochs=False)
         return outcome
 
+    def stamp(self) -> str | None:
+        """The batch that is shown; None when none is, one of another life, or Redis is unreachable."""
+        try:
+            stored = self.client.hget(self.name, "stamp")
+        except redis.RedisError:
+            return None
+        found = parse(stored.decode("utf-8", "replace")) if isinstance(stored, bytes) else None
+        return str(found[0]) if found and found[1] == self.life else None
+
+    def forget(self, stamp: str) -> None:
+        """Show none, if it is this one still."""
+        with suppress(redis.RedisError):  # no answer: the publisher stays fenced, and an alert says so
+            self.forgets(keys=[self.name], args=[self.stamped(stamp)])
+
+    def stamped(self, stamp: str) -> str:
+        return f"{stamp}:{self.life}" if self.life else stamp
+
     def touch(self, stamp: str, at_ms: int) -> str:
         """Note that it was still the newest at `at_ms`: ok, behind (lost: put it again), fenced or down."""
         return self.run("touch", stamp, at_ms, "", b"")
 
     def run(self, mode: str, stamp: str, at_ms: int, field: str, value: bytes) -> str:
         try:
-            stamped = f"{stamp}:{self.life}" if self.life else stamp
-            answer = self.script(keys=[self.name], args=[mode, stamped, at_ms, field, value])
+            answer = self.script(keys=[self.name], args=[mode, self.stamped(stamp), at_ms, field, value])
         except redis.RedisError as error:
             return self.fails(error)
         self.down = False

@@ -1,14 +1,16 @@
 """redis-py: the feature view of one shard; written after the commit, fenced by a stamp (ADR 5).
 
 Keys carry the hash tag `{<app>:<shard>}`, so one Lua call stays in one slot of a Redis Cluster. The stamp
-`<epoch>:<seq>:<life>` only grows within its life: a writer that finds one older than its base, or of another
-form, rebuilds the view; where it finds a newer one it does not write. Another life's stamp counts as none.
+`<epoch>:<seq>#<digest>:<life>` only grows within its life: a writer that finds one older than its base, or of
+another form, rebuilds the view; where it finds a newer one it does not write. Another life's stamp counts as
+none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 import redis
 import structlog
@@ -19,7 +21,7 @@ from topics.batch_id import parse
 # KEYS[1] the stamp, KEYS[2..] blobs; ARGV: mode, previous and new stamp, ttl in ms, the blobs ('' deletes).
 WRITE = """
 local function parts(stamp)
-  local base = string.gsub(stamp, ':rebuilding$', '')
+  local base = string.gsub(string.gsub(stamp, ':rebuilding$', ''), '#%x+', '')
   local e, s, life = string.match(base, '^(%d+):(%d+):(%x+)$')
   if not e then e, s = string.match(base, '^(%d+):(%d+)$') end
   return tonumber(e) or -1, tonumber(s) or -1, life or ''
@@ -44,6 +46,7 @@ end
 redis.call('SET', KEYS[1], ARGV[1] == 'rebuild' and ARGV[3] .. ':rebuilding' or ARGV[3])
 return 'ok'
 """
+FORGET = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 'ok'"
 SCANNED = 1_000  # keys that the server looks at for one answer, some 0.2 ms
 log = structlog.get_logger()
 
@@ -53,7 +56,7 @@ class RedisView:
 
     `layout` names the features that made a blob and is its last element: what is read by position under other
     ones would be wrong values. Only who writes needs one. `life` ends each stamp in Redis; callers see
-    `<epoch>:<seq>`.
+    `<epoch>:<seq>#<digest>`.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class RedisView:
         self.tag = f"{{{app}:{shard}}}"
         self.ttl_ms = ttl_ms
         self.end = f',"{layout}"]'.encode()
-        self.script = client.register_script(WRITE)
+        self.script, self.forgets = client.register_script(WRITE), client.register_script(FORGET)
         self.down = False
 
     def write(self, previous: str, stamp: str, blobs: Mapping[str, bytes | None]) -> str:
@@ -103,7 +106,14 @@ class RedisView:
         """The sealed stamp in Redis; None when missing, of another life, half rebuilt or unreachable."""
         stored = self.stored()
         found = parse(stored)
-        return str(found[0]) if found and found[1] == self.life else None
+        if not found or found[1] != self.life:
+            return None
+        return stored.removesuffix(f":{self.life}") if self.life else stored
+
+    def forget(self, stamp: str) -> None:
+        """Delete the stamp if it is this one still: the next writer rebuilds the view."""
+        with suppress(redis.RedisError):  # it does not answer: the view stays fenced, and an alert says so
+            self.forgets(keys=[f"{self.tag}:s"], args=[self.stamped(stamp)])
 
     def wrote(self) -> str | None:
         """The life whose stamp Redis holds, empty where that names none; None without one, or unreachable."""

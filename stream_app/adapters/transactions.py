@@ -8,7 +8,9 @@ producer, whose `init_transactions` raises the epoch.
 
 A broker may also leave a transaction open that it has ended: while no leader of a partition was known, Kafka
 4.3 was seen to skip the marker that ends the transaction there, as if the topic were deleted. The next
-transaction of the same name would then end both, so `fence` looks for such a rest and aborts it.
+transaction of the same name would then end both, so `fence` looks for such a rest and aborts it. Whatever
+else aborts while the writer lives, a new producer or an old generation, may end such a rest too: then what
+was acknowledged before is void, and the writer fails.
 
 librdkafka (2.14, its issue 5456) heeds no timeout when it sends offsets: after a lost connection that may
 block for a minute or for good. So it has a thread of its own, and a client that hangs in it is left behind.
@@ -39,7 +41,13 @@ SILENT_LOOKS = 4  # so often all records were written, and only that answer is m
 STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
 FENCING = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID}
 LOST = re.compile(r"in state UP|timed out")  # only such a connection, or request, may leave one on its way
+VOID = "{}: the broker called a transaction committed and left it open, so its batch is made again: {}"
 log = structlog.get_logger()
+
+
+def names(places: Sequence[TopicPartition]) -> list[str]:
+    """Topic and partition of each, for people."""
+    return [f"{place.topic}/{place.partition}" for place in places]
 
 
 class Connections:
@@ -73,6 +81,9 @@ class Transactions:
         self.what = what
         self.own, self.asking = [TopicPartition(*place) for place in own], dict(config)
         self.write_errors: list[KafkaError] = []
+        self.begins: dict[
+            tuple[Any, Any], Any
+        ] = {}  # this transaction's first offset, by topic and partition
         self.config = {
             **config,
             "transactional.id": transactional_id,
@@ -95,12 +106,17 @@ class Transactions:
         Raises:
             ShardFailed: the broker does not answer in time.
         """
+        self.take_over()
+
+    def take_over(self) -> list[str]:
+        """Fence; give the own partitions with an aborted transaction that was called committed."""
         try:
             self.producer.init_transactions(FENCE_TIMEOUT_S)
-            left_open = self.left_open()
+            left_open = aborted = self.left_open()
             if left_open:
-                names = [f"{place.topic}/{place.partition}" for place in left_open]
-                log.warning("the broker left a transaction open, which is aborted", of=self.what, in_=names)
+                log.warning(
+                    "the broker left a transaction open, which is aborted", of=self.what, in_=names(aborted)
+                )
                 self.producer.begin_transaction()
                 for place in left_open:
                     self.producer.produce(place.topic, None, partition=place.partition)
@@ -111,9 +127,12 @@ class Transactions:
             raise ShardFailed(f"{self.what}: init_transactions failed ({error})") from error
         if left_open:
             raise ShardFailed(f"{self.what}: a transaction of the previous owner is still open")
+        return names(aborted)
 
-    def left_open(self) -> list[TopicPartition]:
-        """The own partitions with a transaction that is not ended, though nobody writes there now."""
+    def left_open(self, begins: Mapping[tuple[Any, Any], int] | None = None) -> list[TopicPartition]:
+        """The own partitions with a transaction that is not ended; `begins`: other than the one of now, whose
+        first offsets these are, by topic and partition.
+        """
         if not self.own:
             return []
         admin = AdminClient(self.asking)  # a new one: it would remember who led them before a restart
@@ -125,26 +144,42 @@ class Transactions:
                 request_timeout=LOOKUP_TIMEOUT_S,
             )
             ends.append([asked[place].result().offset for place in self.own])
-        return [place for place, stable, end in zip(self.own, *ends, strict=True) if stable < end]
+        return [
+            place
+            for place, stable, end in zip(self.own, *ends, strict=True)
+            if stable < (begins or {}).get((place.topic, place.partition), end)
+        ]
+
+    def overlooked(self) -> str:
+        """Say, before the transaction ends, where one before it is still open that was called committed."""
+        self.producer.flush(COMMIT_TIMEOUT_S)  # so that it is known where this one begins
+        found = names(self.left_open(self.begins))
+        return VOID.format(self.what, found) if found else ""
 
     def lost(self) -> None:
         """Note that a connection was lost; the client goes on by itself."""
         self.unanswered = True
 
     def renew(self) -> None:
-        """Take a new producer: what the old one has sent and is still on its way is refused from now on."""
+        """Take a new producer: what the old one has sent and is still on its way is refused from now on.
+
+        Raises:
+            ShardFailed: that aborted what was acknowledged before, or the broker does not answer in time.
+        """
         log.info("a connection was lost: the next transaction has a new producer", of=self.what)
         self.close()
         self.unanswered = self.hangs = False
-        self.producer = Producer(self.config)
-        self.fence()
+        self.producer, self.begins = Producer(self.config), {}
+        aborted = self.take_over()
+        if aborted:
+            raise ShardFailed(VOID.format(self.what, aborted))
 
     def renew_if_lost(self) -> Producer:
         """Give the producer for the next transaction, a new one after a lost connection."""
         self.producer.poll(0)  # an aborted transaction leaves its log unread
         if self.unanswered:
             self.renew()
-        self.write_errors = []
+        self.write_errors, self.begins = [], {}
         return self.producer
 
     def send_offsets(self, offsets: Sequence[TopicPartition], group: Any) -> None:
@@ -187,22 +222,26 @@ class Transactions:
         if left := self.producer.flush(COMMIT_TIMEOUT_S):
             raise ShardFailed(f"{self.what}: {left} records could not be written in time")
 
-    def delivered(self, error: KafkaError | None, _message: Message) -> None:
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self.write_errors.append(error)
+        else:
+            self.begins.setdefault((message.topic(), message.partition()), message.offset())
 
     def failure(self, caught: KafkaException) -> ShardFailed:
         """Abort where that is asked for, and name the reaction."""
         error: KafkaError = caught.args[0]
         if error.code() in FENCING or error.fatal():
             return Fenced(f"{self.what}: another owner took over ({error})")
+        stale, void = error.code() in STALE, ""
         try:
+            void = self.overlooked() if stale else ""
             self.producer.abort_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as second:
             return ShardFailed(f"{self.what}: {error}, and the abort failed too ({second})")
-        if error.code() in STALE:
-            return StaleGroup(f"{self.what}: {error}")
-        return ShardFailed(f"{self.what}: {error}")
+        if void:
+            return ShardFailed(void)
+        return StaleGroup(f"{self.what}: {error}") if stale else ShardFailed(f"{self.what}: {error}")
 
     def close(self) -> None:
         """Drop the client without waiting: an open transaction is resolved by the successor's fence."""

@@ -20,7 +20,7 @@ from stream_app.adapters.redis_view import RedisView
 from stream_app.application import Application
 from stream_app.inspect.tail_reader import Place, TailReader
 from stream_app.settings import Settings
-from topics.batch_id import BatchId, parse
+from topics.batch_id import BatchId, batch_of, without_digest
 from topics.catalog import Catalog
 from topics.life import life_of
 from topics.records import Alert, AttemptRecord, BatchRecord, EpochRecord, Stats
@@ -205,8 +205,8 @@ def condition(
         snapshot_age_s=snapshot.age_s + age_s
         if snapshot and snapshot.age_s is not None and age_s is not None
         else None,
-        view_stamp=stamp,
-        view_caught_up=(stamp is not None and batch_of(stamp) >= newest) if asked else None,
+        view_stamp=without_digest(stamp) if stamp else None,
+        view_caught_up=(batch_of(stamp) >= newest) if asked else None,
         stats_age_s=age_s,
         stats_fresh=shown or (age_s is not None and age_s <= FRESH_S),
         halted=halted,
@@ -257,9 +257,3 @@ def alert_of(record: ConsumerRecord) -> Alert | None:
         return ALERT.decode(record.value or b"")
     except msgspec.MsgspecError:
         return None
-
-
-def batch_of(stamp: str) -> BatchId:
-    """The batch that the view shows; before all others where the text is none."""
-    found = parse(stamp)
-    return found[0] if found else BatchId(-1, -1)

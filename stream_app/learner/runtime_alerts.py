@@ -15,6 +15,7 @@ from stream_app.learner.publish.champion_publisher import ChampionPublisher
 from stream_app.learner.publish.view_writer import ViewWriter
 from stream_app.learner.recovery.snapshots import Snapshotter
 from stream_app.ports import Commit, Send
+from topics.batch_id import without_digest
 from topics.envelope import RANK_NAMES
 
 WAIT_ALERT_S = 5.0  # that an input may hold a shard up, before an alert
@@ -103,7 +104,7 @@ class RuntimeAlerts:
         behind_s = now_s - self.shown_at_s
         if self.begins("view-stale", behind_s > STALE_S and not view_writer.fenced):
             text = f"Redis has not shown the newest commits for {behind_s:.0f} s"
-            self.notice("view-stale", text, shows=view_writer.stored, behind_s=behind_s)
+            self.notice("view-stale", text, shows=without_digest(view_writer.stored), behind_s=behind_s)
 
     def report_fenced_view(self, view_writer: ViewWriter, champion_publisher: ChampionPublisher) -> None:
         """Raise an alert where Redis shows something newer than this shard has: predictors stay behind."""

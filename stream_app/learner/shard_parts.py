@@ -39,7 +39,7 @@ class ShardParts:
         self.pipeline = Pipeline(recovered.writer, deps.pool, deps.clock)
         view, stored = recovered.view, recovered.stored
         self.view_writer = ViewWriter(
-            view, deps.pool, deps.clock, deps.app.name, shard, self.processor.stamp, stored
+            view, deps.pool, deps.clock, deps.app.name, shard, self.processor.view_stamp, stored
         )
         self.snapshotter = Snapshotter(
             deps.app,

@@ -17,6 +17,7 @@ from stream_app.models.digest import structural_digest
 from stream_app.state.blend import BLEND
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
+from topics.batch_id import without_digest
 from topics.envelope import RANK_NAMES, RANKS
 from topics.records import DriftStats, SlotStats, SnapshotStats, Stats, ViewStats
 
@@ -71,7 +72,7 @@ def shard_stats(
         merge_waits_for=[RANK_NAMES[rank] for rank in merge.waiting_for()],
         buffered={RANK_NAMES[rank]: merge.buffered(rank) for rank in RANKS},
         replayed_batches=replayed,
-        view=ViewStats(view_writer.stored, view_writer.caught_up),
+        view=ViewStats(without_digest(view_writer.stored), view_writer.caught_up),
         snapshot=SnapshotStats(
             snapshotter.seq,
             None if snapshotter.at_s is None else now_s - snapshotter.at_s,

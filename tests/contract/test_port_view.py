@@ -40,6 +40,29 @@ def doors(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Doors]:
         )
 
 
+def test_a_view_is_forgotten_by_the_stamp_that_was_seen(doors: Doors) -> None:
+    """Under another one it stays; afterwards the next writer rebuilds it, with an older batch too."""
+    view, shown = doors.view, "0:3#0123abcd"
+    assert view.rebuild(shown, {"a": BLOB}, done=True) == "ok"
+    view.forget("0:3#ffffffff")
+    assert view.stamp() == shown
+    assert view.rebuild("0:2#0123abcd", {}, done=True) == "fenced"
+    view.forget(shown)
+    assert view.stamp() is None
+    assert view.write("0:1#0123abcd", "0:2#0123abcd", {}) == "behind"
+    assert view.rebuild("0:2#0123abcd", {}, done=True) == "ok"
+
+
+def test_a_champion_is_forgotten_by_the_stamp_that_was_seen(doors: Doors) -> None:
+    """Under another one it stays; afterwards an older one is shown."""
+    shelf = doors.shelf
+    assert (shelf.stamp(), shelf.put("0:3", 1, b"lost")) == (None, "ok")
+    shelf.forget("0:4")
+    assert (shelf.stamp(), shelf.put("0:2", 2, b"older")) == ("0:3", "fenced")
+    shelf.forget("0:3")
+    assert (shelf.stamp(), shelf.put("0:2", 2, b"older")) == (None, "ok")
+
+
 def test_a_view_that_is_missing_is_rebuilt_and_then_written(doors: Doors) -> None:
     """A batch onto nothing is behind; so is one onto a half-built view, which has no stamp yet."""
     view = doors.view

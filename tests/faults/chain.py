@@ -20,6 +20,7 @@ class Batch(msgspec.Struct):
     """One journal record with the input records that it covers, in the order it tells; `to` by rank."""
 
     seq: int
+    digest: str
     log_time_ms: int
     records: list[tuple[int, Stored]]
     to: list[int]
@@ -74,7 +75,8 @@ def follow(
                 complain(f"seq {seq}: {name} hold {held} records from {start} to {end}, told are {n}")
             taken.append(inputs[rank][read[rank] : until])
             positions[rank], read[rank] = end, until
-        yield Batch(seq, log_time_ms, in_order(batch["order"], seq, taken, complain), list(positions))
+        in_turn = in_order(batch["order"], seq, taken, complain)
+        yield Batch(seq, batch["digest"], log_time_ms, in_turn, list(positions))
 
 
 def in_order(

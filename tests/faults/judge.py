@@ -56,7 +56,7 @@ class ShardJudge:
         self.dead = len(letters)
         self.recount = Recount(app, shard, letters, self.complain)
         self.tail: list[int] | None = None
-        self.seq = 0
+        self.seq, self.digest = 0, ""  # of the newest batch
         self.told: dict[int, list[dict[str, Any]]] = {}  # stats by seq
         for record in records["stats"]:
             stats = json.loads(record.value or b"{}")
@@ -81,7 +81,7 @@ class ShardJudge:
                 )
             for stats in self.told.pop(batch.seq, []):
                 self.check_stats(stats, batch.to)
-            self.tail, self.seq = batch.to, batch.seq
+            self.tail, self.seq, self.digest = batch.to, batch.seq, batch.digest
             self.report.batches += 1
         for offset in served:
             self.complain(f"prediction of events@{offset}, which is no event of the journal")
@@ -175,13 +175,17 @@ class ShardJudge:
                     f"{name}: the group's offset is {stored}, the journal ends at {self.tail[rank]}"
                 )
 
+    @property
+    def stamp(self) -> str:
+        """What a view that shows the newest batch must say."""
+        return f"0:{self.seq}#{self.digest[:8]}"
+
     def check_view(self, client: Any) -> None:
         """I6 of a view that has caught up: stamp and blobs are those of the journal's tail."""
         tag = f"{{{self.app.name}:{self.shard}}}"
         stamp, _, _life = (client.get(f"{tag}:s") or b"").decode().rpartition(":")
-        due = f"0:{self.seq}"
-        if stamp != due:
-            self.complain(f"the view is stamped {stamp!r}, the journal ends at {due}")
+        if stamp != self.stamp:
+            self.complain(f"the view is stamped {stamp!r}, the journal ends at {self.stamp}")
         wanted = {key: list(entity) for key, entity in self.recount.entities.items()}
         keys = [key.decode() for key in client.scan_iter(f"{tag}:f:*", count=1_000)]
         blobs = {key.removeprefix(f"{tag}:f:"): json.loads(client.get(key)) for key in keys}

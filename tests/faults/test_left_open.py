@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
+from stream_app.adapters.kafka_writer import KafkaWriter
 from stream_app.embedded import kafka
 from stream_app.embedded import services as embedded
 from stream_app.embedded.ports import LOOPBACK
+from stream_app.errors import ShardFailed, StaleGroup
+from stream_app.ports import Commit, Send
 from tests.contract.port_bench import SHARD, KafkaBench, until
 from tests.faults.proxy import receive
 from tests.faults.test_late_requests import batch
@@ -24,9 +27,10 @@ UNVERIFIED = f"{kafka.PROPERTIES}\ntransaction.partition.verification.enable=fal
 INITIALIZED = r"Initialized transactionalId {} with producerId (\d+) and producer epoch (\d+)"
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """The port and the log of a broker that does not ask whether a transaction is open."""
+    tmp_path = tmp_path_factory.mktemp("broker")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kafka, "PROPERTIES", UNVERIFIED)
         server = embedded.start_kafka(tmp_path)
@@ -63,6 +67,70 @@ def leave_open(bench: KafkaBench, port: int, log: Path, topic: str, value: bytes
         answer = receive(connection)
     (error,) = struct.unpack_from(">h", answer, 4 + 4 + 4 + 2 + len(topic) + 4 + 4)
     assert error == 0
+
+
+@pytest.fixture
+def bench(broker: tuple[int, Path]) -> Iterator[KafkaBench]:
+    """A shard on it whose writer has committed one batch."""
+    with closing(KafkaBench(f"{LOOPBACK}:{broker[0]}")) as made:
+        writer = made.writer()
+        writer.fence()
+        assert writer.commit(batch("one"), None) == 0
+        until(lambda: writer.left_open() == [])  # the end is acknowledged before it is written everywhere
+        yield made
+
+
+def writer_of(bench: KafkaBench) -> KafkaWriter:
+    """The bench's only one."""
+    (writer,) = (client for client in bench.opened if isinstance(client, KafkaWriter))
+    return writer
+
+
+STATISTICS = Commit([], [Send("stats", b"0", b"{}")], None, [1, 2, 3])
+
+
+def send_again_after_a_lost_connection(bench: KafkaBench) -> None:
+    """By another producer."""
+    writer = writer_of(bench)
+    writer.lost()
+    writer.commit(batch("two"), None)
+
+
+def send_under_an_old_generation(bench: KafkaBench) -> None:
+    """No journal record: it would have the number of the one that is left open, and be taken for that."""
+    writer_of(bench).commit(STATISTICS, bench.other_generation())
+
+
+def send_statistics(bench: KafkaBench) -> None:
+    """As an idle shard does."""
+    writer_of(bench).commit(STATISTICS, None)
+
+
+@pytest.mark.parametrize(
+    "send", [send_again_after_a_lost_connection, send_under_an_old_generation, send_statistics]
+)
+def test_a_live_writer_fails_over_what_was_left_open(
+    broker: tuple[int, Path], bench: KafkaBench, send: Callable[[KafkaBench], None]
+) -> None:
+    """It took that for committed: what aborts it, or comes upon it, must not go on from there."""
+    leave_open(bench, *broker, bench.topics.journal.name, b"journal lost")
+    with pytest.raises(ShardFailed, match="called a transaction committed and left it open") as failed:
+        send(bench)
+    assert not isinstance(failed.value, StaleGroup)
+    second = bench.writer()
+    second.fence()
+    assert second.left_open() == []
+    assert bench.committed("journal") == [b"journal one"]
+
+
+@pytest.mark.parametrize("send", [send_again_after_a_lost_connection, send_statistics])
+def test_a_live_writer_goes_on_where_nothing_is_left_open(
+    bench: KafkaBench, send: Callable[[KafkaBench], None]
+) -> None:
+    """After a batch that has just been committed too."""
+    for name in ("two", "three"):
+        writer_of(bench).commit(batch(name), None)
+        send(bench)
 
 
 def test_what_a_broker_left_open_is_aborted_before_anything_is_read(broker: tuple[int, Path]) -> None:

@@ -27,7 +27,7 @@ class Writer:
     """Transactions that are committed at once or not at all; the newest writer fences the others.
 
     While `world.markers_lost`, one is acknowledged and left open, as Kafka 4.3 does: the next one ends it
-    too, and a new writer aborts it.
+    too. A new writer aborts it, and so does an old generation or a connection that was lost.
     """
 
     def __init__(self, world: World, life: str = "") -> None:
@@ -42,6 +42,12 @@ class Writer:
         self.epoch = self.world.owner
         self.world.left_open = []
 
+    def abort_left_open(self) -> None:
+        """Abort what was acknowledged and left open; this writer's owner counts on it."""
+        if self.world.left_open:
+            self.world.left_open = []
+            raise ShardFailed("a transaction was left open that was called committed")
+
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         world = self.world
         if world.down or self.epoch is None:
@@ -51,9 +57,14 @@ class Writer:
             raise ShardFailed("MSG_SIZE_TOO_LARGE")
         if self.epoch != world.owner:
             raise Fenced("another owner took the shard")
+        if world.connection_lost:  # the client takes a new producer, under the same name
+            world.connection_lost = False
+            self.abort_left_open()
         if group not in (None, NO_MEMBER, world.generation):
-            world.left_open = []
+            self.abort_left_open()
             raise StaleGroup("the group has another generation")
+        if commit.journal is None:
+            self.abort_left_open()
         world.left_open.append((commit, group))
         journals = sum(one.journal is not None for one, _ in world.left_open)
         offset = None if commit.journal is None else (len(world.journal) + journals - 1) * STRIDE

@@ -24,6 +24,7 @@ from stream_app.learner.step_marks import StepMarks
 from stream_app.ports import Commit, Send
 from tests.scenario.fake_kafka import Log, Source, Writer
 from tests.scenario.shard_driver import TOPICS
+from topics.batch_id import batch_of
 from topics.envelope import RANKS, Record
 from topics.records import Stats
 
@@ -85,6 +86,7 @@ class World:
         self.predictions: list[bytes] = []
         self.left_open: list[tuple[Commit, bytes | None]] = []  # acknowledged, and nobody sees them yet
         self.markers_lost = 0  # so many transactions will be left open
+        self.connection_lost = False
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
         self.view_answer = "ok"
         self.view_stamp: str | None = None
@@ -242,13 +244,17 @@ class View:
         down = self.world.view_answer == "down"
         return None if down or stored is None or "rebuilding" in stored else stored
 
+    def forget(self, stamp: str) -> None:
+        if self.world.view_answer != "down" and self.world.view_stamp == stamp:
+            self.world.view_stamp = None
+
     def wrote(self) -> str | None:
         return None if self.world.view_answer == "down" else self.world.view_life
 
 
 def is_newer(one: str | None, other: str | None) -> bool:
     """Whether a stamp `<epoch>:<seq>` is later; one that is missing is earlier than any."""
-    first, second = (tuple(map(int, (stamp or "-1:-1").split(":")[:2])) for stamp in (one, other))
+    first, second = (batch_of((stamp or "").removesuffix(":rebuilding")) for stamp in (one, other))
     return first > second
 
 
@@ -274,6 +280,14 @@ class Shelf:
         if answer == "ok":
             self.world.shown.append((stamp, at_ms, sealed))
         return answer
+
+    def stamp(self) -> str | None:
+        shown = self.world.shown and self.world.shelf_answer != "down"
+        return self.world.shown[-1][0] if shown else None
+
+    def forget(self, stamp: str) -> None:
+        if self.stamp() == stamp:
+            self.world.shown.pop()
 
     def touch(self, stamp: str, at_ms: int) -> str:
         self.world.touched.append((stamp, at_ms))

@@ -56,7 +56,7 @@ def test_a_view_is_rebuilt_once_the_newer_stamp_is_gone() -> None:
     assert shard.live.view_writer.caught_up
     keys = {key for blobs in made.rebuilt[rebuilt:] for key in blobs}
     assert keys == {"before", "meanwhile"}
-    assert made.sealed[len(sealed) :][0] == ("rebuild", shard.live.processor.stamp), (
+    assert made.sealed[len(sealed) :][0] == ("rebuild", shard.live.processor.view_stamp), (
         "no write seals it before"
     )
     made.view_answer = "fenced"

@@ -32,6 +32,7 @@ class SealedBatch(msgspec.Struct):
     blobs: dict[str, bytes | None]
     previous: str
     stamp: str
+    view_stamp: str
     seq: int
 
 
@@ -69,8 +70,18 @@ class BatchProcessor:
         return self.emitter.digest
 
     @property
+    def batch_id(self) -> BatchId:
+        """The newest batch that is sealed."""
+        return BatchId(self.epoch, self.seq)
+
+    @property
     def stamp(self) -> str:
-        return str(BatchId(self.epoch, self.seq))
+        return str(self.batch_id)
+
+    @property
+    def view_stamp(self) -> str:
+        """The stamp of a view that shows it."""
+        return self.batch_id.of_outputs(self.digest)
 
     def apply(self, runs: list[Run], ended: Callable[[str], None] | None = None) -> None:
         """Step the records of each run; the machine's position is then past them.
@@ -162,7 +173,7 @@ class BatchProcessor:
         commit = Commit(emitter.predictions, emitter.others, encoded, list(self.positions))
         emitter.begin()
         self.begin()
-        return SealedBatch(commit, blobs, previous, self.stamp, self.seq)
+        return SealedBatch(commit, blobs, previous, self.stamp, self.view_stamp, self.seq)
 
 
 def capped(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@
                             ├─────behind, down──┘
                             └──the newer stamp is gone── fenced ◀──a newer stamp── (from anywhere)
 
-While Redis shows a newer stamp than the committed one, nothing is written: either another process owns the
-shard, and then Kafka refuses the commits of this one, or the journal was restored from before the stamp.
+While Redis shows a newer stamp than the committed one, nothing is written: another process owns the shard,
+and Kafka refuses the commits of this one.
 A rebuild first looks which blobs there are: those of entities that are gone, or of another life of the name,
 are deleted. The learner never waits for Redis: what could not be written is kept by entity, newest blob only,
 so memory is bounded by the number of entities.
@@ -117,7 +117,7 @@ class ViewWriter:
         """Take a committed batch's blobs; called in commit order."""
         if not self.fenced:
             self.blobs.update(sealed.blobs)
-        self.stamp = sealed.stamp
+        self.stamp = sealed.view_stamp
         self.slice_uncommitted = False
 
     def slice(self, entities: Entities) -> dict[str, bytes | None]:
@@ -220,8 +220,5 @@ class ViewWriter:
         self.slice_uncommitted = False
         if self.phase is not Phase.FENCED:
             self.move(Phase.FENCED)
-            remedy = (
-                "if no other learner runs, the journal was restored from before it: delete the keys "
-                f"{self.keys}"
-            )
+            remedy = f"if no other learner runs, something else wrote the stamp: delete the keys {self.keys}"
             log.critical("the view carries a newer stamp", shard=self.shard, ours=self.stamp, fix=remedy)

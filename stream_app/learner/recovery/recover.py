@@ -25,6 +25,7 @@ from stream_app.learner.dependencies import Dependencies
 from stream_app.learner.recovery.guards import check_entered, check_predicted, refuse_lost_journal
 from stream_app.learner.recovery.journal_start import check_start
 from stream_app.learner.recovery.lives import left_aside, refuse_lost_history, require_same_inputs
+from stream_app.learner.recovery.lost_batches import forget_lost, shown_now
 from stream_app.learner.recovery.offsets import are_behind, behind_alert
 from stream_app.learner.recovery.replay import WAITING, replay
 from stream_app.learner.recovery.snapshots import restore
@@ -111,12 +112,14 @@ def recovery_steps(
     def write(send: Send) -> Generator[bool, None, None]:
         yield from helper.call(writer.commit, Commit([], [send], None, []), None)
 
+    view, shelf = deps.open_view(shard), deps.open_shelf(shard)
+    shown = yield from helper.call(shown_now, view, shelf)
     yield from helper.call(writer.fence)
     require_same_inputs(shard, (yield from helper.call(deps.log.topic_ids)), fingerprint)
     committed = yield from helper.call(source.committed)
     predicted = yield from helper.call(source.predicted)
     first = yield from first_entry(source, -1)
-    ask, store, view = StoreCalls(deps, shard, write), deps.open_store(shard), deps.open_view(shard)
+    ask, store = StoreCalls(deps, shard, write), deps.open_store(shard)
     yield from ask(store.tidy)
     if first is None:
         refuse_lost_journal(shard, committed, predicted)
@@ -143,6 +146,7 @@ def recovery_steps(
     refuse_torn(shard, predicted, last)
     if are_behind(shard, committed, processor.positions):
         yield from write(behind_alert(deps, shard, processor.stamp, committed, list(processor.positions)))
+    yield from helper.call(forget_lost, shown, view, shelf, processor)
     stored = yield from helper.call(view.stamp)
     return Recovered(processor, writer, newest, batches, seq, view, stored)
 
