@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from stream_app.application import Application
 from topics.catalog import retries_topic
 from topics.envelope import Headers, Record
+from topics.fitting import HEADER
 
 Source = tuple[str, int]  # topic and partition
 Restore = Callable[[bytes | None, bytes | None, Headers | None], None]
@@ -59,6 +60,9 @@ class BridgeReport(NamedTuple):
     waits_for_schema: bool
 
 
+WAITING_LABELS = HEADER + "waiting-labels"  # how many, on a note of positions
+
+
 class BridgeLog(Protocol):
     """What the loop needs of Kafka; see `adapters.kafka_bridge`."""
 
@@ -69,7 +73,9 @@ class BridgeLog(Protocol):
     def poll(self, limit: int, timeout_s: float) -> BridgePolled: ...
     def pause(self, sources: Sequence[Source]) -> None: ...
     def resume(self, sources: Sequence[Source]) -> None: ...
-    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None: ...
+    def commit(
+        self, routed: Sequence[Routed], positions: Mapping[Source, int], waiting: int
+    ) -> int | None: ...
     def ends(self) -> dict[Source, int]: ...
     def trim(self, before: int) -> None: ...
     def close(self) -> None: ...

@@ -19,6 +19,10 @@ from __future__ import annotations
 MACHINE = (MemoryError, RecursionError, OSError)
 
 
+# A broker does not say of a topic whether it is missing or hidden from this user.
+NO_TOPIC_FIX = "Run `stream-app topics create MODULE:APP`, or let this user describe it"
+
+
 class StreamAppError(Exception):
     """Base of all; `remedy` is one sentence that says what to do next."""
 

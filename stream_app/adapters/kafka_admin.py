@@ -23,8 +23,8 @@ from kafka.errors import (
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.adapters.topic_check import CREATE, Mismatch, differences, input_faults, output_faults
-from stream_app.errors import Refused, Unreachable
+from stream_app.adapters.topic_check import Mismatch, differences, input_faults, output_faults
+from stream_app.errors import NO_TOPIC_FIX, Refused, Unreachable
 from stream_app.tokens import TokenProvider
 from topics.specs import TopicSpec
 
@@ -114,7 +114,7 @@ class TopicAdmin:
             if spec.name in described:
                 found += differences(spec, described[spec.name], configs[spec.name])
             else:
-                found.append(Mismatch(spec.name, "is missing", CREATE, grave=True))
+                found.append(Mismatch(spec.name, "is missing", NO_TOPIC_FIX, grave=True))
         return ids_of(described), found
 
     def check_inputs(self, names: Sequence[str]) -> dict[str, tuple[int, list[Mismatch]]]:
@@ -170,7 +170,7 @@ class TopicAdmin:
             raise Unreachable(
                 f"there is no topic {', '.join(missing)}"
                 + (", though its application has a journal" * lived),
-                DELETED if lived else CREATE,
+                DELETED if lived else NO_TOPIC_FIX,
             )
         with explained():
             configs = self.configs(list(described)) if settings else {}

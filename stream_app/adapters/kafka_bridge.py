@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from stream_app.adapters.bridge_transactions import BridgeTransactions
 from stream_app.adapters.kafka_record import CUT, END, to_record
 from stream_app.adapters.topic_ids import topic_ids
-from stream_app.bridge_port import BridgePolled, Restore, Routed, Source
+from stream_app.bridge_port import WAITING_LABELS, BridgePolled, Restore, Routed, Source
 from stream_app.errors import Fenced, Refused, ShardFailed
 from topics.envelope import EVENT, Record
 
@@ -146,7 +146,7 @@ class KafkaBridge:
             if about.error is not None:
                 raise Refused(
                     f"the input topic {topic} cannot be read ({about.error})",
-                    "Correct its name in inputs=, or create it",
+                    "Correct its name in inputs=, create it, or let this user describe it",
                 )
             found += [TopicPartition(topic, n) for n in about.partitions if (topic, n) not in self.sources]
         places = self.reader.committed(found, METADATA_TIMEOUT_S) if found else []
@@ -245,11 +245,14 @@ class KafkaBridge:
         """Fetch them again."""
         self.reader.resume([TopicPartition(*source) for source in sources])
 
-    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
-        """Write one transaction, see `BridgeTransactions.commit`; it notes its positions, too."""
+    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int], waiting: int) -> int | None:
+        """Write one transaction, see `BridgeTransactions.commit`; it notes its positions, too, and how many
+        labels wait.
+        """
         if positions:
             places = {self.place_of(*source): at for source, at in positions.items()}
-            routed = [*routed, Routed("bridge", None, orjson.dumps(places), 0)]
+            note = Routed("bridge", None, orjson.dumps(places), 0, 0, [(WAITING_LABELS, b"%d" % waiting)])
+            routed = [*routed, note]
         return self.writer.commit(routed, positions, self.member.consumer_group_metadata())
 
     def ends(self) -> dict[Source, int]:

@@ -12,7 +12,6 @@ from topics.catalog import DAY_MS
 from topics.specs import TopicSpec
 
 SHORTEST_RETENTION_MS = DAY_MS  # a learner that was away for a night must find its records
-CREATE = "Run `stream-app topics create MODULE:APP`"
 CONFIGURE = "Run `stream-app topics configure MODULE:APP`, which sets it as declared"
 
 
@@ -53,7 +52,14 @@ def differences(spec: TopicSpec, described: Mapping[str, Any], config: Mapping[s
 def input_faults(name: str, described: Mapping[str, Any] | None, config: Mapping[str, str]) -> list[Mismatch]:
     """What of a topic that `inputs=` names can keep records from being bridged; it is not ours to change."""
     if described is None:
-        return [Mismatch(name, "is missing", "Correct its name in inputs=, or create it", grave=True)]
+        return [
+            Mismatch(
+                name,
+                "is missing",
+                "Correct its name in inputs=, create it, or let this user describe it",
+                grave=True,
+            )
+        ]
     found = []
     kept_ms = int(config.get("retention.ms", "-1"))
     if 0 <= kept_ms < SHORTEST_RETENTION_MS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -77,7 +77,7 @@ class Bridge:
         log.info("bridging", ids=len(self.translator.keys.keys), waiting=self.translator.keys.n_waiting)
         self.busy_s = self.looked_s = self.renewed_s = self.clock.monotonic()
         self.look()
-        self.log.commit([BEGUN], self.positions)
+        self.write([BEGUN], self.positions)
         while not self.stopping.is_set() and not self.is_idle():
             self.turn()
         self.settle()
@@ -168,7 +168,7 @@ class Bridge:
             self.waits_for = why
         if waited_s > ALERT_S and self.alerted != place:
             self.alerted = place
-            self.log.commit([self.translator.waiting_alert(why, where)], {})
+            self.write([self.translator.waiting_alert(why, where)], {})
         self.log.has_seat(SEAT_S)
         self.tell(active=True)
 
@@ -198,10 +198,14 @@ class Bridge:
             routed += self.translator.translate(read)
             positions[read.at.topic, read.at.partition] = read.at.offset + 1
             self.held[read.at.topic, read.at.partition] -= len(read.record.value or b"")
-        offset = self.log.commit(routed, positions)
+        offset = self.write(routed, positions)
         self.positions.update(positions)
         if offset is not None:
             self.kept.append((self.translator.keys.clock_ms, offset))
+
+    def write(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
+        """Commit one transaction."""
+        return self.log.commit(routed, positions, self.translator.keys.n_waiting)
 
     def settle(self) -> None:
         """Move past what ends an input and is no record: transactions and aborted records count as lag."""
@@ -210,7 +214,7 @@ class Bridge:
         ahead = {source: end for source, end in self.ends.items() if end > self.positions.get(source, 0)}
         self.ends = {}
         if ahead:
-            self.log.commit([], ahead)
+            self.write([], ahead)
             self.positions.update(ahead)
 
     def look(self) -> None:
@@ -223,7 +227,7 @@ class Bridge:
         """Commit all positions again, also of inputs that nothing comes from."""
         if self.clock.monotonic() - self.renewed_s > RENEW_S:
             self.renewed_s = self.clock.monotonic()
-            self.log.commit([], self.positions)
+            self.write([], self.positions)
 
     def trim(self) -> None:
         """Delete what is no longer remembered from the bridge's own topic."""

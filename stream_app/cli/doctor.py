@@ -77,7 +77,7 @@ def kafka(definition: Application | None) -> Iterator[Check]:
             if definition is not None:
                 yield from topics(definition, settings, admin)
                 yield lag(definition, admin)
-                yield from bridge(definition, admin)
+                yield from bridge(definition, settings, admin)
                 yield from running(definition, settings, admin)
     except StreamAppError as error:
         yield failure("kafka", error)
@@ -141,11 +141,11 @@ def lag(definition: Application, admin: TopicAdmin) -> Check:
     return Check("lag", OK, detail)
 
 
-def bridge(definition: Application, admin: TopicAdmin) -> Iterator[Check]:
+def bridge(definition: Application, settings: Settings, admin: TopicAdmin) -> Iterator[Check]:
     """Whether somebody copies from and to the user's topics, and how far it is behind."""
     from stream_app.inspect.bridge_condition import bridge_condition
 
-    found = bridge_condition(definition, admin)
+    found = bridge_condition(definition, admin, settings.kafka.kafka_python())
     if found is None:
         return
     detail = f"{found.lag:,} records are not copied yet, {found.members} bridges"

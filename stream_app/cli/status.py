@@ -43,7 +43,7 @@ def status(
     bridge = None
     if definition.is_bridged:
         with TopicAdmin(settings.kafka.kafka_python()) as admin:
-            bridge = bridge_condition(definition, admin)
+            bridge = bridge_condition(definition, admin, settings.kafka.kafka_python())
     # Only a learner that runs can differ: the next one refuses to start with another definition.
     runs = {shard.definition for shard in found if shard.owner and shard.definition}
     differs = bool(runs) and runs != {definition_hash(definition)}
@@ -99,7 +99,8 @@ def bridged(bridge: BridgeCondition) -> str:
     who = {0: "nobody runs it", 1: "runs"}.get(bridge.members, f"runs, {bridge.members - 1} stand by")
     behind = ", ".join(f"{n:,} of {topic}" for topic, n in bridge.behind.items() if n)
     lost = f"; {bridge.lost:,} were deleted before they were copied" if bridge.lost else ""
-    return f"{who}; {f'not copied yet: {behind}' if behind else 'all is copied'}{lost}"
+    waiting = f"; labels without an event yet: {bridge.waiting_labels:,}" if bridge.waiting_labels else ""
+    return f"{who}; {f'not copied yet: {behind}' if behind else 'all is copied'}{lost}{waiting}"
 
 
 def notes(shard: Condition) -> Iterator[str]:

@@ -17,7 +17,7 @@ from kafka.errors import (
 )
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from stream_app.errors import Refused, StreamAppError
+from stream_app.errors import NO_TOPIC_FIX, Refused, StreamAppError
 from stream_app.tokens import TokenProvider
 
 AbstractTokenProvider.register(TokenProvider)
@@ -97,7 +97,7 @@ def unread(topic: str, error: Exception) -> Refused:
 def unwritten(topic: str, error: Exception) -> StreamAppError:
     """What to raise when a record could not be written."""
     if isinstance(error, UnknownTopicOrPartitionError) or "metadata" in str(error):
-        return Refused(f"there is no topic {topic}", "Run `stream-app topics create MODULE:APP`")
+        return Refused(f"there is no topic {topic}", NO_TOPIC_FIX)
     if isinstance(error, AuthorizationError):
         return Refused(f"the broker does not let us write {topic}", "Grant this principal Write on it")
     if isinstance(error, InvalidTimestampError):

@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from stream_app.client.connect import Closing, Kafka, arguments, connecting, reading
-from stream_app.errors import Refused
+from stream_app.errors import NO_TOPIC_FIX, Refused
 from topics.records import Prediction
 
 POLL_MS = 200
@@ -49,7 +49,7 @@ class CommittedReader(Closing):
         numbers = self.consumer.partitions_for_topic(topic)
         if not numbers:
             self.consumer.close()
-            raise Refused(f"there is no topic {topic}", "Run `stream-app topics create MODULE:APP`")
+            raise Refused(f"there is no topic {topic}", NO_TOPIC_FIX)
         self.partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         self.consumer.assign(self.partitions)
         self.topic, self.max_records, self.timeout_s = topic, max_records, timeout_s

@@ -23,7 +23,10 @@ def newest_records(kafka: Kafka, topic: str, n: int) -> Iterator[tuple[Record, P
         with reading(topic):
             numbers = tail.consumer.partitions_for_topic(topic)
         if not numbers:
-            raise Refused(f"there is no topic {topic}", "Correct its name in inputs=, or create it")
+            raise Refused(
+                f"there is no topic {topic}",
+                "Correct its name in inputs=, create it, or let this user describe it",
+            )
         places = [TopicPartition(topic, number) for number in sorted(numbers)]
         with reading(topic):
             first, end = tail.consumer.beginning_offsets(places), tail.consumer.end_offsets(places)

@@ -20,11 +20,10 @@ from stream_app.adapters.model_shelf import RedisModelShelf
 from stream_app.adapters.redis_admin import client_for
 from stream_app.adapters.redis_view import RedisView
 from stream_app.adapters.snapshot_store import FileSnapshots
-from stream_app.adapters.topic_check import CREATE
 from stream_app.adapters.write_test import try_writing
 from stream_app.application import Application
 from stream_app.definition.digest import layout_of
-from stream_app.errors import Halted, Refused
+from stream_app.errors import NO_TOPIC_FIX, Halted, Refused
 from stream_app.learner.daemon_pool import DaemonPool
 from stream_app.learner.dependencies import Dependencies, Inspection, Tuning
 from stream_app.learner.history.starts import Wish
@@ -147,7 +146,7 @@ def inspector(app: Application, settings: Settings) -> Callable[[], Inspection]:
         if not certain:
             return Inspection(None, unsafe)
         what = "was deleted" if missing else "was deleted and created again"
-        fix = DELETED if other or any(map(is_log, missing)) else CREATE
+        fix = DELETED if other or any(map(is_log, missing)) else NO_TOPIC_FIX
         halted = Halted(f"topic {', '.join(missing or other)} {what} while the learner ran", fix)
         return Inspection(halted, unsafe)
 

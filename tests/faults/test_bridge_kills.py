@@ -17,6 +17,7 @@ import pytest
 
 from stream_app.bridge.translation import SOURCE
 from stream_app.embedded.services import Endpoints
+from stream_app.inspect.bridge_condition import waiting_labels
 from stream_app.inspect.dead_letters import letter_of
 from tests.faults.learners import until
 from tests.faults.taxi import Taxi, kill_children
@@ -103,6 +104,9 @@ def test_no_kill_of_a_bridge_loses_or_doubles_a_record(services: Endpoints, tmp_
     last = taxi.bridge("--exit-when-idle", "1")
     assert last.wait(120) == 0, taxi.log.read_text()[-2_000:]
     kept(taxi, Counter(waiting=waiting(taxi)), taxi.vendors)
+    assert waiting_labels(
+        {"bootstrap_servers": [services.bootstrap_servers]}, f"{taxi.name}.bridge"
+    ) == waiting(taxi)
 
 
 @pytest.mark.soak(only=True)

@@ -361,7 +361,7 @@ def test_a_topic_that_does_not_exist_is_refused_by_its_name(learners: Learners) 
     assert (tried.code, bridge.returncode) == (3, 3)
     for text in (tried.err, said):
         assert "no.such.topic" in text
-        assert "Correct its name in inputs=, or create it" in text
+        assert "Correct its name in inputs=, create it, or let this user describe it" in text
 
 
 def test_a_topic_that_may_lose_records_before_they_are_bridged_is_named(learners: Learners) -> None:

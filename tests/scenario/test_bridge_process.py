@@ -52,7 +52,7 @@ class Log:
     def pause(self, sources: Sequence[Source]) -> None: ...
     def resume(self, sources: Sequence[Source]) -> None: ...
 
-    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int]) -> int | None:
+    def commit(self, routed: Sequence[Routed], positions: Mapping[Source, int], waiting: int) -> int | None:
         self.committed.append((list(routed), dict(positions)))
         return None
 
