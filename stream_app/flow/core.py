@@ -95,9 +95,11 @@ class Core:
         return bind(slot.model, self.app.question)
 
     def instrumented(self, slot: Slot) -> Calls:
-        """Bind one slot's calls, under `instrument` while it races."""
+        """Bind one slot's calls, under `instrument` while it races; in a blend while it has candidates."""
         calls, policy = self.bind(slot), self.state.policy
         racing = slot.version in policy.races or (policy.open and slot.name == self.state.serving)
+        if self.blend is not None:
+            racing = any(other.kind != DECLARED for other in self.state.slots)
         return self.instrument(slot.version, calls) if racing and self.instrument is not None else calls
 
     def gate(self, slot: Slot) -> str | None:

@@ -16,7 +16,8 @@ import msgspec
 from stream_app.flow.core import Core
 from stream_app.models.calls import Answer, Calls
 from stream_app.ports import Clock, Send
-from stream_app.state.slot import Slot
+from stream_app.state.blend import BlendState
+from stream_app.state.slot import DECLARED, Slot
 from topics.records import Command
 
 NEWEST = 64  # answers of each version that are remembered
@@ -48,22 +49,42 @@ class LatencyGuard:
 
         return Calls(timed, calls.learn_one, labelled=calls.labelled)
 
-    def slow(self) -> list[tuple[Slot, float]]:
-        """Candidates in a race that take `max_slowdown` times as long as the champion, and how many times."""
+    def slow(self) -> list[tuple[Slot, float, str]]:
+        """Candidates that are too slow, how many times they are, and why."""
         state = self.core.state
+        if state.blend is not None:
+            return self.dear(state.blend)
         if not state.policy.open:
             self.seconds.clear()
             return []
         champion_s = self.answer_s(state.champion_version)
-        found: list[tuple[Slot, float]] = []
+        found: list[tuple[Slot, float, str]] = []
         for slot in state.slots:
-            if slot.version not in state.policy.races or slot.version in self.ordered:
-                continue
             took_s = self.answer_s(slot.version)
-            if champion_s is None or took_s is None or took_s <= SMALLEST_S:
+            if slot.version not in state.policy.races or champion_s is None or took_s is None:
                 continue
-            if took_s > self.core.app.swap.max_slowdown * champion_s:
-                found.append((slot, took_s / max(champion_s, 1e-9)))
+            times = took_s / max(champion_s, 1e-9)
+            if took_s > SMALLEST_S and times > self.core.app.swap.max_slowdown:
+                found.append((slot, times, f"answers {times:.0f} times slower than the champion"))
+        return found
+
+    def dear(self, blend: BlendState) -> list[tuple[Slot, float, str]]:
+        """The same of a blend: whose part of the time is more than `max_slowdown` times its weight.
+
+        Judged once it has learned for the blend's `patience`: a newcomer has hardly any weight.
+        """
+        state = self.core.state
+        total_s = sum(self.answer_s(slot.version) or 0.0 for slot in state.slots)
+        found: list[tuple[Slot, float, str]] = []
+        for slot in state.slots:
+            took_s = self.answer_s(slot.version)
+            young = slot.learned < blend.mixture.rule.patience
+            if slot.kind == DECLARED or slot.name == state.serving or young or took_s is None:
+                continue
+            part, weight = took_s / total_s, blend.weight(slot.version)
+            if took_s > SMALLEST_S and part > self.core.app.swap.max_slowdown * weight:
+                why = f"takes {part:.0%} of the time for a weight of {weight:.3f}"
+                found.append((slot, took_s / total_s / max(weight, 1e-9), why))
         return found
 
     def answer_s(self, version: int) -> float | None:
@@ -71,19 +92,22 @@ class LatencyGuard:
         seconds = self.seconds.get(version, ())
         return median(seconds) if len(seconds) >= ENOUGH else None
 
-    def orders(self) -> list[tuple[Slot, float, Send]]:
-        """A drop command for each slow candidate, once."""
+    def orders(self) -> list[tuple[Slot, float, str, Send]]:
+        """A drop command for each slow candidate, once; with how many times it is too slow, and why."""
         state, found = self.core.state, []
-        for slot, times in self.slow():
+        for slot, times, why in self.slow():
+            if slot.version in self.ordered:
+                continue
             self.ordered.add(slot.version)
             command_id = f"{self.core.app.name}/{state.shard}/slow/{slot.version}"
             command = Command(
                 command_id,
                 "drop",
                 actor="learner",
-                reason=f"it answers {times:.0f} times slower",
+                reason=f"it {why}",
                 shard=state.shard,
                 version=slot.version,
             )
-            found.append((slot, times, Send("commands", command_id.encode(), msgspec.json.encode(command))))
+            send = Send("commands", command_id.encode(), msgspec.json.encode(command))
+            found.append((slot, times, why, send))
         return found

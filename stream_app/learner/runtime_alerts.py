@@ -91,10 +91,10 @@ class RuntimeAlerts:
     def order_slow_candidates_dropped(self, latency_guard: LatencyGuard) -> list[Send]:
         """Order the end of candidates that are too slow, with an alert for each."""
         orders = latency_guard.orders()
-        for slot, times, _ in orders:
-            text = f"candidate {slot.name} v{slot.version} answers {times:.0f} times slower than the champion"
+        for slot, times, why, _ in orders:
+            text = f"candidate {slot.name} v{slot.version} {why}"
             self.notice("candidate-slow", text, version=slot.version, slowdown=times)
-        return [send for _, _, send in orders]
+        return [send for *_, send in orders]
 
     def report_stale_view(self, view_writer: ViewWriter, now_s: float) -> None:
         """Report a view that has not moved for long, though commits have; it may lag while it moves."""

@@ -10,7 +10,7 @@ import orjson
 from river import base
 
 from stream_app.adapters.clock import SystemClock
-from stream_app.application import SwapPolicy
+from stream_app.application import Blend, SwapPolicy
 from stream_app.flow import swap
 from stream_app.learner.latency_guard import ENOUGH, LatencyGuard
 from stream_app.learner.recovery.snapshots import state_digest
@@ -56,7 +56,7 @@ def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, L
 def test_a_slow_candidate_is_ordered_away_once_and_goes_when_the_order_comes_back() -> None:
     """The order is a command like an operator's; the champion and what answers fast enough stay."""
     shard, latency_guard = hunting(0.002)
-    ((slot, times, send),) = latency_guard.orders()
+    ((slot, times, _, send),) = latency_guard.orders()
     assert (slot.version, times > 10, send.topic) == (2, True, "commands")
     assert latency_guard.orders() == []
     order = orjson.loads(send.value or b"")
@@ -70,6 +70,35 @@ def test_a_candidate_that_keeps_up_is_left_alone() -> None:
     """Slow is relative to the champion, and half a millisecond is never slow."""
     assert hunting(0.0)[1].orders() == []
     assert hunting(0.002, champion_s=0.002)[1].orders() == []
+
+
+def blending(candidate_s: float, patience: int) -> LatencyGuard:
+    """A blend with a candidate, some labels after it came."""
+    rule = SwapPolicy(candidates=("fresh",), max_slowdown=2)
+    app = application(champion=lambda seed: Sleeper(0.0), swap=rule, serve=Blend(patience=patience))
+    shard = ShardDriver(app)
+    latency_guard = LatencyGuard(shard.processor.core, SystemClock())
+    for n in range(40):
+        shard.event(str(n), label=n % 2 == 0)
+    opened = shard.state.policy.alarm(drift=True)
+    assert opened is not None
+    core = shard.processor.core
+    core.out.record = Record(EVENT, 40, 0, b"k", b"", None)
+    swap.start_candidates(core, opened)
+    core.out.outputs.clear()
+    shard.state.slots[-1].model.naps_s = candidate_s
+    for n in range(40, 40 + ENOUGH + 2):
+        shard.event(str(n), label=n % 2 == 0)
+    return latency_guard
+
+
+def test_a_candidate_that_costs_more_than_its_weight_leaves_a_blend() -> None:
+    """Not before it had the blend's patience, and not for time that nobody would notice."""
+    ((slot, times, why, send),) = blending(0.002, patience=10).orders()
+    assert (slot.version, times > 2, "% of the time for a weight of 0." in why) == (2, True, True)
+    assert orjson.loads(send.value or b"")["command"] == "drop"
+    assert blending(0.002, patience=5_000).orders() == []
+    assert blending(0.0, patience=10).orders() == []
 
 
 def test_the_latency_guard_asks_no_question_of_its_own() -> None:
