@@ -22,7 +22,7 @@ class Blend:
 
     An expert of a search whose weight stays below `floor` for `patience` labels is retired. The expert with
     the most weight leads: it is named in receipts, once it had more than `lead` times the weight of the one
-    before.
+    before. Predictors get the heaviest models that take at most `most_bytes` together, pickled.
 
     Raises:
         ValueError: a value out of range; correct the definition.
@@ -34,6 +34,7 @@ class Blend:
     floor: float = 0.005
     patience: int = 5_000
     lead: float = 1.5
+    most_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.rates) <= MOST_RATES or not all(0 < rate <= FASTEST for rate in self.rates):
@@ -44,5 +45,7 @@ class Blend:
             raise ValueError(f"floor={self.floor!r}; give a weight from 0 to below 0.5")
         if type(self.patience) is not int or self.patience < 1:
             raise ValueError(f"patience={self.patience!r}; give a number of labels from 1 on")
+        if type(self.most_bytes) is not int or self.most_bytes < 1:
+            raise ValueError(f"most_bytes={self.most_bytes!r}; give a number of bytes from 1 on")
         if not 1 <= self.lead <= FASTEST:
             raise ValueError(f"lead={self.lead!r}; give a factor from 1 to {FASTEST:g}")

@@ -26,7 +26,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     `probabilities` by the class's JSON text. `stale_because` says what makes it `stale`. `recorded` says
     whether Kafka confirmed the event `event_id`, None if none was to be recorded; after False ask again under
-    the same id.
+    the same id. Of a blend, `weights` are those of its models by name, and `left_out` names those that were
+    too large to be published.
     """
 
     key: str
@@ -46,6 +47,8 @@ class Answer(msgspec.Struct, frozen=True):
     prior: Any = None
     event_id: str | None = None
     recorded: bool | None = None
+    weights: dict[str, float] | None = None
+    left_out: list[str] | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -82,7 +82,7 @@ def serving_blend(
         state.counters.cold += 1
         prior = prior_of(state)
     state.counters.predictions += 1
-    offset, version, learned = core.out.record.offset, state.next_version - 1, state.champion.learned
+    offset, version, learned = core.out.record.offset, state.served_version, state.champion.learned
     made = PredictionMade(
         event_id, key, now_ms, prediction, probabilities, BLEND, version, learned, offset, prior
     )

@@ -112,7 +112,7 @@ def slots_of(state: ShardState) -> list[SlotStats]:
     ]
     if blend is not None:
         learned, scores = state.champion.learned, blend.slot.scores.report()
-        found.insert(0, SlotStats(BLEND, state.next_version - 1, learned, None, scores, 1.0))
+        found.insert(0, SlotStats(BLEND, state.served_version, learned, None, scores, 1.0))
     return found
 
 

@@ -126,6 +126,10 @@ class Predictor:
             response["probabilities"] = {label: float(p) for label, p in answer.probabilities.items()}
         if answer.prediction is None:
             response["prior"] = answer.prior
+        if published.weights is not None:
+            response["weights"] = {} if answer.prediction is None else published.carriers
+            if published.left_out:
+                response["left_out"] = published.left_out
         return response
 
     def champion_of(self, shard: int) -> Champion:

@@ -106,6 +106,8 @@ class PredictResponse(BaseModel):
     fallback: bool
     probabilities: dict[str, float] | None = Field(None, description="by the class's JSON text")
     prior: Any = Field(None, description="what is known without a model, while it is cold")
+    weights: dict[str, float] | None = Field(None, description="of a blend: its models' weights, by name")
+    left_out: list[str] | None = Field(None, description="models of a blend too large to be published")
     event_id: str | None = Field(None, description="of the recorded event")
     recorded: bool | None = Field(None, description="whether Kafka has confirmed the event")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.models.calls import Calls, bind, bind_blend
@@ -17,6 +17,8 @@ class Published:
     """One shard's champion, or its blend, as committed batch (epoch, seq) left it.
 
     A blend's `model` is the list of its models, with their `weights`; None stands for one that is not asked.
+    `carriers` are the weights of the others by name, as predictions have them, and `left_out` those that were
+    too large to be published.
 
     `prior` is what a cold model is answered with, `kinds` the features' types, of which those of `unproven`
     give way to another one, `full` the string features that take no further value, which with `no_more` are
@@ -37,6 +39,8 @@ class Published:
     no_more: bool = False
     unproven: tuple[str, ...] = ()
     weights: list[float] | None = None
+    carriers: dict[str, float] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def models(self) -> list[Any]:

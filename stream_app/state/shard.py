@@ -161,6 +161,11 @@ class ShardState:
         self.slots.append(slot)
         return slot
 
+    @property
+    def served_version(self) -> int:
+        """The version that predictions name: the champion's, or of a blend the newest that was in it."""
+        return self.champion_version if self.blend is None else self.next_version - 1
+
     def slot_of(self, version: int) -> Slot | None:
         """The slot of a version, None when it is gone."""
         return next((slot for slot in self.slots if slot.version == version), None)

@@ -11,7 +11,7 @@ from river import dummy, linear_model, preprocessing, tree
 
 from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.errors import UsageError
-from stream_app.learner.publish.champion_publisher import publish
+from stream_app.learner.publish.publication import publish
 from stream_app.models.calls import reply
 from stream_app.state.blend import BLEND
 from stream_app.state.published import bind_published

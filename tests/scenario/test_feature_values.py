@@ -13,7 +13,7 @@ from stream_app import features as f
 from stream_app.application import Limits
 from stream_app.flow.record_rules import features_for_models
 from stream_app.flow.validate import as_models_see
-from stream_app.learner.publish.champion_publisher import publish
+from stream_app.learner.publish.publication import publish
 from tests.scenario.shard_driver import ABSENT, ShardDriver, application
 from topics import reasons
 from topics.records import KINDS

@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from river import dummy
 
 from stream_app import features as f
 from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
-from stream_app.application import Application, Serving
+from stream_app.application import Application, Blend, Serving
 from stream_app.errors import Unreachable, UsageError
 from stream_app.predictor.champions import Champions
 from stream_app.predictor.entities import EntityCache
@@ -56,7 +57,7 @@ class Served:
         self.world, self.view, self.counted, self.feedback = World(app), FakeView(), Counted(), Written()
         shard = self.world.shard()
         assert shard.live is not None
-        self.live = shard.live
+        self.shard, self.live = shard, shard.live
         for n in range(events):
             value = {"event_id": f"e{n}", "features": {"x": float(n % 7)}, "label": n % 2 == 0}
             self.world.feed(shard, EVENT, value, key=b"known")
@@ -561,3 +562,31 @@ def test_the_age_of_an_entitys_features_is_told(served: Served) -> None:
     unknown, before, after = served.counted.ages
     assert unknown is None
     assert (after or 0.0) - (before or 0.0) == pytest.approx(90)
+
+
+def blended(**rule: Any) -> Served:
+    """A shard whose models answer as one, its newest blend published."""
+    challengers = {"last": lambda seed: dummy.NoChangeClassifier()}
+    app = application(features=FEATURES, challengers=challengers, serve=Blend(**rule))
+    served = Served(app, Guard({}, None))
+    served.publish()
+    return served
+
+
+def test_a_blend_s_answer_has_the_weights_of_its_models() -> None:
+    """Those that the learner's own prediction of such an event has."""
+    served = blended()
+    answer = served.predict().json()
+    event = {"event_id": "the same", "features": {"x": 3.0}}
+    served.world.feed(served.shard, EVENT, event, key=b"known")
+    made = orjson.loads(served.world.predictions[-1])
+    assert (answer["model"], answer["weights"]) == (made["model"], made["weights"])
+    assert len(answer["weights"]) == 2
+    assert "left_out" not in answer
+
+
+def test_the_lightest_models_are_left_out_of_what_is_too_large() -> None:
+    """At least one is shown; the answer names the others, and is that of the rest."""
+    answer = blended(most_bytes=1).predict().json()
+    ((name, weight),) = answer["weights"].items()
+    assert ({name, *answer["left_out"]}, weight) == ({"champion", "last"}, 1.0)

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import structlog
 
 from stream_app.application import Application
-from stream_app.flow.predict import prior_of
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.publish.publication import header, models_in, publish
 from stream_app.learner.recovery.fingerprint import for_predictors
 from stream_app.learner.recovery.time_budget import TimeBudget
 from stream_app.models.calls import replies
 from stream_app.ports import Clock, Dumped, ModelShelf
-from stream_app.state.blend import BLEND, BlendState
-from stream_app.state.published import FORMAT, KIND, Published, bind_published
+from stream_app.state.blend import BlendState
+from stream_app.state.published import Published, bind_published
 from stream_app.state.shard import ShardState
 from topics.life import life_of
 
@@ -69,6 +69,7 @@ class ChampionPublisher:
         self.fingerprint, self.life = for_predictors(fingerprint), life_of(fingerprint["topics"])
         self.interval_s = interval_s
         self.version: int | None = None
+        self.left_out: set[int] = set()  # versions that are in the blend and too large to publish with it
         self.stamp = ""
         self.budget = TimeBudget(MAX_SHARE, 0.0)
         self.making: Dumped | None = None  # between `pickle` and `capture`
@@ -98,17 +99,11 @@ class ChampionPublisher:
         """
         if self.taken is not None or self.fenced:
             return False
-        if self.served_version(processor) != self.version:
+        if processor.core.state.served_version != self.version:
             return True
         if not self.behind(processor, more=more):
             return False
         return now_s - self.budget.last_s >= self.interval_s and self.budget.due(now_s)
-
-    @staticmethod
-    def served_version(processor: BatchProcessor) -> int:
-        """What answers, as predictions say it: another one is shown at once."""
-        state = processor.core.state
-        return state.champion_version if state.blend is None else state.next_version - 1
 
     def finish(self) -> bool:
         """Show what the shard leaves behind; True when that is done or cannot be. Everything is committed."""
@@ -119,18 +114,39 @@ class ChampionPublisher:
         """Pickle the champion at the end of the batch; gives the sets to refill before it is sealed."""
         started_s = self.clock.monotonic()
         self.making = None
-        published = publish(self.app, processor)
         try:
-            self.making = self.shelf.dump(published, published.models)
+            self.making = self.dump(processor)
         except Exception as error:  # a model may refuse to be stored; predictors keep the one before
             self.failed(error)
         self.pickled_s = self.clock.monotonic() - started_s
         return {} if self.making is None else self.making.layouts
 
+    def dump(self, processor: BatchProcessor) -> Dumped:
+        """Pickle what is published: of a blend the heaviest models that fit into its bound."""
+        state = processor.core.state
+        if state.served_version != self.version:
+            self.left_out.clear()
+        while True:
+            published = publish(self.app, processor, self.left_out)
+            made = self.shelf.dump(published, published.models)
+            if state.blend is None or len(made.payload) <= state.blend.mixture.rule.most_bytes:
+                return made
+            lightest = self.lightest(state, state.blend)
+            if lightest is None:
+                return made
+            self.left_out.add(lightest)
+
+    def lightest(self, state: ShardState, blend: BlendState) -> int | None:
+        """The model to leave out of a publication next; None where only one is left."""
+        shown = [
+            version for version, model in models_in(state, blend, self.left_out).items() if model is not None
+        ]
+        return min(shown, key=blend.weight) if len(shown) > 1 else None
+
     def capture(self, processor: BatchProcessor) -> None:
         """Take the pickled champion, now that its batch is sealed."""
         started_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
-        self.version, self.stamp = self.served_version(processor), processor.stamp
+        self.version, self.stamp = processor.core.state.served_version, processor.stamp
         making, self.making = self.making, None
         if making is not None:
             head = {**header(self.app, processor, self.fingerprint), "life": self.life}
@@ -210,56 +226,3 @@ class ChampionPublisher:
             self.waiting = self.waiting or again  # a newer one makes up for both
             if outcome == "down":
                 self.retry_at_s = self.clock.monotonic() + RETRY_S
-
-
-def blended_models(state: ShardState, blend: BlendState) -> list[Any]:
-    """The models of a blend in its order; those that learned nothing, or have no weight, are not asked."""
-    slots = [state.slot_of(version) for version in blend.mixture.experts]
-    asked = zip(slots, blend.weights, strict=True)
-    return [None if slot is None or slot.cold or not weight else slot.model for slot, weight in asked]
-
-
-def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """What a publication says of itself, all of it signed; `positions` are what it was trained through."""
-    state = processor.core.state
-    return {
-        "format": FORMAT,
-        "kind": KIND,
-        "app": app.name,
-        "shard": state.shard,
-        "epoch": processor.epoch,
-        "seq": processor.seq,
-        "slot": processor.core.served.name,
-        "version": ChampionPublisher.served_version(processor),
-        "learned": state.champion.learned,
-        "positions": list(processor.positions),
-        "log_time_ms": state.log_time_ms,
-        "fingerprint": fingerprint,
-    }
-
-
-def publish(app: Application, processor: BatchProcessor) -> Published:
-    """Give the champion with what predictors need beside it."""
-    state = processor.core.state
-    champion = state.champion
-    bound = app.limits.max_categories
-    full = state.category_bytes >= app.limits.max_category_bytes
-    model, name, version, cold = champion.model, champion.name, champion.version, champion.cold
-    if state.blend is not None:
-        model, name, version = blended_models(state, state.blend), BLEND, state.next_version - 1
-        cold = not any(one is not None for one in model)
-    return Published(
-        model,
-        name,
-        version,
-        champion.learned,
-        cold,
-        state.log_time_ms,
-        prior_of(state),
-        dict(state.kinds),
-        {name: dict(seen) for name, seen in state.categories.items() if full or len(seen) >= bound},
-        list(state.sample_rows),
-        full,
-        tuple(state.unproven),
-        None if state.blend is None else list(state.blend.weights),
-    )
