@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from river import naive_bayes
+from river import dummy, naive_bayes
 
 from drift.detectors import Detect
-from stream_app.application import Application, Labels, SwapPolicy
+from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.errors import Halted
 from stream_app.learner.history.whatif import Outcome, replay_variants
 from tests.scenario.fake_kafka import Source
@@ -39,8 +39,13 @@ def rows() -> Iterator[tuple[dict[str, float], bool]]:
 
 @pytest.fixture(scope="module")
 def world() -> World:
+    """One for all tests that change nothing of it."""
+    return lived(definition())
+
+
+def lived(app: Application) -> World:
     """A shard's past: labels five events late, one in ten missing, a pause, and a snapshot on the way."""
-    world = World(definition())
+    world = World(app)
     shard = world.shard()
     assert shard.live is not None
     labels = []
@@ -157,3 +162,19 @@ def test_a_default_label_counts_where_the_horizon_passed() -> None:
     live = played(world)[0]
     assert live.scored > 0
     assert live.scores["accuracy"] == 1.0
+
+
+def test_a_blend_beside_a_champion_and_the_other_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fares as it would have alone; from a snapshot too, whose waiting rows the other one served."""
+    last = {"last": lambda seed: dummy.NoChangeClassifier()}
+    apps = [definition(challengers=last), definition(challengers=last, serve=Blend())]
+    worlds = [lived(app) for app in apps]
+    (one, other_one), (other, one_other) = (
+        played(world, other=app) for world, app in zip(worlds, apps[::-1], strict=True)
+    )
+    assert other.scores["accuracy"] > one.scores["accuracy"]
+    assert (other_one.scores, one_other.scores) == (other.scores, one.scores)
+    monkeypatch.setattr(Source, "earliest", lambda _self: [0, 50, 0])
+    for world, app in zip(worlds, apps[::-1], strict=True):
+        live, beside = played(world, other=app)
+        assert 0 < live.scored == beside.scored < one.scored

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 
 from drift.detectors import Detect
-from stream_app.application import Application
+from stream_app.application import Application, Blend
 from stream_app.cli.drift.card import ALWAYS, NEVER, PER, Cell, Drift, Judged, card, judge, line, pool
 from stream_app.cli.drift.command import detect_of, of_losses, policies_of
 from stream_app.cli.drift.streams import KINDS, STREAMS, losses
@@ -135,7 +136,7 @@ def test_a_detector_that_cannot_be_is_refused_with_what_can(text: str) -> None:
 
 def test_policies_are_named_once_each_and_all_by_default() -> None:
     """An unknown one is a wrong call that tells which there are."""
-    assert policies_of(None) == ("evidence", "immediate", "never")
+    assert policies_of(None) == ("evidence", "immediate", "never", "blend")
     assert policies_of("never, evidence,never") == ("never", "evidence")
     with pytest.raises(UsageError, match="unknown policy 'often'"):
         policies_of("never,often")
@@ -153,6 +154,13 @@ def test_variants_are_each_policy_with_each_set_of_detectors_but_the_live_one() 
     assert [one for one in watched if one.signal != "loss"] == [
         one for one in app.drift or () if one.signal != "loss"
     ]
+    mixed = variants_of(replace(app, serve=Blend(lead=2.0)), ("never", "blend"), {"eddm": Detect("eddm")})
+    assert [(title, one.serve) for title, one in mixed.items()] == [
+        ("never", "champion"),
+        ("never eddm", "champion"),
+        ("blend eddm", Blend(lead=2.0)),
+    ]
+    assert variants_of(app, ("blend",), {})["blend"].serve == Blend()
     regression = Application(name="a", task="regression", champion=lambda seed: seed)
     with pytest.raises(UsageError):
         variants_of(regression, ("never",), {"eddm": Detect("eddm")})

@@ -34,7 +34,7 @@ def bench(
         False, "--from-topic", help="Replay what MODULE:APP has retained; nothing is touched."
     ),
     policy: str | None = typer.Option(
-        None, metavar="P,…", help="With --from-topic: swap policies to compare; default all."
+        None, metavar="P,…", help="With --from-topic: swap policies to compare, and blend; default all."
     ),
     shard: int | None = typer.Option(None, metavar="N", min=0, help="With --from-topic: only this shard."),
     json: bool = typer.Option(False, "--json", help="One JSON object per row."),
@@ -141,17 +141,19 @@ def value_of(text: str) -> Any:
 
 
 def policies_of(text: str | None) -> tuple[str, ...]:
-    """Swap policies by name, each once.
+    """Swap policies by name, each once, and `blend`.
 
     Raises:
         UsageError: there is no such policy.
     """
     from drift.rule import POLICIES
+    from stream_app.state.blend import BLEND
 
+    known = (*POLICIES, BLEND)
     if text is None:
-        return POLICIES
+        return known
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in POLICIES:
-            raise UsageError(f"unknown policy {name!r}", f"Choose from {', '.join(POLICIES)}")
+        if name not in known:
+            raise UsageError(f"unknown policy {name!r}", f"Choose from {', '.join(known)}")
     return names

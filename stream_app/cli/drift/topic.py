@@ -95,19 +95,31 @@ def variants_of(
 ) -> dict[str, Application]:
     """Each policy with the definition's detectors, then with each chosen one on the loss in their place.
 
+    `blend` is no swap policy: all models answer as one.
+
     Raises:
         UsageError: a detector does not fit the task.
     """
+    from drift.blend import Blend
     from drift.signals import LOSS
+    from stream_app.state.blend import BLEND
 
     others = tuple(one for one in app.drift or () if one.signal != LOSS)
     sets = {"": tuple(app.drift or ()), **{name: (detect, *others) for name, detect in chosen.items()}}
-    return {
-        f"{policy} {name}".rstrip(): replace(app, drift=detects, swap=replace(app.swap, policy=policy))
-        for name, detects in sets.items()
-        for policy in policies
-        if name or policy != app.swap.policy  # that one is live
-    }
+    blends = isinstance(app.serve, Blend)
+    live = BLEND if blends else app.swap.policy
+    found: dict[str, Application] = {}
+    for name, detects in sets.items():
+        for policy in policies:
+            if (policy == live and not name) or (policy == BLEND and app.task == "anomaly"):
+                continue
+            title = f"{policy} {name}".rstrip()
+            if policy == BLEND:
+                found[title] = replace(app, drift=detects, serve=app.serve if blends else Blend())
+            else:
+                swap = replace(app.swap, policy=policy)
+                found[title] = replace(app, drift=detects, serve="champion", swap=swap)
+    return found
 
 
 def line(outcome: Outcome, live: Outcome) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from drift.blend import Blend
 from drift.monitors import Monitors
 from drift.policy import Policy
 from drift.signals import LOSS
@@ -31,7 +32,7 @@ from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, repla
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.learner.recovery.replay import replay
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
-from stream_app.state.shard import ShardState
+from stream_app.state.shard import ShardState, blend_of
 from topics.codec import Rejected, decode_command, decode_label
 from topics.envelope import COMMAND, LABEL, RANK_NAMES, Record
 
@@ -278,6 +279,8 @@ def beside(processor: BatchProcessor, app: Application, store: SnapshotStore) ->
     state.cause, state.champion_before = {}, None
     core = Core(app, state, store.round_trip, store.refill_sets)
     state.slots = [slot for slot in state.slots if slot.name == state.serving or stays(core, slot)]
+    if isinstance(app.serve, Blend) != (state.blend is not None):
+        state.blend = blend_of(app, state.slots)
     if state.blend is not None:
         state.blend.agree([slot.version for slot in state.slots if slot.failed is None])
     core.rebind()
