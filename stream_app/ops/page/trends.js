@@ -46,6 +46,15 @@ export function scores(board, span) {
   children(found.below, [numbers(found.below, "Scores", ["Time", "Serving", "Best challenger", "Baseline"], () => every(series, (at) => [moment(series.t[at]), score(series.serving[at]), score(series.rival[at]), score(series.baseline[at])], 30))]);
 }
 
+// How the blend does beside the best of its models.
+function beside(board) {
+  const value = (slot) => slot.scores[board.score], scored = board.detail.slots.filter((slot) => known(value(slot)));
+  const blend = scored.find((slot) => slot.name === "blend"), sign = board.score === "mae" ? 1 : -1;
+  const best = scored.filter((slot) => slot !== blend).sort((one, other) => sign * (value(one) - value(other)))[0];
+  const what = board.score === "mae" ? "mean absolute error" : "accuracy";
+  return blend && best ? ` Its rolling ${what} is ${score(value(blend))}; its best single model, ${best.name} v${best.version}, has ${score(value(best))}.` : "";
+}
+
 // What each model of a blend weighs; of one shard alone, and only where there is a blend.
 export function weights(board, span) {
   const series = board.series[span], names = Object.keys(series.weights).sort();
@@ -56,7 +65,7 @@ export function weights(board, span) {
   const found = place("weights", "Weights of the blend", chart, range(span));
   chart.draw(series.t, names.map((name, at) => ({ label: name, color: COLORS[at % COLORS.length], width: 2, values: series.weights[name], scale: "score", text: share })), series.marks);
   const heaviest = names.map((name) => [name, last(series.weights[name])]).filter(([, value]) => known(value)).sort((one, other) => other[1] - one[1]);
-  found.caption.textContent = heaviest.length ? `${heaviest.map(([name, value]) => `${name} has ${share(value)}`).join(", ")} of the weight. The answer is the mean of all, by these weights.` : "No weight is known yet.";
+  found.caption.textContent = heaviest.length ? `${heaviest.map(([name, value]) => `${name} has ${share(value)}`).join(", ")} of the weight. The answer is the mean of all, by these weights.${beside(board)}` : "No weight is known yet.";
   children(found.below, [numbers(found.below, "Weights", ["Time", ...names], () => every(series, (at) => [moment(series.t[at]), ...names.map((name) => share(series.weights[name][at]))], 30))]);
 }
 
