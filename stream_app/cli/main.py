@@ -23,6 +23,7 @@ COMMANDS = {
     "bridge": "Copy records of your own topics into the application's, exactly once.",
     "serve": "Predict over HTTP from the newest features and the newest model.",
     "ops": "Route alerts to people, and show the dashboard.",
+    "backtest": "Show what a definition would have served of a file, without servers.",
     "produce": "Write a CSV or JSON-lines file as events and labels.",
     "consume": "Read committed predictions, alerts, dead letters and more.",
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
@@ -37,7 +38,7 @@ COMMANDS = {
     "demo": "Real data through real Kafka, compared with bare River to the bit.",
     "admit": "Admission check of a definition, as JSON.",
 }
-FOLDERS = {"demo", "drift", "models", "produce"}  # their module `command` is what is called
+FOLDERS = {"backtest", "demo", "drift", "models", "produce"}  # their module `command` is what is called
 HIDDEN = {"admit"}
 COMPLETION = {"install_completion", "show_completion"}
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
+from msgspec import UNSET
 
 from stream_app.application import Application, Limits
 from stream_app.errors import UsageError
@@ -53,6 +54,18 @@ def check_id(event_id: Any) -> None:
         )
     if len(event_id) * 4 > LONGEST_ID_BYTES and len(utf8(event_id, "the event id")) > LONGEST_ID_BYTES:
         raise UsageError("the event id is too long", f"Use at most {LONGEST_ID_BYTES} bytes")
+
+
+def event_value(event_id: str, features: Mapping[str, Any], label: Any = UNSET) -> dict[str, Any]:
+    """The value of an event."""
+    value: dict[str, Any] = {"v": 1, "event_id": event_id, "features": features}
+    return value if label is UNSET else {**value, "label": label}
+
+
+def label_value(event_id: str, label: Any, weight: float | None = None) -> dict[str, Any]:
+    """The value of a label."""
+    value: dict[str, Any] = {"v": 1, "event_id": event_id, "label": label}
+    return value if weight is None else {**value, "weight": weight}
 
 
 def rules_of(app: Application | None) -> FeatureRules:

@@ -21,6 +21,8 @@ from stream_app.client.checks import (
     encoded,
     encoded_key,
     epoch_ms,
+    event_value,
+    label_value,
     rules_of,
 )
 from stream_app.client.connect import Kafka, arguments, connecting, unwritten
@@ -81,11 +83,9 @@ class EventProducer:
         else:
             check_id(event_id)
         check_features(self.rules, features)
-        value: dict[str, Any] = {"v": 1, "event_id": event_id, "features": features}
         if label is not UNSET:
             check_label(self.definition, label)
-            value["label"] = label
-        self.write("events", encoded_key(key), value, epoch_ms(time))
+        self.write("events", encoded_key(key), event_value(event_id, features, label), epoch_ms(time))
         return event_id
 
     def label(
@@ -99,10 +99,7 @@ class EventProducer:
         """Produce one label under its event's key."""
         check_id(event_id)
         check_label(self.definition, label)
-        value: dict[str, Any] = {"v": 1, "event_id": event_id, "label": label}
-        if weight is not None:
-            value["weight"] = weight
-        self.write("labels", encoded_key(key), value, epoch_ms(time))
+        self.write("labels", encoded_key(key), label_value(event_id, label, weight), epoch_ms(time))
 
     def command(
         self,

@@ -8,30 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import orjson
-from msgspec import UNSET
-
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
     from stream_app.cli.produce.progress import Progress, Sent
+    from stream_app.cli.produce.rows import Columns
     from stream_app.cli.produce.schedule import Stamped
     from stream_app.client.producer import EventProducer
 
 SHOW_EVERY = 500  # records; drawing the bar costs as much as a few of them
 NOTE_EVERY = 20_000  # records, after which what was sent is surely written, and noted
-
-
-class Columns(msgspec.Struct):
-    """Which column of the file plays which part; `features` are the others, or those that were named."""
-
-    file: str
-    key: str
-    event_id: str | None
-    inline_label: str | None
-    label: str | None
-    features: frozenset[str]
 
 
 def send(
@@ -94,22 +80,11 @@ def noted(counts: dict[str, int], producer: EventProducer, progress: Progress, s
 
 def write(producer: EventProducer, columns: Columns, row: dict[str, Any], record: Stamped) -> bool:
     """Produce one record; False for the label of a row that has none."""
-    event_id = f"{columns.file}:{record.row}" if columns.event_id is None else text_of(row[columns.event_id])
-    entity = text_of(row.get(columns.key))
     if record.is_label:
-        if columns.label not in row:
+        found = columns.label_of(record.row, row)
+        if found is None:
             return False
-        producer.label(entity, event_id, row[columns.label], time=record.time_ms)
+        producer.label(*found, time=record.time_ms)
     else:
-        named = columns.features
-        features = {name: value for name, value in row.items() if name in named}
-        label = row.get(columns.inline_label, UNSET) if columns.inline_label else UNSET
-        producer.send(entity, features, event_id, label, record.time_ms)
+        producer.send(*columns.event_of(record.row, row), record.time_ms)
     return True
-
-
-def text_of(value: Any) -> str:
-    """A key or an id as text; a number or a bool keeps its JSON form."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else orjson.dumps(value).decode()

@@ -81,7 +81,7 @@ class Variant:
         self.processor = processor
         self.heard: list[Output] = []
         self.losses = array("d")  # by prediction, NaN while there is no label
-        self.waiting: dict[str, tuple[int, Any]] = {}  # event_id → which prediction, and what it said
+        self.waiting: dict[str, tuple[int, PredictionMade]] = {}  # by event id: how many came before
         self.changes: list[Change] = []
         self.alerts = 0
         self.names = {processor.core.state.serving: True}
@@ -110,7 +110,7 @@ class Variant:
         for output in self.heard:
             if type(output) is PredictionMade:
                 if output.prediction is not None:
-                    self.waiting[output.event_id] = (len(self.losses), output.prediction)
+                    self.waiting[output.event_id] = (len(self.losses), output)
                 self.losses.append(nan)
                 self.score_accepted(output.event_id)
             elif type(output) is AlertRaised:
@@ -131,10 +131,10 @@ class Variant:
             del self.waiting[event_id]
             self.score(*waits, known[1])
 
-    def score(self, place: int, prediction: Any, label: Any) -> None:
+    def score(self, place: int, made: PredictionMade, label: Any) -> None:
         """Note the loss of a prediction: 0 or 1, or the absolute error."""
         classify = self.processor.core.state.classify
-        self.losses[place] = float(label != prediction) if classify else abs(label - prediction)
+        self.losses[place] = float(label != made.prediction) if classify else abs(label - made.prediction)
 
     def alerted(self, record: Record, alert: AlertRaised) -> None:
         """Count an alarm, or note a change of the serving model."""

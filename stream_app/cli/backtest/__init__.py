@@ -1,0 +1,1 @@
+"""`stream-app backtest`: what a definition would have served of a file."""

@@ -1,0 +1,125 @@
+"""`stream-app backtest MODULE:APP FILE`: a file through the live step, without servers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from stream_app.cli.context import load_app, pin, print_json
+from stream_app.cli.produce.options import (
+    FILES,
+    Decimal,
+    Delimiter,
+    Drop,
+    EventId,
+    Features,
+    InlineLabel,
+    Label,
+    LabelDelay,
+    LabelTime,
+    Limit,
+    Thousands,
+    TimeColumn,
+    TimeIn,
+    Types,
+)
+from stream_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from stream_app.cli.produce.reading import Options
+    from stream_app.learner.history.backtest import Played
+
+app = typer.Typer()
+
+
+@app.command()
+def backtest(
+    target: Annotated[str, typer.Argument(metavar="MODULE:APP")],
+    file: Annotated[Path, typer.Argument(help=f"{FILES}; or river:NAME, a data set of River's")],
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="The column that names the entity; default: each row is one."),
+    ] = None,
+    event_id: EventId = None,
+    inline_label: InlineLabel = None,
+    label: Label = None,
+    label_delay: LabelDelay = None,
+    time_column: TimeColumn = None,
+    time_in: TimeIn = "ms",
+    label_time: LabelTime = None,
+    features: Features = "",
+    drop: Drop = "",
+    types: Types = "",
+    delimiter: Delimiter = "",
+    decimal: Decimal = "",
+    thousands: Thousands = "",
+    limit: Limit = None,
+    compare: Annotated[
+        list[str], typer.Option(metavar="OTHER:APP", help="Another definition beside it; may be repeated.")
+    ] = [],  # noqa: B006  Typer makes a new one
+    json: bool = typer.Option(False, "--json", help="One JSON object for each definition."),
+) -> None:
+    """Show what a definition would have served of a file: no server, the live step, to the bit.
+
+    A prediction counts as it was served, once its label has come. Beside the models stands the last label, an
+    answer that needs no model.
+    """
+    pin()
+    from stream_app.cli.produce.reading import Options
+
+    if not (label or inline_label):
+        raise UsageError("nothing says which column is the label", "Name it: --label COL")
+    options = Options(
+        key,
+        event_id,
+        inline_label,
+        label,
+        label_delay,
+        time_column,
+        time_in,
+        label_time,
+        features,
+        drop,
+        types,
+        limit,
+        delimiter,
+        decimal,
+        thousands,
+    )
+    for one in (target, *compare):
+        played = play(one, file, options)
+        if json:
+            print_json(msgspec.to_builtins(played))
+        else:
+            from stream_app.cli.backtest.table import show
+
+            show(played)
+
+
+def play(target: str, file: Path, options: Options) -> Played:
+    """Run one definition over the file."""
+    from rich.console import Console
+
+    from stream_app.adapters.pickled import refill_sets
+    from stream_app.adapters.snapshot_store import round_trip
+    from stream_app.cli.backtest.records import records
+    from stream_app.cli.produce.reading import read
+    from stream_app.learner.history.backtest import backtest
+
+    definition = load_app(target)
+    reading = read(definition, file, options)
+    n = len(reading.rows) * (2 if reading.columns.label else 1)
+    console = Console(file=sys.stderr)
+    with console.status(f"{target}: 0 of {n:,} records") as status:
+        return backtest(
+            definition,
+            records(reading, definition.shards),
+            n,
+            lambda model: round_trip(model, definition.modules),
+            refill_sets,
+            lambda done: status.update(f"{target}: {done:,} of {n:,} records"),
+        )
