@@ -61,6 +61,7 @@ def backtest(
     compare: Annotated[
         list[str], typer.Option(metavar="OTHER:APP", help="Another definition beside it; may be repeated.")
     ] = [],  # noqa: B006  Typer makes a new one
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page, too.")] = None,
     json: bool = typer.Option(False, "--json", help="One JSON object for each definition."),
 ) -> None:
     """Show what a definition would have served of a file: no server, the live step, to the bit.
@@ -90,14 +91,22 @@ def backtest(
         decimal,
         thousands,
     )
+    found = []
     for one in (target, *compare):
         played = play(one, file, options)
+        found.append(played)
         if json:
             print_json(msgspec.to_builtins(played))
         else:
             from stream_app.cli.backtest.table import show
 
             show(played)
+    if html is not None:
+        from stream_app.cli.backtest.page import write
+
+        late = f", labels {label_delay} late" if label_delay else ""
+        write(html, found, f"{file}{late}. A prediction counts as it was served, once its label has come.")
+        sys.stderr.write(f"wrote {html}\n")
 
 
 def play(target: str, file: Path, options: Options) -> Played:
@@ -115,7 +124,7 @@ def play(target: str, file: Path, options: Options) -> Played:
     n = len(reading.rows) * (2 if reading.columns.label else 1)
     console = Console(file=sys.stderr)
     with console.status(f"{target}: 0 of {n:,} records") as status:
-        return backtest(
+        played = backtest(
             definition,
             records(reading, definition.shards),
             n,
@@ -123,3 +132,5 @@ def play(target: str, file: Path, options: Options) -> Played:
             refill_sets,
             lambda done: status.update(f"{target}: {done:,} of {n:,} records"),
         )
+    played.target = target
+    return played

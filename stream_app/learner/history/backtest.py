@@ -21,7 +21,6 @@ from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.whatif import Variant
 from stream_app.models.calls import bind, reply
-from stream_app.state.blend import BLEND
 from stream_app.state.scores import Scores
 from stream_app.state.shard import ShardState
 from stream_app.state.slot import Slot
@@ -31,6 +30,7 @@ from topics.envelope import Record
 SERVED, LAST_LABEL = "served", "last label"
 BATCH = 500  # records
 POINTS = 200  # of a learning curve
+ENOUGH = 50  # labels: a rolling score of fewer is noise
 ASKED = 200  # predictions that a model's time is measured with
 Z = 1.96  # of a 95 % interval
 
@@ -49,6 +49,11 @@ class Line(msgspec.Struct):
     high: float | None
     predict_us: float | None = None
     size: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Name and version."""
+        return self.name if self.version is None else f"{self.name} v{self.version}"
 
 
 class Point(msgspec.Struct):
@@ -69,8 +74,11 @@ class Mark(msgspec.Struct):
 
 
 class Played(msgspec.Struct):
-    """A backtest. `us` is the processor time of one event, with all models, monitors and outputs."""
+    """A backtest of the definition `target`. `us` is the processor time of one event, with all models,
+    monitors and outputs.
+    """
 
+    target: str
     app: str
     task: str
     score: str
@@ -79,6 +87,7 @@ class Played(msgspec.Struct):
     dead_letters: dict[str, int]
     us: float
     alarms: int
+    searches: int
     swaps: int
     rollbacks: int
     lines: list[Line]
@@ -127,8 +136,8 @@ class Account(Variant):
         state = self.processor.core.state
         found = {SERVED: self.scores, LAST_LABEL: state.baseline}
         found |= {f"{slot.name} v{slot.version}": slot.scores for slot in state.slots}
-        rolling = {name: one.report()["rolling"].get(score) for name, one in found.items()}
-        known = {name: value for name, value in rolling.items() if value is not None}
+        rolling = {name: one.report()["rolling"] for name, one in found.items()}
+        known = {name: report[score] for name, report in rolling.items() if report["n"] >= ENOUGH}
         self.curve.append(Point(state.shard, len(self.losses), known))
 
 
@@ -173,6 +182,7 @@ def played(
         for reason, times in state.dead_by_reason.items():
             dead[reason] = dead.get(reason, 0) + times
     return Played(
+        target=app.name,
         app=app.name,
         task=app.task,
         score=score,
@@ -181,6 +191,7 @@ def played(
         dead_letters=dead,
         us=took_s * 1e6 / max(1, events),
         alarms=sum(outcome.alarms for outcome in outcomes),
+        searches=sum(outcome.hunts for outcome in outcomes),
         swaps=sum(outcome.swaps for outcome in outcomes),
         rollbacks=sum(outcome.rollbacks for outcome in outcomes),
         lines=lines(app, accounts, score, round_trip),
@@ -202,10 +213,11 @@ def lines(app: Application, accounts: Sequence[Account], score: str, round_trip:
         state, slot = found[0]
         if slot.failed is None:
             line.predict_us, line.size = cost(app, state, slot, round_trip)
-        models.append(line)
+        if line.scores["n"]:  # a candidate of the last search may have served nobody yet
+            models.append(line)
     sign = 1 if score == "mae" else -1
     models.sort(key=lambda line: sign * line.scores.get(score, sign * 1e300))
-    served = line_of(BLEND if states[0].blend else SERVED, None, [one.scores for one in accounts], score)
+    served = line_of(SERVED, None, [one.scores for one in accounts], score)
     last = line_of(LAST_LABEL, None, [state.baseline for state in states], score)
     return [served, *models, last]
 

@@ -1,0 +1,132 @@
+"""A backtest as one page that needs nothing else: tables, learning curves, alarms and swaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+
+from stream_app.cli.backtest.table import cells, heads, number, others_of, summary
+from stream_app.learner.history.backtest import LAST_LABEL, SERVED, Mark, Played, Point
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 900, 300, 60, 30
+COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
+MOST_LINES = 8  # of one chart
+TICKS = 4
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #8884; }
+th:first-child, td:first-child { text-align: left; }
+.wide { overflow-x: auto; }
+svg { width: 100%; height: auto; font-size: 12px; }
+svg text { fill: currentColor; }
+ul.keys { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; }
+.keys span { display: inline-block; width: 1.2em; height: .3em; vertical-align: middle; margin-right: .4em; }
+"""
+
+
+def write(file: Path, all_played: Sequence[Played], about: str) -> None:
+    """Write the page; `about` says what was read."""
+    parts = "".join(section(played) for played in all_played)
+    title = f"Backtest of {', '.join(dict.fromkeys(played.app for played in all_played))}"
+    file.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
+        f"<body><h1>{escape(title)}</h1><p>{escape(about)}</p>{parts}</body></html>\n"
+    )
+
+
+def section(played: Played) -> str:
+    """One definition."""
+    what = "mean absolute error, lower is better" if played.score == "mae" else "accuracy, higher is better"
+    shards = sorted({point.shard for point in played.curve})
+    charts = "".join(chart(played, shard, named=len(shards) > 1) for shard in shards)
+    return (
+        f"<h2>{escape(played.target)}</h2>"
+        f"<p>{played.events:,} events, {played.labels:,} labels. {escape(summary(played))}.</p>"
+        f"{scores(played)}<h3>Rolling {what}</h3>{charts}{marks(played.marks)}"
+    )
+
+
+def scores(played: Played) -> str:
+    """The table of the models."""
+    others = others_of(played)
+    names = ["model", *heads(played.score, others)]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    rows = ""
+    for line in played.lines:
+        data = "".join(f"<td>{cell}</td>" for cell in cells(line, played.score, others))
+        rows += f'<tr><th scope="row">{escape(line.title)}</th>{data}</tr>'
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def chart(played: Played, shard: int, *, named: bool) -> str:
+    """The rolling scores of one shard over its events, with alarms and swaps."""
+    points = [point for point in played.curve if point.shard == shard and point.scores]
+    if len(points) < 2:
+        return "<p>There are too few labels for a curve.</p>"
+    names = list(dict.fromkeys(name for point in points for name in point.scores))
+    names.sort(key=lambda name: (name != SERVED, name != LAST_LABEL))
+    names = names[:MOST_LINES]
+    values = [point.scores[name] for point in points for name in names if name in point.scores]
+    low, high = min(values), max(values)
+    low, high = (low - 0.01, high + 0.01) if low == high else (low, high)
+    last = points[-1].events
+
+    def x(events: int) -> float:
+        return LEFT + (WIDTH - LEFT) * events / last
+
+    def y(value: float) -> float:
+        return (HEIGHT - BOTTOM) * (1 - (value - low) / (high - low)) + 5
+
+    shapes = "".join(
+        f'<line x1="{LEFT}" x2="{WIDTH}" y1="{y(at):.1f}" y2="{y(at):.1f}" stroke="#8884"/>'
+        f'<text x="{LEFT - 6}" y="{y(at) + 4:.1f}" text-anchor="end">{number(at)}</text>'
+        for at in (low + (high - low) * n / TICKS for n in range(TICKS + 1))
+    )
+    shapes += "".join(
+        f'<text x="{x(at):.1f}" y="{HEIGHT}" text-anchor="{"end" if n == TICKS else "middle"}">{at:,}</text>'
+        for n, at in enumerate(last * n // TICKS for n in range(TICKS + 1))
+    )
+    for mark in played.marks:
+        if mark.shard == shard:
+            dash = ' stroke-dasharray="4 4"' if mark.type == "drift" else ""
+            at = f"{x(mark.events):.1f}"
+            shapes += (
+                f'<line x1="{at}" x2="{at}" y1="5" y2="{HEIGHT - BOTTOM}" stroke="currentColor"{dash}>'
+                f"<title>{escape(mark.message)}</title></line>"
+            )
+    keys = ""
+    for place, name in enumerate(names):
+        color = COLORS[place % len(COLORS)]
+        shapes += line_of(points, name, x, y, color, wide=name == SERVED)
+        keys += f'<li><span style="background:{color}"></span>{escape(name)}</li>'
+    label = f"Rolling {played.score} of shard {shard}" if named else f"Rolling {played.score}"
+    title = f"<h4>Shard {shard}</h4>" if named else ""
+    return (
+        f'{title}<svg viewBox="0 0 {WIDTH} {HEIGHT + 5}" role="img" aria-label="{label}">{shapes}</svg>'
+        f'<ul class="keys">{keys}</ul>'
+    )
+
+
+def line_of(
+    points: Sequence[Point],
+    name: str,
+    x: Callable[[int], float],
+    y: Callable[[float], float],
+    color: str,
+    *,
+    wide: bool,
+) -> str:
+    """One model's curve."""
+    at = [(x(point.events), y(point.scores[name])) for point in points if name in point.scores]
+    path = " ".join(f"{across:.1f},{down:.1f}" for across, down in at)
+    return f'<polyline fill="none" stroke="{color}" stroke-width="{3 if wide else 1.5}" points="{path}"/>'
+
+
+def marks(found: Sequence[Mark]) -> str:
+    """What happened, in words."""
+    items = "".join(f"<li>Event {mark.events:,}: {escape(mark.message)}</li>" for mark in found)
+    return f"<h3>Alarms and swaps</h3><ul>{items}</ul>" if items else ""
