@@ -9,12 +9,12 @@ import pytest
 from river import datasets, linear_model, naive_bayes, preprocessing
 
 from stream_app import features as f
-from stream_app.adapters.pickled import refill_sets
-from stream_app.adapters.snapshot_store import round_trip
+from stream_app.adapters.pickled import dump, refill_sets
+from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.cli.backtest.records import records
 from stream_app.cli.produce.reading import Options, Reading, read
-from stream_app.learner.history.backtest import LAST_LABEL, SERVED, Account, Played, backtest
+from stream_app.learner.history.backtest import LAST_LABEL, SERVED, Account, Played, Storage, backtest
 from stream_app.learner.recovery.snapshots import state_digest
 from tests.scenario.fake_outside import World
 from topics.envelope import RANKS, Record
@@ -34,12 +34,14 @@ def definition(**parts: Any) -> Application:
     )
 
 
+def storage(app: Application) -> Storage:
+    """As the command has it."""
+    return Storage(dump, lambda payload: unpickle(payload, app.modules), refill_sets)
+
+
 def played(app: Application, reading: Reading) -> Played:
     """The backtest of what was read."""
-    n = 2 * len(reading.rows)
-    return backtest(
-        app, records(reading, app.shards), n, lambda model: round_trip(model, app.modules), refill_sets
-    )
+    return backtest(app, records(reading, app.shards), 2 * len(reading.rows), storage(app))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_its_state_is_that_of_a_live_shard(serve: Any) -> None:
         serve=serve,
     )
     reading = read(app, PHISHING, Options("is_popular", label="label", label_delay="20", limit=400))
-    account = Account(app, 0, lambda model: round_trip(model, app.modules), refill_sets)
+    account = Account(app, 0, storage(app))
     world = World(app)
     shard = world.shard()
     assert shard.live is not None

@@ -113,11 +113,11 @@ def play(target: str, file: Path, options: Options) -> Played:
     """Run one definition over the file."""
     from rich.console import Console
 
-    from stream_app.adapters.pickled import refill_sets
-    from stream_app.adapters.snapshot_store import round_trip
+    from stream_app.adapters.pickled import dump, refill_sets
+    from stream_app.adapters.unpickler import unpickle
     from stream_app.cli.backtest.records import records
     from stream_app.cli.produce.reading import read
-    from stream_app.learner.history.backtest import backtest
+    from stream_app.learner.history.backtest import Storage, backtest
 
     definition = load_app(target)
     reading = read(definition, file, options)
@@ -128,8 +128,7 @@ def play(target: str, file: Path, options: Options) -> Played:
             definition,
             records(reading, definition.shards),
             n,
-            lambda model: round_trip(model, definition.modules),
-            refill_sets,
+            Storage(dump, lambda payload: unpickle(payload, definition.modules), refill_sets),
             lambda done: status.update(f"{target}: {done:,} of {n:,} records"),
         )
     played.target = target

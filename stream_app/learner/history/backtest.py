@@ -6,7 +6,6 @@ the same records, to the bit. A prediction counts as it was served, once its lab
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from stream_app.application import Application
-from stream_app.flow.core import Core, RefillSets, RoundTrip
+from stream_app.flow.core import Core, RefillSets
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
@@ -33,6 +32,18 @@ POINTS = 200  # of a learning curve
 ENOUGH = 50  # labels: a rolling score of fewer is noise
 ASKED = 200  # predictions that a model's time is measured with
 Z = 1.96  # of a 95 % interval
+
+
+class Storage(msgspec.Struct):
+    """How models are stored and loaded, as snapshots do it."""
+
+    dump: Callable[[Any], bytes]
+    load: Callable[[bytes], Any]
+    refill_sets: RefillSets
+
+    def round_trip(self, model: Any) -> Any:
+        """What loading gives of what was stored."""
+        return self.load(self.dump(model))
 
 
 class Line(msgspec.Struct):
@@ -98,10 +109,10 @@ class Played(msgspec.Struct):
 class Account(Variant):
     """One shard's machine, and what it served."""
 
-    def __init__(self, app: Application, shard: int, round_trip: RoundTrip, refill_sets: RefillSets) -> None:
+    def __init__(self, app: Application, shard: int, storage: Storage) -> None:
         topics = catalog(app.name, app.shards)
         inputs = (topics.commands.name, topics.events.name, topics.labels.name)
-        core = Core(app, ShardState(app, shard), round_trip, refill_sets)
+        core = Core(app, ShardState(app, shard), storage.round_trip, storage.refill_sets)
         super().__init__(
             SERVED,
             BatchProcessor(core, inputs, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]),
@@ -145,8 +156,7 @@ def backtest(
     app: Application,
     records: Iterable[tuple[int, Record]],
     n: int,
-    round_trip: RoundTrip,
-    refill_sets: RefillSets,
+    storage: Storage,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Played:
     """Step n records, each with its shard, in their order.
@@ -154,7 +164,7 @@ def backtest(
     Raises:
         ModelFault, …: what a champion raises in learning, as a learner would.
     """
-    accounts = [Account(app, shard, round_trip, refill_sets) for shard in range(app.shards)]
+    accounts = [Account(app, shard, storage) for shard in range(app.shards)]
     score = "accuracy" if app.task != "regression" else "mae"
     every = max(1, n // POINTS)
     started_s = time.process_time()
@@ -167,11 +177,11 @@ def backtest(
             progress(done)
             curve_s += time.process_time() - at_s
     took_s = time.process_time() - started_s - curve_s
-    return played(app, accounts, score, took_s, round_trip)
+    return played(app, accounts, score, took_s, storage)
 
 
 def played(
-    app: Application, accounts: Sequence[Account], score: str, took_s: float, round_trip: RoundTrip
+    app: Application, accounts: Sequence[Account], score: str, took_s: float, storage: Storage
 ) -> Played:
     """Sum up all shards."""
     outcomes = [account.outcome("beginning") for account in accounts]
@@ -194,13 +204,13 @@ def played(
         searches=sum(outcome.hunts for outcome in outcomes),
         swaps=sum(outcome.swaps for outcome in outcomes),
         rollbacks=sum(outcome.rollbacks for outcome in outcomes),
-        lines=lines(app, accounts, score, round_trip),
+        lines=lines(app, accounts, score, storage),
         curve=[point for account in accounts for point in account.curve],
         marks=[mark for account in accounts for mark in account.marks],
     )
 
 
-def lines(app: Application, accounts: Sequence[Account], score: str, round_trip: RoundTrip) -> list[Line]:
+def lines(app: Application, accounts: Sequence[Account], score: str, storage: Storage) -> list[Line]:
     """What was served first, then every model that is there at the end by its score, then the last label."""
     states = [account.processor.core.state for account in accounts]
     by_model: dict[tuple[str, int], list[tuple[ShardState, Slot]]] = {}
@@ -212,7 +222,7 @@ def lines(app: Application, accounts: Sequence[Account], score: str, round_trip:
         line = line_of(name, version, [slot.scores for _, slot in found], score)
         state, slot = found[0]
         if slot.failed is None:
-            line.predict_us, line.size = cost(app, state, slot, round_trip)
+            line.predict_us, line.size = cost(app, state, slot, storage)
         if line.scores["n"]:  # a candidate of the last search may have served nobody yet
             models.append(line)
     sign = 1 if score == "mae" else -1
@@ -251,18 +261,19 @@ def interval(report: dict[str, float], score: str) -> tuple[float | None, float 
 
 
 def cost(
-    app: Application, state: ShardState, slot: Slot, round_trip: RoundTrip
+    app: Application, state: ShardState, slot: Slot, storage: Storage
 ) -> tuple[float | None, int | None]:
     """µs of one prediction and pickled bytes of a copy; None where it cannot be stored."""
     try:
-        size, copy = len(pickle.dumps(slot.model, protocol=5)), round_trip(slot.model)
+        stored = storage.dump(slot.model)
+        copy = storage.load(stored)
     except Exception:
         return None, None
     rows = list(state.sample_rows)
     if slot.cold or not rows:
-        return None, size
+        return None, len(stored)
     calls = bind(copy, app.question)
     started_s = time.process_time()
     for number in range(ASKED):
         reply(calls, rows[number % len(rows)])
-    return (time.process_time() - started_s) * 1e6 / ASKED, size
+    return (time.process_time() - started_s) * 1e6 / ASKED, len(stored)
