@@ -40,6 +40,11 @@ def dump(obj: Any) -> bytes:
     return Dump(obj, [obj]).payload
 
 
+def plain(model: Any) -> bytes:
+    """One model as `pickle.load` takes it, for a person's notebook; nothing of ours reads it."""
+    return pickle.dumps(model, protocol=5)
+
+
 def refill_sets(models: Iterable[Any]) -> None:
     """Fill the sets of some models again, as storing them does."""
     lay_out(Dump(None, models).layouts)

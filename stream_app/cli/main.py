@@ -28,6 +28,7 @@ COMMANDS = {
     "consume": "Read committed predictions, alerts, dead letters and more.",
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
     "verify": "Replay the journal and compare every digest.",
+    "replay": "Show a shard as it was at a moment of the past.",
     "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
     "models": "Which models there are and why; promote, roll back or drop one.",
     "upgrade": "Open a new epoch for a changed definition.",

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+
+import orjson
 import pytest
 
 from stream_app.adapters.clock import SystemClock
@@ -55,3 +61,40 @@ def test_it_ends_however_much_is_unread(
         ("earliest", True, ""),
         ("snapshot", True, ""),
     ]
+
+
+def replayed(learners: Learners, *words: str) -> subprocess.CompletedProcess[str]:
+    """One call, in a process of its own: it pins the order of sets."""
+    command = [sys.executable, "-m", "stream_app", "replay", *words]
+    environment = {**os.environ, **learners.environment()}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_shard_is_shown_as_it_was(services: Endpoints, stream_app: CommandLine) -> None:
+    """Right before an event it knew what the predictions of that event say; its model can be had."""
+    learners = Learners(services, stream_app.directory)
+    app = learners.define({"it": ("bayes", 1)})["it"]
+    learners.produce(app, [({"x": n}, n % 2 == 0) for n in range(LEARNED)], "once", "--label", "label")
+    learners.learn([app])
+    made = {
+        one["value"]["offset"]: one["value"]
+        for one in learners.call("consume", app.target, "predictions", "--json").lines()
+    }
+    file = stream_app.directory / "model.pickle"
+    for offset in (10, 60):
+        done = replayed(learners, app.target, "--to", str(offset), "--save", str(file), "--json")
+        found = orjson.loads(done.stdout)
+        assert (found["positions"]["events"], found["models"][0]["learned"]) == (
+            offset,
+            made[offset]["learned"],
+        )
+        model = pickle.loads(file.read_bytes())
+        assert model.predict_proba_one({"x": offset})[True] == made[offset]["probabilities"]["true"]
+    whole = replayed(learners, app.target, "--to", "2099-01-01T00:00:00+00:00")
+    assert f"{LEARNED:,} events, {LEARNED:,} labels learned" in whole.stdout
+    for words, said in {
+        ("--to", "soon"): "is neither an offset nor a time",
+        ("--to", "5", "--shard", "7"): "there is no shard 7",
+    }.items():
+        wrong = replayed(learners, app.target, *words)
+        assert (wrong.returncode, said in wrong.stderr) == (2, True), wrong.stderr

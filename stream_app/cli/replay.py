@@ -1,0 +1,164 @@
+"""`stream-app replay MODULE:APP --to WHEN`: a shard as it was, from the log."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from stream_app.learner.batch.processor import BatchProcessor
+    from stream_app.learner.history.as_of import Moment
+
+app = typer.Typer()
+
+
+@app.command()
+def replay(
+    target: Annotated[str, typer.Argument(metavar="MODULE:APP")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="OFFSET|TIME",
+            help="Right before the event at this offset, or behind this time (ISO 8601 with an offset).",
+        ),
+    ],
+    shard: Annotated[int | None, typer.Option(metavar="N", min=0, help="Only this shard.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Pickle the serving model of the one shard.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False,
+) -> None:
+    """Show a shard as it was at a moment of the past: which model served, what it knew, how good it was.
+
+    The journal is replayed from the newest snapshot before that, every digest compared. Nothing is written or
+    joined. A saved model is River's own: `pickle.load(open(FILE, "rb"))` where the same libraries are.
+    """
+    pin()
+    from rich.console import Console
+
+    from stream_app.adapters.clock import SystemClock
+    from stream_app.adapters.pickled import plain
+    from stream_app.definition.admission import sample_run
+    from stream_app.learner.history.as_of import state_as_of
+    from stream_app.learner.logs import configure_logs
+    from stream_app.wiring import learner as wiring
+    from stream_app.wiring.topics import catalog_for
+    from topics.life import life_of
+
+    configure_logs()
+    moment, definition = moment_of(to), load_app(target)
+    numbers = [shard] if shard is not None else list(range(definition.shards))
+    if numbers[0] >= definition.shards:
+        raise UsageError(
+            f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
+        )
+    if len(numbers) > 1 and (moment.offset is not None or save is not None):
+        raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
+    settings = settings_for()
+    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
+    open_source = wiring.source_opener(definition, settings)
+    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
+    topics, clock = wiring.input_topics(catalog_for(definition, settings)), SystemClock()
+    console = Console(file=sys.stderr)
+    for number in numbers:
+        source = open_source(number)
+        with console.status(f"shard {number}") as status:
+
+            def progress(seq: int, number: int = number) -> None:
+                if seq % 50 == 0:
+                    status.update(f"shard {number}: batch {seq:,}")
+
+            try:
+                processor = state_as_of(
+                    definition,
+                    number,
+                    moment,
+                    source,
+                    open_store(number),
+                    clock,
+                    fingerprint,
+                    topics,
+                    progress,
+                )
+            finally:
+                source.close()
+        found = described(processor)
+        if json:
+            print_json(found)
+        else:
+            sys.stdout.write(text_of(found))
+        if save is not None:
+            champion = processor.core.state.champion  # of a blend the model that leads
+            save.write_bytes(plain(champion.model))
+            sys.stderr.write(f"wrote {champion.name} v{champion.version} to {save}\n")
+
+
+def moment_of(text: str) -> Moment:
+    """An offset, or a time.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from stream_app.learner.history.as_of import Moment
+
+    if text.isdecimal():
+        return Moment(offset=int(text))
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise UsageError(
+            f"--to {text!r} is neither an offset nor a time",
+            "Give an event's offset, or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
+        )
+    return Moment(time_ms=round(time.timestamp() * 1000))
+
+
+def described(processor: BatchProcessor) -> dict[str, Any]:
+    """What a person wants to know of the state."""
+    from topics.envelope import RANK_NAMES
+
+    core = processor.core
+    state = core.state
+    return {
+        "shard": state.shard,
+        "epoch": processor.epoch,
+        "log_time_ms": state.log_time_ms,
+        "positions": dict(zip(RANK_NAMES, processor.positions, strict=True)),
+        "serving": core.served.name,
+        "version": state.served_version,
+        "events": state.counters.events,
+        "labels_learned": state.counters.labels_learned,
+        "scores": core.served.scores.report(),
+        "models": [
+            {
+                "name": slot.name,
+                "version": slot.version,
+                "learned": slot.learned,
+                "failed": slot.failed,
+                "scores": slot.scores.report(),
+            }
+            for slot in state.slots
+        ],
+    }
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """A few lines."""
+    when = datetime.fromtimestamp(found["log_time_ms"] / 1000, UTC).isoformat(" ", "milliseconds")
+    counts = f"{found['events']:,} events, {found['labels_learned']:,} labels learned"
+    serving = f"{found['serving']} v{found['version']} serves"
+    lines = [f"shard {found['shard']} at log time {when}: {serving}; {counts}"]
+    for model in found["models"]:
+        rolling = {name: value for name, value in model["scores"]["rolling"].items() if name != "n"}
+        said = ", ".join(f"{name} {value:.4f}" for name, value in rolling.items()) or "no label yet"
+        lines.append(f"  {model['name']} v{model['version']}, {model['learned']:,} labels: {said}")
+    return "".join(f"{line}\n" for line in lines)
