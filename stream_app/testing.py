@@ -62,12 +62,15 @@ class Driver:
         label: Any = UNSET,
         time_ms: int | None = None,
     ) -> dict[str, Any]:
-        """Give the prediction of an event; where it is refused, the dead letter: it has a `reason`."""
+        """Give the prediction of an event; where it is refused, the dead letter, which has a `reason`; of a
+        repeat nothing is written, which gives {}.
+        """
         self.events += 1
         event_id = f"event-{self.events}" if event_id is None else event_id
-        before = len(self.predictions)
+        made, refused = len(self.predictions), len(self.dead_letters)
         self.step(EVENT, key, event_value(event_id, features, label), time_ms)
-        return self.predictions[-1] if len(self.predictions) > before else self.dead_letters[-1]
+        written = [*self.predictions[made:], *self.dead_letters[refused:]]
+        return written[0] if written else {}
 
     def label(
         self, key: str, event_id: str, label: Any, weight: float | None = None, time_ms: int | None = None

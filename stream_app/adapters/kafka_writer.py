@@ -17,14 +17,16 @@ from stream_app.errors import ShardFailed
 from stream_app.ports import Commit, Send
 from topics.envelope import RANKS
 
-OWN = ("journal", "predictions", "models", "stats")  # topics that a shard alone writes
+# What must be seen whole or not at all. A receipt or an alert has an id of its own: once more does no harm.
+WHOLE = ("journal", "predictions", "dead_letters")
+OWN = (*WHOLE, "stats")  # what is aborted with them: statistics of a batch that is lost would be wrong
 
 
 class KafkaWriter(Transactions):
     """`topics` maps the catalog's attribute names to topic names; used by one helper thread at a time.
 
     The offsets that it commits carry `life`: a learner may outlive its topics by one commit, and the group
-    keeps that when the topics are created again.
+    keeps that when the topics are created again. Transactions of others write the topics `shared`, too.
     """
 
     def __init__(
@@ -36,15 +38,16 @@ class KafkaWriter(Transactions):
         input_topics: tuple[str, ...],
         transaction_timeout_ms: int = 10_000,
         life: str = "",
+        shared: tuple[str, ...] = (),
     ) -> None:
-        own = [(topics[name], shard) for name in OWN if name in topics]
+        own = [(topics[name], shard) for name in OWN if name in topics and name not in shared]
         super().__init__(config, transactional_id, f"shard {shard}", transaction_timeout_ms, own)
         self.shard = shard
         self.topics = topics
         self.input_topics = input_topics
         self.life = life
         self.journal_offset: int | None = None
-        self.unproven = False  # whether a batch was committed that nobody has looked for
+        self.unproven: set[str] = set()  # of WHOLE, where the newest transactions may be open still
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
         """Write one transaction, see the port."""
@@ -79,21 +82,24 @@ class KafkaWriter(Transactions):
                     for r in RANKS
                 ]
                 self.send_offsets(offsets, group)
-            if self.unproven and commit.journal is None:  # an idle shard's next batch may be far
+            written = written_whole(commit)
+            if not self.unproven <= written and (not written or self.doubts()):
+                # What is open there would not be ended with this one, and be aborted by whoever comes next.
                 void = self.overlooked()
                 if void:
                     raise ShardFailed(void)
-                self.unproven = False
+                self.unproven = set()
             producer.commit_transaction(COMMIT_TIMEOUT_S)
         except KafkaException as error:
             raise self.failure(error) from error
+        self.note_time()
         producer.poll(0)
         unreported = commit.journal is not None and self.journal_offset is None
         if self.write_errors or unreported:
             raise ShardFailed(
                 f"shard {self.shard}: committed without a delivery report ({self.write_errors})"
             )
-        self.unproven |= commit.journal is not None
+        self.unproven |= written
         return self.journal_offset
 
     def send(self, send: Send) -> None:
@@ -112,3 +118,13 @@ class KafkaWriter(Transactions):
     def journaled(self, error: KafkaError | None, message: Message) -> None:
         self.delivered(error, message)
         self.journal_offset = None if error else message.offset()
+
+
+def written_whole(commit: Commit) -> set[str]:
+    """The topics of WHOLE that a transaction writes."""
+    found = {send.topic for send in commit.others if send.topic == "dead_letters"}
+    if commit.predictions:
+        found.add("predictions")
+    if commit.journal is not None:
+        found.add("journal")
+    return found

@@ -29,6 +29,7 @@ import structlog
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it does
 
+from stream_app.adapters.clock import SystemClock
 from stream_app.errors import Fenced, ShardFailed, StaleGroup
 from topics.sizes import CLIENT_BYTES
 
@@ -36,6 +37,7 @@ FENCE_TIMEOUT_S = 30.0
 LOOKUP_TIMEOUT_S = 10.0
 NEWEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 COMMIT_TIMEOUT_S = 15.0
+SLOW_S, DOUBT_S = 1.0, 60.0  # a transaction that takes longer raises doubts for a while
 LOOK_S = 0.5  # for how long the answer to offsets is waited for, before a look at what else is on its way
 SILENT_LOOKS = 4  # so often all records were written, and only that answer is missing: the client hangs
 STALE = {KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS, KafkaError.UNKNOWN_MEMBER_ID}
@@ -97,6 +99,7 @@ class Transactions:
             "logger": Connections(self.lost),  # no callback reports a lost connection, only the log does
         }
         self.unanswered = False  # a request may still be on its way, though the client has sent it again
+        self.doubtful_until_s = self.began_s = 0.0
         self.hangs = False  # a call of the client does not come back
         self.producer = Producer(self.config)
 
@@ -159,6 +162,21 @@ class Transactions:
     def lost(self) -> None:
         """Note that a connection was lost; the client goes on by itself."""
         self.unanswered = True
+        self.doubtful_until_s = SystemClock().monotonic() + DOUBT_S
+
+    def doubts(self) -> bool:
+        """Whether a broker may have left something open: it was slow a while ago, or a connection was lost.
+
+        One that skips a marker was away from its controller for seconds.
+        """
+        self.note_time()
+        return SystemClock().monotonic() < self.doubtful_until_s
+
+    def note_time(self) -> None:
+        """Note whether the transaction of now takes long; called at its end, too."""
+        now_s = SystemClock().monotonic()
+        if now_s - self.began_s > SLOW_S:
+            self.doubtful_until_s = now_s + DOUBT_S
 
     def renew(self) -> None:
         """Take a new producer: what the old one has sent and is still on its way is refused from now on.
@@ -179,7 +197,7 @@ class Transactions:
         self.producer.poll(0)  # an aborted transaction leaves its log unread
         if self.unanswered:
             self.renew()
-        self.write_errors, self.begins = [], {}
+        self.write_errors, self.begins, self.began_s = [], {}, SystemClock().monotonic()
         return self.producer
 
     def send_offsets(self, offsets: Sequence[TopicPartition], group: Any) -> None:

@@ -79,12 +79,12 @@ class LatencyGuard:
         for slot in state.slots:
             took_s = self.answer_s(slot.version)
             young = slot.learned < blend.mixture.rule.patience
-            if slot.kind == DECLARED or slot.name == state.serving or young or took_s is None:
+            if slot.kind == DECLARED or slot.name == state.serving or young or (took_s or 0.0) <= SMALLEST_S:
                 continue
-            part, weight = took_s / total_s, blend.weight(slot.version)
-            if took_s > SMALLEST_S and part > self.core.app.swap.max_slowdown * weight:
+            part, weight = (took_s or 0.0) / total_s, blend.weight(slot.version)
+            if part > self.core.app.swap.max_slowdown * weight:
                 why = f"takes {part:.0%} of the time for a weight of {weight:.3f}"
-                found.append((slot, took_s / total_s / max(weight, 1e-9), why))
+                found.append((slot, part / max(weight, 1e-9), why))
         return found
 
     def answer_s(self, version: int) -> float | None:

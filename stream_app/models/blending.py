@@ -24,7 +24,7 @@ def blended(weights: list[float], answers: list[Answer], question: Question) -> 
     sums: dict[Any, float] = {}
     for weight, answer in zip(weights, answers, strict=True):
         prediction, probabilities = answer
-        if prediction is None:
+        if prediction is None or weight == 0.0:  # a predictor does not get a model without weight
             continue
         mass += weight
         for label, p in ({prediction: 1.0} if probabilities is None else probabilities).items():
@@ -46,7 +46,7 @@ def mean(weights: list[float], answers: list[Answer]) -> Answer:
     """The same of values."""
     mass, total = 0.0, 0.0
     for weight, answer in zip(weights, answers, strict=True):
-        if answer[0] is not None:
+        if answer[0] is not None and weight != 0.0:
             mass += weight
             total += weight * answer[0]
     return (total / mass, None) if mass > 0.0 else COLD

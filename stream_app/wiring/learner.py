@@ -88,7 +88,14 @@ def dependencies_for(
         input_topics=inputs,
         log=KafkaLog(kafka, app.name, inputs, **member),
         open_writer=lambda shard: KafkaWriter(
-            kafka, f"{app.name}.{shard}", shard, names, inputs, tuning.transaction_timeout_ms, life
+            kafka,
+            f"{app.name}.{shard}",
+            shard,
+            names,
+            inputs,
+            tuning.transaction_timeout_ms,
+            life,
+            ("dead_letters",) if app.is_bridged else (),
         ),
         open_source=source_opener(app, settings, life),
         open_view=lambda shard: RedisView(client, app.name, shard, app.ttl_ms, layout, life),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import struct
@@ -101,19 +102,32 @@ def send_under_an_old_generation(bench: KafkaBench) -> None:
     writer_of(bench).commit(STATISTICS, bench.other_generation())
 
 
+def send_labels_alone(bench: KafkaBench) -> None:
+    """Its marker would end the journal's part and not that of the predictions."""
+    writer = writer_of(bench)
+    writer.doubtful_until_s = math.inf  # a broker was slow
+    writer.commit(Commit([], [], b"journal two", [1, 2, 3]), None)
+
+
 def send_statistics(bench: KafkaBench) -> None:
     """As an idle shard does."""
     writer_of(bench).commit(STATISTICS, None)
 
 
 @pytest.mark.parametrize(
-    "send", [send_again_after_a_lost_connection, send_under_an_old_generation, send_statistics]
+    ("send", "topic"),
+    [
+        (send_again_after_a_lost_connection, "journal"),
+        (send_under_an_old_generation, "journal"),
+        (send_statistics, "journal"),
+        (send_labels_alone, "predictions"),
+    ],
 )
 def test_a_live_writer_fails_over_what_was_left_open(
-    broker: tuple[int, Path], bench: KafkaBench, send: Callable[[KafkaBench], None]
+    broker: tuple[int, Path], bench: KafkaBench, send: Callable[[KafkaBench], None], topic: str
 ) -> None:
-    """It took that for committed: what aborts it, or comes upon it, must not go on from there."""
-    leave_open(bench, *broker, bench.topics.journal.name, b"journal lost")
+    """It took that for committed: what aborts it, or ends a part of it, must not go on from there."""
+    leave_open(bench, *broker, getattr(bench.topics, topic).name, b"lost")
     with pytest.raises(ShardFailed, match="called a transaction committed and left it open") as failed:
         send(bench)
     assert not isinstance(failed.value, StaleGroup)
@@ -123,7 +137,7 @@ def test_a_live_writer_fails_over_what_was_left_open(
     assert bench.committed("journal") == [b"journal one"]
 
 
-@pytest.mark.parametrize("send", [send_again_after_a_lost_connection, send_statistics])
+@pytest.mark.parametrize("send", [send_again_after_a_lost_connection, send_statistics, send_labels_alone])
 def test_a_live_writer_goes_on_where_nothing_is_left_open(
     bench: KafkaBench, send: Callable[[KafkaBench], None]
 ) -> None:

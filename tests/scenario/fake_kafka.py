@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from stream_app.adapters.kafka_writer import OWN, written_whole
 from stream_app.errors import Fenced, Halted, ShardFailed, StaleGroup
 from stream_app.ports import Commit, JournalEntry, Polled, Positions, Send
 from topics.catalog import catalog
@@ -20,36 +21,39 @@ STRIDE = 2  # offsets that a journal record takes up: its own, and that of its t
 SPECS = catalog("a", 1)
 BATCH_FRAME_BYTES = 61  # that the broker adds to a batch of one record
 NO_MEMBER = b"no generation"
+LEFT_OPEN = "a transaction was left open that was called committed"
 SHARD = 0
 
 
 class Writer:
     """Transactions that are committed at once or not at all; the newest writer fences the others.
 
-    While `world.markers_lost`, one is acknowledged and left open, as Kafka 4.3 does: the next one ends it
-    too. A new writer aborts it, and so does an old generation or a connection that was lost.
+    While `world.markers_lost`, one is acknowledged and left open, as Kafka 4.3 does. A marker ends all that
+    is open in its topic: that of the next transaction which writes there. A new writer aborts what is open in
+    the topics of OWN, and so does a connection that was lost.
     """
 
     def __init__(self, world: World, life: str = "") -> None:
         self.world = world
         self.life = life
         self.epoch: int | None = None
+        self.unproven: set[str] = set()
 
     def fence(self) -> None:
         if self.world.down:
             raise ShardFailed("the broker is down")
         self.world.owner += 1
         self.epoch = self.world.owner
-        self.world.left_open = []
+        self.abort(OWN)
+        self.world.offsets_open = None
 
-    def abort_left_open(self) -> None:
-        """Abort what was acknowledged and left open; this writer's owner counts on it."""
-        if self.world.left_open:
-            self.world.left_open = []
-            raise ShardFailed("a transaction was left open that was called committed")
+    def abort(self, topics: Iterable[str]) -> bool:
+        """Abort what is open in these topics; whether there was something."""
+        found = [self.world.left_open.pop(topic, []) for topic in topics]
+        return any(found)
 
     def commit(self, commit: Commit, group: bytes | None) -> int | None:
-        world = self.world
+        world, written = self.world, topics_of(commit)
         if world.down or self.epoch is None:
             raise ShardFailed("the broker is down, or was not asked for an epoch")
         predictions = [Send("predictions", key.encode(), value) for value, key, _ in commit.predictions]
@@ -57,37 +61,58 @@ class Writer:
             raise ShardFailed("MSG_SIZE_TOO_LARGE")
         if self.epoch != world.owner:
             raise Fenced("another owner took the shard")
-        if world.connection_lost:  # the client takes a new producer, under the same name
-            world.connection_lost = False
-            self.abort_left_open()
-        if group not in (None, NO_MEMBER, world.generation):
-            self.abort_left_open()
-            raise StaleGroup("the group has another generation")
-        if commit.journal is None:
-            self.abort_left_open()
-        world.left_open.append((commit, group))
-        journals = sum(one.journal is not None for one, _ in world.left_open)
+        self.resolve(commit, stale=group not in (None, NO_MEMBER, world.generation))
+        for topic, values in written.items():
+            world.left_open.setdefault(topic, []).extend(values)
+        journals = len(world.left_open.get("journal", []))
         offset = None if commit.journal is None else (len(world.journal) + journals - 1) * STRIDE
+        if group is not None:
+            world.offsets_open = (list(commit.positions), self.life)
         if world.markers_lost:
             world.markers_lost -= 1
-        else:
-            ended, world.left_open = world.left_open, []
-            for one in ended:
-                self.end(*one)
+            return offset
+        for topic in written:
+            self.end(topic, world.left_open.pop(topic))
+        if group is not None and world.offsets_open is not None:
+            (world.committed, world.committed_life), world.offsets_open = world.offsets_open, None
         return offset
 
-    def end(self, commit: Commit, group: bytes | None) -> None:
-        """What a transaction wrote is seen."""
+    def resolve(self, commit: Commit, *, stale: bool) -> None:
+        """Look for what was left open where something aborts it, or the next marker would not end it."""
+        world, whole = self.world, written_whole(commit)
+        is_open = any(world.left_open.get(topic) for topic in OWN)
+        if world.connection_lost:  # the client takes a new producer, under the same name
+            world.connection_lost = False
+            if self.abort(OWN):
+                raise ShardFailed(LEFT_OPEN)
+        if is_open and (stale or not self.unproven <= whole):
+            self.abort(topics_of(commit))
+            raise ShardFailed(LEFT_OPEN)
+        if stale:
+            self.abort(topics_of(commit))
+            raise StaleGroup("the group has another generation")
+        self.unproven = whole if not self.unproven <= whole else self.unproven | whole
+
+    def end(self, topic: str, values: list[Any]) -> None:
+        """What transactions wrote to a topic is seen."""
         world = self.world
-        world.written += commit.others
-        world.predictions += [value for value, _, _ in commit.predictions]
-        if group is not None:
-            world.committed, world.committed_life = list(commit.positions), self.life
-        if commit.journal is not None:
-            world.journal.append(commit.journal)
+        if topic == "predictions":
+            world.predictions += [value for value, _, _ in values]
+        elif topic == "journal":
+            world.journal += values
+        else:
+            world.written += values
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def topics_of(commit: Commit) -> dict[str, list[Any]]:
+    """What a transaction writes, by topic."""
+    found: dict[str, list[Any]] = {"predictions": list(commit.predictions)} if commit.predictions else {}
+    for send in commit.others:
+        found.setdefault(send.topic, []).append(send)
+    return found if commit.journal is None else {**found, "journal": [commit.journal]}
 
 
 def too_large(send: Send) -> bool:

@@ -21,7 +21,7 @@ from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.dependencies import Dependencies, Inspection, Tuning
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.step_marks import StepMarks
-from stream_app.ports import Commit, Send
+from stream_app.ports import Send
 from tests.scenario.fake_kafka import Log, Source, Writer
 from tests.scenario.shard_driver import TOPICS
 from topics.batch_id import batch_of
@@ -84,7 +84,8 @@ class World:
         self.owner = 0  # the epoch of the newest writer
         self.written: list[Send] = []
         self.predictions: list[bytes] = []
-        self.left_open: list[tuple[Commit, bytes | None]] = []  # acknowledged, and nobody sees them yet
+        self.left_open: dict[str, list[Any]] = {}  # by topic: acknowledged, and nobody sees it yet
+        self.offsets_open: tuple[list[int | None], str] | None = None
         self.markers_lost = 0  # so many transactions will be left open
         self.connection_lost = False
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []

@@ -26,7 +26,7 @@ from stream_app.web.guard import LARGEST_BODY, Guard
 from tests.scenario.fake_outside import FINGERPRINT, PRIVATE, World
 from tests.scenario.fake_view import Counted, FakeView
 from tests.scenario.shard_driver import START_MS, application
-from topics.envelope import EVENT
+from topics.envelope import COMMAND, EVENT
 from topics.life import life_of
 
 LIFE = life_of(FINGERPRINT["topics"])
@@ -564,6 +564,9 @@ def test_the_age_of_an_entitys_features_is_told(served: Served) -> None:
     assert (after or 0.0) - (before or 0.0) == pytest.approx(90)
 
 
+BY_HAND = {"actor": "me", "reason": "a test"}
+
+
 def blended(**rule: Any) -> Served:
     """A shard whose models answer as one, its newest blend published."""
     challengers = {"last": lambda seed: dummy.NoChangeClassifier()}
@@ -590,3 +593,21 @@ def test_the_lightest_models_are_left_out_of_what_is_too_large() -> None:
     answer = blended(most_bytes=1).predict().json()
     ((name, weight),) = answer["weights"].items()
     assert ({name, *answer["left_out"]}, weight) == ({"champion", "last"}, 1.0)
+
+
+def test_what_an_operator_pins_is_published_though_it_was_left_out() -> None:
+    """It answers alone, in the learner and here."""
+    served = blended(most_bytes=1)
+    (left_out,) = served.predict().json()["left_out"]
+    served.world.feed(
+        served.shard, COMMAND, {"command_id": "c", "command": "promote", "slot": left_out, **BY_HAND}
+    )
+    for _ in range(8):
+        served.world.settle(served.shard)
+    served.publish()
+    answer = served.predict().json()
+    served.world.feed(served.shard, EVENT, {"event_id": "then", "features": {"x": 3.0}}, key=b"known")
+    made = orjson.loads(served.world.predictions[-1])
+    assert (answer["weights"], answer["prediction"]) == (made["weights"], made["prediction"])
+    assert list(answer["weights"]) == [left_out]
+    assert answer["probabilities"] == made["probabilities"]

@@ -123,9 +123,10 @@ class LossyWriter(Writer):
             raise ShardFailed("the answer to the commit was lost")
         return found
 
-    def end(self, commit: Commit, group: bytes | None) -> None:
-        super().end(commit, group)
-        self.world.stamped += [(key.encode(), time_ms) for _, key, time_ms in commit.predictions]
+    def end(self, topic: str, values: list[Any]) -> None:
+        super().end(topic, values)
+        if topic == "predictions":
+            self.world.stamped += [(key.encode(), time_ms) for _, key, time_ms in values]
 
 
 class KeptView(View):

@@ -127,6 +127,14 @@ def test_a_swap_is_seen_as_an_alert_and_a_receipt() -> None:
     assert [one["slot"] for one in driver.receipts if one["status"] == "serving"] == ["champion", "bayes"]
 
 
+def test_a_repeat_is_answered_with_nothing() -> None:
+    """As live: the same id within dedupe is not predicted again."""
+    driver = Driver(definition())
+    assert driver.send("k", {"x": 1.0}, "same")["event_id"] == "same"
+    assert driver.send("k", {"x": 1.0}, "same") == {}
+    assert len(driver.predictions) == 1
+
+
 def test_keys_go_to_their_shards() -> None:
     """Each has a model of its own."""
     driver = Driver(definition(shards=3))

@@ -30,6 +30,7 @@ from stream_app.cli.produce.options import (
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
+    from stream_app.application import Application
     from stream_app.cli.produce.reading import Options
     from stream_app.learner.history.backtest import Played
 
@@ -91,9 +92,16 @@ def backtest(
         decimal,
         thousands,
     )
+    if html is not None:
+        check_writable(html)
+    definitions = {one: load_app(one) for one in (target, *compare)}
     found = []
-    for one in (target, *compare):
-        played = play(one, file, options)
+    for one, definition in definitions.items():
+        if definition.labels is None:
+            raise UsageError(
+                f"{one} learns without labels, so nothing can be scored", "Name one with labels="
+            )
+        played = play(one, definition, file, options)
         found.append(played)
         if json:
             print_json(msgspec.to_builtins(played))
@@ -109,7 +117,17 @@ def backtest(
         sys.stderr.write(f"wrote {html}\n")
 
 
-def play(target: str, file: Path, options: Options) -> Played:
+def check_writable(page: Path) -> None:
+    """Refuse a page that cannot be written before an hour is spent on it."""
+    try:
+        page.touch()
+    except OSError as error:
+        raise UsageError(
+            f"{page} cannot be written ({error.strerror})", "Name a file in a folder that is there"
+        ) from error
+
+
+def play(target: str, definition: Application, file: Path, options: Options) -> Played:
     """Run one definition over the file."""
     from rich.console import Console
 
@@ -119,7 +137,6 @@ def play(target: str, file: Path, options: Options) -> Played:
     from stream_app.cli.produce.reading import read
     from stream_app.learner.history.backtest import Storage, backtest
 
-    definition = load_app(target)
     reading = read(definition, file, options)
     n = len(reading.rows) * (2 if reading.columns.label else 1)
     console = Console(file=sys.stderr)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
-from stream_app.cli.backtest.table import cells, heads, number, others_of, summary
-from stream_app.learner.history.backtest import LAST_LABEL, SERVED, Mark, Played, Point
+from stream_app.cli.backtest.table import cells, events, heads, number, others_of, refusals, summary
+from stream_app.learner.history.backtest import LAST_LABEL, SERVED, Played, Point
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 900, 300, 60, 30
 COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
@@ -34,7 +34,8 @@ def write(file: Path, all_played: Sequence[Played], about: str) -> None:
     file.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1><p>{escape(about)}</p>{parts}</body></html>\n"
+        f"<body><h1>{escape(title)}</h1><p>{escape(about)}</p>{parts}</body></html>\n",
+        encoding="utf-8",
     )
 
 
@@ -46,7 +47,8 @@ def section(played: Played) -> str:
     return (
         f"<h2>{escape(played.target)}</h2>"
         f"<p>{played.events:,} events, {played.labels:,} labels. {escape(summary(played))}.</p>"
-        f"{scores(played)}<h3>Rolling {what}</h3>{charts}{marks(played.marks)}"
+        f"{scores(played)}<h3>Rolling {what}</h3>{charts}{listed('Refused', refusals(played))}"
+        f"{listed('Alarms and swaps', events(played.marks))}"
     )
 
 
@@ -68,7 +70,8 @@ def chart(played: Played, shard: int, *, named: bool) -> str:
     if len(points) < 2:
         return "<p>There are too few labels for a curve.</p>"
     names = list(dict.fromkeys(name for point in points for name in point.scores))
-    names.sort(key=lambda name: (name != SERVED, name != LAST_LABEL))
+    best = [line.title for line in played.lines]  # the best models come first
+    names.sort(key=lambda name: (name != LAST_LABEL, best.index(name) if name in best else len(best)))
     names = names[:MOST_LINES]
     values = [point.scores[name] for point in points for name in names if name in point.scores]
     low, high = min(values), max(values)
@@ -126,7 +129,7 @@ def line_of(
     return f'<polyline fill="none" stroke="{color}" stroke-width="{3 if wide else 1.5}" points="{path}"/>'
 
 
-def marks(found: Sequence[Mark]) -> str:
-    """What happened, in words."""
-    items = "".join(f"<li>Event {mark.events:,}: {escape(mark.message)}</li>" for mark in found)
-    return f"<h3>Alarms and swaps</h3><ul>{items}</ul>" if items else ""
+def listed(title: str, lines: Sequence[str]) -> str:
+    """Sentences as a list under a title; nothing of none."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<h3>{title}</h3><ul>{items}</ul>" if items else ""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from stream_app.cli.drift.card import console as stdout
-from stream_app.learner.history.backtest import Line, Played
+from stream_app.learner.history.backtest import Line, Mark, Played
 
 SHOWN_MARKS = 12
 OTHERS = ("kappa", "f1", "log_loss", "rmse", "r2")
@@ -18,7 +19,7 @@ def show(played: Played) -> None:
     """Print the table, what it cost, and the first alarms and swaps."""
     console = stdout()
     title = f"{played.target}: {played.events:,} events, {played.labels:,} labels"
-    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD)  # a Text: `:euro:` in a path is no emoji
     table.add_column("model")
     others = others_of(played)
     for head in heads(played.score, others):
@@ -27,9 +28,8 @@ def show(played: Played) -> None:
         table.add_row(line.title, *cells(line, played.score, others))
     console.print(table)
     console.print(summary(played), markup=False, highlight=False)
-    for mark in played.marks[:SHOWN_MARKS]:
-        where = f"shard {mark.shard}, " if any(one.shard for one in played.marks) else ""
-        console.print(f"{where}event {mark.events:,}: {mark.message}", markup=False, highlight=False)
+    for said in (*refusals(played), *events(played.marks[:SHOWN_MARKS])):
+        console.print(said, markup=False, highlight=False)
     if len(played.marks) > SHOWN_MARKS:
         console.print(f"{len(played.marks) - SHOWN_MARKS:,} more in --json and --html", highlight=False)
 
@@ -41,7 +41,7 @@ def others_of(played: Played) -> list[str]:
 
 def heads(score: str, others: Sequence[str]) -> list[str]:
     """What stands above the cells of a line."""
-    found = [score, "95 % interval", *others, "labels", "µs a prediction", "size"]
+    found = [score, "95 % interval", *others, "scored", "µs a prediction", "size"]
     return [name.replace("_", " ") for name in found]
 
 
@@ -66,8 +66,23 @@ def summary(played: Played) -> str:
         "rollbacks": played.rollbacks,
     }
     parts = [f"{name} {n:,}" for name, n in counts.items()]
-    parts += [f"refused as {reason} {n:,}" for reason, n in sorted(played.dead_letters.items())]
     return f"{played.us:,.0f} µs of processor time an event; {', '.join(parts)}"
+
+
+def refusals(played: Played) -> list[str]:
+    """How many records were refused, and why the first of each kind was."""
+    return [
+        f"refused as {reason}: {n:,}; the first: {played.first_refused.get(reason, '')}"
+        for reason, n in sorted(played.dead_letters.items())
+    ]
+
+
+def events(marks: Sequence[Mark]) -> list[str]:
+    """Alarms and swaps in words."""
+    several = len({mark.shard for mark in marks}) > 1
+    return [
+        f"{f'shard {mark.shard}, ' if several else ''}event {mark.events:,}: {mark.message}" for mark in marks
+    ]
 
 
 def number(value: float | None) -> str:

@@ -179,7 +179,10 @@ def check_columns(file: str, table: Table, key: str, named: Iterable[str]) -> No
     for column in named:
         if column not in present:
             only = "; if they are separated otherwise, give --delimiter" if len(present) == 1 else ""
-            raise UsageError(f"{file} has no column {column}", f"It has {', '.join(present)}{only}")
+            raise UsageError(
+                f"{file} has no column {column}",
+                f"It has {', '.join(name for name in present if name != ROW)}{only}",
+            )
     for number, row in enumerate(table.rows):
         if not text_of(row.get(key)):
             raise UsageError(

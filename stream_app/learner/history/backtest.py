@@ -15,6 +15,7 @@ import msgspec
 
 from stream_app.application import Application
 from stream_app.flow.core import Core, RefillSets
+from stream_app.flow.outputs import DeadLettered
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
@@ -86,7 +87,7 @@ class Mark(msgspec.Struct):
 
 class Played(msgspec.Struct):
     """A backtest of the definition `target`. `us` is the processor time of one event, with all models,
-    monitors and outputs.
+    monitors and outputs; `first_refused` is the message of the first dead letter of each reason.
     """
 
     target: str
@@ -96,6 +97,7 @@ class Played(msgspec.Struct):
     events: int
     labels: int
     dead_letters: dict[str, int]
+    first_refused: dict[str, str]
     us: float
     alarms: int
     searches: int
@@ -121,6 +123,15 @@ class Account(Variant):
         self.curve: list[Point] = []
         self.marks: list[Mark] = []
         self.records = 0
+        self.first_refused: dict[str, str] = {}
+        cases = self.processor.emitter.cases
+        perform = cases[DeadLettered]
+
+        def also(letter: Any) -> None:
+            self.first_refused.setdefault(letter.reason, letter.message)
+            perform(letter)
+
+        cases[DeadLettered] = also
 
     def score(self, place: int, made: PredictionMade, label: Any) -> None:
         """Score what was served, with its probabilities."""
@@ -199,6 +210,9 @@ def played(
         events=events,
         labels=sum(state.counters.labels_learned for state in states),
         dead_letters=dead,
+        first_refused={
+            name: text for account in accounts[::-1] for name, text in account.first_refused.items()
+        },
         us=took_s * 1e6 / max(1, events),
         alarms=sum(outcome.alarms for outcome in outcomes),
         searches=sum(outcome.hunts for outcome in outcomes),

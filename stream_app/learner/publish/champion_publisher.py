@@ -124,7 +124,7 @@ class ChampionPublisher:
     def dump(self, processor: BatchProcessor) -> Dumped:
         """Pickle what is published: of a blend the heaviest models that fit into its bound."""
         state = processor.core.state
-        if state.served_version != self.version:
+        if self.left_out and state.blend is not None and not self.fits_still(state, state.blend):
             self.left_out.clear()
         while True:
             published = publish(self.app, processor, self.left_out)
@@ -135,6 +135,14 @@ class ChampionPublisher:
             if lightest is None:
                 return made
             self.left_out.add(lightest)
+
+    def fits_still(self, state: ShardState, blend: BlendState) -> bool:
+        """Whether what is left out is still what would be: lighter than all others, and nothing has gone."""
+        models = models_in(state, blend, self.left_out)
+        shown = [blend.weight(version) for version, model in models.items() if model is not None]
+        heaviest = max(blend.weight(version) for version in self.left_out)
+        gone = self.version != state.served_version or not self.left_out <= models.keys()
+        return bool(shown) and not gone and heaviest <= min(shown)
 
     def lightest(self, state: ShardState, blend: BlendState) -> int | None:
         """The model to leave out of a publication next; None where only one is left."""
