@@ -116,7 +116,9 @@ def test_the_live_row_is_what_really_happened(benched: Benched) -> None:
 def test_variants_stand_beside_it(benched: Benched) -> None:
     """To never swap would have cost accuracy after the turn; each row tells what it gains over the live."""
     by = {row["variant"]: row for row in benched.rows}
-    assert list(by) == ["live", "immediate", "never", "evidence eddm", "immediate eddm", "never eddm"]
+    others = [f"{policy} eddm" for policy in ("evidence", "immediate", "never", "blend")]
+    assert list(by) == ["live", "immediate", "never", "blend", *others]
+    assert by["blend"]["swaps"] == 0
     assert by["never"]["changes"] == by["never eddm"]["changes"] == []
     assert by["never"]["last"]["accuracy"] < by["live"]["last"]["accuracy"] - 0.1
     for row in benched.rows:
