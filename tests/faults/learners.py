@@ -74,7 +74,7 @@ class Run:
         assert done.returncode == int(bool(report["violation_count"]))
         return report
 
-    def verify(self) -> list[dict[str, Any]]:
+    def verify(self, within_s: float = 180) -> list[dict[str, Any]]:
         """`stream-app verify`, under another hash seed than the learners were asked for."""
         command = [sys.executable, "-m", "stream_app", "verify", self.target, "--json"]
         environment = {**self.environment, "PYTHONHASHSEED": "17"}
@@ -85,7 +85,7 @@ class Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=within_s,
         )
         assert done.returncode == 0, done.stderr[-3_000:] + done.stdout
         return [json.loads(line) for line in done.stdout.splitlines()]

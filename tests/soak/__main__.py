@@ -11,6 +11,7 @@ import argparse
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ LEARNERS = 2
 RATE = 150.0  # records a second
 RECOVERED_WITHIN_S = 60.0
 REPLAYED_WITHIN_S = 600.0  # everything since the start of the run is replayed where all snapshots are lost
+VERIFIED_WITHIN_S = 3_600.0
 PAUSE_S = 2.0  # at most, between the recovery from one fault and the next
 
 
@@ -70,10 +72,13 @@ def end(run: Run, learners: list[Learner]) -> list[str]:
     run.drain()
     say("judging")
     report = run.judge("--redis", run.redis_url)
-    found = list(report["violations"])
-    unequal = [proof for proof in run.verify() if not proof["equal"]]
-    counts = report["counts"]
+    found, counts = list(report["violations"]), report["counts"]
     say(f"{counts['events']:,} events, {counts['predictions']:,} predictions, {counts['labels']:,} labels")
+    say(f"the judge found {len(found)} violations; verifying")
+    try:
+        unequal = [proof for proof in run.verify(VERIFIED_WITHIN_S) if not proof["equal"]]
+    except subprocess.TimeoutExpired:
+        return [*found, f"`verify` was not done within {VERIFIED_WITHIN_S:.0f} s"]
     return found + [f"a replay differs: {proof}" for proof in unequal]
 
 
