@@ -83,9 +83,8 @@ class Transactions:
         self.what = what
         self.own, self.asking = [TopicPartition(*place) for place in own], dict(config)
         self.write_errors: list[KafkaError] = []
-        self.begins: dict[
-            tuple[Any, Any], Any
-        ] = {}  # this transaction's first offset, by topic and partition
+        # The first offset of the transaction of now, by topic and partition.
+        self.begins: dict[tuple[Any, Any], Any] = {}
         self.config = {
             **config,
             "transactional.id": transactional_id,

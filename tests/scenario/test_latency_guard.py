@@ -34,10 +34,9 @@ class Sleeper(base.Classifier):
         return {True: 0.5, False: 0.5}
 
 
-def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, LatencyGuard]:
-    """A shard in a hunt, some labels after its beginning."""
-    rule = SwapPolicy(candidates=("fresh",))
-    shard = ShardDriver(application(champion=lambda seed: Sleeper(0.0), swap=rule))
+def searching(candidate_s: float, champion_s: float = 0.0, **parts: Any) -> tuple[ShardDriver, LatencyGuard]:
+    """A shard in a search, some labels after its beginning; a candidate answers so fast."""
+    shard = ShardDriver(application(champion=lambda seed: Sleeper(0.0), **parts))
     latency_guard = LatencyGuard(shard.processor.core, SystemClock())
     for n in range(40):
         shard.event(str(n), label=n % 2 == 0)
@@ -51,6 +50,11 @@ def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, L
     for n in range(40, 40 + ENOUGH + 2):
         shard.event(str(n), label=n % 2 == 0)
     return shard, latency_guard
+
+
+def hunting(candidate_s: float, champion_s: float = 0.0) -> tuple[ShardDriver, LatencyGuard]:
+    """A champion and a candidate in a race."""
+    return searching(candidate_s, champion_s, swap=SwapPolicy(candidates=("fresh",)))
 
 
 def test_a_slow_candidate_is_ordered_away_once_and_goes_when_the_order_comes_back() -> None:
@@ -73,23 +77,9 @@ def test_a_candidate_that_keeps_up_is_left_alone() -> None:
 
 
 def blending(candidate_s: float, patience: int) -> LatencyGuard:
-    """A blend with a candidate, some labels after it came."""
+    """Both in a blend."""
     rule = SwapPolicy(candidates=("fresh",), max_slowdown=2)
-    app = application(champion=lambda seed: Sleeper(0.0), swap=rule, serve=Blend(patience=patience))
-    shard = ShardDriver(app)
-    latency_guard = LatencyGuard(shard.processor.core, SystemClock())
-    for n in range(40):
-        shard.event(str(n), label=n % 2 == 0)
-    opened = shard.state.policy.alarm(drift=True)
-    assert opened is not None
-    core = shard.processor.core
-    core.out.record = Record(EVENT, 40, 0, b"k", b"", None)
-    swap.start_candidates(core, opened)
-    core.out.outputs.clear()
-    shard.state.slots[-1].model.naps_s = candidate_s
-    for n in range(40, 40 + ENOUGH + 2):
-        shard.event(str(n), label=n % 2 == 0)
-    return latency_guard
+    return searching(candidate_s, swap=rule, serve=Blend(patience=patience))[1]
 
 
 def test_a_candidate_that_costs_more_than_its_weight_leaves_a_blend() -> None:

@@ -98,16 +98,7 @@ def produce(
         say_of_before(before)
     records = reading.schedule(sent.start_ms)
     refuse_the_future(records[-1].time_ms - now_ms if records else 0, time_column)
-    report = send(
-        definition.name,
-        settings.kafka.kafka_python(),
-        reading.columns,
-        reading.rows,
-        records,
-        rate,
-        progress,
-        sent,
-    )
+    report = send(definition.name, kafka, reading.columns, reading.rows, records, rate, progress, sent)
     repeats = report["events"] if before is not None and before.is_whole else 0
     if json:
         print_json({**report, "repeats": repeats})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from stream_app.application import Application
@@ -67,15 +68,12 @@ def state_as_of(
                     raise Reached
                 processor.apply([(rank, [record])])
 
-    steps: Generator[bool, None, None] | Any = replay(
-        processor, source, offset + 1, clock, lambda sealed, _at: progress(sealed.seq), apply=apply
-    )
-    try:
-        for more in steps:
+    with suppress(Reached):
+        for more in replay(
+            processor, source, offset + 1, clock, lambda sealed, _at: progress(sealed.seq), apply=apply
+        ):
             if not more:
                 time.sleep(PAUSE_S)
-    except Reached:
-        pass
     return processor
 
 

@@ -138,18 +138,20 @@ class ChampionPublisher:
 
     def fits_still(self, state: ShardState, blend: BlendState) -> bool:
         """Whether what is left out is still what would be: lighter than all others, and nothing has gone."""
-        models = models_in(state, blend, self.left_out)
-        shown = [blend.weight(version) for version, model in models.items() if model is not None]
-        heaviest = max(blend.weight(version) for version in self.left_out)
-        gone = self.version != state.served_version or not self.left_out <= models.keys()
-        return bool(shown) and not gone and heaviest <= min(shown)
+        shown = self.shown_of(state, blend)
+        gone = self.version != state.served_version or not self.left_out <= set(blend.mixture.experts)
+        heaviest = max(map(blend.weight, self.left_out))
+        return bool(shown) and not gone and heaviest <= min(map(blend.weight, shown))
 
     def lightest(self, state: ShardState, blend: BlendState) -> int | None:
         """The model to leave out of a publication next; None where only one is left."""
-        shown = [
-            version for version, model in models_in(state, blend, self.left_out).items() if model is not None
-        ]
+        shown = self.shown_of(state, blend)
         return min(shown, key=blend.weight) if len(shown) > 1 else None
+
+    def shown_of(self, state: ShardState, blend: BlendState) -> list[int]:
+        """The versions whose models are published."""
+        models = models_in(state, blend, self.left_out)
+        return [version for version, model in models.items() if model is not None]
 
     def capture(self, processor: BatchProcessor) -> None:
         """Take the pickled champion, now that its batch is sealed."""
