@@ -45,12 +45,9 @@ def replay(
 
     from stream_app.adapters.clock import SystemClock
     from stream_app.adapters.pickled import plain
-    from stream_app.definition.admission import sample_run
     from stream_app.learner.history.as_of import state_as_of
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring import learner as wiring
-    from stream_app.wiring.topics import catalog_for
-    from topics.life import life_of
+    from stream_app.wiring.past import past_of
 
     configure_logs()
     moment, definition = moment_of(to), load_app(target)
@@ -62,10 +59,8 @@ def replay(
     if len(numbers) > 1 and (moment.offset is not None or save is not None):
         raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
     settings = settings_for()
-    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
-    open_source = wiring.source_opener(definition, settings)
-    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
-    topics, clock = wiring.input_topics(catalog_for(definition, settings)), SystemClock()
+    fingerprint, open_source, open_store, topics = past_of(definition, settings)
+    clock = SystemClock()
     console = Console(file=sys.stderr)
     for number in numbers:
         source = open_source(number)

@@ -22,19 +22,13 @@ def verify(
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock
-    from stream_app.definition.admission import sample_run
     from stream_app.learner.history.verify import verify_shard
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring import learner as wiring
-    from stream_app.wiring.topics import catalog_for
-    from topics.life import life_of
+    from stream_app.wiring.past import past_of
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
-    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
-    open_source = wiring.source_opener(definition, settings)
-    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
-    topics = wiring.input_topics(catalog_for(definition, settings))
+    fingerprint, open_source, open_store, topics = past_of(definition, settings)
     console, good = Console(file=sys.stderr), True
     for shard in range(definition.shards):
         source = open_source(shard)

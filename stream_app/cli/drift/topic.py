@@ -31,12 +31,9 @@ def from_its_topic(
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock
-    from stream_app.definition.admission import sample_run
     from stream_app.learner.history.whatif import replay_variants
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring import learner as wiring
-    from stream_app.wiring.topics import catalog_for
-    from topics.life import life_of
+    from stream_app.wiring.past import past_of
 
     configure_logs()
     definition = load_app(target)
@@ -49,10 +46,7 @@ def from_its_topic(
             f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
         )
     variants, settings = variants_of(definition, policies, chosen), settings_for()
-    fingerprint = wiring.fingerprint_for(definition, settings, sample_run(definition))
-    open_source = wiring.source_opener(definition, settings)
-    open_store = wiring.store_opener(definition, settings, life_of(fingerprint["topics"]))
-    topics = wiring.input_topics(catalog_for(definition, settings))
+    fingerprint, open_source, open_store, topics = past_of(definition, settings)
     console = Console(file=sys.stderr)
     outcomes: list[Outcome] = []
     for number in range(definition.shards) if shard is None else (shard,):
