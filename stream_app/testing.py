@@ -157,9 +157,7 @@ class Shard:
     """One shard's machine, its newest snapshot, and the records since."""
 
     def __init__(self, app: Application, number: int) -> None:
-        topics = catalog(app.name, app.shards)
-        self.app = app
-        self.inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+        self.app, self.inputs = app, catalog(app.name, app.shards).inputs
         self.processor = self.machine(
             ShardState(app, number), seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
         )

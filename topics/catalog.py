@@ -31,6 +31,11 @@ class Catalog:
     dead_letters: TopicSpec
     journal: TopicSpec
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the input topics by rank: commands, events, labels."""
+        return (self.commands.name, self.events.name, self.labels.name)
+
     def __iter__(self) -> Iterator[TopicSpec]:
         return iter(vars(self).values())
 

@@ -98,7 +98,7 @@ def conditions(app: Application, settings: Settings, topics: Catalog) -> list[Co
             stats = {number: STATS.decode(record.value) for number, record in reported.items()}
             journal = {number: JOURNAL.decode(record.value) for number, record in journaled.items()}
             lags = input_lags(app, topics, admin, peek, group, stats)
-    names = (topics.commands.name, topics.events.name, topics.labels.name)
+    names = topics.inputs
     stamps = view_stamps(app, settings, life_of({name: ids[name] for name in names}))
     return [
         condition(

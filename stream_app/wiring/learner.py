@@ -42,7 +42,7 @@ HELPERS_PER_SHARD = 3  # a commit, a view write and a publication may block at t
 
 def input_topics(topics: Catalog) -> tuple[str, ...]:
     """Give the input topics by rank: commands, events, labels."""
-    return (topics.commands.name, topics.events.name, topics.labels.name)
+    return topics.inputs
 
 
 def output_topics(topics: Catalog) -> dict[str, str]:

@@ -21,7 +21,7 @@ class Member(KafkaLog):
 
     def __init__(self, servers: str, name: str, **tuning: str) -> None:
         topics = catalog(name, SHARDS)
-        inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+        inputs = topics.inputs
         super().__init__({"bootstrap.servers": servers}, name, inputs, **tuning)
         self.owned: set[int] = set()
         self.grants = 0

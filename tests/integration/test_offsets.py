@@ -65,7 +65,7 @@ def test_offsets_are_read_though_a_transaction_of_another_never_ends(
     topics = catalog(name, 1)
     with TopicAdmin({"bootstrap_servers": services.bootstrap_servers}) as admin:
         admin.create(topics)
-    inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+    inputs = topics.inputs
     servers = {"bootstrap.servers": services.bootstrap_servers}
     producer = Producer({**servers, "transactional.id": f"{name}-other"})
     producer.init_transactions(30)
@@ -108,7 +108,7 @@ def test_the_newest_prediction_is_found_behind_all_that_was_aborted(
         producer.produce(topics.predictions.name, b'{"offset": 99, "shard": 0}', partition=0)
         producer.flush(30)
         producer.abort_transaction(30)
-    inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+    inputs = topics.inputs
     source = KafkaReplay(
         {"bootstrap.servers": services.bootstrap_servers},
         name,

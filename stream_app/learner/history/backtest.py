@@ -112,8 +112,7 @@ class Account(Variant):
     """One shard's machine, and what it served."""
 
     def __init__(self, app: Application, shard: int, storage: Storage) -> None:
-        topics = catalog(app.name, app.shards)
-        inputs = (topics.commands.name, topics.events.name, topics.labels.name)
+        inputs = catalog(app.name, app.shards).inputs
         core = Core(app, ShardState(app, shard), storage.round_trip, storage.refill_sets)
         super().__init__(
             SERVED,
