@@ -29,6 +29,8 @@ COMMANDS = {
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
     "verify": "Replay the journal and compare every digest.",
     "replay": "Show a shard as it was at a moment of the past.",
+    "export": "Write rows as models saw them, with predictions and labels, as Parquet.",
+    "explain": "Say why a served prediction was what it was.",
     "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
     "models": "Which models there are and why; promote, roll back or drop one.",
     "upgrade": "Open a new epoch for a changed definition.",
@@ -39,7 +41,14 @@ COMMANDS = {
     "demo": "Real data through real Kafka, compared with bare River to the bit.",
     "admit": "Admission check of a definition, as JSON.",
 }
-FOLDERS = {"backtest", "demo", "drift", "models", "produce"}  # their module `command` is what is called
+FOLDERS = {
+    "backtest",
+    "demo",
+    "drift",
+    "export",
+    "models",
+    "produce",
+}  # their module `command` is what is called
 HIDDEN = {"admit"}
 COMPLETION = {"install_completion", "show_completion"}
 

@@ -71,7 +71,7 @@ def replay(
                     status.update(f"shard {number}: batch {seq:,}")
 
             try:
-                processor = state_as_of(
+                processor, _ = state_as_of(
                     definition,
                     number,
                     moment,

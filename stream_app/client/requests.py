@@ -21,13 +21,41 @@ from topics.records import Model
 T = TypeVar("T")
 
 
+class Contribution(msgspec.Struct, frozen=True):
+    """What one feature does to an answer; `reason` says it in words."""
+
+    feature: str
+    value: Any
+    contribution: float
+    reason: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why an answer is what it is: `base`, all contributions and `rest` add up to `sum`.
+
+    `unit`: log-odds, probability, value or score; of classes they speak for `about`, of log-odds against
+    `against`. `method`: linear, path, removal or blend. `exact`: they are all that the model computed, else
+    the effect of each feature.
+    """
+
+    method: str
+    exact: bool
+    unit: str
+    base: float
+    contributions: list[Contribution]
+    rest: float
+    sum: float
+    about: Any = None
+    against: Any = None
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A prediction. While the model is `cold`, `prediction` is None and `prior` is all that is known.
 
     `probabilities` by the class's JSON text. `stale_because` says what makes it `stale`. `recorded` says
     whether Kafka confirmed the event `event_id`, None if none was to be recorded; after False ask again under
     the same id. Of a blend, `weights` are those of its models by name, and `left_out` names those that were
-    too large to be published.
+    too large to be published. `explanation` stands where one was asked and the model is not cold.
     """
 
     key: str
@@ -49,6 +77,7 @@ class Answer(msgspec.Struct, frozen=True):
     recorded: bool | None = None
     weights: dict[str, float] | None = None
     left_out: list[str] | None = None
+    explanation: Explanation | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -81,10 +110,13 @@ class Bounds(TypedDict, total=False):
 
 
 class Options(Bounds, total=False):
-    """Of one prediction. `record` also writes the event to Kafka, so that its label can be learned."""
+    """Of one prediction. `record` also writes the event to Kafka, so that its label can be learned. `explain`
+    asks for so many features that moved the answer furthest.
+    """
 
     event_id: str | None
     record: bool
+    explain: int | None
 
 
 class Ask(NamedTuple, Generic[T]):
@@ -106,6 +138,7 @@ def predict(
     max_model_age: str | None = None,
     max_feature_age: str | None = None,
     record: bool = False,
+    explain: int | None = None,
 ) -> Ask[Answer]:
     """One row. A recorded event gets its id here, so that the request sent twice is still one event."""
     encoded_key(key)
@@ -118,6 +151,7 @@ def predict(
         "event_id": event_id,
         "max_model_age": max_model_age,
         "max_feature_age": max_feature_age,
+        "explain": explain,
     }
     body = encoded({"key": key, "features": features, "record": record, **given(named)})
     return Ask("POST", "/v1/predict", read_answer, body)

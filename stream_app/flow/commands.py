@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import CommandDone
+from stream_app.state.pending import PendingRow
 from topics.records import COMMANDS, Command, Outcome
 
 Handlers = Mapping[str, Callable[[Core, Command], tuple[Outcome, str]]]
@@ -52,5 +53,7 @@ def forget(core: Core, key: str) -> None:
     if state.sources is not None:
         state.sources.forget(key)
     for waiting in (state.pending, state.parked):
-        for item_id in [item_id for item_id, item in waiting.items.items() if item.key == key]:
+        for item_id, item in [pair for pair in waiting.items.items() if pair[1].key == key]:
             waiting.pop(item_id)
+            if core.observer is not None and isinstance(item, PendingRow):
+                core.observer.unlabelled(item)

@@ -48,6 +48,7 @@ class Core:
         self.out = Outbox(app.name, state)
         self.round_trip = round_trip
         self.instrument: Instrument | None = None
+        self.observer: Any = None  # an `Observer`, in replays that look into the past
         self.refill_sets = refill_sets
         self.windows = Windows(app.features)
         # What each record asks for: the definition is no native class, and asking it costs ten times as much.

@@ -22,6 +22,8 @@ def serving_slots(core: Core, event_id: str, key: str, row: dict[str, Any], now_
     A model that raises or answers NaN gives a cold answer: its row waits for the label like any other, and
     what is learned from it may be what was missing.
     """
+    if core.observer is not None:
+        core.observer.asked(event_id, row)
     if core.blend is not None:
         return serving_blend(core, core.blend, event_id, key, row, now_ms)
     counters = core.state.counters

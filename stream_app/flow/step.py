@@ -208,6 +208,8 @@ def resolve_label(core: Core, row: PendingRow, label: Any, weight: float, *, exp
     `expired`: the label is the default one, which no record carried.
     """
     state = core.state
+    if core.observer is not None:
+        core.observer.labelled(row, label, expired=expired)
     losses = score.score_served(core, row, label)
     if not expired and quarantine.withhold(core, row, label):  # a default label has no source
         return
@@ -261,6 +263,8 @@ def expire(core: Core, row: PendingRow) -> None:
     core.state.counters.labels_expired += 1
     if labels is not None and labels.on_timeout == "label":
         resolve_label(core, row, labels.default, 1.0, expired=True)
+    elif core.observer is not None:
+        core.observer.unlabelled(row)
 
 
 def expire_oldest(core: Core) -> None:

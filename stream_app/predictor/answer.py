@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from stream_app.application import Application
 from stream_app.flow.record_rules import FeatureRules, features_for_models
+from stream_app.models.calls import Answer
+from stream_app.models.explanations.report import report
 from stream_app.predictor.champion import Champion
 from stream_app.predictor.entities import Entity, Found
 from stream_app.state.windows import Windows
@@ -17,7 +19,9 @@ STALE_MODEL_MS = 30_000  # without word from a learner, where no contract says o
 
 
 class Asked(NamedTuple):
-    """A row to predict. Ages in ms, None: any. `recorded`: it will be an event, with an event's rules."""
+    """A row to predict. Ages in ms, None: any. `recorded`: it will be an event, with an event's rules.
+    `explain`: so many features are named that moved the answer furthest, 0: none.
+    """
 
     key: str
     features: dict[str, Any]
@@ -25,6 +29,7 @@ class Asked(NamedTuple):
     max_model_age_ms: int | None = None
     max_feature_age_ms: int | None = None
     recorded: bool = False
+    explain: int = 0
 
 
 class Predicted(NamedTuple):
@@ -38,6 +43,7 @@ class Predicted(NamedTuple):
     known: bool
     stale: tuple[str, ...]
     violated: tuple[str, ...]
+    explanation: dict[str, Any] | None = None
 
 
 def predict_row(
@@ -81,7 +87,16 @@ def predict_row(
         entity is not None,
         (*violated, *stale),
         tuple(violated),
+        explanation_of(champion, windows, row, (prediction, probabilities), asked.explain),
     )
+
+
+def explanation_of(
+    champion: Champion, windows: Windows, row: dict[str, Any], answer: Answer, most: int
+) -> dict[str, Any] | None:
+    """Why the answer is what it is, where that was asked and the model is not cold."""
+    found = champion.explain(row, answer) if most else None
+    return None if found is None else report(found, row, champion.published.usual, windows.names, most)
 
 
 def own_features(rules: FeatureRules, windows: Windows, champion: Champion, asked: Asked) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.models.calls import COLD, Answer, replies, reply
-from stream_app.state.published import FORMAT, KIND, Published, bind_published
+from stream_app.models.explanations.explanation import Explanation
+from stream_app.state.published import FORMAT, KIND, Published, bind_published, explain_published
 from topics.batch_id import BatchId
 
 Open = Callable[[bytes], tuple[dict[str, Any], Callable[[], Any]]]
@@ -26,6 +27,7 @@ class ServedModel:
 
     def __init__(self, app: Application, published: Published, load: Callable[[], Published]) -> None:
         self.app, self.kinds, self.cold, self.load = app, published.kinds, published.cold, load
+        self.published = published
         self.calls = bind_published(published, app.question)
         self.strangers: set[Any] = set()
         self.renewal: Thread | None = None
@@ -45,9 +47,14 @@ class ServedModel:
             self.renewal.start()
         return answer
 
+    def explain(self, row: dict[str, Any], answer: Answer) -> Explanation | None:
+        """Why it gave an answer; None where it is cold. Asks the copy again, so `predict` comes first."""
+        return explain_published(self.published, row, self.app.question, answer)
+
     def renew(self) -> None:
         """Replace the copy."""
-        self.calls = bind_published(self.load(), self.app.question)
+        published = self.load()
+        self.calls, self.published = bind_published(published, self.app.question), published
         self.strangers, self.renewal = set(), None
 
 
@@ -63,6 +70,7 @@ class Champion:
     published: Published
     name: dict[str, Any]
     predict: Callable[[dict[str, Any]], Answer]
+    explain: Callable[[dict[str, Any], Answer], Explanation | None]
     life: str
 
 
@@ -101,4 +109,6 @@ def accept(
     served = ServedModel(app, published, load)
     name = {"name": published.name, "version": published.version}
     life = head.get("life", "")
-    return Champion(shard, batch, tuple(head["positions"]), published, name, served.predict, life)
+    return Champion(
+        shard, batch, tuple(head["positions"]), published, name, served.predict, served.explain, life
+    )

@@ -24,6 +24,7 @@ from stream_app.predictor.predictor import NoModel, Predictor, Stale
 from stream_app.predictor.requests import (
     BatchRequest,
     BatchResponse,
+    ExplainRequest,
     FeaturesResponse,
     FeedbackRequest,
     FeedbackResponse,
@@ -94,6 +95,7 @@ def create_app(
     title = f"{predictor.app.name}: predictions"
     app = FastAPIOffline("/docs", None, title=title, version="1", lifespan=lifespan)
     app.include_router(versioned(predictor, guard))
+    app.include_router(explanations(predictor, guard))
     app.include_router(watched(metrics))
     app.include_router(readiness(predictor))
     app.add_middleware(BodyLimit, on_problem=predictor.telemetry.problem)
@@ -126,7 +128,9 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
         now_ms = predictor.clock.now_ms()
         model_ms, feature_ms = ages(predictor, asked.max_model_age, asked.max_feature_age)
         time_ms = now_ms if asked.time is None else asked.time
-        row = Asked(asked.key, asked.features, time_ms, model_ms, feature_ms, asked.record)
+        row = Asked(
+            asked.key, asked.features, time_ms, model_ms, feature_ms, asked.record, asked.explain or 0
+        )
         (answer,) = await answers(predictor, [row])
         if not isinstance(answer, dict):
             raise problem_of(answer)
@@ -182,6 +186,23 @@ def versioned(predictor: Predictor, guard: Guard) -> APIRouter:
     async def model() -> Response:
         """Which model answers, by shard, and what it was trained through."""
         return json({"app": predictor.app.name, "shards": predictor.models()})
+
+    return router
+
+
+def explanations(predictor: Predictor, guard: Guard) -> APIRouter:
+    """Answers with what made them so."""
+    router = APIRouter(prefix="/v1", route_class=StrictRoute, responses=PROBLEMS)
+
+    @router.post("/explain", response_model=PredictResponse, dependencies=[allow(guard, "read")])
+    async def explain(asked: ExplainRequest) -> Response:
+        """Predict one row and say which features moved the answer, and how far."""
+        time_ms = predictor.clock.now_ms() if asked.time is None else asked.time
+        row = Asked(asked.key, asked.features, time_ms, *ages(predictor, None, None), explain=asked.most)
+        (answer,) = await answers(predictor, [row])
+        if not isinstance(answer, dict):
+            raise problem_of(answer)
+        return json(answer)
 
     return router
 

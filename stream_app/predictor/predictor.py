@@ -126,6 +126,8 @@ class Predictor:
             response["probabilities"] = {label: float(p) for label, p in answer.probabilities.items()}
         if answer.prediction is None:
             response["prior"] = answer.prior
+        if answer.explanation is not None:
+            response["explanation"] = answer.explanation
         if published.weights is not None:
             response["weights"] = {} if answer.prediction is None else published.carriers
             if published.left_out:

@@ -30,6 +30,8 @@ Age = Annotated[
     str, Field(max_length=32, examples=["30s", "10m"], description="a number with ms, s, m, h or d")
 ]
 MOST_ROWS = 1_000
+MOST_TERMS = 50
+Most = Annotated[int, Field(ge=1, le=MOST_TERMS)]
 FEATURES = {"amount": 12.5, "country": "PT"}
 
 
@@ -51,6 +53,18 @@ class PredictRequest(Strict):
     )
     max_feature_age: Age | None = Field(None, description="likewise for the entity's last event")
     record: bool = Field(False, description="also write the event to Kafka, so that its label can be learned")
+    explain: Most | None = Field(
+        None, description="also name so many features that moved the answer furthest"
+    )
+
+
+class ExplainRequest(Strict):
+    """One row whose answer is to be explained."""
+
+    key: Key = Field(examples=["customer-17"])
+    features: dict[str, FeatureValue] = Field({}, examples=[FEATURES])
+    time: TimeMs | None = None
+    most: Most = Field(MOST_TERMS, description="so many features")
 
 
 class BatchRow(Strict):
@@ -86,6 +100,33 @@ class ModelName(BaseModel):
     version: int
 
 
+class Contribution(BaseModel):
+    """What one feature does to the answer; `reason` says it in words."""
+
+    feature: str
+    value: Any
+    contribution: float
+    reason: str
+
+
+class ExplanationDocument(BaseModel):
+    """Why an answer is what it is: `base`, all contributions and `rest` add up to `sum`.
+
+    `unit`: log-odds, probability, value or score; of classes the terms speak for `about`. `method`: linear,
+    path, removal or blend. `exact`: they are all that the model computed, else the effect of each feature.
+    """
+
+    method: str
+    exact: bool
+    unit: str
+    base: float
+    contributions: list[Contribution]
+    rest: float = Field(description="sum of the contributions that are not listed")
+    sum: float
+    about: Any = None
+    against: Any = None
+
+
 class PredictResponse(BaseModel):
     """`stale` is true when the answer is older than it should be, `stale_because` says why: model-age,
     feature-age, view-unreachable. `learned` counts the labels that the model knew.
@@ -107,6 +148,7 @@ class PredictResponse(BaseModel):
     probabilities: dict[str, float] | None = Field(None, description="by the class's JSON text")
     prior: Any = Field(None, description="what is known without a model, while it is cold")
     weights: dict[str, float] | None = Field(None, description="of a blend: its models' weights, by name")
+    explanation: ExplanationDocument | None = Field(None, description="where it was asked; none while cold")
     left_out: list[str] | None = Field(None, description="models of a blend too large to be published")
     event_id: str | None = Field(None, description="of the recorded event")
     recorded: bool | None = Field(None, description="whether Kafka has confirmed the event")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_app.models.calls import Calls, bind, bind_blend
+from stream_app.models.calls import Answer, Calls, bind, bind_blend
+from stream_app.models.explanations.explain import explain, explain_blend
+from stream_app.models.explanations.explanation import Explanation
 from stream_app.models.question import Question
 
 FORMAT = 1
@@ -18,7 +20,7 @@ class Published:
 
     A blend's `model` is the list of its models, with their `weights`; None stands for one that is not asked.
     `carriers` are the weights of the others by name, as predictions have them, and `left_out` those that were
-    too large to be published.
+    too large to be published. `usual` holds means of numeric features, for explanations.
 
     `prior` is what a cold model is answered with, `kinds` the features' types, of which those of `unproven`
     give way to another one, `full` the string features that take no further value, which with `no_more` are
@@ -41,12 +43,22 @@ class Published:
     weights: list[float] | None = None
     carriers: dict[str, float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    usual: dict[str, float] = field(default_factory=dict)
 
     @property
     def models(self) -> list[Any]:
         """All models of it."""
         members = [self.model] if self.weights is None else self.model
         return [model for model in members if model is not None]
+
+
+def explain_published(
+    published: Published, row: dict[str, Any], question: Question, answer: Answer
+) -> Explanation | None:
+    """Explain an answer that it just gave; None where it is cold. What is asked is `published` itself."""
+    if published.weights is None:
+        return explain(published.model, row, question, answer)
+    return explain_blend(published.model, published.weights, row, question, answer)
 
 
 def bind_published(published: Published, question: Question) -> Calls:

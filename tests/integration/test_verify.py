@@ -6,8 +6,11 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import orjson
+import pyarrow.dataset  # type: ignore[import-untyped]
 import pytest
 
 from stream_app.adapters.clock import SystemClock
@@ -63,9 +66,11 @@ def test_it_ends_however_much_is_unread(
     ]
 
 
-def replayed(learners: Learners, *words: str) -> subprocess.CompletedProcess[str]:
+def replayed(
+    learners: Learners, *words: str, command: tuple[str, ...] = ("replay",)
+) -> subprocess.CompletedProcess[str]:
     """One call, in a process of its own: it pins the order of sets."""
-    command = [sys.executable, "-m", "stream_app", "replay", *words]
+    command = (sys.executable, "-m", "stream_app", *command, *words)
     environment = {**os.environ, **learners.environment()}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
@@ -98,3 +103,47 @@ def test_a_shard_is_shown_as_it_was(services: Endpoints, stream_app: CommandLine
     }.items():
         wrong = replayed(learners, app.target, *words)
         assert (wrong.returncode, said in wrong.stderr) == (2, True), wrong.stderr
+    explained_as_served(learners, app.target, made)
+    exported_as_served(learners, app.target, made, stream_app.directory / "rows")
+
+
+def explained_as_served(learners: Learners, target: str, made: dict[int, dict[str, Any]]) -> None:
+    """By the event's id alone; a person reads why, a program gets what was served."""
+    due = made[60]
+    done = replayed(learners, target, due["event_id"], "--json", command=("explain",))
+    found = orjson.loads(done.stdout)
+    assert {name: found[name] for name in due} == due
+    assert found["row"] == {"x": 60}
+    assert found["explanation"]["sum"] == due["probabilities"]["true"]
+    read = replayed(learners, target, due["event_id"], "--key", due["key"], command=("explain",))
+    assert "probability of true" in read.stdout
+    assert "x is 60" in read.stdout
+    cold = replayed(learners, target, made[0]["event_id"], command=("explain",))
+    assert "cold: " in cold.stdout
+    wrong = replayed(learners, target, "nobody", command=("explain",))
+    assert (wrong.returncode, "holds no prediction of event 'nobody'" in wrong.stderr) == (2, True)
+
+
+def exported_as_served(
+    learners: Learners, target: str, made: dict[int, dict[str, Any]], folder: Path
+) -> None:
+    """As one data set of all days; a second run adds nothing, and says so."""
+    export = ("export", "rows")
+    done = replayed(learners, target, "--to", str(folder), command=export)
+    assert done.stdout == f"shard 0: {LEARNED:,} rows written to {folder}\n", done.stderr
+    found = pyarrow.dataset.dataset(folder, partitioning="hive").to_table().sort_by("offset").to_pylist()
+    assert [row["offset"] for row in found] == sorted(made)
+    for row in found:
+        due = made[row["offset"]]
+        assert (row["prediction"], row["event_id"], row["learned"]) == (
+            due["prediction"],
+            due["event_id"],
+            due["learned"],
+        )
+        assert dict(row["probabilities"] or ()) == due.get("probabilities", {})
+        assert row["label"] == (row["row.x"] % 2 == 0)
+        assert row["day"] == row["time"].date().isoformat()
+    again = replayed(learners, target, "--to", str(folder), command=export)
+    assert again.stdout.startswith("shard 0: 0 rows written")
+    wrong = replayed(learners, target, "--to", str(folder.parent), command=export)
+    assert (wrong.returncode, "is not empty and holds no export" in wrong.stderr) == (2, True)

@@ -50,9 +50,8 @@ def lived() -> Life:
 def as_of(world: World, moment: Moment) -> str:
     """The digest of the state then."""
     source, store = Source(world), Store(world)
-    return state_digest(
-        state_as_of(world.app, 0, moment, source, store, world.clock, FINGERPRINT, TOPICS).core.state
-    )
+    found = state_as_of(world.app, 0, moment, source, store, world.clock, FINGERPRINT, TOPICS)
+    return state_digest(found.processor.core.state)
 
 
 def test_twenty_offsets_and_moments_are_as_they_were(

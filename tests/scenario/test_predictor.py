@@ -17,6 +17,7 @@ from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.application import Application, Blend, Serving
 from stream_app.errors import Unreachable, UsageError
+from stream_app.models.explanations.explanation import logistic
 from stream_app.predictor.champions import Champions
 from stream_app.predictor.entities import EntityCache
 from stream_app.predictor.feedback import Feedback
@@ -164,6 +165,29 @@ def test_an_answer_is_the_learner_s_own_to_the_bit(served: Served) -> None:
     shared = ("prediction", "probabilities", "cold", "learned", "model", "shard", "key", "time_ms")
     assert {name: answer[name] for name in shared} == {name: committed[name] for name in shared}
     assert (answer["stale"], answer["fallback"], answer["entity_known"]) == (False, False, True)
+
+
+def test_an_answer_says_why_where_that_is_asked(served: Served) -> None:
+    """The terms add up to the answer's log-odds; the answer itself stays the same."""
+    plain = served.predict(time=START_MS).json()
+    answer = served.predict(time=START_MS, explain=2).json()
+    why = answer.pop("explanation")
+    assert answer == plain
+    assert (why["method"], why["exact"], why["unit"], why["about"]) == ("linear", True, "log-odds", True)
+    assert len(why["contributions"]) == 2
+    total = why["base"] + why["rest"] + sum(one["contribution"] for one in why["contributions"])
+    assert total == pytest.approx(why["sum"], abs=1e-9)
+    assert logistic(why["sum"]) == pytest.approx(plain["probabilities"]["true"], abs=1e-9)
+    whole = served.post("/v1/explain", {"key": "known", "features": {"x": 3.0}}).json()
+    assert {one["feature"] for one in whole["explanation"]["contributions"]} <= {
+        "x",
+        "count_10m",
+        "mean_x_1h",
+        "last_x",
+    }
+    assert any("this entity's mean_x_1h" in one["reason"] for one in whole["explanation"]["contributions"])
+    for wrong in (0, 51, "5"):
+        assert served.predict(explain=wrong).status_code == 422
 
 
 def test_ages_are_told(served: Served) -> None:
@@ -585,6 +609,9 @@ def test_a_blend_s_answer_has_the_weights_of_its_models() -> None:
     made = orjson.loads(served.world.predictions[-1])
     assert (answer["model"], answer["weights"]) == (made["model"], made["weights"])
     assert len(answer["weights"]) == 2
+    why = served.predict(explain=50).json()["explanation"]
+    assert (why["method"], why["unit"]) == ("blend", "probability")
+    assert why["sum"] == pytest.approx(answer["probabilities"]["true"], abs=1e-9)
     assert "left_out" not in answer
 
 

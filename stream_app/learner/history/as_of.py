@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.batch.processor import BatchProcessor
-from stream_app.learner.history.verify import PAUSE_S, find_starts, replayable
+from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, replayable
+from stream_app.learner.recovery.journal_start import check_start
+from stream_app.learner.recovery.recover import confirmed, resumed
 from stream_app.learner.recovery.replay import replay
+from stream_app.learner.recovery.snapshots import restore
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from topics.envelope import EVENT, Record
 
@@ -31,7 +33,18 @@ class Moment(NamedTuple):
 
 
 class Reached(Exception):
-    """The next record comes after the moment."""
+    """The next record comes after the moment; it is `record`."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record
+
+
+class AsOf(NamedTuple):
+    """A machine as it was, and the record that comes next; None at the journal's end."""
+
+    processor: BatchProcessor
+    following: Record | None
 
 
 def state_as_of(
@@ -44,37 +57,67 @@ def state_as_of(
     fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
     progress: Callable[[int], None] = lambda _seq: None,
-) -> BatchProcessor:
+) -> AsOf:
     """Give the machine as it was at a moment; at the journal's end, where that comes first.
 
     Raises:
         Refused: the moment lies before the earliest retained state.
         Halted: the replay differs from the journal.
     """
-    kept = source.earliest()
-    starts = find_starts(app, shard, source, store, fingerprint, input_topics)
-    usable = [one for one in starts if replayable(one[1].positions, kept) and begins_before(one[1], moment)]
-    if not usable:
-        raise Refused(
-            f"shard {shard}: what is retained begins after that moment",
-            "Name a later one; `stream-app verify MODULE:APP` says where replays begin",
-        )
-    _, processor, offset = usable[-1]  # the newest: the fewest batches to replay
+    processor, offset = start_before(app, shard, moment, source, store, fingerprint, input_topics)
+    following: Record | None = None
 
     def apply(runs: list[Run]) -> None:
         for rank, records in runs:
             for record in records:
                 if moment.is_before(record):
-                    raise Reached
+                    raise Reached(record)
                 processor.apply([(rank, [record])])
 
-    with suppress(Reached):
+    try:
         for more in replay(
             processor, source, offset + 1, clock, lambda sealed, _at: progress(sealed.seq), apply=apply
         ):
             if not more:
                 time.sleep(PAUSE_S)
-    return processor
+    except Reached as reached:
+        following = reached.record
+    return AsOf(processor, following)
+
+
+def start_before(
+    app: Application,
+    shard: int,
+    moment: Moment,
+    source: ReplaySource,
+    store: SnapshotStore,
+    fingerprint: dict[str, Any],
+    input_topics: tuple[str, ...],
+) -> tuple[BatchProcessor, int]:
+    """The newest state of the newest epoch that is not of after a moment, and its place in the journal.
+
+    Raises:
+        Refused: there is none.
+    """
+    kept, epoch = source.earliest(), None
+    for header, load in store.load():  # newest first: the fewest batches to replay
+        epoch = header["epoch"] if epoch is None else epoch
+        if header["epoch"] != epoch:
+            break
+        too_late = moment.offset is not None and header["positions"][EVENT] > moment.offset
+        if too_late or not replayable(header["positions"], kept) or not drain(confirmed(source, header)):
+            continue
+        drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
+        processor = resumed(app, header, restore(app, header, load), input_topics, store)
+        if begins_before(processor, moment):
+            return processor, header["journal_offset"]
+    _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
+    if not replayable(processor.positions, kept) or not begins_before(processor, moment):
+        raise Refused(
+            f"shard {shard}: what is retained begins after that moment",
+            "Name a later one; `stream-app verify MODULE:APP` says where replays begin",
+        )
+    return processor, offset
 
 
 def begins_before(processor: BatchProcessor, moment: Moment) -> bool:

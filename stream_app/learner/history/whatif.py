@@ -22,6 +22,7 @@ from drift.policy import Policy
 from drift.signals import LOSS
 from stream_app.application import Application
 from stream_app.flow.core import Core
+from stream_app.flow.observer import Observer
 from stream_app.flow.orders import HANDLERS
 from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade
@@ -32,12 +33,12 @@ from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, repla
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.learner.recovery.replay import replay
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.state.pending import PendingRow
 from stream_app.state.shard import ShardState, blend_of
-from topics.codec import Rejected, decode_command, decode_label
-from topics.envelope import COMMAND, LABEL, RANK_NAMES, Record
+from topics.codec import Rejected, decode_command
+from topics.envelope import COMMAND, RANK_NAMES, Record
 
 LAST = 4  # the newest fourth of the scored predictions has scores of its own
-SWEPT = 1_000  # rows beyond those that really wait, before the expired ones are swept out
 
 
 class Change(msgspec.Struct):
@@ -73,7 +74,7 @@ class Outcome(msgspec.Struct):
     changes: list[Change]
 
 
-class Variant:
+class Variant(Observer):
     """One machine and the account of what it served."""
 
     def __init__(self, name: str, processor: BatchProcessor) -> None:
@@ -81,7 +82,8 @@ class Variant:
         self.processor = processor
         self.heard: list[Output] = []
         self.losses = array("d")  # by prediction, NaN while there is no label
-        self.waiting: dict[str, tuple[int, PredictionMade]] = {}  # by event id: how many came before
+        self.waiting: dict[int, tuple[int, PredictionMade]] = {}  # by event offset: how many came before
+        self.came: list[tuple[int, Any]] = []  # labels of the record in hand, with their events' offsets
         self.changes: list[Change] = []
         self.alerts = 0
         self.names = {processor.core.state.serving: True}
@@ -89,6 +91,15 @@ class Variant:
         cases = processor.emitter.cases
         for kind in (PredictionMade, AlertRaised):
             cases[kind] = self.also(cases[kind])
+        processor.core.observer = self
+
+    def labelled(self, row: PendingRow, label: Any, *, expired: bool) -> None:  # noqa: ARG002
+        """The prediction is scored once the step is over: an event may carry its label."""
+        self.came.append((row.offset, label))
+
+    def unlabelled(self, row: PendingRow) -> None:
+        """Its prediction stays without a score."""
+        self.waiting.pop(row.offset, None)
 
     def also(self, perform: Callable[[Any], None]) -> Callable[[Any], None]:
         """Wrap `perform` to collect each output as well."""
@@ -109,27 +120,17 @@ class Variant:
         self.processor.apply([(record.rank, [record])])
         for output in self.heard:
             if type(output) is PredictionMade:
-                if output.prediction is not None:
-                    self.waiting[output.event_id] = (len(self.losses), output)
+                if output.prediction is not None and self.processor.core.has_labels:
+                    self.waiting[output.offset] = (len(self.losses), output)
                 self.losses.append(nan)
-                self.score_accepted(output.event_id)
             elif type(output) is AlertRaised:
                 self.alerted(record, output)
         self.heard.clear()
-        if record.rank == LABEL:
-            label = decode_label(record.value)
-            if not isinstance(label, Rejected):
-                self.score_accepted(label.event_id)
-
-    def score_accepted(self, event_id: str) -> None:
-        """Score a prediction whose label the shard has accepted."""
-        waits = self.waiting.get(event_id)
-        if waits is None:
-            return
-        known = self.processor.core.state.ids.get(event_id)
-        if known is not None and known[1] is not None:
-            del self.waiting[event_id]
-            self.score(*waits, known[1])
+        for offset, label in self.came:
+            waits = self.waiting.pop(offset, None)
+            if waits is not None:
+                self.score(*waits, label)
+        self.came.clear()
 
     def score(self, place: int, made: PredictionMade, label: Any) -> None:
         """Note the loss of a prediction: 0 or 1, or the absolute error."""
@@ -155,19 +156,8 @@ class Variant:
                 )
             )
 
-    def sweep(self, *, end: bool = False) -> None:
-        """Let go of rows whose labels did not come in time; they count where there is a default label."""
-        app, pending = self.processor.core.app, self.processor.core.state.pending.items
-        if not end and len(self.waiting) <= len(pending) + SWEPT:
-            return
-        for event_id in [one for one in self.waiting if one not in pending]:
-            waits = self.waiting.pop(event_id)
-            if app.labels is not None and app.labels.on_timeout == "label":
-                self.score(*waits, app.labels.default)
-
     def outcome(self, source: str) -> Outcome:
         """Give the result of the replay."""
-        self.sweep(end=True)
         state = self.processor.core.state
         scored = [loss for loss in self.losses if not isnan(loss)]
         kinds = [change.type for change in self.changes]
@@ -237,10 +227,8 @@ def replay_variants(
                     other.account_for(record)
 
     def on_batch(sealed: SealedBatch, _offset: int) -> None:
-        lead.sweep()
         for other in others:
             other.processor.seal()
-            other.sweep()
         progress(sealed.seq, len(lead.losses))
 
     for more in replay(processor, source, offset + 1, clock, on_batch, apply=apply):

@@ -64,6 +64,7 @@ def publish(app: Application, processor: BatchProcessor, left_out: Collection[in
         list(state.sample_rows),
         full,
         tuple(state.unproven),
+        usual={name: movement.mean for name, movement in state.monitors.movements.items()},
     )
     if blend is not None:
         models = models_in(state, blend, left_out)

@@ -1,0 +1,1 @@
+"""`stream-app export`: what the log knows, as files."""

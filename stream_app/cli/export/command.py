@@ -1,0 +1,103 @@
+"""`stream-app export rows MODULE:APP --to FOLDER`: what models saw and served, with what came true."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from stream_app.cli.export.dataset import DataSet
+    from stream_app.learner.history.rows import Mark, SeenRow
+
+app = typer.Typer(no_args_is_help=True, help="Write what the log knows as files.")
+PART = 50_000  # rows of a shard, then they are written
+
+
+@app.callback()
+def export() -> None:
+    """Write what the log knows as files."""
+
+
+@app.command()
+def rows(
+    target: Annotated[str, typer.Argument(metavar="MODULE:APP")],
+    to: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The data set: Parquet files in a folder per day.")
+    ],
+    shard: Annotated[int | None, typer.Option(metavar="N", min=0, help="Only this shard.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False,
+) -> None:
+    """Write every event as the models saw it, with the prediction as it was served and its label.
+
+    The journal is replayed, so each row is point-in-time correct. A row is written once its label has come,
+    or once none can come any more. Run it again, after Ctrl-C too, and it goes on where it ended.
+    """
+    pin()
+    from rich.console import Console
+
+    from stream_app.adapters.clock import SystemClock
+    from stream_app.cli.export.dataset import DataSet
+    from stream_app.learner.history.rows import replay_rows
+    from stream_app.learner.logs import configure_logs
+    from stream_app.wiring.past import past_of
+
+    configure_logs()
+    definition = load_app(target)
+    if shard is not None and shard >= definition.shards:
+        raise UsageError(
+            f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
+        )
+    folder = DataSet(to, definition.name)
+    fingerprint, open_source, open_store, topics = past_of(definition, settings_for())
+    console = Console(file=sys.stderr)
+    for number in range(definition.shards) if shard is None else (shard,):
+        source = open_source(number)
+        with console.status(f"shard {number}") as status:
+            part = Part(folder, number, status.update)
+            try:
+                waiting = replay_rows(
+                    definition,
+                    number,
+                    part.before,
+                    source,
+                    open_store(number),
+                    SystemClock(),
+                    fingerprint,
+                    topics,
+                    part.take,
+                )
+            finally:
+                source.close()
+        if json:
+            print_json({"shard": number, "rows": part.written, "waiting": waiting, "folder": str(to)})
+        else:
+            late = f"; {waiting:,} still wait for their labels: run it again later" if waiting else ""
+            sys.stdout.write(f"shard {number}: {part.written:,} rows written to {to}{late}\n")
+
+
+class Part:
+    """Takes a shard's rows and writes them in parts."""
+
+    def __init__(self, folder: DataSet, shard: int, say: Callable[[str], None]) -> None:
+        self.folder, self.shard, self.say = folder, shard, say
+        self.before = folder.mark(shard)
+
+    def take(self, done: list[SeenRow], mark: Mark, last: bool) -> None:
+        """Write what is there if that is enough, or all there is."""
+        if len(done) >= PART or last:
+            self.folder.add(self.shard, done, mark)
+            done.clear()
+        self.say(f"shard {self.shard}: batch {mark.seq:,}, {self.written + len(done):,} rows")
+
+    @property
+    def written(self) -> int:
+        """The rows of this run that are in files."""
+        now = self.folder.mark(self.shard)
+        return (now.rows if now else 0) - (self.before.rows if self.before else 0)

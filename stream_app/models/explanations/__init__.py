@@ -1,0 +1,1 @@
+"""Why a model answered as it did, in the user's own features."""

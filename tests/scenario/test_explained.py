@@ -1,0 +1,109 @@
+"""An explanation by replay comes to the prediction that was served, to the bit."""
+
+from __future__ import annotations
+
+import random
+
+import orjson
+import pytest
+
+from drift.blend import Blend
+from stream_app import features as f
+from stream_app.application import Application
+from stream_app.errors import Refused
+from stream_app.labels import Labels
+from stream_app.learner.history.explained import Explained, explain_event
+from tests.scenario.fake_kafka import Source
+from tests.scenario.fake_outside import FINGERPRINT, Store, World
+from tests.scenario.shard_driver import TOPICS, application, logistic
+from topics.envelope import EVENT, LABEL
+
+EVENTS = 120
+WINDOWS = [f.count(window="1m"), f.mean("x", window="1h")]
+
+
+def lived(app: Application, *, inline: bool = False) -> World:
+    """A world in which 120 events were served, with late labels or their own, and a snapshot on the way."""
+    world = World(app)
+    shard = world.shard()
+    assert shard.live is not None
+    dice = random.Random(1)
+    for n in range(EVENTS):
+        x, y = dice.gauss(0, 1), dice.gauss(0, 1)
+        value = {"event_id": f"e{n}", "features": {"x": x, "y": y}}
+        world.feed(shard, EVENT, value | {"label": x + y > 0} if inline else value, key=b"ab"[n % 2 :][:1])
+        if n >= 4 and not inline and n % 5:
+            old = orjson.loads(world.inputs[EVENT][n - 4].value or b"")
+            truth = old["features"]["x"] + old["features"]["y"] > 0
+            world.feed(shard, LABEL, {"event_id": f"e{n - 4}", "label": truth}, key=b"ab"[n % 2 :][:1])
+        if n == 60:
+            shard.live.leave()
+    return world
+
+
+def explained(world: World, offset: int) -> Explained:
+    """The explanation of the event at an offset."""
+    source, store = Source(world), Store(world)
+    return explain_event(world.app, 0, offset, 10, source, store, world.clock, FINGERPRINT, TOPICS)
+
+
+DEFINITIONS = {
+    "late labels": application(features=WINDOWS),
+    "default labels": application(
+        features=WINDOWS, labels=Labels(horizon="10ms", on_timeout="label", default=False)
+    ),
+    "blend": application(features=WINDOWS, serve=Blend(), challengers={"other": logistic, "third": logistic}),
+}
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
+def test_every_served_prediction_is_reproduced_and_its_terms_add_up(kind: str) -> None:
+    """Also where the step learns a default label before it predicts, and where models answer as one."""
+    world = lived(DEFINITIONS[kind])
+    served = {one["offset"]: one for one in map(orjson.loads, world.predictions)}
+    explanations = 0
+    for offset in random.Random(2).sample(range(EVENTS), 30):
+        made, row, explanation = explained(world, offset)
+        due = served[offset]
+        probabilities = made.probabilities or {}
+        assert [made.event_id, made.prediction, made.model, made.version] == [
+            due["event_id"],
+            due["prediction"],
+            due["model"]["name"],
+            due["model"]["version"],
+        ]
+        assert {str(label).lower(): p for label, p in probabilities.items()} == due.get("probabilities", {})
+        assert (explanation is None) == due["cold"]
+        assert row["count_1m"] >= 0
+        if explanation is None:
+            continue
+        explanations += 1
+        total = explanation["base"] + explanation["rest"]
+        total += sum(one["contribution"] for one in explanation["contributions"])
+        assert total == pytest.approx(explanation["sum"], abs=1e-9)
+        if kind == "blend":
+            assert explanation["sum"] == pytest.approx(probabilities[True], abs=1e-9)
+        assert {one["feature"] for one in explanation["contributions"]} <= row.keys()
+    assert explanations > 20
+
+
+def test_an_event_that_carried_its_label_is_explained_before_it_is_learned() -> None:
+    """The model that answers has not learned the row yet."""
+    world = lived(application(features=WINDOWS), inline=True)
+    served = [orjson.loads(one) for one in world.predictions]
+    assert explained(world, 90).made.probabilities == {
+        label == "true": p for label, p in served[90]["probabilities"].items()
+    }
+
+
+def test_what_was_not_predicted_is_refused_with_a_reason() -> None:
+    """No such event, and one that was a dead letter."""
+    world = World(application())
+    shard = world.shard()
+    world.feed(shard, EVENT, {"event_id": "e0", "features": {"x": 1.0}})
+    world.feed(shard, EVENT, {"event_id": "e1", "features": {"x": [1]}})
+    world.feed(shard, EVENT, {"event_id": "e2", "features": {"x": 1.0}})
+    with pytest.raises(Refused, match="was not predicted"):
+        explained(world, 1)
+    with pytest.raises(Refused, match="no event at offset 7"):
+        explained(world, 7)
