@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import fsum, isclose
 from typing import Any, Final
 
@@ -19,12 +20,13 @@ from stream_app.models.explanations.explanation import (
     logistic,
     summed,
 )
-from stream_app.models.explanations.linear import linear_terms
-from stream_app.models.explanations.origins import Transformed, is_a, steps_of
+from stream_app.models.explanations.linear import Family, family_of
+from stream_app.models.explanations.origins import Transformed, steps_of
 from stream_app.models.explanations.tree import Paths
 from stream_app.models.question import Question
 
 NEAR: Final = 1e-9  # between what an explanation adds up to and the answer
+CLAMPED: Final = 1e-6  # River cuts probabilities off near 0 and 1
 
 Row = dict[str, Any]
 
@@ -98,37 +100,45 @@ def share(answer: Answer, about: Any) -> float:
 
 def by_kind(model: Any, row: Row, about: Any, answer: Answer) -> Explanation | None:
     """Explain by what a model is made of; None where it is of no such kind, or answers otherwise."""
+    if about is not None and answer[1] is None:
+        return None  # nothing says how sure it is
     *transformers, last = steps_of(model)
+    family = family_of(type(last))
     try:
-        if is_a(last, HoeffdingTree):
+        if family is not None:
+            return by_weights(family, last, Transformed(transformers, row), about, answer)
+        if is_tree(type(last)):
             return by_path(last, Transformed(transformers, row), about, answer)
-        return by_weights(last, Transformed(transformers, row), about, answer)
     except MACHINE:
         raise
     except Exception:  # noqa: BLE001  # a user's subclass may be of another shape inside
         return None
+    return None
 
 
-def by_path(tree: Any, passed: Transformed, about: Any, answer: Answer) -> Explanation | None:
+@cache
+def is_tree(kind: Any) -> bool:
+    """Whether a class is a Hoeffding tree."""
+    return issubclass(kind, HoeffdingTree)
+
+
+def by_path(tree: Any, passed: Transformed, about: Any, answer: Answer) -> Explanation:
     """Explain a Hoeffding tree's answer."""
-    if about is not None and answer[1] is None:
-        return None
     parts, exact = Paths(tree, passed.row, about).terms()
     terms = passed.terms(parts)
     base = share(answer, about) - fsum(terms.values())
     return Explanation("path", exact, VALUE if about is None else PROBABILITY, base, terms, about)
 
 
-def by_weights(model: Any, passed: Transformed, about: Any, answer: Answer) -> Explanation | None:
-    """Explain a linear model's answer; None where it is none, or computes something else from its sum."""
-    linear = (
-        None if about is not None and answer[1] is None else linear_terms(model, passed.row, about, answer[1])
-    )
-    if linear is None:
+def by_weights(
+    family: Family, model: Any, passed: Transformed, about: Any, answer: Answer
+) -> Explanation | None:
+    """Explain a linear model's answer; None where it computes something else from its sum."""
+    added = family(model, passed.row, about, answer[1])
+    if added is None:
         return None
-    found = Explanation(
-        "linear", True, linear.unit, linear.base, passed.terms(linear.terms), linear.about, linear.against
-    )
+    unit, base, terms, about, against = added
+    found = Explanation("linear", True, unit, base, passed.terms(terms), about, against)
     return found if comes_to(found, answer) else None
 
 
@@ -140,10 +150,9 @@ def comes_to(found: Explanation, answer: Answer) -> bool:
         return isclose(total, prediction, rel_tol=NEAR, abs_tol=NEAR)
     if found.unit == SCORE:
         return True
-    ours, theirs = (probabilities or {}).get(found.about, 0.0), (probabilities or {}).get(found.against, 0.0)
-    if not ours + theirs:
-        return False
-    return isclose(ours / (ours + theirs), logistic(total), abs_tol=1e-6)
+    chances = probabilities or {}
+    ours, theirs = chances.get(found.about, 0.0), chances.get(found.against, 0.0)
+    return ours + theirs > 0.0 and abs(ours / (ours + theirs) - logistic(total)) < CLAMPED
 
 
 def by_removal(model: Any, row: Row, question: Question, about: Any, answer: Answer) -> Explanation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from river import compose
@@ -14,21 +13,12 @@ Row = dict[Any, Any]
 
 def steps_of(model: Any) -> list[Any]:
     """The steps of a pipeline, of those inside it too; a model that is none is its own only step."""
-    if not is_a(model, compose.Pipeline):
+    if type(model) is not compose.Pipeline:  # River's isinstance costs as much as a prediction
         return [model]
-    return [inner for step in model.steps.values() for inner in steps_of(step)]
-
-
-def is_a(thing: Any, other: Any) -> bool:
-    """As `isinstance`, which in River costs as much as a prediction."""
-    kind: Any = type(thing)
-    return is_subclass(kind, other)
-
-
-@cache
-def is_subclass(kind: Any, other: Any) -> bool:
-    """As `issubclass`, remembered."""
-    return issubclass(kind, other)
+    steps = list(model.steps.values())
+    if compose.Pipeline in map(type, steps):
+        steps = [inner for step in steps for inner in steps_of(step)]
+    return steps
 
 
 class Transformed:
