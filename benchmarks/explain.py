@@ -13,6 +13,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -53,7 +54,7 @@ def main() -> int:
     good = True
     for name, model in models.items():
         predict = bind(model, QUESTION).predict
-        took = measured(rows, predict, lambda row, answer, model=model: explain(model, row, QUESTION, answer))
+        took = measured(rows, predict, partial(why, model))
         good = show(name, *took, json=options.json) and good
     members = [models[name] for name in BLENDED]
     asked = [bind(model, QUESTION).predict for model in members]
@@ -67,8 +68,13 @@ def main() -> int:
     return 0 if good else 1
 
 
+def why(model: Any, row: dict[str, Any], answer: Any) -> Any:
+    """Explain one answer."""
+    return explain(model, row, QUESTION, answer)
+
+
 def measured(
-    rows: list[dict[str, Any]], predict: Callable[[Any], Any], why: Callable[[Any, Any], Any]
+    rows: list[dict[str, Any]], predict: Callable[[Any], Any], explained: Callable[[Any, Any], Any]
 ) -> tuple[float, float]:
     """Microseconds of a prediction and of an explanation, the medians of rounds in turns."""
     answers = [predict(row) for row in rows]
@@ -80,7 +86,7 @@ def measured(
             predict(row)
         middle_s = time.perf_counter()
         for row, answer in zip(rows, answers, strict=True):
-            why(row, answer)
+            explained(row, answer)
         predictions.append(middle_s - start_s)
         explanations.append(time.perf_counter() - middle_s)
     half, each = ROUNDS // 2, 1e6 / len(rows)

@@ -20,6 +20,7 @@ class AlertType(NamedTuple):
 
 
 ALERTS: Final = {
+    "bridge-silent": AlertType(CRITICAL, "records wait to be copied, and no bridge runs"),
     "bridge-waiting": AlertType(CRITICAL, "the bridge waits for a schema that nobody gives it"),
     "candidate-refused": AlertType(WARNING, "a model was to serve or to be made, and cannot"),
     "candidate-slow": AlertType(WARNING, "a candidate answers too slowly and is dropped"),

@@ -16,13 +16,15 @@ from topics.catalog import bridge_topic
 class BridgeCondition(msgspec.Struct):
     """`members` counts processes, of which one bridges; `behind` the records that are not copied, by topic.
 
-    `lost` were deleted before they were copied; `waiting_labels` had no event at the newest commit.
+    `lost` were deleted before they were copied; `waiting_labels` had no event at the newest commit. `copied`
+    is the sum of all positions, which stands still while nothing is copied.
     """
 
     members: int
     behind: dict[str, int]
     lost: int
     waiting_labels: int
+    copied: int = 0
 
     @property
     def lag(self) -> int:
@@ -40,7 +42,7 @@ def bridge_condition(app: Application, admin: TopicAdmin, kafka: Kafka) -> Bridg
         return None
     own = bridge_topic(app.name).name
     group = admin.group(own)
-    behind, lost = {}, 0
+    behind, lost, copied = {}, 0, 0
     for topic, described in admin.describe(bridged_topics(app)).items():
         partitions = len(described["partitions"])
         firsts, ends = admin.ends(topic, partitions, OffsetSpec.EARLIEST), admin.ends(topic, partitions)
@@ -48,8 +50,9 @@ def bridge_condition(app: Application, admin: TopicAdmin, kafka: Kafka) -> Bridg
         for partition, (first, end) in enumerate(zip(firsts, ends, strict=True)):
             position = group.positions.get((topic, partition), first)
             lost += max(0, first - position)
+            copied += position
             behind[topic] += max(0, end - max(first, position))
-    return BridgeCondition(group.members, behind, lost, waiting_labels(kafka, own))
+    return BridgeCondition(group.members, behind, lost, waiting_labels(kafka, own), copied)
 
 
 def waiting_labels(kafka: Kafka, own: str) -> int:

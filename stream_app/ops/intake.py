@@ -70,6 +70,7 @@ class AlertIntake:
         self.board, self.store, self.queues, self.counts = board, store, queues, counts
         self.heard_ms: dict[int, int] = {}
         self.silent: dict[int, Alert] = {}
+        self.standing: dict[str, Alert] = {}  # by type, of those that concern no shard
 
     def restore(self, now_ms: int) -> None:
         """Fill board and routes from the tables, as a process does that just took over."""
@@ -97,6 +98,8 @@ class AlertIntake:
                 self.silent.pop(alert.shard, None)
             else:
                 self.silent[alert.shard] = alert
+        else:
+            self.stand(alert)
         item = Item(self.app, alert)
         for queue in self.queues:
             outcome = routes.get(queue.route.name)
@@ -169,8 +172,17 @@ class AlertIntake:
         """Raise an alert of our own; `name` is what makes its id."""
         alert = run_alert(self.app, shard, kind, name, now_ms, message, evidence)
         self.accept(alert, now_ms)
-        if kind == SILENT and ENDED not in evidence:
+        if kind != SILENT:
+            self.stand(alert)
+        elif ENDED not in evidence:
             self.silent[shard] = alert
+
+    def stand(self, alert: Alert) -> None:
+        """Remember an alert until another one ends it."""
+        if ENDED in alert.evidence:
+            self.standing.pop(alert.type, None)
+        else:
+            self.standing[alert.type] = alert
 
     def watch(self, now_ms: int, silent_s: float) -> None:
         """Raise an alert for each shard that sent nothing for so long, by this machine's clock."""

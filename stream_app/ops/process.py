@@ -17,12 +17,14 @@ import faust
 import structlog
 from faust.contrib.asgi import faust_app_running
 
+from stream_app.ops.bridges import BridgeWatch
 from stream_app.ops.delivery import Delivery
 from stream_app.ops.faust_app import DurableTable
 from stream_app.ops.intake import AlertIntake
 from stream_app.ops.silences import Silences
 
 WATCH_S = 1.0
+LOOK_S = 10.0  # between two looks at the bridges: each asks the broker
 STOP_S = 2.0  # SIGTERM is answered within 5 s; a broker that does not answer must not hold it up
 BUFFERED = 10_000  # changes of tables on their way; Faust would warn over 100
 LOST = 75  # exit code: start again
@@ -61,9 +63,11 @@ class OpsProcess:
         counts: ProcessCounts,
         clock: Any,
         silent_s: float,
+        bridges: Sequence[BridgeWatch] = (),
     ) -> None:
         self.app, self.intakes, self.deliveries, self.tables = app, intakes, deliveries, tables
         self.silences, self.counts, self.clock, self.silent_s = silences, counts, clock, silent_s
+        self.bridges = bridges
         self.state = "starting"
         self.restored = False
         self.exit_code = 0
@@ -138,6 +142,14 @@ class OpsProcess:
                 intake.watch(now_ms, self.silent_s)
             await self.flushed()
 
+    async def watch_bridges(self) -> None:
+        """Now and then: bridges that should run."""
+        while self.bridges:
+            await asyncio.sleep(LOOK_S)
+            for bridge in self.bridges if self.ready else ():
+                await bridge.check(self.clock.now_ms, lambda: self.ready)
+                await self.flushed()
+
     async def unending(self, work: Callable[[], Awaitable[None]]) -> None:
         """A fault in what runs beside the agents ends the process: half of it is worse than none."""
         try:
@@ -154,8 +166,8 @@ class OpsProcess:
 
     @asynccontextmanager
     async def background(self) -> AsyncIterator[None]:
-        """Deliveries and the watch."""
-        works = [*(delivery.run for delivery in self.deliveries), self.watch]
+        """Deliveries and the watches."""
+        works = [*(delivery.run for delivery in self.deliveries), self.watch, self.watch_bridges]
         tasks = [asyncio.ensure_future(self.unending(work)) for work in works]
         try:
             yield

@@ -18,8 +18,10 @@ from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.ops_metrics import OpsMetrics
 from stream_app.application import Application
 from stream_app.errors import UsageError
+from stream_app.inspect.bridge_condition import BridgeCondition, bridge_condition
 from stream_app.ops.agents import AgentContext, attach
 from stream_app.ops.alert_store import TABLES, AlertStore, Tables
+from stream_app.ops.bridges import BridgeWatch
 from stream_app.ops.channels import channel_of
 from stream_app.ops.dashboard import DashboardModel
 from stream_app.ops.delivery import Delivery
@@ -85,8 +87,20 @@ def compose(
     context = AgentContext(durable, clock.now_ms, abort, metrics)
     for name, intake in intakes.items():
         attach(app, intake, catalogs[name], context)
-    process = OpsProcess(app, intakes, deliveries, tables, silences, metrics, clock, ours.silent_s)
+    bridges = [
+        BridgeWatch(intakes[one.name], partial(bridge_of, one, settings), ours.silent_s)
+        for one in apps
+        if one.is_bridged
+    ]
+    process = OpsProcess(app, intakes, deliveries, tables, silences, metrics, clock, ours.silent_s, bridges)
     return process, metrics
+
+
+def bridge_of(app: Application, settings: Settings) -> BridgeCondition | None:
+    """What the broker knows of an application's bridge now."""
+    kafka = settings.kafka.kafka_python()
+    with TopicAdmin(kafka) as admin:
+        return bridge_condition(app, admin, kafka)
 
 
 def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, OpsProcess]:

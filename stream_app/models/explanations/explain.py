@@ -103,11 +103,12 @@ def by_kind(model: Any, row: Row, about: Any, answer: Answer) -> Explanation | N
     if about is not None and answer[1] is None:
         return None  # nothing says how sure it is
     *transformers, last = steps_of(model)
-    family = family_of(type(last))
+    kind: Any = type(last)
+    family = family_of(kind)
     try:
         if family is not None:
             return by_weights(family, last, Transformed(transformers, row), about, answer)
-        if is_tree(type(last)):
+        if is_tree(kind):
             return by_path(last, Transformed(transformers, row), about, answer)
     except MACHINE:
         raise

@@ -4,7 +4,7 @@ import { UNKNOWN, ago, bytes, count, known, moment, perSecond, score, seconds, s
 
 const STATES = { healthy: ["✓", "Healthy"], idle: ["✓", "Idle"], attention: ["!", "Attention"], stopped: ["✕", "Stopped"], empty: ["…", "Waiting"],
   lost: ["⚡", "Disconnected"], denied: ["🔒", "No access"], wait: ["…", "Connecting"] };
-const CLOCK = new Set(["shard-halted", "learner-silent", "delivery-failing", "publication-refused"]); // raised by the clock, not by a record
+const CLOCK = new Set(["bridge-silent", "shard-halted", "learner-silent", "delivery-failing", "publication-refused"]); // raised by the clock, not by a record
 const NO_ORDERS = "Orders are off, because no token is set";
 const time = (ms) => h("time", ms > 0 ? { datetime: new Date(ms).toISOString() } : null, moment(ms));
 const tag = (text, kind) => h("span", { class: "tag", "data-kind": kind || text }, text);
