@@ -81,7 +81,7 @@ def find(definition: Application, settings: Settings, event_id: str, key: str | 
     if found is None:
         raise UsageError(
             f"{topic} holds no prediction of event {event_id!r}" + (f" under key {key!r}" if key else ""),
-            "Correct the id; an event that was refused is among `stream-app dlq list`",
+            "Correct the id; an event that was refused is among `stream-app dlq ls MODULE:APP`",
         )
     return found
 

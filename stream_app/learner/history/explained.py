@@ -66,7 +66,7 @@ def explain_event(
     if not made:
         raise Refused(
             f"the event at offset {offset:,} of shard {shard} was not predicted: it was refused, or a repeat",
-            "Look at `stream-app dlq list`",
+            "Look at `stream-app dlq ls MODULE:APP`",
         )
     return Explained(made[0], asking.row, asking.report)
 
