@@ -48,6 +48,7 @@ FOLDERS = {
     "export",
     "models",
     "produce",
+    "replay",
 }  # their module `command` is what is called
 HIDDEN = {"admit"}
 COMPLETION = {"install_completion", "show_completion"}

@@ -103,8 +103,21 @@ def test_a_shard_is_shown_as_it_was(services: Endpoints, stream_app: CommandLine
     }.items():
         wrong = replayed(learners, app.target, *words)
         assert (wrong.returncode, said in wrong.stderr) == (2, True), wrong.stderr
+    answered_as_served(learners, app.target, made, stream_app.directory / "rows.csv")
     explained_as_served(learners, app.target, made)
     exported_as_served(learners, app.target, made, stream_app.directory / "rows")
+
+
+def answered_as_served(learners: Learners, target: str, made: dict[int, dict[str, Any]], file: Path) -> None:
+    """The rows of a file, by the model as it was; a row that no learner would take has an error."""
+    file.write_text("x,who\n60,a\n7,b\n")
+    done = replayed(learners, target, "--to", "60", "--predict", str(file), "--drop", "who")
+    first, second = map(orjson.loads, done.stdout.splitlines())
+    assert first["probabilities"] == made[60]["probabilities"]
+    assert (first["row"], second["row"], second["cold"]) == (0, 1, False)
+    assert "60 events" in done.stderr
+    wrong = replayed(learners, target, "--to", "60", "--predict", str(file), "--key", "nobody")
+    assert (wrong.returncode, "has no column nobody" in wrong.stderr) == (2, True), wrong.stderr
 
 
 def explained_as_served(learners: Learners, target: str, made: dict[int, dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.produce.options import FILES, Drop, Features, Types
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,18 +34,36 @@ def replay(
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Pickle the serving model of the one shard.")
     ] = None,
+    predict: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help=f"Answer the rows of a file ({FILES}), as JSON objects on standard output."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL", help="The file's column that names the entity; default: each row is one."
+        ),
+    ] = None,
+    features: Features = "",
+    drop: Drop = "",
+    types: Types = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False,
 ) -> None:
     """Show a shard as it was at a moment of the past: which model served, what it knew, how good it was.
 
     The journal is replayed from the newest snapshot before that, every digest compared. Nothing is written or
-    joined. A saved model is River's own: `pickle.load(open(FILE, "rb"))` where the same libraries are.
+    joined. A saved model is River's own: `pickle.load(open(FILE, "rb"))` where the same libraries are. With
+    --predict, each row of a file is answered with what was known of its entity then.
     """
     pin()
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock
     from stream_app.adapters.pickled import plain
+    from stream_app.cli.produce.reading import Options, read
+    from stream_app.cli.replay.predictions import predictions
     from stream_app.learner.history.as_of import state_as_of
     from stream_app.learner.logs import configure_logs
     from stream_app.wiring.past import past_of
@@ -60,6 +79,10 @@ def replay(
         raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
     settings = settings_for()
     fingerprint, open_source, open_store, topics = past_of(definition, settings)
+    reading = None
+    if predict is not None:
+        reading = read(definition, predict, Options(key, features=features, drop=drop, types=types))
+    answers: list[dict[str, Any]] = []
     clock = SystemClock()
     console = Console(file=sys.stderr)
     for number in numbers:
@@ -85,7 +108,10 @@ def replay(
             finally:
                 source.close()
         found = described(processor)
-        if json:
+        if reading is not None:
+            answers += predictions(definition, processor, reading, time_ms=moment.time_ms)
+            sys.stderr.write(text_of(found))
+        elif json:
             print_json(found)
         else:
             sys.stdout.write(text_of(found))
@@ -93,6 +119,8 @@ def replay(
             champion = processor.core.state.champion  # of a blend the model that leads
             save.write_bytes(plain(champion.model))
             sys.stderr.write(f"wrote {champion.name} v{champion.version} to {save}\n")
+    for answer in sorted(answers, key=lambda answer: int(answer["row"])):
+        print_json(answer)
 
 
 def moment_of(text: str) -> Moment:

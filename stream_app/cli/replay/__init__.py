@@ -1,0 +1,1 @@
+"""`stream-app replay`: a shard as it was."""
