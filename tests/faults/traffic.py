@@ -8,15 +8,17 @@ import random
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaTimeoutError
 
 log = logging.getLogger(__name__)
 STEP_MS = 2
 DELAY = 50
+SEND_ATTEMPTS = 3
 ENTITIES = 60
 ABORT_EVERY = 1_500  # records; then some are written in a transaction that is aborted
 ODD = (
@@ -117,8 +119,7 @@ class Traffic:
         started_s = time.monotonic()
         for i, record in enumerate(self.sent):
             topic = f"{self.name}.{record.topic}"
-            sent = producer.send(topic, record.value, record.key, timestamp_ms=record.time_ms)
-            sent.add_errback(self.note)
+            self.send(producer, topic, record).add_errback(self.note)
             self.written = i + 1
             if i % ABORT_EVERY == ABORT_EVERY // 2:
                 self.abort(topic, record)
@@ -126,6 +127,17 @@ class Traffic:
                 self.hurry.wait(max(0.0, started_s + i / self.rate - time.monotonic()))
         producer.flush()
         producer.close()
+
+    def send(self, producer: KafkaProducer, topic: str, record: Sent) -> Any:
+        """Queue one record; a broker that has just started may not say yet who leads its topic."""
+        for left in range(SEND_ATTEMPTS - 1, -1, -1):
+            try:
+                return producer.send(topic, record.value, record.key, timestamp_ms=record.time_ms)
+            except KafkaTimeoutError as error:
+                if not left:
+                    raise
+                log.warning("not sent yet: %s", error)
+        raise AssertionError("unreachable")
 
     def note(self, fault: BaseException) -> None:
         """A record was not written: then no count is right. Runs in the thread of the client."""
@@ -148,10 +160,11 @@ class Traffic:
                 )
             aborting.flush()
             aborting.abort_transaction()
-        except KafkaError as error:  # whoever comes next under this id aborts it
-            log.warning("no aborted transaction this time: %s", error)
+        except Exception as error:  # of any kind while a broker starts; the next one of this id aborts it
+            log.warning("no aborted transaction this time: %r", error)
         finally:
-            aborting.close(1.0)
+            with suppress(Exception):
+                aborting.close(1.0)
 
     def start(self) -> Traffic:
         self.thread.start()

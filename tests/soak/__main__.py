@@ -40,11 +40,15 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def assault(scene: Scene, watch: Watch, until_s: float) -> tuple[dict[str, list[float]], list[str]]:
+def assault(
+    scene: Scene, watch: Watch, traffic: Traffic, until_s: float
+) -> tuple[dict[str, list[float]], list[str]]:
     """Do faults until a moment; recoveries by fault in seconds, and what did not recover."""
     took_s: dict[str, list[float]] = defaultdict(list)
     stuck: list[str] = []
     while time.monotonic() < until_s:
+        if traffic.fault is not None:
+            return took_s, [*stuck, f"the producer ended: {traffic.fault!r}"]
         (name,) = scene.dice.choices(list(FAULTS), WEIGHTS)
         try:
             since_s = FAULTS[name](scene)
@@ -120,8 +124,9 @@ def soak_on(broker: Far, directory: Path, minutes: float, seed: int, kind: str) 
         watch.start()
         traffic.start()
         scene = Scene(run, servers.directory, learners, dice, broker.proxy, offset)
-        took_s, found = assault(scene, watch, time.monotonic() + minutes * 60)
-        traffic.join()
+        took_s, found = assault(scene, watch, traffic, time.monotonic() + minutes * 60)
+        if traffic.fault is None:
+            traffic.join()
         watch.ending.set()
         watch.join(10.0)
         found += end(run, scene.learners)

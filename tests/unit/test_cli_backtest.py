@@ -50,12 +50,20 @@ def test_a_file_becomes_a_table_and_a_page(app: Path) -> None:
     (app.parent / "rows.csv").write_text("who,x,y\n" + rows)
     page = app.parent / "page.html"
     read = (f"{app}:one", "rows.csv", "--key", "who", "--label", "y", "--label-delay", "5")
-    done = run(app.parent, *read, "--html", str(page))
+    beside = ("--boosted", "50", "--slice", "x", "--predictions", "made.jsonl")
+    done = run(app.parent, *read, *beside, "--html", str(page))
     assert done.returncode == 0, done.stderr
+    made = [json.loads(line) for line in (app.parent / "made.jsonl").read_text().splitlines()]
+    assert len(made) == 195
+    assert {"event_id", "prediction", "probabilities", "label"} <= made[0].keys()
+    for text in ("boosted trees, every 50", "x 3: accuracy", "probabilities are off by"):
+        assert text in done.stdout
     for text in ("served", "champion v1", "last label", "95 % interval", "µs of processor time an event"):
         assert text in done.stdout
     text = page.read_text()
-    assert text.count("<svg") == 1
+    assert text.count("<svg") == 2
+    for part in ("Calibration", "Slices", "x 3", "boosted trees, every 50"):
+        assert part in text
     assert "http" not in text, "it needs nothing else"
     found = json.loads(run(app.parent, *read, "--json").stdout)
     assert (found["events"], found["labels"], found["score"]) == (200, 200, "accuracy")
@@ -78,6 +86,7 @@ def test_another_task_is_compared_by_its_own_score(app: Path) -> None:
         (("river:Nowhere", "--label", "label"), 2, "Choose one of"),
         (("none.csv", "--label", "label"), 2, "there is no file none.csv"),
         (("river:Phishing", "--label", "truth"), 2, "has no column truth"),
+        (("river:Phishing", "--label", "label", "--slice", "url"), 2, "no feature has that name"),
         (("river:Phishing", "--label", "label", "--key", "who"), 2, "has no column who"),
     ],
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -31,7 +32,7 @@ from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
     from stream_app.application import Application
-    from stream_app.cli.produce.reading import Options
+    from stream_app.cli.produce.reading import Options, Reading
     from stream_app.learner.history.backtest import Played
 
 app = typer.Typer()
@@ -62,13 +63,27 @@ def backtest(
     compare: Annotated[
         list[str], typer.Option(metavar="OTHER:APP", help="Another definition beside it; may be repeated.")
     ] = [],  # noqa: B006  Typer makes a new one
+    boosted: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=50, help="Beside it, gradient-boosted trees fitted again every N labels."
+        ),
+    ] = None,
+    slices: Annotated[
+        list[str],
+        typer.Option("--slice", metavar="COL", help="Scores by this feature's values; may be repeated."),
+    ] = [],  # noqa: B006
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write each scored prediction of the first as a line of JSON."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page, too.")] = None,
     json: bool = typer.Option(False, "--json", help="One JSON object for each definition."),
 ) -> None:
     """Show what a definition would have served of a file: no server, the live step, to the bit.
 
     A prediction counts as it was served, once its label has come. Beside the models stands the last label, an
-    answer that needs no model.
+    answer that needs no model; with --boosted (pip install 'stream-app[boosted]') also what is not online.
     """
     pin()
     from stream_app.cli.produce.reading import Options
@@ -92,8 +107,9 @@ def backtest(
         decimal,
         thousands,
     )
-    if html is not None:
-        check_writable(html)
+    for written in (html, predictions):
+        if written is not None:
+            check_writable(written)
     definitions = {one: load_app(one) for one in (target, *compare)}
     found = []
     for one, definition in definitions.items():
@@ -101,7 +117,8 @@ def backtest(
             raise UsageError(
                 f"{one} learns without labels, so nothing can be scored", "Name one with labels="
             )
-        played = play(one, definition, file, options)
+        wanted = Wanted(boosted, slices, predictions if one == target else None)
+        played = play(one, definition, file, options, wanted)
         found.append(played)
         if json:
             print_json(msgspec.to_builtins(played))
@@ -117,6 +134,14 @@ def backtest(
         sys.stderr.write(f"wrote {html}\n")
 
 
+class Wanted(NamedTuple):
+    """What is looked at beside the scores."""
+
+    boosted: int | None
+    slices: Sequence[str]
+    predictions: Path | None
+
+
 def check_writable(page: Path) -> None:
     """Refuse a page that cannot be written before an hour is spent on it."""
     try:
@@ -127,26 +152,56 @@ def check_writable(page: Path) -> None:
         ) from error
 
 
-def play(target: str, definition: Application, file: Path, options: Options) -> Played:
+def play(target: str, definition: Application, file: Path, options: Options, wanted: Wanted) -> Played:
     """Run one definition over the file."""
+    from contextlib import ExitStack
+
     from rich.console import Console
 
     from stream_app.adapters.pickled import dump, refill_sets
     from stream_app.adapters.unpickler import unpickle
     from stream_app.cli.backtest.records import records
+    from stream_app.cli.backtest.written import writer
     from stream_app.cli.produce.reading import read
-    from stream_app.learner.history.backtest import Storage, backtest
+    from stream_app.learner.history.backtest import Beside, backtest
+    from stream_app.learner.history.lines import Storage
 
     reading = read(definition, file, options)
+    check_slices(definition, reading, wanted.slices)
+    rivals = {}
+    if wanted.boosted is not None:
+        from stream_app.cli.backtest.boosted import Boosted
+
+        name = f"boosted trees, every {wanted.boosted:,}"
+        rivals[name] = Boosted(wanted.boosted, classify=definition.task != "regression")
     n = len(reading.rows) * (2 if reading.columns.label else 1)
     console = Console(file=sys.stderr)
-    with console.status(f"{target}: 0 of {n:,} records") as status:
+    with ExitStack() as stack:
+        status = stack.enter_context(console.status(f"{target}: 0 of {n:,} records"))
+        write = None
+        if wanted.predictions is not None:
+            write = writer(stack.enter_context(wanted.predictions.open("wb")))
         played = backtest(
             definition,
             records(reading, definition.shards),
             n,
             Storage(dump, lambda payload: unpickle(payload, definition.modules), refill_sets),
             lambda done: status.update(f"{target}: {done:,} of {n:,} records"),
+            Beside(wanted.slices, rivals, write),
         )
     played.target = target
     return played
+
+
+def check_slices(definition: Application, reading: Reading, columns: Sequence[str]) -> None:
+    """Refuse a column that no model sees.
+
+    Raises:
+        UsageError: there is one.
+    """
+    known = {*reading.columns.features, *(feature.name for feature in definition.features)}
+    for name in columns:
+        if name not in known:
+            raise UsageError(
+                f"--slice {name}: no feature has that name", f"Choose of {', '.join(sorted(known))}"
+            )

@@ -6,8 +6,18 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
-from stream_app.cli.backtest.table import cells, events, heads, number, others_of, refusals, summary
-from stream_app.learner.history.backtest import LAST_LABEL, SERVED, Played, Point
+from stream_app.cli.backtest.table import (
+    calibrated,
+    cells,
+    events,
+    heads,
+    number,
+    others_of,
+    refusals,
+    summary,
+)
+from stream_app.learner.history.backtest import Played, Point
+from stream_app.learner.history.lines import LAST_LABEL, SERVED
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 900, 300, 60, 30
 COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf")
@@ -47,8 +57,8 @@ def section(played: Played) -> str:
     return (
         f"<h2>{escape(played.target)}</h2>"
         f"<p>{played.events:,} events, {played.labels:,} labels. {escape(summary(played))}.</p>"
-        f"{scores(played)}<h3>Rolling {what}</h3>{charts}{listed('Refused', refusals(played))}"
-        f"{listed('Alarms and swaps', events(played.marks))}"
+        f"{scores(played)}<h3>Rolling {what}</h3>{charts}{calibration(played)}{slices(played)}"
+        f"{listed('Refused', refusals(played))}{listed('Alarms and swaps', events(played.marks))}"
     )
 
 
@@ -62,6 +72,60 @@ def scores(played: Played) -> str:
         data = "".join(f"<td>{cell}</td>" for cell in cells(line, played.score, others))
         rows += f'<tr><th scope="row">{escape(line.title)}</th>{data}</tr>'
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def calibration(played: Played) -> str:
+    """How often what was predicted with a probability came true: points on the diagonal are right."""
+    if not played.calibration:
+        return ""
+    side = HEIGHT - BOTTOM
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return LEFT + side * x, side * (1 - y) + 5
+
+    (x1, y1), (x2, y2) = at(0, 0), at(1, 1)
+    shapes = f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#8888" stroke-dasharray="4 4"/>'
+    for share in (0.0, 0.5, 1.0):
+        (x, _), (_, y) = at(share, 0), at(0, share)
+        shapes += f'<text x="{x:.1f}" y="{HEIGHT}" text-anchor="middle">{share:g}</text>'
+        shapes += f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:g}</text>'
+    most = max(one.n for one in played.calibration)
+    for one in played.calibration:
+        x, y = at(one.mean, one.share)
+        said = f"{one.n:,} predictions of {one.mean:.2f}: {one.share:.2f} came true"
+        shapes += (
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3 + 9 * (one.n / most) ** 0.5:.1f}" fill="{COLORS[0]}">'
+            f"<title>{escape(said)}</title></circle>"
+        )
+    rows = "".join(
+        f'<tr><th scope="row">{one.low:.1f} to {one.high:.1f}</th><td>{one.n:,}</td><td>{one.mean:.3f}</td>'
+        f"<td>{one.share:.3f}</td></tr>"
+        for one in played.calibration
+    )
+    head = "".join(
+        f'<th scope="col">{name}</th>' for name in ("probability", "predictions", "said", "came true")
+    )
+    return (
+        f"<h3>Calibration</h3><p>{escape(' '.join(calibrated(played)))}.</p>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 5}" role="img" aria-label="Calibration">{shapes}</svg>'
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def slices(played: Played) -> str:
+    """The scores by the values of columns."""
+    if not played.slices:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("slice", played.score, "scored"))
+    rows = "".join(
+        f'<tr><th scope="row">{escape(f"{one.column} {one.value}")}</th>'
+        f"<td>{number(one.scores.get(played.score))}</td><td>{one.scores['n']:,}</td></tr>"
+        for one in played.slices
+    )
+    return (
+        f'<h3>Slices</h3><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
 
 
 def chart(played: Played, shard: int, *, named: bool) -> str:

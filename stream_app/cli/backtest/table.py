@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_app.cli.drift.card import console as stdout
-from stream_app.learner.history.backtest import Line, Mark, Played
+from stream_app.learner.history.backtest import Mark, Played
+from stream_app.learner.history.breakdown import BINS, calibration_error
+from stream_app.learner.history.lines import Line
 
 SHOWN_MARKS = 12
 OTHERS = ("kappa", "f1", "log_loss", "rmse", "r2")
@@ -28,6 +30,8 @@ def show(played: Played) -> None:
         table.add_row(line.title, *cells(line, played.score, others))
     console.print(table)
     console.print(summary(played), markup=False, highlight=False)
+    for said in (*calibrated(played), *sliced(played)):
+        console.print(said, markup=False, highlight=False)
     for said in (*refusals(played), *events(played.marks[:SHOWN_MARKS])):
         console.print(said, markup=False, highlight=False)
     if len(played.marks) > SHOWN_MARKS:
@@ -67,6 +71,23 @@ def summary(played: Played) -> str:
     }
     parts = [f"{name} {n:,}" for name, n in counts.items()]
     return f"{played.us:,.0f} µs of processor time an event; {', '.join(parts)}"
+
+
+def calibrated(played: Played) -> list[str]:
+    """How true the probabilities were, in a line; nothing where there are none."""
+    error = calibration_error(played.calibration)
+    if error is None:
+        return []
+    return [f"probabilities are off by {error * 100:.1f} points on average (calibration error, {BINS} bins)"]
+
+
+def sliced(played: Played) -> list[str]:
+    """The score of every slice."""
+    return [
+        f"{one.column} {one.value}: {played.score} {number(one.scores.get(played.score))}, "
+        f"{one.scores['n']:,} scored"
+        for one in played.slices
+    ]
 
 
 def refusals(played: Played) -> list[str]:

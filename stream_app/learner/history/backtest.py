@@ -7,65 +7,29 @@ the same records, to the bit. A prediction counts as it was served, once its lab
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from math import sqrt
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from stream_app.application import Application
-from stream_app.flow.core import Core, RefillSets
+from stream_app.flow.core import Core
 from stream_app.flow.outputs import DeadLettered
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.breakdown import Bin, Breakdown, Slice
+from stream_app.learner.history.lines import LAST_LABEL, SERVED, Line, Storage, lines
 from stream_app.learner.history.whatif import Variant
-from stream_app.models.calls import bind, reply
+from stream_app.state.pending import PendingRow
 from stream_app.state.scores import Scores
 from stream_app.state.shard import ShardState
-from stream_app.state.slot import Slot
 from topics.catalog import catalog
 from topics.envelope import Record
 
-SERVED, LAST_LABEL = "served", "last label"
 BATCH = 500  # records
 POINTS = 200  # of a learning curve
 ENOUGH = 50  # labels: a rolling score of fewer is noise
-ASKED = 200  # predictions that a model's time is measured with
-Z = 1.96  # of a 95 % interval
-
-
-class Storage(msgspec.Struct):
-    """How models are stored and loaded, as snapshots do it."""
-
-    dump: Callable[[Any], bytes]
-    load: Callable[[bytes], Any]
-    refill_sets: RefillSets
-
-    def round_trip(self, model: Any) -> Any:
-        """What loading gives of what was stored."""
-        return self.load(self.dump(model))
-
-
-class Line(msgspec.Struct):
-    """One model's row of the table.
-
-    `scores` are of all predictions it made, `low` and `high` the 95 % interval of the first one, if labels
-    were independent. `predict_us` and `size` (bytes, pickled) are of the model as it ended.
-    """
-
-    name: str
-    version: int | None
-    scores: dict[str, float]
-    low: float | None
-    high: float | None
-    predict_us: float | None = None
-    size: int | None = None
-
-    @property
-    def title(self) -> str:
-        """Name and version."""
-        return self.name if self.version is None else f"{self.name} v{self.version}"
 
 
 class Point(msgspec.Struct):
@@ -106,12 +70,36 @@ class Played(msgspec.Struct):
     lines: list[Line]
     curve: list[Point]
     marks: list[Mark]
+    calibration: list[Bin] = []
+    slices: list[Slice] = []
+
+
+class Rival(Protocol):
+    """A model that is none of the definition's; it answers what the newest one that it made would."""
+
+    scores: Scores
+
+    def ask(self, place: tuple[int, int], row: dict[str, Any]) -> None: ...
+
+    def learn(self, place: tuple[int, int], row: dict[str, Any], label: Any) -> None: ...
+
+    def score(self) -> None: ...
+
+
+class Beside(NamedTuple):
+    """What is looked at beside the scores: columns to slice by, rivals by name, every prediction."""
+
+    columns: Sequence[str] = ()
+    rivals: Mapping[str, Rival] = {}
+    write: Callable[[PredictionMade, Any], None] | None = None
 
 
 class Account(Variant):
     """One shard's machine, and what it served."""
 
-    def __init__(self, app: Application, shard: int, storage: Storage) -> None:
+    def __init__(
+        self, app: Application, shard: int, storage: Storage, breakdown: Breakdown, beside: Beside
+    ) -> None:
         inputs = catalog(app.name, app.shards).inputs
         core = Core(app, ShardState(app, shard), storage.round_trip, storage.refill_sets)
         super().__init__(
@@ -119,6 +107,8 @@ class Account(Variant):
             BatchProcessor(core, inputs, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]),
         )
         self.scores = Scores(core.state.classify)
+        self.breakdown, self.rivals, self.write = breakdown, list(beside.rivals.values()), beside.write
+        self.beside_s = 0.0  # processor time of the rivals, which is not the definition's
         self.curve: list[Point] = []
         self.marks: list[Mark] = []
         self.records = 0
@@ -132,9 +122,30 @@ class Account(Variant):
 
         cases[DeadLettered] = also
 
+    def asked(self, event_id: str, row: dict[str, Any]) -> None:
+        """Ask the rivals, too."""
+        super().asked(event_id, row)
+        if self.rivals:
+            core, started_s = self.processor.core, time.process_time()
+            for rival in self.rivals:
+                rival.ask((core.state.shard, core.out.record.offset), row)
+            self.beside_s += time.process_time() - started_s
+
+    def labelled(self, row: PendingRow, label: Any, *, expired: bool) -> None:
+        """Break it down, and let the rivals learn."""
+        super().labelled(row, label, expired=expired)
+        self.breakdown.add(row, label)
+        if self.rivals:
+            shard, started_s = self.processor.core.state.shard, time.process_time()
+            for rival in self.rivals:
+                rival.learn((shard, row.offset), row.row, label)
+            self.beside_s += time.process_time() - started_s
+
     def score(self, place: int, made: PredictionMade, label: Any) -> None:
         """Score what was served, with its probabilities."""
         super().score(place, made, label)
+        if self.write is not None:
+            self.write(made, label)
         self.scores.update(label, made.prediction, made.probabilities)
 
     def alerted(self, record: Record, alert: Any) -> None:
@@ -162,19 +173,24 @@ class Account(Variant):
         self.curve.append(Point(state.shard, len(self.losses), known))
 
 
+NOTHING = Beside()
+
+
 def backtest(
     app: Application,
     records: Iterable[tuple[int, Record]],
     n: int,
     storage: Storage,
     progress: Callable[[int], None] = lambda _done: None,
+    beside: Beside = NOTHING,
 ) -> Played:
     """Step n records, each with its shard, in their order.
 
     Raises:
         ModelFault, …: what a champion raises in learning, as a learner would.
     """
-    accounts = [Account(app, shard, storage) for shard in range(app.shards)]
+    breakdown = Breakdown(app, beside.columns)
+    accounts = [Account(app, shard, storage, breakdown, beside) for shard in range(app.shards)]
     score = "accuracy" if app.task != "regression" else "mae"
     every = max(1, n // POINTS)
     started_s = time.process_time()
@@ -186,12 +202,21 @@ def backtest(
             accounts[shard].point(score)
             progress(done)
             curve_s += time.process_time() - at_s
-    took_s = time.process_time() - started_s - curve_s
-    return played(app, accounts, score, took_s, storage)
+    took_s = time.process_time() - started_s - curve_s - sum(account.beside_s for account in accounts)
+    for rival in beside.rivals.values():
+        rival.score()
+    found = played(app, accounts, score, took_s, storage, beside.rivals)
+    found.calibration, found.slices = breakdown.bins(), breakdown.slices()
+    return found
 
 
 def played(
-    app: Application, accounts: Sequence[Account], score: str, took_s: float, storage: Storage
+    app: Application,
+    accounts: Sequence[Account],
+    score: str,
+    took_s: float,
+    storage: Storage,
+    rivals: Mapping[str, Rival],
 ) -> Played:
     """Sum up all shards."""
     outcomes = [account.outcome("beginning") for account in accounts]
@@ -217,76 +242,14 @@ def played(
         searches=sum(outcome.hunts for outcome in outcomes),
         swaps=sum(outcome.swaps for outcome in outcomes),
         rollbacks=sum(outcome.rollbacks for outcome in outcomes),
-        lines=lines(app, accounts, score, storage),
+        lines=lines(
+            app,
+            states,
+            [account.scores for account in accounts],
+            {name: rival.scores for name, rival in rivals.items()},
+            score,
+            storage,
+        ),
         curve=[point for account in accounts for point in account.curve],
         marks=[mark for account in accounts for mark in account.marks],
     )
-
-
-def lines(app: Application, accounts: Sequence[Account], score: str, storage: Storage) -> list[Line]:
-    """What was served first, then every model that is there at the end by its score, then the last label."""
-    states = [account.processor.core.state for account in accounts]
-    by_model: dict[tuple[str, int], list[tuple[ShardState, Slot]]] = {}
-    for state in states:
-        for slot in state.slots:
-            by_model.setdefault((slot.name, slot.version), []).append((state, slot))
-    models = []
-    for (name, version), found in by_model.items():
-        line = line_of(name, version, [slot.scores for _, slot in found], score)
-        state, slot = found[0]
-        if slot.failed is None:
-            line.predict_us, line.size = cost(app, state, slot, storage)
-        if line.scores["n"]:  # a candidate of the last search may have served nobody yet
-            models.append(line)
-    sign = 1 if score == "mae" else -1
-    models.sort(key=lambda line: sign * line.scores.get(score, sign * 1e300))
-    served = line_of(SERVED, None, [one.scores for one in accounts], score)
-    last = line_of(LAST_LABEL, None, [state.baseline for state in states], score)
-    return [served, *models, last]
-
-
-def line_of(name: str, version: int | None, parts: Sequence[Scores], score: str) -> Line:
-    """One line of all shards together."""
-    block: Any = type(parts[0].block)()
-    for part in parts:
-        block.add(part.total)
-        block.add(part.block)
-    report = block.report()
-    low, high = interval(report, score)
-    return Line(name, version, report, low, high)
-
-
-def interval(report: dict[str, float], score: str) -> tuple[float | None, float | None]:
-    """The 95 % interval of an accuracy (Wilson) or of a mean absolute error (normal).
-
-    >>> [round(one, 3) for one in interval({"n": 100, "accuracy": 0.9}, "accuracy")]
-    [0.826, 0.945]
-    """
-    n = report["n"]
-    if not n:
-        return None, None
-    value = report[score]
-    if score == "accuracy":
-        middle, spread = value + Z * Z / (2 * n), Z * sqrt(value * (1 - value) / n + (Z / (2 * n)) ** 2)
-        return (middle - spread) / (1 + Z * Z / n), (middle + spread) / (1 + Z * Z / n)
-    half = Z * sqrt(max(0.0, report["rmse"] ** 2 - value**2) / n)
-    return value - half, value + half
-
-
-def cost(
-    app: Application, state: ShardState, slot: Slot, storage: Storage
-) -> tuple[float | None, int | None]:
-    """µs of one prediction and pickled bytes of a copy; None where it cannot be stored."""
-    try:
-        stored = storage.dump(slot.model)
-        copy = storage.load(stored)
-    except Exception:
-        return None, None
-    rows = list(state.sample_rows)
-    if slot.cold or not rows:
-        return None, len(stored)
-    calls = bind(copy, app.question)
-    started_s = time.process_time()
-    for number in range(ASKED):
-        reply(calls, rows[number % len(rows)])
-    return (time.process_time() - started_s) * 1e6 / ASKED, len(stored)
