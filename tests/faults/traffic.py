@@ -160,7 +160,7 @@ class Traffic:
                 )
             aborting.flush()
             aborting.abort_transaction()
-        except Exception as error:  # of any kind while a broker starts; the next one of this id aborts it
+        except Exception as error:  # noqa: BLE001  # of any kind while a broker starts; it is aborted later
             log.warning("no aborted transaction this time: %r", error)
         finally:
             with suppress(Exception):
