@@ -19,7 +19,7 @@ from stream_app.flow.outputs import DeadLettered
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
-from stream_app.learner.history.whatif import Variant
+from stream_app.learner.history.variant import Variant
 from stream_app.models.calls import bind, reply
 from stream_app.state.scores import Scores
 from stream_app.state.shard import ShardState
