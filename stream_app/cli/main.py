@@ -14,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from stream_app.errors import StreamAppError
 
-# Name, also of the module or folder below stream_app.cli → one line of help. Imported when called.
+# Name, also of the module or folder below stream_app.cli, without dashes → one line of help. Imported when
+# called.
 COMMANDS = {
     "services": "Embedded Kafka and Valkey for laptops, demos and tests: up, down, status.",
     "topics": "Create, check, configure and trim an application's topics.",
@@ -29,6 +30,7 @@ COMMANDS = {
     "status": "Each shard's owner, lag, pending rows, champion and snapshot.",
     "verify": "Replay the journal and compare every digest.",
     "replay": "Show a shard as it was at a moment of the past.",
+    "what-if": "Show what another definition would have served of the recorded history.",
     "export": "Write rows as models saw them, with predictions and labels, as Parquet.",
     "explain": "Say why a served prediction was what it was.",
     "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
@@ -54,20 +56,25 @@ HIDDEN = {"admit"}
 COMPLETION = {"install_completion", "show_completion"}
 
 
+def module_of(name: str | None) -> str:
+    """Name the module or folder of a command below stream_app.cli: a module's name has no dash."""
+    return (name or "").replace("-", "")
+
+
 class LazyGroup(TyperGroup):
     """A group that lists its subcommands without importing them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         for name, text in COMMANDS.items():
-            if find_spec(f"stream_app.cli.{name}"):
+            if find_spec(f"stream_app.cli.{module_of(name)}"):
                 self.add_command(TyperCommand(name, help=text, short_help=text, hidden=name in HIDDEN))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The real subcommand; the listed one only holds its place."""
         name, _, rest = super().resolve_command(ctx, args)
-        module = f"{name}.command" if name in FOLDERS else name
-        found = typer.main.get_command(import_module(f"stream_app.cli.{module}").app)
+        module = import_module(f"stream_app.cli.{module_of(name)}{'.command' if name in FOLDERS else ''}")
+        found = typer.main.get_command(module.app)
         found.name = name
         found.params = [option for option in found.params if option.name not in COMPLETION]
         return name, found, rest

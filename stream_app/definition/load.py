@@ -82,16 +82,35 @@ def require_own_name(name: str, folder: Path) -> None:
 
 
 def from_file(path: Path) -> Any:
-    """A module from a file; registered under its stem, so that pickles of its classes find it again."""
+    """A module from a file; registered under its stem, so that pickles of its classes find it again.
+
+    A file that is loaded already and has not changed is not run again: that would make its classes others,
+    and models of the first ones could not be stored any more.
+    """
     if not path.is_file():
         raise UsageError(f"there is no file {path}", "Check the path before the colon")
+    known = sys.modules.get(path.stem)
+    if known is not None and is_loaded(known, path):
+        return known
     spec = importlib.util.spec_from_file_location(path.stem, path, loader=FromSource(path.stem, str(path)))
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file", "Name a .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
     return module
+
+
+def is_loaded(module: ModuleType, path: Path) -> bool:
+    """Whether a module is what this file holds now."""
+    spec = getattr(module, "__spec__", None)
+    if spec is None or spec.origin is None or not isinstance(spec.loader, FromSource):
+        return False
+    return Path(spec.origin).resolve() == path.resolve() and spec.loader.read == path.read_bytes()
 
 
 class OnUse:

@@ -102,7 +102,7 @@ def test_the_runbook_names_every_reason_of_dead_letters() -> None:
 
 def test_every_command_that_a_text_names_is_there() -> None:
     """In pages, hints and rules: a remedy that does not exist helps nobody at three in the morning."""
-    headings = re.findall(r"^## `stream-app ([a-z ]+)`", CLI.read_text(), re.MULTILINE)
+    headings = re.findall(r"^## `stream-app ([a-z -]+)`", CLI.read_text(), re.MULTILINE)
     known = {tuple(heading.split()) for heading in headings}
     known.add(("admit",))  # hidden: a process of the admission check
     groups = {words[0] for words in known if len(words) > 1}
@@ -111,7 +111,9 @@ def test_every_command_that_a_text_names_is_there() -> None:
     for file in files:
         if file.suffix not in (".py", ".js", ".html", ".yml", ".md"):
             continue
-        for first, second in re.findall(r"(?<![\w/.])stream-app ([a-z]+)(?: ([a-z]+))?", file.read_text()):
+        for first, second in re.findall(
+            r"(?<![\w/.])stream-app ([a-z][a-z-]*)(?: ([a-z]+))?", file.read_text()
+        ):
             if first not in groups and (first,) not in known:
                 wrong.append(f"{file.name}: {first}")
             elif first in groups and second and (first, second) not in known:

@@ -1,4 +1,4 @@
-"""`drift bench --from-topic` on a run that is over: it tells what happened, and changes nothing."""
+"""`drift bench --from-topic` and `what-if` on a run that is over: what happened, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from river.datasets import synth
 
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.services import Endpoints
-from tests.integration.learners import Defined, Learners
+from tests.integration.learners import ENTITIES, Defined, Learners
 
 TURN, END, DELAY = 1_500, 3_000, 20
 TOPICS = (
@@ -21,13 +21,26 @@ TOPICS = (
 )  # fmt: skip
 
 
+OTHERS = """
+from dataclasses import replace
+from stream_app import SwapPolicy
+from tests.integration.definitions import application
+same = application("another-name", "bayes")
+logistic = replace(application("another-model", "logistic"), swap=SwapPolicy(policy="never"))
+"""
+
+
 class Benched(msgspec.Struct):
-    """A run of one shard whose concept turned over, and what stood in its topics before and after."""
+    """A run of one shard whose concept turned over, and what stood in its topics before and after.
+
+    `rows` are the bench's, `others` those of other definitions.
+    """
 
     learners: Learners
     app: Defined
     truth: list[bool]
     rows: list[dict[str, Any]]
+    others: list[dict[str, Any]]
     err: str
     before: dict[str, Any]
     after: dict[str, Any]
@@ -73,7 +86,31 @@ def benched(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Be
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err.decode()[-3_000:]
     told = [orjson.loads(line) for line in out.splitlines()]
-    return Benched(learners, app, [y for _, y in rows], told, err.decode(), before, world(learners, app))
+    others = what_if(learners, app, "--json", *(part for one in named(learners) for part in one))
+    return Benched(
+        learners,
+        app,
+        [y for _, y in rows],
+        told,
+        [orjson.loads(line) for line in others.splitlines()],
+        err.decode(),
+        before,
+        world(learners, app),
+    )
+
+
+def named(learners: Learners) -> list[tuple[str, str]]:
+    """The other definitions, as options."""
+    file = learners.directory / "others.py"
+    file.write_text(OTHERS)
+    return [("--definition", f"{file}:{name}") for name in ("same", "logistic")]
+
+
+def what_if(learners: Learners, app: Defined, *options: str) -> bytes:
+    """What the command prints."""
+    command = ("what-if", app.target, *options)
+    process = learners.spawn("stream_app", *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return learners.finish(process)
 
 
 def test_nothing_is_changed(benched: Benched) -> None:
@@ -128,6 +165,34 @@ def test_variants_stand_beside_it(benched: Benched) -> None:
         assert 0 <= by["live"]["scored"] - row["scored"] <= row["swaps"]
     first = {name: min(after_turn(by[name])) for name in ("live", "immediate")}
     assert first["immediate"] < first["live"]
+
+
+def test_another_definition_stands_beside_it(benched: Benched) -> None:
+    """The same one under another name fares as the live shard; another model goes its own way."""
+    live, same, logistic = benched.others
+    assert {**live, "gained": same["gained"]} == {**benched.rows[0], **beyond(live), "gained": same["gained"]}
+    differ = {name for name in live if live[name] != same[name]}
+    assert differ == {"variant", "begins"}
+    assert (live["begins"], same["begins"]) == ("as it was served", "from the beginning")
+    assert (logistic["predictions"], logistic["swaps"], logistic["changes"]) == (END, 0, [])
+    assert logistic["compared"] == logistic["scored"] == live["scored"]
+    gained = logistic["scores"]["accuracy"] - live["scores"]["accuracy"]
+    assert logistic["gained"] == {"accuracy": pytest.approx(gained)}
+    assert logistic["gained"]["accuracy"] != 0
+
+
+def beyond(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row of `what-if` has beyond one of the bench."""
+    return {name: row[name] for name in ("begins", "skipped", "dead_letters", "compared", "gained_last")}
+
+
+def test_an_entity_is_left_out(benched: Benched) -> None:
+    """Without another definition it is the same one that did not see the entity's events and labels."""
+    text = what_if(benched.learners, benched.app, "--exclude-key", "e3", "--shard", "0").decode()
+    events = END // ENTITIES
+    assert f"{END - events:,} predictions" in text
+    assert f"{2 * events:,} records excluded" in text
+    assert "live: swap v1 → v" in text
 
 
 def after_turn(row: dict[str, Any]) -> list[int]:

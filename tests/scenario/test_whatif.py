@@ -13,7 +13,8 @@ from river import dummy, naive_bayes
 from drift.detectors import Detect
 from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.errors import Halted
-from stream_app.learner.history.whatif import Outcome, replay_variants
+from stream_app.learner.history.variant import Outcome
+from stream_app.learner.history.whatif import replay_variants
 from tests.scenario.fake_kafka import Source
 from tests.scenario.fake_outside import FINGERPRINT, Store, World
 from tests.scenario.shard_driver import TOPICS, application

@@ -14,9 +14,11 @@ from stream_app.cli.context import load_app, pin, print_json, settings_for
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from drift.detectors import Detect
     from stream_app.application import Application
-    from stream_app.learner.history.whatif import Outcome
+    from stream_app.learner.history.variant import Outcome
 
 
 def from_its_topic(
@@ -155,6 +157,11 @@ def show(outcomes: Sequence[Outcome]) -> None:
         counts = (one.alarms, one.hunts, one.swaps, one.rollbacks)
         table.add_row(one.variant, *cells, *(f"{count:,}" for count in counts))
     console.print(table)
+    show_changes(console, outcomes)
+
+
+def show_changes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print when each variant changed its model, a line for each change."""
     for one in outcomes:
         for change in one.changes:
             when = datetime.fromtimestamp(change.time_ms / 1000, UTC).isoformat(" ", "milliseconds")
@@ -163,6 +170,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
                 f"at {change.input} offset {change.offset:,} (log time {when})",
                 markup=False,
                 highlight=False,
+                soft_wrap=True,
             )
 
 

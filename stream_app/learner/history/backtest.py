@@ -20,7 +20,7 @@ from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.breakdown import Bin, Breakdown, Slice
 from stream_app.learner.history.lines import LAST_LABEL, SERVED, Line, Storage, lines
-from stream_app.learner.history.whatif import Variant
+from stream_app.learner.history.variant import Variant
 from stream_app.state.pending import PendingRow
 from stream_app.state.scores import Scores
 from stream_app.state.shard import ShardState
