@@ -18,7 +18,7 @@ from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.cli.backtest.boosted import Boosted
 from stream_app.cli.backtest.records import records
 from stream_app.cli.produce.reading import Options, Reading, read
-from stream_app.learner.history.backtest import NOTHING, Account, Beside, Played, backtest
+from stream_app.learner.history.backtest import ALONE, Account, Beside, Played, backtest
 from stream_app.learner.history.breakdown import Breakdown
 from stream_app.learner.history.lines import LAST_LABEL, SERVED, Storage
 from stream_app.learner.recovery.snapshots import state_digest
@@ -86,7 +86,7 @@ def test_its_state_is_that_of_a_live_shard(serve: Any) -> None:
         serve=serve,
     )
     reading = read(app, PHISHING, Options("is_popular", label="label", label_delay="20", limit=400))
-    account = Account(app, 0, storage(app), Breakdown(app, ()), NOTHING)
+    account = Account(app, 0, storage(app), Breakdown(app, ()), ALONE)
     world = World(app)
     shard = world.shard()
     assert shard.live is not None

@@ -15,7 +15,7 @@ from stream_app import features as f
 from stream_app.application import Application, Blend, Inputs, Labels, SwapPolicy, Topic
 from stream_app.cli.whatif import exclusion_of, line, show, storage_of
 from stream_app.errors import UsageError
-from stream_app.learner.history.backtest import NOTHING, Account
+from stream_app.learner.history.backtest import ALONE, Account
 from stream_app.learner.history.breakdown import Breakdown
 from stream_app.learner.history.other_definition import (
     CARRIED,
@@ -137,7 +137,7 @@ def played(world: World, exclusion: Exclusion = NOTHING, **others: Application) 
 
 def alone(app: Application, records: list[Record]) -> tuple[Outcome, dict[str, int]]:
     """What a definition serves of records by itself, and its dead letters by reason."""
-    account = Account(app, 0, storage_of(app), Breakdown(app, ()), NOTHING)
+    account = Account(app, 0, storage_of(app), Breakdown(app, ()), ALONE)
     for record in records:
         account.step(record)
     return account.outcome("earliest"), account.processor.core.state.dead_by_reason

@@ -173,7 +173,7 @@ class Account(Variant):
         self.curve.append(Point(state.shard, len(self.losses), known))
 
 
-NOTHING = Beside()
+ALONE = Beside()
 
 
 def backtest(
@@ -182,7 +182,7 @@ def backtest(
     n: int,
     storage: Storage,
     progress: Callable[[int], None] = lambda _done: None,
-    beside: Beside = NOTHING,
+    beside: Beside = ALONE,
 ) -> Played:
     """Step n records, each with its shard, in their order.
 
