@@ -193,6 +193,8 @@ def main() -> None:
         have, wanted = recorded(), stamp(wanted_version())
         if have == wanted:
             return
+        if VENV.is_symlink():
+            sys.exit("error: .venv is a link, and what it leads to would be emptied; fix: remove the link")
         STAMP.unlink(missing_ok=True)
         if have[:1] != wanted[:1]:
             say("setting up .venv (once; half a minute)")

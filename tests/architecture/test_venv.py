@@ -127,6 +127,17 @@ def test_where_neither_can_install_the_remedy_is_named(checkout: Checkout) -> No
     assert not checkout.ready()
 
 
+def test_the_environment_of_another_checkout_is_not_emptied(checkout: Checkout, tmp_path: Path) -> None:
+    """A link to one is refused, with the fix."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "precious").touch()
+    (checkout.root / ".venv").symlink_to(theirs)
+    with pytest.raises(SystemExit, match="remove the link"):
+        checkout.start()
+    assert (theirs / "precious").exists()
+
+
 def test_only_what_changed_is_installed_again(checkout: Checkout) -> None:
     """Another lock remakes the environment; another pyproject.toml installs our own package alone."""
     checkout.start()
