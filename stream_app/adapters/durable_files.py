@@ -7,6 +7,7 @@ finds that out) and unreachable (`Unreachable`: nothing is known, ask again).
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -62,13 +63,14 @@ class ShardFiles:
         write_durably(self.fs, self.folder, name, data)
         self.written = [*self.written, name][-self.kept :]
 
-    def prune(self, life: str, *, epochs: bool) -> None:
-        """Remove files of one life but what this process wrote last; with `epochs`, also keep the newest
-        and each later epoch's first, which alone leads into it. What cannot be removed takes room, no more.
+    def prune(self, life: str, *, epochs: bool, also: Collection[str] = ()) -> None:
+        """Remove files of one life but what this process wrote last and `also`; with `epochs`, keep the
+        newest and each later epoch's first, which alone leads into it. What cannot be removed takes room, no
+        more.
         """
         try:
             names = [name for name in self.names() if self.life_in(name) == life]
-            kept = {*self.written, *(names[: self.kept] if epochs else ())}
+            kept = {*self.written, *also, *(names[: self.kept] if epochs else ())}
             if epochs:
                 begun = {name[: len(FIRST_EPOCH)] for name in names} - {FIRST_EPOCH}
                 kept |= {min(name for name in names if name.startswith(epoch)) for epoch in begun}
