@@ -17,6 +17,7 @@ import fsspec
 import structlog
 
 from stream_app.errors import Unreachable
+from topics.batch_id import BatchId
 
 PARTIAL = ".tmp"  # the end of a name while its file is being written; it begins with a dot
 OWNER_ONLY, OWNER_ONLY_FOLDER = 0o600, 0o700  # models and waiting rows hold personal data
@@ -44,6 +45,11 @@ class ShardFiles:
     def life_in(self, name: str) -> str:
         """The life that a name says, empty where it says none."""
         return name.removesuffix(self.suffix).partition("-")[2].partition("-")[2]
+
+    def batch_in(self, name: str) -> BatchId | None:
+        """The batch that a name says; None for a name that no writer gives."""
+        epoch, seq = [*name.removesuffix(self.suffix).split("-"), "", ""][:2]
+        return BatchId(int(epoch), int(seq)) if epoch.isdecimal() and seq.isdecimal() else None
 
     def names(self) -> list[str]:
         """List the file names of every life, newest first.

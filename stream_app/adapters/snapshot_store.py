@@ -20,6 +20,7 @@ from stream_app.adapters.signing import public_key, seal, unseal
 from stream_app.adapters.snapshot_pins import DAYS, MOST, Pins
 from stream_app.adapters.unpickler import unpickle
 from stream_app.errors import Refused
+from topics.batch_id import BatchId
 
 KEPT = 3
 SUFFIX = ".snapshot"
@@ -116,6 +117,16 @@ class FileSnapshots:
         """File names that may be of this life, newest first."""
         own = ("", self.life)
         return [name for name in self.files.names() if not self.life or self.files.life_in(name) in own]
+
+    def before(self, batch: BatchId | None) -> str | None:
+        """The newest snapshot of an epoch before one of its batches; without a batch the newest of all."""
+        for name in self.names():
+            found = self.files.batch_in(name)
+            if found is not None and (
+                batch is None or (found.epoch == batch.epoch and found.seq < batch.seq)
+            ):
+                return name
+        return None
 
     def left_over(self) -> list[str]:
         """File names of other lives."""

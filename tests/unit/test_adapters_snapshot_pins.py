@@ -9,6 +9,7 @@ import pytest
 
 from stream_app.adapters.snapshot_pins import DAY_MS, SUFFIX
 from stream_app.adapters.snapshot_store import FileSnapshots
+from topics.batch_id import BatchId
 
 KEY = b"k" * 32
 
@@ -99,3 +100,11 @@ def test_nothing_is_removed_while_notes_cannot_be_written(
         patch.setattr(store.files.pins, "note", full)
         store.save([4], 4)
     assert store.kept() == [1, 2, 3, 4]
+
+
+def test_the_snapshot_before_a_batch_is_found_by_its_name(tmp_path: Path) -> None:
+    """The newest of the same epoch; without a batch the newest of all."""
+    store = Store(tmp_path)
+    store.save([10, 20, 30], 1)
+    found = [store.files.before(batch) for batch in (None, BatchId(0, 30), BatchId(0, 5), BatchId(1, 90))]
+    assert [name and name.split("-")[1] for name in found] == ["000000000030", "000000000020", None, None]
