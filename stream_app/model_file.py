@@ -63,7 +63,7 @@ def load(
         check_libraries(file.name, card)
     try:
         held, asked = unpickle(payload, tuple(modules)), unpickle(payload, tuple(modules))
-        answers = sample_answers(asked["model"], Question(*header["question"]), asked["rows"], card)
+        answers = sample_answers(asked["model"], asked["rows"], card)
     except Exception as error:
         raise Refused(f"{file.name} cannot be loaded: {error}", of_modules(card, modules)) from error
     if strict and not same_answers(answers, header["answers"]):
@@ -79,7 +79,6 @@ def sealed(
     card: Mapping[str, Any],
     model: Any,
     rows: Sequence[Mapping[str, Any]],
-    question: Question,
     modules: Sequence[str] = (),
 ) -> bytes:
     """The bytes of a file: the signed header with the card, and the pickle of the model and its sample rows.
@@ -92,8 +91,7 @@ def sealed(
         "format": FORMAT,
         "kind": KIND,
         "key": f"{PUBLIC}{public_key(private).hex()}",
-        "question": list(question),
-        "answers": sample_answers(copy["model"], question, copy["rows"], card),
+        "answers": sample_answers(copy["model"], copy["rows"], card),
         "card": card,
     }
     return seal(private, header, payload)
@@ -189,11 +187,14 @@ def installed(library: str) -> str | None:
         return None
 
 
-def sample_answers(
-    model: Any, question: Question, rows: Iterable[dict[str, Any]], card: Mapping[str, Any]
-) -> list[str]:
+def question_of(card: Mapping[str, Any]) -> Question:
+    """What the definition asked of the model."""
+    return Question(card["task"], card["threshold"], card["positive"], card["negative"])
+
+
+def sample_answers(model: Any, rows: Iterable[dict[str, Any]], card: Mapping[str, Any]) -> list[str]:
     """What a copy answers to its sample rows; one that has learned nothing is not asked, as in the flow."""
-    return replies(bind(model, question), rows) if card["learned"] or card["knows"] else []
+    return replies(bind(model, question_of(card)), rows) if card["learned"] or card["knows"] else []
 
 
 def same_answers(found: Sequence[str], saved: Sequence[str]) -> bool:

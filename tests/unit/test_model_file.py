@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ from river import linear_model
 
 from stream_app.adapters.pickled import dump
 from stream_app.adapters.signing import public_key, seal
+from stream_app.cli.models.mlflow_export import client_library
 from stream_app.errors import Refused, UsageError
 from stream_app.model_file import COMPARED, load, sealed
 from stream_app.models.digest import structural_digest
-from stream_app.models.question import Question
 from tests.scenario.shard_driver import logistic
 
 PRIVATE, OTHER = b"p" * 32, b"o" * 32
@@ -36,14 +38,16 @@ def learned(model: Any) -> Any:
 def card(**changed: Any) -> dict[str, Any]:
     """As much of a card as loading reads."""
     libraries = {name: version(name) for name in COMPARED}
-    return {"version": 7, "learned": 20, "knows": False, "modules": [], "libraries": libraries, **changed}
+    asked = {"task": "binary", "threshold": None, "positive": True, "negative": False}
+    known = {"version": 7, "learned": 20, "knows": False, "modules": [], "libraries": libraries}
+    return {**asked, **known, **changed}
 
 
 def written(folder: Path, model: Any = None, own: tuple[str, ...] = (), **changed: Any) -> Path:
     """A file of a model."""
     file = folder / "churn-v7.model"
     model = learned(logistic(1)) if model is None else model
-    file.write_bytes(sealed(PRIVATE, card(**changed), model, ROWS, Question("binary"), own))
+    file.write_bytes(sealed(PRIVATE, card(**changed), model, ROWS, own))
     return file
 
 
@@ -141,7 +145,7 @@ def test_own_classes_are_loaded_only_when_their_module_is_named(tmp_path: Path) 
 def test_a_pickle_that_does_more_than_a_model_needs_is_refused(tmp_path: Path) -> None:
     """Signed or not."""
     file = tmp_path / "hostile.model"
-    header = {"format": 1, "kind": "version", "question": ["binary"], "answers": [], "card": card()}
+    header = {"format": 1, "kind": "version", "answers": [], "card": card()}
     file.write_bytes(seal(PRIVATE, header, b"cos\nsystem\n(S'true'\ntR."))
     assert "os.system is not on the allow-list" in refusal(file)
 
@@ -158,3 +162,10 @@ def test_a_model_that_has_learned_nothing_is_not_asked(tmp_path: Path) -> None:
     model, about = load(written(tmp_path, logistic(1), learned=0), keys=[PUBLIC])
     assert about["learned"] == 0
     assert structural_digest(model) == structural_digest(logistic(1))
+
+
+def test_without_mlflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no part of the plain installation."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(UsageError, match=re.escape("pip install 'stream-app[mlflow]'")):
+        client_library()

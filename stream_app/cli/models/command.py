@@ -1,4 +1,4 @@
-"""`stream-app models ls|show|why|get|diff|promote|rollback|drop MODULE:APP`: the models, and orders."""
+"""`stream-app models …`: the models of each shard, versions of them as they were, and orders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stream_app.cli.context import load_app, print_json, settings_for
 from stream_app.cli.models.choice import check_named, chosen, read
 from stream_app.cli.models.diff import diff
 from stream_app.cli.models.get import get
+from stream_app.cli.models.mlflow import mlflow
 from stream_app.cli.models.past import snapshot_before
 from stream_app.cli.orders import ACTOR, REASON, TIMEOUT, carry_out, check_shard
 from stream_app.errors import printable
@@ -120,6 +121,7 @@ def why(
 
 app.command()(get)
 app.command()(diff)
+app.command()(mlflow)
 
 
 @app.command()

@@ -87,7 +87,7 @@ def as_file(definition: Application, key: bytes, had: Had) -> bytes:
     rows = list(had.found.processor.core.state.sample_rows)
     slot = had.found.slot
     try:
-        return sealed(key, had.card, slot.model, rows, definition.question, definition.modules)
+        return sealed(key, had.card, slot.model, rows, definition.modules)
     except Exception as error:  # a model may raise anything when it is stored and loaded
         raise Refused(
             f"no file can hold {slot.name} v{slot.version} ({type(error).__name__}: {error})",

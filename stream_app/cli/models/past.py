@@ -84,15 +84,18 @@ def snapshot_before(definition: Application, settings: Settings, shard: Shard, v
         return None
 
 
-def the_one(models: list[tuple[Shard, Standing]], version: int) -> tuple[Shard, Standing]:
-    """The model of a version where one shard alone has it.
+def the_one(models: list[tuple[Shard, Standing]], version: int | None) -> tuple[Shard, Standing]:
+    """The model of a version, or without one the model that serves, where one shard alone has it.
 
     Raises:
-        UsageError: several have one.
+        UsageError: several have one, or none serves.
     """
     if len(models) > 1:
         numbers = ", ".join(str(shard.shard) for shard, _ in models)
-        raise UsageError(f"shards {numbers} have a version {version} each", "Name one: --shard N")
+        what = "a model that serves" if version is None else f"a version {version}"
+        raise UsageError(f"shards {numbers} have {what} each", "Name one: --shard N")
+    if not models:
+        raise UsageError("no model serves yet", "Start a learner with `stream-app learn MODULE:APP`")
     return models[0]
 
 

@@ -42,7 +42,8 @@ def card_of(
         "failed": slot.failed,
         "scores": slot.scores.report(),
         "data": {"from": None if begun is None else window_start(past, begun), "to": window_end(found)},
-        **asked(app, found),
+        **question_of(app),
+        "classes": list(core.state.classes),
         "features": dict(core.state.kinds),
         "entity_features": sorted(core.windows.names),
         "definition": {
@@ -57,15 +58,9 @@ def card_of(
     }
 
 
-def asked(app: Application, found: VersionFound) -> dict[str, Any]:
-    """What the definition asks of its models."""
-    question = app.question
-    return {
-        "task": app.task,
-        "classes": list(found.processor.core.state.classes),
-        "threshold": question.threshold,
-        "positive": question.positive if app.task == "binary" else None,
-    }
+def question_of(app: Application) -> dict[str, Any]:
+    """What the definition asks of its models: `task`, `threshold`, `positive`, `negative`."""
+    return app.question._asdict()
 
 
 def window_start(past: Past, begun: BatchId) -> dict[str, Any]:
