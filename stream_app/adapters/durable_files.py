@@ -7,6 +7,7 @@ finds that out) and unreachable (`Unreachable`: nothing is known, ask again).
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -16,6 +17,7 @@ import fsspec
 import structlog
 
 from stream_app.errors import Unreachable
+from topics.batch_id import BatchId
 
 PARTIAL = ".tmp"  # the end of a name while its file is being written; it begins with a dot
 OWNER_ONLY, OWNER_ONLY_FOLDER = 0o600, 0o700  # models and waiting rows hold personal data
@@ -44,6 +46,11 @@ class ShardFiles:
         """The life that a name says, empty where it says none."""
         return name.removesuffix(self.suffix).partition("-")[2].partition("-")[2]
 
+    def batch_in(self, name: str) -> BatchId | None:
+        """The batch that a name says; None for a name that no writer gives."""
+        epoch, seq = [*name.removesuffix(self.suffix).split("-"), "", ""][:2]
+        return BatchId(int(epoch), int(seq)) if epoch.isdecimal() and seq.isdecimal() else None
+
     def names(self) -> list[str]:
         """List the file names of every life, newest first.
 
@@ -62,13 +69,14 @@ class ShardFiles:
         write_durably(self.fs, self.folder, name, data)
         self.written = [*self.written, name][-self.kept :]
 
-    def prune(self, life: str, *, epochs: bool) -> None:
-        """Remove files of one life but what this process wrote last; with `epochs`, also keep the newest
-        and each later epoch's first, which alone leads into it. What cannot be removed takes room, no more.
+    def prune(self, life: str, *, epochs: bool, also: Collection[str] = ()) -> None:
+        """Remove files of one life but what this process wrote last and `also`; with `epochs`, keep the
+        newest and each later epoch's first, which alone leads into it. What cannot be removed takes room, no
+        more.
         """
         try:
             names = [name for name in self.names() if self.life_in(name) == life]
-            kept = {*self.written, *(names[: self.kept] if epochs else ())}
+            kept = {*self.written, *also, *(names[: self.kept] if epochs else ())}
             if epochs:
                 begun = {name[: len(FIRST_EPOCH)] for name in names} - {FIRST_EPOCH}
                 kept |= {min(name for name in names if name.startswith(epoch)) for epoch in begun}

@@ -1,7 +1,8 @@
 """Signed snapshots on an fsspec file system; the only place that unpickles, and only what is listed here.
 
 File: one line of JSON header, one line with the hex signature of header and payload, the pickle. It is
-written under a temporary name, synced, renamed; of its life the newest `KEPT` stay, and what begins an epoch.
+written under a temporary name, synced, renamed; of its life the newest `KEPT` stay, what begins an epoch, and
+what versions that have ended can be had back from (`snapshot_pins`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from typing import Any
 
 import structlog
 
+from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.durable_files import ShardFiles, remove_partial
 from stream_app.adapters.pickled import Dump, dump, refill_sets
 from stream_app.adapters.signing import public_key, seal, unseal
+from stream_app.adapters.snapshot_pins import DAYS, MOST, Pins
 from stream_app.adapters.unpickler import unpickle
 from stream_app.errors import Refused
+from topics.batch_id import BatchId
 
 KEPT = 3
 SUFFIX = ".snapshot"
+WALL = SystemClock()
 log = structlog.get_logger()
 
 
@@ -45,6 +50,7 @@ class FileSnapshots:
 
     The first of the private `keys` signs. All of them verify, and so do the `public` ones. With a `life`,
     files of other lives are not seen. Listing and reading raise Unreachable where the store gives no answer.
+    For versions that ended, up to `versions` snapshots stay for `versions_days`.
     """
 
     def __init__(
@@ -57,6 +63,9 @@ class FileSnapshots:
         life: str = "",
         *,
         public: Sequence[bytes] = (),
+        versions: int = MOST,
+        versions_days: float = DAYS,
+        now_ms: Callable[[], int] = WALL.now_ms,
     ) -> None:
         self.verifying = [*map(public_key, keys), *public]
         if not self.verifying:
@@ -66,6 +75,7 @@ class FileSnapshots:
             )
         self.files = ShardFiles(url, app, shard, SUFFIX, KEPT)
         self.folder = self.files.folder
+        self.pins = Pins(self.files, versions, versions_days, self.header_of, now_ms)
         self.app, self.shard, self.keys, self.own_modules, self.life = app, shard, keys, own_modules, life
 
     def dump(self, whole: Any, models: Iterable[Any]) -> Dump:
@@ -88,14 +98,35 @@ class FileSnapshots:
             raise Refused("no private signing key is set", "Set STREAM_APP_SIGNING__KEYS, on learners only")
         sealed = seal(self.keys[0], header, payload)
         life = str(header.get("life", ""))
-        self.files.write(self.files.name(header["epoch"], header["seq"], life), sealed)
-        self.files.prune(life, epochs=True)
+        name = self.files.name(header["epoch"], header["seq"], life)
+        self.files.write(name, sealed)
+        try:
+            also = self.pins.saved(name, header)
+        except Exception as error:  # noqa: BLE001  # each store has errors of its own; what stays takes room
+            log.warning("old files could not be removed", folder=self.folder, error=str(error))
+            return len(sealed)
+        self.files.prune(life, epochs=True, also=also)
         return len(sealed)
+
+    def header_of(self, name: str) -> dict[str, Any] | None:
+        """The header of a file if it is whole and ours."""
+        found = self.read(name)
+        return None if found is None else found[0]
 
     def names(self) -> list[str]:
         """File names that may be of this life, newest first."""
         own = ("", self.life)
         return [name for name in self.files.names() if not self.life or self.files.life_in(name) in own]
+
+    def before(self, batch: BatchId | None) -> str | None:
+        """The newest snapshot of an epoch before one of its batches; without a batch the newest of all."""
+        for name in self.names():
+            found = self.files.batch_in(name)
+            if found is not None and (
+                batch is None or (found.epoch == batch.epoch and found.seq < batch.seq)
+            ):
+                return name
+        return None
 
     def left_over(self) -> list[str]:
         """File names of other lives."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from topics.batch_id import BatchId
 from topics.records import DriftStats, ModelReceipt, Stats
 
 BLEND = "blend"  # a slot of the statistics that is no model
@@ -18,11 +19,15 @@ LEFT_BEHIND = "it is not there any more: an upgrade left it behind"
 
 
 class ShardReceipts(msgspec.Struct):
-    """One shard's newest receipt of each version, and the newest of a model that began to serve."""
+    """One shard's newest receipt of each version, and the newest of a model that began to serve.
+
+    `history` are all that the topic still holds, oldest first: compaction removes replaced ones later.
+    """
 
     shard: int
     champion: ModelReceipt | None = None
     versions: dict[int, ModelReceipt] = {}
+    history: list[ModelReceipt] = []
 
 
 class Standing(msgspec.Struct):
@@ -57,7 +62,7 @@ class Shard(msgspec.Struct):
     """One shard's models in the order of `ORDER`; `ran`: some learner has sent statistics of it.
 
     `alarms` are the newest of each slot's losses, as the newest statistics hold them. `blend` is what answers
-    where all models answer as one.
+    where all models answer as one. `history` are the receipts that the topic still holds, oldest first.
     """
 
     shard: int
@@ -66,6 +71,7 @@ class Shard(msgspec.Struct):
     receipts: dict[int, ModelReceipt]
     alarms: list[DriftStats] = []
     blend: Standing | None = None
+    history: list[ModelReceipt] = []
 
     def serving(self) -> Standing | None:
         """The model that answers."""
@@ -86,7 +92,10 @@ def shard_of(receipts: ShardReceipts, stats: Stats | None) -> Shard:
     models = [standing(receipts, stats, version, serving) for version in sorted(receipts.versions)]
     models.sort(key=lambda model: ORDER.index(model.status))
     alarms = [one for one in stats.drift if one.signal == "loss"] if stats is not None else []
-    return Shard(receipts.shard, stats is not None, models, receipts.versions, alarms, blend_of(stats))
+    blend = blend_of(stats)
+    return Shard(
+        receipts.shard, stats is not None, models, receipts.versions, alarms, blend, receipts.history
+    )
 
 
 def blend_of(stats: Stats | None) -> Standing | None:
@@ -160,6 +169,37 @@ def standing(receipts: ShardReceipts, stats: Stats | None, version: int, serving
 
 def shows(stats: Stats, receipt: ModelReceipt) -> bool:
     """Whether the statistics are of the receipt's batch, or of a later one."""
+    batch = written_in(receipt)
+    return batch is not None and (stats.epoch, stats.seq) >= batch
+
+
+def written_in(receipt: ModelReceipt) -> BatchId | None:
+    """The batch that wrote a receipt; None where it does not say."""
     batch: dict[str, Any] = receipt.fingerprint or {}
     epoch, seq = batch.get("epoch"), batch.get("seq")
-    return isinstance(epoch, int) and isinstance(seq, int) and (stats.epoch, stats.seq) >= (epoch, seq)
+    return BatchId(epoch, seq) if isinstance(epoch, int) and isinstance(seq, int) else None
+
+
+def ended_in(shard: Shard, version: int) -> BatchId | None:
+    """The batch in which a version was retired; None while it lives, or where an upgrade left it behind."""
+    receipt = shard.receipts.get(version)
+    return written_in(receipt) if receipt is not None and receipt.status == "retired" else None
+
+
+def replaced_in(shard: Shard, version: int) -> BatchId | None:
+    """The batch in which another model last began to serve in place of a version; None where none did."""
+    found: BatchId | None = None
+    for receipt in shard.history:
+        successor = receipt.status == "serving" and receipt.parent == version
+        itself = receipt.version == version and receipt.status == "challenger" and receipt.trained_through
+        if successor or itself:
+            found = written_in(receipt)
+    return found
+
+
+def begun_in(shard: Shard, version: int) -> BatchId | None:
+    """The batch that made a version; None where its first receipt is no longer there."""
+    first = next((receipt for receipt in shard.history if receipt.version == version), None)
+    if first is None or first.trained_through is not None or first.status == "retired":
+        return None
+    return written_in(first)

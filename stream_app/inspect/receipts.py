@@ -26,7 +26,9 @@ def newest_receipts(app: str, kafka: Kafka) -> dict[int, ShardReceipts]:
 
 
 def receipts_of(records: Iterable[Any]) -> dict[int, ShardReceipts]:
-    """The newest of each key. Outcomes of commands are passed over, and what no shard could have written."""
+    """The newest of each key, and all that are still there. Outcomes of commands are passed over, and what no
+    shard could have written.
+    """
     found: dict[int, ShardReceipts] = {}
     for record in records:
         shard, _, name = (record.key or b"").decode(errors="replace").partition("/")
@@ -43,4 +45,5 @@ def receipts_of(records: Iterable[Any]) -> dict[int, ShardReceipts]:
             kept.champion = receipt
         else:
             kept.versions[receipt.version] = receipt
+            kept.history.append(receipt)
     return found

@@ -168,9 +168,14 @@ class Signing(Part):
 
 
 class Snapshots(Part):
-    """Where snapshots lie: a directory or an fsspec URL; more than one machine needs a shared store."""
+    """Where snapshots lie: a directory or an fsspec URL; more than one machine needs a shared store.
+
+    Of each shard `versions` more stay for `versions_days`, from which models that were replaced can be had.
+    """
 
     url: str = ""
+    versions: int = Field(8, ge=0)
+    versions_days: float = Field(7.0, gt=0)
 
 
 class Learner(Part):

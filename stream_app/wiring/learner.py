@@ -185,8 +185,17 @@ def store_opener(app: Application, settings: Settings, life: str = "") -> Callab
             "no place for snapshots is set", "Set STREAM_APP_SNAPSHOTS__URL to a directory or fsspec URL"
         )
     keys, public = settings.signing.private_bytes(), settings.signing.public_bytes()
+    place = settings.snapshots
     return lambda shard: FileSnapshots(
-        settings.snapshots.url, app.name, shard, keys, app.modules, life, public=public
+        place.url,
+        app.name,
+        shard,
+        keys,
+        app.modules,
+        life,
+        public=public,
+        versions=place.versions,
+        versions_days=place.versions_days,
     )
 
 

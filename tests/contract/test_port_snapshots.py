@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from stream_app.adapters.snapshot_pins import MOST
 from stream_app.adapters.snapshot_store import FileSnapshots
 from stream_app.ports import SnapshotStore
 from tests.scenario.fake_outside import Store, World
@@ -23,9 +24,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotStore:
     return FileSnapshots(url, "a", 0, [b"k" * 32])
 
 
-def save(store: SnapshotStore, epoch: int, seq: int, state: Any) -> None:
-    """A snapshot of that place."""
-    header = {"app": "a", "shard": 0, "format": 1, "epoch": epoch, "seq": seq}
+def save(store: SnapshotStore, epoch: int, seq: int, state: Any, *served: int) -> None:
+    """A snapshot of that place; the first of the versions that `served` serves."""
+    header: dict[str, Any] = {"app": "a", "shard": 0, "format": 1, "epoch": epoch, "seq": seq}
+    header |= {"serving": served[0], "served": list(served)} if served else {}
     assert store.save(header, store.dump(state, []).payload) > 0
 
 
@@ -59,6 +61,21 @@ def test_old_ones_go_but_the_first_of_an_epoch_stays(store: SnapshotStore) -> No
     for epoch, seq in ((0, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6)):
         save(store, epoch, seq, seq)
     assert places(store) == [(1, 6), (1, 5), (1, 4), (1, 2)]
+
+
+def test_what_a_version_ended_behind_stays(store: SnapshotStore) -> None:
+    """A swap after batch 2 and the end of version 1 after batch 5: both can be replayed."""
+    serving = {1: (1,), 2: (1,), 3: (4, 1), 4: (4, 1), 5: (4, 1), 6: (4,)} | dict.fromkeys(range(7, 10), (4,))
+    for seq, served in serving.items():
+        save(store, 0, seq, seq, *served)
+    assert places(store) == [(0, 9), (0, 8), (0, 7), (0, 5), (0, 2)]
+
+
+def test_only_the_newest_of_those_stay(store: SnapshotStore) -> None:
+    """Each snapshot takes room, so their number has a bound."""
+    for seq in range(1, MOST + 9):
+        save(store, 0, seq, seq, seq)
+    assert [seq for _, seq in places(store)] == list(range(MOST + 8, 4, -1))[: MOST + 1]
 
 
 def test_what_was_dumped_is_not_changed_by_its_owner(store: SnapshotStore) -> None:

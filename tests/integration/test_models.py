@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_app.adapters.signing import public_key
 from stream_app.embedded.services import Endpoints
+from stream_app.model_file import load
 from tests.integration.command_line import CommandLine, Done
 from tests.integration.learners import Defined, Learners, Rows
 
@@ -57,6 +59,13 @@ class Live:
         done = self.models("ls", *arguments, "--json")
         assert done.code == 0, done.err
         return done.lines()
+
+    def had(self, *arguments: str) -> bytes:
+        """What `stream-app models …` prints that pins its hash seed: a process of its own."""
+        verb, *rest = arguments
+        command = ("stream_app", "models", verb, self.app.target, *rest)
+        process = self.learners.spawn(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return self.learners.finish(process)
 
     def status_of(self, version: int, shard: int) -> str:
         """One model's status."""
@@ -133,6 +142,7 @@ def test_show_prints_the_whole_receipt(live: Live) -> None:
     (receipt,) = done.lines()
     logged = live.learners.call("consume", live.app.target, "models", "--json").lines()
     newest = [line["value"] for line in logged if line["key"] == f"1/{version}"][-1]
+    assert receipt.pop("snapshot") is None or receipt["status"] == "serving"
     assert receipt == newest
     told = live.models("show", "--version", str(version), "--shard", "1").out
     assert told.startswith("shard 1: champion-")
@@ -174,6 +184,49 @@ def test_why_tells_first_models_challengers_and_the_retired_too(live: Live) -> N
     told = live.models("why", "--version", str(gone["version"]), "--shard", "0").out
     assert f"{gone['slot']} v{gone['version']} ended at 20" in told
     assert "It was started to replace champion v1." in told
+
+
+def test_a_replaced_champion_is_had_back_and_loaded(live: Live) -> None:
+    """As it was when it last served, it knows the old concept; the file needs a public key alone."""
+    file = live.learners.directory / "v1.model"
+    card = orjson.loads(
+        live.had("get", "--version", "1", "--shard", "0", "--served", "--save", str(file), "--json")
+    )
+    serving, *others = live.listed("--shard", "0")
+    now = next(model for model in others if model["version"] == 1)
+    assert (card["version"], card["status"], card["as_of"]) == (1, "challenger", "served")
+    assert 0 < card["learned"] < now["learned"]
+    assert card["data"]["from"]["positions"]["events"] == 0
+    assert 0 < card["data"]["to"]["positions"]["events"] < BEFORE + AFTER
+    model, read = load(file, keys=[public_key(bytes.fromhex("5a" * 32))])
+    assert read == card
+    assert (model.predict_one({"x": 0.9}), model.predict_one({"x": 0.1})) == (True, False)
+    later = live.learners.directory / "now.model"
+    live.had("get", "--version", str(serving["version"]), "--shard", "0", "--save", str(later))
+    model, _ = load(later, keys=[public_key(bytes.fromhex("5a" * 32))])
+    assert (model.predict_one({"x": 0.9}), model.predict_one({"x": 0.1})) == (False, True)
+
+
+def test_a_retired_candidate_is_had_back_as_it_ended(live: Live) -> None:
+    """Whatever snapshots there are: the journal is replayed to the record that retired it."""
+    gone = next(model for model in live.listed("--shard", "0", "--all") if model["status"] == "retired")
+    version, file = str(gone["version"]), live.learners.directory / "gone.model"
+    out = live.had("get", "--version", version, "--shard", "0", "--save", str(file)).decode()
+    assert out.startswith(f"{gone['slot']} v{version} of {live.app.name}, shard 0\n")
+    assert "the record with which it ended" in out
+    assert load(file, keys=[public_key(bytes.fromhex("5a" * 32))])[1]["status"] == "retired"
+
+
+def test_two_versions_are_compared_on_the_same_rows(live: Live) -> None:
+    """The retired candidate and the champion: their receipts, and how often they disagree."""
+    gone = next(model for model in live.listed("--shard", "0", "--all") if model["status"] == "retired")
+    serving = live.listed("--shard", "0")[0]["version"]
+    found = orjson.loads(live.had("diff", str(gone["version"]), str(serving), "--shard", "0", "--json"))
+    assert [one["version"] for one in found["versions"]] == [gone["version"], serving]
+    assert [one["status"] for one in found["versions"]] == ["retired", "serving"]
+    assert found["not_had"] == []
+    assert found["answers"]["rows"] >= 300
+    assert 0 <= found["answers"]["different"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import orjson
 
 from stream_app.adapters.pickled import Dump, refill_sets
 from stream_app.adapters.signing import seal
+from stream_app.adapters.snapshot_pins import MOST, ended
 from stream_app.adapters.snapshot_store import KEPT, round_trip
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
@@ -89,6 +90,7 @@ class World:
         self.markers_lost = 0  # so many transactions will be left open
         self.connection_lost = False
         self.snapshots: list[tuple[dict[str, Any], bytes]] = []
+        self.pinned: set[tuple[int, int]] = set()  # snapshots that stay for versions that ended behind them
         self.view_answer = "ok"
         self.view_stamp: str | None = None
         self.rebuilt: list[dict[str, bytes | None]] = []
@@ -131,18 +133,20 @@ class World:
         return self.topics_found
 
     def save_snapshot(self, header: Mapping[str, Any], payload: bytes) -> None:
-        """Keep it as files would be: the newest, and those that begin an epoch."""
+        """Keep it as files would be: the newest, those that begin an epoch, and those that versions need."""
         saved = orjson.loads(orjson.dumps(header))
-        place = (saved["epoch"], saved["seq"])
-        kept = [one for one in self.snapshots if (one[0]["epoch"], one[0]["seq"]) != place]
-        newest_first = sorted([*kept, (saved, payload)], key=lambda one: (one[0]["epoch"], one[0]["seq"]))[
-            ::-1
-        ]
+        place = place_of(saved)
+        kept = [one for one in self.snapshots if place_of(one[0]) != place]
+        newest_first = sorted([*kept, (saved, payload)], key=lambda one: place_of(one[0]))[::-1]
         firsts = {one[0]["epoch"]: one for one in newest_first}
+        before = next((head for head, _ in newest_first if place_of(head) < place), None)
+        if before is not None and ended(before, saved):
+            self.pinned.add(place_of(before))
+        pinned = [one for one in newest_first if place_of(one[0]) in self.pinned][:MOST]
         self.snapshots[:] = [
             one
             for number, one in enumerate(newest_first)
-            if number < KEPT or (one[0]["epoch"] and firsts[one[0]["epoch"]] is one)
+            if number < KEPT or one in pinned or (one[0]["epoch"] and firsts[one[0]["epoch"]] is one)
         ]
 
     def alerts(self, kind: str) -> list[dict[str, Any]]:
@@ -200,6 +204,11 @@ class World:
         for _ in range(4):
             shard.turn()
             self.clock.now_s += 1.5
+
+
+def place_of(header: Mapping[str, Any]) -> tuple[int, int]:
+    """Epoch and number of a snapshot."""
+    return header["epoch"], header["seq"]
 
 
 class View:

@@ -1,4 +1,4 @@
-"""`stream-app models ls|show|why|promote|rollback|drop MODULE:APP`: the models of each shard, and orders."""
+"""`stream-app models …`: the models of each shard, versions of them as they were, and orders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import typer
 
 from stream_app.cli.context import load_app, print_json, settings_for
 from stream_app.cli.models.choice import check_named, chosen, read
+from stream_app.cli.models.diff import diff
+from stream_app.cli.models.get import get
+from stream_app.cli.models.mlflow import mlflow
+from stream_app.cli.models.past import snapshot_before
 from stream_app.cli.orders import ACTOR, REASON, TIMEOUT, carry_out, check_shard
 from stream_app.errors import printable
 
@@ -61,9 +65,14 @@ def show(
     shard: int | None = SHARD,
     json: bool = JSON_MODEL,
 ) -> None:
-    """The whole newest receipt of one version, from each shard that has one."""
-    for found, model in chosen(read(*context(target), shard), version):
+    """The whole newest receipt of one version, from each shard that has one.
+
+    `snapshot` is added: the file from which `models get` would replay it.
+    """
+    definition, settings = context(target)
+    for found, model in chosen(read(definition, settings, shard), version):
         receipt = msgspec.to_builtins(found.receipts[model.version])
+        receipt["snapshot"] = snapshot_before(definition, settings, found, version)
         if json:
             print_json(receipt)
             continue
@@ -108,6 +117,11 @@ def why(
         sys.stdout.write(f"shard {found.shard}\n")
         for sentence in sentences:
             sys.stdout.write(f"  {sentence}\n")
+
+
+app.command()(get)
+app.command()(diff)
+app.command()(mlflow)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from stream_app.ports import Clock, Positions, ReplaySource, SnapshotStore
 from topics.records import EpochRecord
 
 T = TypeVar("T")
+Stored = tuple[dict[str, Any], Callable[[], Any]]  # a snapshot's header, and what loads it
 PAUSE_S = 0.002
 
 
@@ -88,32 +89,38 @@ def find_starts(
     A start whose inputs are no longer retained is passed over for a later one.
     """
     retained = source.earliest()
-    snapshots: list[tuple[str, BatchProcessor, int]] = []
+    newest: Stored | None = None
+    oldest: Stored | None = None  # only these two are loaded: each state is as large as the shard's
     for header, load in store.load():
-        if snapshots and header["epoch"] != snapshots[0][1].epoch:
+        if newest is not None and header["epoch"] != newest[0]["epoch"]:
             break
         if not drain(confirmed(source, header)) or (
-            snapshots and not replayable(header["positions"], retained)
+            newest is not None and not replayable(header["positions"], retained)
         ):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
+        oldest = (header, load)
+        newest = newest or oldest
+
+    def start(name: str, stored: Stored) -> tuple[str, BatchProcessor, int]:
+        header, load = stored
         processor = resumed(app, header, restore(app, header, load), input_topics, store)
-        snapshots.append(("snapshot", processor, header["journal_offset"]))
+        return name, processor, header["journal_offset"]
+
     first = drain(first_entry(source, -1))
-    in_first_epoch = not snapshots or snapshots[0][1].epoch == 0
+    in_first_epoch = newest is None or newest[0]["epoch"] == 0
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
         offset, begun = first[0], first[1]
-        if not snapshots or replayable(by_rank(begun.positions), retained):
+        if newest is None or replayable(by_rank(begun.positions), retained):
             drain(check_start(source, shard, begun.fingerprint, fingerprint, offset))
             earliest = fresh(app, shard, begun, input_topics, store)
-            return [("earliest", earliest, offset), *snapshots[:1]]
-    if not snapshots:
+            return [("earliest", earliest, offset), *([start("snapshot", newest)] if newest else [])]
+    if newest is None or oldest is None:
         raise Refused(
             f"shard {shard} has neither a journal from its beginning nor a valid snapshot",
             "Run a learner first, restore the snapshot directory, or `stream-app upgrade … --from-log`",
         )
-    oldest = snapshots[-1]
-    return [("earliest", *oldest[1:]), *snapshots[: 1 if len(snapshots) > 1 else 0]]
+    return [start("earliest", oldest), *([start("snapshot", newest)] if newest is not oldest else [])]
 
 
 def replayable(positions: Positions, retained: Positions) -> bool:

@@ -17,6 +17,7 @@ from stream_app.models.digest import structural_digest
 from stream_app.ports import Clock, Dumped, SnapshotStore
 from stream_app.state.histogram import Histogram
 from stream_app.state.shard import ShardState
+from stream_app.state.slot import DECLARED, Slot
 from topics.life import life_of
 
 log = structlog.get_logger()
@@ -234,7 +235,11 @@ class Snapshotter:
 def header(
     app: Application, shard: int, processor: BatchProcessor, fingerprint: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a snapshot says of itself, but for the `journal_offset` of the batch (epoch, seq, digest)."""
+    """What a snapshot says of itself, but for the `journal_offset` of the batch (epoch, seq, digest).
+
+    `versions` live in it, `serving` is the one that answers, None in a blend; `served` may have answered.
+    """
+    state = processor.core.state
     return {
         "format": FORMAT,
         "app": app.name,
@@ -245,4 +250,13 @@ def header(
         "positions": list(processor.positions),
         "fingerprint": fingerprint,
         "life": life_of(fingerprint["topics"]),
+        "versions": [slot.version for slot in state.slots],
+        "serving": state.champion_version if state.blend is None else None,
+        "served": [slot.version for slot in state.slots if may_have_served(state, slot)],
     }
+
+
+def may_have_served(state: ShardState, slot: Slot) -> bool:
+    """Whether a model has answered events: all but a candidate that waits for evidence."""
+    served = slot.version in (state.champion_version, state.champion_before)
+    return served or slot.kind == DECLARED or state.blend is not None
