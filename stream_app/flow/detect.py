@@ -123,9 +123,7 @@ def contradicted(core: Core, fault: Rejected, features: dict[str, Any]) -> None:
         if not odd:
             return
         name, kind = odd[0]
-        came, at = "is declared", state.type_from.get(name)
-        if at is not None:
-            came = f"came from offset {at}" if at >= 0 else "came before a backup was restored"
+        came = f"came from offset {state.type_from[name]}" if name in state.type_from else "is declared"
         text = f"of the newest events have another type than {kind} in feature {name!r}; that type {came}"
     else:
         return

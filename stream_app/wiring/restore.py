@@ -211,11 +211,11 @@ class NewPlace:
             if drain(has_entered(source, backed)) is not None:
                 return done
             writer.fence()
-            self.say(f"shard {shard}: receipts")
-            receipts = self.found.records(f"shard-{shard}/models.jsonl", NO_INPUT)
-            done.entered, done.receipts = False, self.copy.write(topics.models.name, shard, receipts)
+            self.write("models", topics.models.name, shard, NO_INPUT)
             for rank in RANKS:
-                done.unread[RANK_NAMES[rank]] = self.write_unread(shard, rank)
+                self.write(RANK_NAMES[rank], topics.inputs[rank], shard, rank)
+            entry = self.found.manifest.shards[shard]
+            done.entered, done.receipts, done.unread = False, entry.receipts, entry.unread
             self.say(f"shard {shard}: epoch")
             record = backed.epoch_record(self.prints, source.earliest())
             offset = journal_epoch(shard, record, writer, source)
@@ -225,12 +225,10 @@ class NewPlace:
         self.place(backed, offset)  # where an earlier attempt was aborted, it lies further than was known
         return done
 
-    def write_unread(self, shard: int, rank: int) -> int:
-        """Write the records of an input that no batch had read; give how many there are."""
-        name, topic = RANK_NAMES[rank], self.catalog.inputs[rank]
-        self.say(f"shard {shard}: unread {name}")
+    def write(self, name: str, topic: str, shard: int, rank: int) -> None:
+        """Write the records of one file, those that an earlier call has not written."""
+        self.say(f"shard {shard}: {name}")
         low, end = self.copy.span(topic, shard)
         kept = self.found.records(f"shard-{shard}/{name}.jsonl", rank)
         written = self.copy.read(topic, shard, rank, low, end)
         self.copy.write(topic, shard, left_to_write(f"{topic}[{shard}]", written, kept))
-        return self.found.manifest.shards[shard].unread[name]

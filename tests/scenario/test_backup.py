@@ -269,7 +269,9 @@ def test_another_definition_is_refused_by_name() -> None:
 def test_inputs_are_written_on_from_where_a_restore_was_cut_off() -> None:
     """The first of them may be there; anything else is refused."""
     kept = [Record(EVENT, 10 + n, n, b"k", b"%d" % n, [("h", b"x")] if n else None) for n in range(4)]
-    there = [Record(EVENT, n, one.time_ms, one.key, one.value, one.headers) for n, one in enumerate(kept)]
+    there = [
+        Record(EVENT, n, max(1, one.time_ms), one.key, one.value, one.headers) for n, one in enumerate(kept)
+    ]
     for n in range(5):
         assert list(left_to_write("a.events[0]", there[:n], iter(kept))) == kept[n:]
     for wrong in ([there[1]], [*there, there[0]]):

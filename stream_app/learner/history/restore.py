@@ -176,5 +176,5 @@ def left_to_write(what: str, written: Iterable[Record], kept: Iterator[Record]) 
 
 
 def content(record: Record) -> tuple[object, ...]:
-    """What is restored of a record."""
-    return record.key, record.value, record.time_ms, record.headers or None
+    """What is restored of a record; clients cannot write the time 0, so 1 stands for it."""
+    return record.key, record.value, max(1, record.time_ms), record.headers or None
