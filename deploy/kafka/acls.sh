@@ -22,7 +22,7 @@ topics() {
     for topic; do allow "$role" "$operations" topic "$app.$topic"; done
 }
 
-# All commands that are no process of their own: topics, produce, consume, status, doctor, dlq, models, upgrade, verify.
+# All commands that are no process of their own: topics, produce, consume, status, doctor, dlq, models, upgrade, verify, backup, restore.
 allow admin "All" topic "$app." prefixed
 allow admin "All" group "$app" prefixed
 allow admin "All" transactional-id "$app." prefixed

@@ -190,12 +190,24 @@ class TopicAdmin:
         described = self.client.describe_topics(list(names))
         return {str(topic["name"]): topic for topic in described if not topic["error_code"]}
 
-    def configs(self, names: list[str]) -> dict[str, dict[str, str]]:
+    def specs(self, names: Sequence[str]) -> list[TopicSpec]:
+        """Those of these topics that exist, as they are, with what was set for each of them."""
+        with explained():
+            described = self.describe(names)
+            configs = self.configs(list(described), "modified")
+        return [
+            TopicSpec(
+                name, len(found["partitions"]), len(found["partitions"][0]["replica_nodes"]), configs[name]
+            )
+            for name, found in described.items()
+        ]
+
+    def configs(self, names: list[str], which: str = "all") -> dict[str, dict[str, str]]:
         """Read by topic: config name → value, defaults included."""
         if not names:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-        answer = self.client.describe_configs(resources, config_filter="all")["topic"]
+        answer = self.client.describe_configs(resources, config_filter=which)["topic"]
         return {
             str(topic): {str(name): str(config["value"]) for name, config in values.items()}
             for topic, values in answer.items()

@@ -36,6 +36,8 @@ COMMANDS = {
     "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
     "models": "Which models there are and why; promote, roll back or drop one.",
     "upgrade": "Open a new epoch for a changed definition.",
+    "backup": "Write all that an application needs to go on elsewhere into a folder.",
+    "restore": "Put a backup into an empty cluster.",
     "dlq": "List, show and retry dead letters.",
     "command": "Pause or resume learning, forget an entity.",
     "doctor": "Check versions, servers, topics and settings, with the fix for each fault.",

@@ -40,15 +40,26 @@ def hashed(app: Application) -> Hashed:
     upgrade carries over depends on `definition` alone, whose parts an edit elsewhere does not change: `slots`
     from a fresh model and from the text of its own classes and functions, with all that this text mentions.
     """
+    digests, places, imported = made_of(app)
+    slots = {name: slot_hash(digest, places[name], imported.own) for name, digest in digests.items()}
+    return Hashed(parts_of(app, slots), source_hashes(imported), imported.installed)
+
+
+def made_of(app: Application) -> tuple[dict[str, str], dict[str, list[Place]], Imported]:
+    """By slot, the digest of a fresh model and where its code is; and the modules of the definition."""
     factories = {"champion": app.champion, **app.challengers}
     made = {
         name: structure(build(factory, seed_for(app.seed, name, 0))) for name, factory in factories.items()
     }
     places = {name: list(places_of(parts)) for name, (_, parts) in made.items()}
     modules = {app.home, *app.modules, *(module for found in places.values() for module, _ in found)}
-    imported = imported_by(sorted(modules))
-    slots = {name: slot_hash(digest, places[name], imported.own) for name, (digest, _) in made.items()}
-    return Hashed(parts_of(app, slots), source_hashes(imported), imported.installed)
+    return {name: digest for name, (digest, _) in made.items()}, places, imported_by(sorted(modules))
+
+
+def own_sources(app: Application) -> dict[str, bytes]:
+    """The bytes of each file of a definition, by the name under which `sources` has its hash."""
+    _, _, imported = made_of(app)
+    return {source.label: source.data for source in imported.own.values()}
 
 
 def definition_hashes(app: Application) -> dict[str, Any]:

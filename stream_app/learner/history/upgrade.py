@@ -13,16 +13,17 @@ from typing import Any
 import msgspec
 
 from stream_app.application import Application
-from stream_app.errors import Refused, ShardFailed
+from stream_app.errors import Refused
 from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.epoch import journal_epoch, save_entry
 from stream_app.learner.history.relearn import relearn
 from stream_app.learner.history.starts import Wish, diverged, log_start, snapshot_start
 from stream_app.learner.history.tail import Tail, check_unmoved
 from stream_app.learner.recovery.guards import refuse_lost_journal
 from stream_app.learner.recovery.recover import first_entry
-from stream_app.learner.recovery.snapshots import dumped, header, save_with_answers
+from stream_app.learner.recovery.snapshots import dumped
 from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
 from stream_app.state.shard import ShardState
 from stream_app.state.slot import CHAMPION
@@ -229,12 +230,8 @@ def open_epoch(
         plan.given_up,
     )
     yield from refuse_moved(source, plan, tail)
-    commit = Commit([], [], journal.encode(record), prepared.positions)
-    offset = writer.commit(commit, source.group())
-    if offset is None:
-        raise ShardFailed(f"shard {plan.shard}: the epoch record was committed without a report")
-    head = {**header(app, plan.shard, processor, fingerprint), "journal_offset": offset}
-    save_with_answers(app, store, head, payload)
+    offset = journal_epoch(plan.shard, record, writer, source)
+    save_entry(app, processor, fingerprint, store, offset, payload)
 
 
 def refuse_moved(source: ReplaySource, plan: Plan, tail: Tail) -> Generator[bool, None, None]:

@@ -55,8 +55,9 @@ def refuse_lost_history(
         raise Halted(
             f"shard {shard} has a history over these input topics (in {store.folder} or in Redis), but its "
             "journal is empty",
-            "Restore the journal topic from a backup. Only if all that is retained shall be predicted and "
-            f"learned once more: `mv {store.folder} {store.folder}.old; redis-cli --scan --pattern {keys} | "
+            "If `stream-app restore` was cut off, run it again. Else restore the journal topic from a backup."
+            " Only if all that is retained shall be predicted and learned once more: "
+            f"`mv {store.folder} {store.folder}.old; redis-cli --scan --pattern {keys} | "
             "xargs -r redis-cli del`, and start again",
         )
 
