@@ -36,6 +36,7 @@ COMMANDS = {
     "drift": "Compare drift detectors and swap policies, on known drifts or on your own topic.",
     "models": "Which models there are and why; promote, roll back or drop one.",
     "upgrade": "Open a new epoch for a changed definition.",
+    "bootstrap": "Learn a history from files before the first event.",
     "backup": "Write all that an application needs to go on elsewhere into a folder.",
     "restore": "Put a backup into an empty cluster.",
     "dlq": "List, show and retry dead letters.",

@@ -1,0 +1,77 @@
+"""What shards have learned of a history that came before their first event: files through the live step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from stream_app.application import Application
+from stream_app.flow.core import Core
+from stream_app.learner.batch.emit import FIRST_DIGEST
+from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.lines import Storage
+from stream_app.state.shard import ShardState
+from topics.catalog import catalog
+from topics.envelope import Record
+
+BATCH: Final = 5_000  # records of a shard
+TOGETHER: Final = 500  # records of a shard that are stepped at once
+NO_INPUT: Final = -1
+
+
+class ShardHistory:
+    """One shard's machine. What it predicts was served to nobody and is let go; its receipts are kept."""
+
+    def __init__(self, app: Application, shard: int, storage: Storage) -> None:
+        core = Core(app, ShardState(app, shard), storage.round_trip, storage.refill_sets)
+        inputs = catalog(app.name, app.shards).inputs
+        self.processor = BatchProcessor(
+            core, inputs, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
+        )
+        self.waiting: list[Record] = []
+        self.records = 0
+        self.receipts: dict[bytes | None, Record] = {}  # by key, the newest
+
+    def take(self, record: Record) -> None:
+        """Step a record, together with others of its input."""
+        if self.waiting and (self.waiting[0].rank != record.rank or len(self.waiting) >= TOGETHER):
+            self.step()
+        self.waiting.append(record)
+
+    def step(self) -> None:
+        """Step what waits, and close the batch now and then."""
+        if self.waiting:
+            self.processor.apply([(self.waiting[0].rank, self.waiting)])
+            self.records += len(self.waiting)
+            self.waiting = []
+        if self.processor.records >= BATCH:
+            self.seal()
+
+    def seal(self) -> None:
+        """Close the batch; of what it wrote the receipts stay."""
+        for send in self.processor.seal().commit.others:
+            if send.topic == "models":
+                self.receipts.pop(send.key, None)
+                self.receipts[send.key] = Record(NO_INPUT, 0, send.time_ms or 0, send.key, send.value, None)
+
+    def end(self) -> None:
+        """Step and seal what is left."""
+        self.step()
+        self.seal()
+
+
+def learn_history(
+    app: Application,
+    records: Iterable[tuple[int, Record]],
+    storage: Storage,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> list[ShardHistory]:
+    """Step records, each with its shard, in their order; give every shard as it is then."""
+    shards = [ShardHistory(app, shard, storage) for shard in range(app.shards)]
+    for done, (shard, record) in enumerate(records, 1):
+        shards[shard].take(record)
+        if done % TOGETHER == 0:
+            progress(done)
+    for one in shards:
+        one.end()
+    return shards
