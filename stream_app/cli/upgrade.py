@@ -30,6 +30,12 @@ def upgrade(
     restart: list[str] = typer.Option(
         [], metavar="SLOT", help="Start this slot fresh, or `all`, whatever it has learned; repeatable."
     ),
+    relearn: list[str] = typer.Option(
+        [],
+        metavar="SLOT[=DURATION]",
+        help="Start this slot fresh, or `all`, and let it learn again what the log retains, or so long a "
+        "part of it (30d); repeatable.",
+    ),
     from_log: bool = typer.Option(
         False, "--from-log", help="Use no snapshot: learn again what the inputs retain."
     ),
@@ -53,7 +59,7 @@ def upgrade(
     configure_logs()
     definition, settings = load_app(target), settings_for()
     check_shard(definition, shard)
-    wish = wished(definition, accept_divergence, restart, from_log=from_log)
+    wish = wished(definition, accept_divergence, restart, relearn, from_log=from_log)
     sample_run = None
     if admission:
         from stream_app.definition.admission import admit
@@ -82,7 +88,12 @@ def upgrade(
 
 
 def wished(
-    definition: Application, accept_divergence: int | None, restart: list[str], *, from_log: bool
+    definition: Application,
+    accept_divergence: int | None,
+    restart: list[str],
+    relearn: list[str],
+    *,
+    from_log: bool,
 ) -> Wish:
     """What the options ask for.
 
@@ -92,17 +103,36 @@ def wished(
     from stream_app.learner.history.starts import Wish
 
     known = ["champion", *definition.challengers]
-    for name in restart:
-        if name not in (*known, "all"):
-            raise UsageError(
-                f"--restart {name}: there is no such slot", f"Choose from all, {', '.join(known)}"
-            )
-    if accept_divergence is not None and (from_log or restart):
+    again = dict(part_of_the_log(text) for text in relearn)
+    for option, names in (("--restart", restart), ("--relearn", list(again))):
+        for name in names:
+            if name not in (*known, "all"):
+                raise UsageError(
+                    f"{option} {name}: no slot has that name", f"Choose from all, {', '.join(known)}"
+                )
+    if accept_divergence is not None and (from_log or restart or again):
         raise UsageError(
-            "--accept-divergence goes with neither --from-log nor --restart",
+            "--accept-divergence goes with none of --from-log, --restart and --relearn",
             "Those compare no digests, so no batch needs to be accepted",
         )
-    return Wish(accept_divergence, tuple(restart), from_log)
+    if from_log and again:
+        raise UsageError("--from-log and --relearn exclude each other", "The first relearns every slot")
+    return Wish(accept_divergence, tuple(restart), from_log, tuple(again.items()))
+
+
+def part_of_the_log(text: str) -> tuple[str, int | None]:
+    """A slot, and for how long a part of the log it learns again, in ms; None is all of it.
+
+    >>> part_of_the_log("tree=2h"), part_of_the_log("tree=all"), part_of_the_log("tree")
+    (('tree', 7200000), ('tree', None), ('tree', None))
+
+    Raises:
+        UsageError: it is not a duration.
+    """
+    from stream_app.durations import parse_duration
+
+    name, _, duration = text.partition("=")
+    return name, None if duration in ("", "all") else parse_duration(duration)
 
 
 def agreed(plan: Plan, *, yes: bool) -> None:

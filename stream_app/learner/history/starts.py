@@ -27,11 +27,15 @@ from topics.records import EpochRecord
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What an operator gives up: the proof from a batch on, what slots have learned, what no log holds."""
+    """What an operator gives up: the proof from a batch on, what slots have learned, what no log holds.
+
+    `relearn` are slots that start fresh and learn the log again, for so many ms of log time (None: all).
+    """
 
     accept_divergence: int | None = None
     restart: tuple[str, ...] = ()
     from_log: bool = False
+    relearn: tuple[tuple[str, int | None], ...] = ()
 
 
 class Start(msgspec.Struct):

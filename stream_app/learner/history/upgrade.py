@@ -18,6 +18,7 @@ from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.epoch import journal_epoch, save_entry
+from stream_app.learner.history.learned_again import learn_again
 from stream_app.learner.history.relearn import relearn
 from stream_app.learner.history.starts import Wish, diverged, log_start, snapshot_start
 from stream_app.learner.history.tail import Tail, check_unmoved
@@ -57,6 +58,7 @@ class Prepared(msgspec.Struct):
     positions: list[int]
     tail: Tail
     restart: list[str]
+    relearn: dict[str, int | None] = {}
 
 
 def upgrade_shard(
@@ -107,7 +109,9 @@ def prepare(
     """
     committed, predicted = source.committed(), source.predicted()
     every = (CHAMPION, *app.challengers)
-    restart = [name for name in every if name in wish.restart or "all" in wish.restart]
+    again = dict(wish.relearn)
+    again = {name: again.get(name, again.get("all")) for name in every if name in again or "all" in again}
+    restart = [name for name in every if name in wish.restart or "all" in wish.restart or name in again]
     first = None if wish.from_log else (yield from first_entry(source, -1))
     if wish.from_log:
         start = yield from log_start(app, shard, fingerprint, source)
@@ -124,7 +128,10 @@ def prepare(
         return None
     tail, changed, given_up = start.tail, start.changed, start.given_up
     changed += [f"restart of {name}" for name in restart]
-    given_up += [f"what {name} has learned" for name in restart]
+    given_up += [
+        f"what {name} has learned{', but for what it learns again from the log' if name in again else ''}"
+        for name in restart
+    ]
     if tail.entered and not wish.from_log:
         changed.append("an upgrade that was cut off, or whose snapshots are lost")
     if tail.replayable_seq > tail.first:
@@ -146,7 +153,7 @@ def prepare(
         if not plan.changed:
             plan.epoch, plan.carried, plan.fresh = tail.epoch, [], []
         plan.changed += reset
-    return Prepared(plan, start.state, positions, tail, restart)
+    return Prepared(plan, start.state, positions, tail, restart, again)
 
 
 def next_positions(tail: Tail, predicted: int | None, retained: list[int], plan: Plan) -> list[int]:
@@ -202,7 +209,9 @@ def open_epoch(
         positions=prepared.positions,
     )
     if tail.batches or prepared.restart:
-        if lost := (yield from relearn(processor, source, tail, prepared.restart)):
+        lost = yield from relearn(processor, source, tail, prepared.restart)
+        lost += yield from learn_again(app, state, prepared.relearn, fingerprint, source, store, input_topics)
+        if lost:
             plan.given_up += lost
             agreed(plan)
         processor = BatchProcessor(
