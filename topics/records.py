@@ -201,7 +201,8 @@ class Stats(msgspec.Struct):
     `moved` ranks the features whose distribution moved furthest: standard deviations, PSI for categories.
     `memory_bytes` is by slot, `champion_since_ms` event time, `definition` a hash of what runs, `forgotten`
     counts what a bound drove out: ids within dedupe, entities within ttl; `missing` how often each
-    feature was null. Those are empty where a learner does not know.
+    feature was null, `importance` ranks features by their share of what all do to answers. Those are empty
+    where a learner does not know.
     """
 
     shard: int
@@ -237,6 +238,7 @@ class Stats(msgspec.Struct):
     definition: str = ""
     forgotten: dict[str, int] = {}
     missing: dict[str, int] = {}
+    importance: list[tuple[str, float]] = []
     v: Version = 1
 
 

@@ -33,6 +33,7 @@ def add_stats(live: ShardParts, commit: Commit, now_s: float) -> None:
             "snapshot_seconds": live.snapshotter.seconds,
         },
         definition=live.definition,
+        importance=live.champion_publisher.importance.ranking,
     )
     live.deps.telemetry.stats(live.shard, stats)
     commit.others.append(Send("stats", str(live.shard).encode(), encode_within(value_of(stats))))

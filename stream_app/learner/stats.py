@@ -43,6 +43,7 @@ def shard_stats(
     ends: Sequence[int | None],
     seconds: Mapping[str, Histogram],
     definition: str,
+    importance: list[tuple[str, float]],
 ) -> Stats:
     """Counts, scores per slot (cumulative and rolling), labels and cost; ages in s, sizes in bytes.
 
@@ -89,6 +90,7 @@ def shard_stats(
         },
         drift=levels(state),
         moved=state.monitors.ranking(MOST_MOVED),
+        importance=importance,
         memory_bytes={slot.name: weights[slot.version] for slot in state.slots if slot.version in weights},
         champion_since_ms=state.vigil.champion_since_ms or None,
         definition=definition,

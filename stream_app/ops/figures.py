@@ -132,6 +132,7 @@ def detail(reports: Sequence[StatsAndSamples], score: str) -> dict[str, Any] | N
         "costs": [(stage, short(share)) for stage, share in stages.most_common()],
         "drift": drifts(all_stats),
         "moved": moved(all_stats),
+        "importance": important(all_stats),
         "dead_letters": dict(added([stats.dead_letters for stats in all_stats])),
         "counts": dict(added([stats.counts for stats in all_stats])),
         "entities": sum(stats.entities for stats in all_stats),
@@ -246,6 +247,14 @@ def drifts(stats: Sequence[Stats]) -> list[dict[str, Any]]:
     found = [(one.shard, drift) for one in stats for drift in one.drift]
     found.sort(key=lambda pair: (levels.index(pair[1].level), -pair[1].at_ms))
     return [{"shard": shard, **msgspec.to_builtins(drift)} for shard, drift in found[:RANKED]]
+
+
+def important(stats: Sequence[Stats]) -> list[tuple[str, float]]:
+    """Features by their share of what features do to answers, the mean over the shards that know."""
+    known = [dict(one.importance) for one in stats if one.importance]
+    means = {name: sum(one.get(name, 0.0) for one in known) / len(known) for one in known for name in one}
+    ranked = sorted(means.items(), key=lambda pair: -pair[1])
+    return [(name[:200], float(f"{share:.3g}")) for name, share in ranked[:RANKED]]
 
 
 def moved(stats: Sequence[Stats]) -> list[tuple[str, float]]:

@@ -58,6 +58,7 @@ def test_labels_drift_costs_and_dead_letters_are_the_learners_own(tab: Open, ops
     expect(page.locator("#letters")).to_contain_text("Declare the right ones in Labels(classes=[...])")
     expect(page.locator("#costs")).to_contain_text("step")
     expect(page.locator("#drift")).to_contain_text("Features that moved most")
+    expect(page.locator("#drift")).to_contain_text("Features that matter most")
 
 
 def test_it_lives(tab: Open, scene: Scene) -> None:

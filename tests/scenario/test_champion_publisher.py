@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from river import linear_model
 
@@ -56,6 +57,24 @@ def test_a_shard_publishes_what_it_serves_as_soon_as_it_lives(world: World) -> N
     found = taken(world)
     assert (found.batch, found.published.version, found.published.learned) == ((0, 0), 1, 0)
     assert found.predict({"x": 1}) == (None, None)  # it has learned nothing
+
+
+def test_what_features_do_to_answers_is_in_the_statistics(world: World) -> None:
+    """Of the published copy, as shares; the live model is the one of a shard that publishes nothing."""
+    live = lived(world)
+    silent = World(world.app).shard().live
+    assert silent is not None
+    for n in range(40):
+        world.clock.now_s += 2.0
+        for one in (live, silent):
+            world.offer(one, EVENT, {"event_id": f"e{n}", "features": {"x": n, "y": n % 3}, "label": n > 20})
+            one.turn()
+            one.turn()
+    ranking = live.champion_publisher.importance.ranking
+    assert [name for name, _ in ranking] == ["x", "y"]
+    assert sum(share for _, share in ranking) == pytest.approx(1.0)
+    told = [orjson.loads(send.value or b"") for send in world.written if send.topic == "stats"]
+    assert told[-1]["importance"][0][0] == "x"
 
 
 def test_a_champion_is_seen_only_once_its_batch_is_committed(world: World) -> None:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from stream_app.ops.dashboard import ALERTS, LETTERS, SHOWN_MODELS, VERSIONS, DashboardModel
+from stream_app.ops.figures import important
 from topics.records import (
     Alert,
     DriftStats,
@@ -212,6 +213,7 @@ def test_what_newer_learners_tell_is_shown() -> None:
         lag={"events": 5, "labels": 0},
         lag_s=1.5,
         moved=[("x", 0.5), ("y", 2.0)],
+        importance=[("x", 0.75), ("y", 0.25)],
         memory_bytes={"tree": 9},
         histograms={"label_delay_seconds": HistogramStats([1.0, 10.0, 60.0], [0, 8, 10, 10], 99.0)},
         drift=[
@@ -226,6 +228,11 @@ def test_what_newer_learners_tell_is_shown() -> None:
     assert (detail["lag"]["events"], detail["lag_s"]) == (5, 1.5)
     assert detail["labels"]["delay_s"] == [10.0, 60.0]
     assert detail["moved"] == [("y", 2.0), ("x", 0.5)]
+    assert detail["importance"] == [("x", 0.75), ("y", 0.25)]
+    assert important([told, stats(1, 1, importance=[("y", 1.0)]), stats(1, 2)]) == [
+        ("y", 0.625),
+        ("x", 0.375),
+    ]
     assert [one["signal"] for one in detail["drift"]] == ["features", "loss"]
     assert detail["memory_bytes"] == {"tree": 9}
     assert snapshot["summary"][0]["since_ms"] == T_MS

@@ -22,14 +22,16 @@ from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.publish.publication import header, models_in, publish
 from stream_app.learner.recovery.fingerprint import for_predictors
 from stream_app.learner.recovery.time_budget import TimeBudget
-from stream_app.models.calls import replies
+from stream_app.models.calls import replies, reply
+from stream_app.models.explanations.importance import Importance
 from stream_app.ports import Clock, Dumped, ModelShelf
 from stream_app.state.blend import BlendState
-from stream_app.state.published import Published, bind_published
+from stream_app.state.published import Published, bind_published, explain_published
 from stream_app.state.shard import ShardState
 from topics.life import life_of
 
 MAX_SHARE = 0.01  # of the time: snapshots of a large model take twice as much already
+EXPLAIN_SHARE = 0.002  # likewise, of a helper's time
 RETRY_S = 1.0
 FENCED_S = 5.0  # between two looks whether the newer one is gone
 log = structlog.get_logger()
@@ -82,6 +84,7 @@ class ChampionPublisher:
         self.retry_at_s = self.touch_at_s = 0.0
         self.fenced = False
         self.error: str | None = None
+        self.importance, self.explaining = Importance(), TimeBudget(EXPLAIN_SHARE, 0.0)
 
     @property
     def pending(self) -> bool:
@@ -178,11 +181,27 @@ class ChampionPublisher:
             try:
                 copy: Published = self.shelf.copy(taken.payload)
                 found = [] if copy.cold else replies(bind_published(copy, self.app.question), copy.rows)
+                self.explain(copy)
             except Exception as error:
                 self.failed(error)
                 return "refused"
             taken.sealed.append(self.shelf.seal({**taken.header, "answers": found}, taken.payload))
         return self.shelf.put(taken.stamp, taken.at_ms, taken.sealed[0])
+
+    def explain(self, copy: Published) -> None:
+        """Explain what the copy answers to its sample rows, where that was not done lately; on the helper."""
+        started_s = self.clock.monotonic()
+        if copy.cold or not self.explaining.due(started_s):
+            return
+        question = self.app.question
+        calls = bind_published(copy, question)
+        try:
+            explained = [explain_published(copy, row, question, reply(calls, row)) for row in copy.rows]
+            self.importance.add(copy.version, [one for one in explained if one is not None])
+        except Exception as error:  # no publication fails for what is only shown
+            log.warning("champion not explained", shard=self.shard, error=f"{type(error).__name__}: {error}")
+        now_s = self.clock.monotonic()
+        self.explaining.spent(now_s, now_s - started_s)
 
     def committed(self) -> None:
         """The batch on its way is in the journal, and what was taken of it may be seen."""

@@ -107,8 +107,12 @@ export function labels(board) {
 }
 
 export function drift(board) {
-  const { moved, drift: signals } = board.detail, top = Math.max(...moved.map(([, by]) => by), 1e-9);
-  fill("drift", "Drift", h("h3", null, "Features that moved most"),
+  const { moved, importance, drift: signals } = board.detail, top = Math.max(...moved.map(([, by]) => by), 1e-9);
+  const most = importance.length ? importance[0][1] : 1;
+  fill("drift", "Drift", importance.length > 0 && [h("h3", null, "Features that matter most"),
+    h("ol", { class: "bars" }, importance.map(([name, share]) => h("li", { "data-key": `i ${name}` }, h("span", { class: "name" }, name), bar(share / most, name), h("b", null, `${Math.round(100 * share)} %`)))),
+    h("p", { class: "dim" }, "Share of what features do to the answers of the serving model, from explanations of its newest sample rows.")],
+    h("h3", null, "Features that moved most"),
     moved.length ? h("ol", { class: "bars" }, moved.map(([name, by]) => h("li", { "data-key": `f ${name}` }, h("span", { class: "name" }, name), bar(by / top, name), h("b", null, score(by))))) : h("p", { class: "none" }, UNKNOWN),
     moved.length > 0 && h("p", { class: "dim" }, "In standard deviations; for categories as population stability index."),
     h("h3", null, "Detectors"), signals.length ? table("Detectors", ["Signal", "Detector", "Level", "Before → after", "At (event time)"], signals.map((one) => h("tr", null,
