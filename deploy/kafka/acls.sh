@@ -45,6 +45,9 @@ topics ops "Read Describe DescribeConfigs" alerts stats models dead-letters
 topics ops "Write" commands alerts dead-letters
 allow ops "Create Read Write Describe DescribeConfigs" topic "$app.ops-" prefixed
 allow ops "Read" group "$app.ops"
+# To say that no bridge runs; also "Describe" on your own topics.
+topics ops "Read Describe" bridge
+allow ops "Describe" group "$app.bridge"
 
 topics predictor "Write Describe" events labels alerts
 

@@ -31,10 +31,17 @@ def ended(older: Header, newer: Header) -> list[int]:
     [1]
     >>> ended({}, {"serving": 4, "served": [4]})
     []
+
+    A version may have come and gone between the two; then the one that served before and after it stands
+    for both.
+
+    >>> ended({"serving": 1, "served": [1], "swaps": 3}, {"serving": 1, "served": [1], "swaps": 4})
+    [1]
     """
     gone = set(older.get("served") or ()) - set(newer.get("served") or ()) if "served" in newer else set()
     serving = older.get("serving")
-    if serving is not None and newer.get("serving", serving) != serving:
+    swapped = newer.get("swaps", 0) > older.get("swaps", newer.get("swaps", 0))
+    if serving is not None and (newer.get("serving", serving) != serving or swapped):
         gone.add(serving)
     return sorted(gone)
 

@@ -16,15 +16,13 @@ from topics.catalog import bridge_topic
 class BridgeCondition(msgspec.Struct):
     """`members` counts processes, of which one bridges; `behind` the records that are not copied, by topic.
 
-    `lost` were deleted before they were copied; `waiting_labels` had no event at the newest commit. `copied`
-    is the sum of all positions, which stands still while nothing is copied.
+    `lost` were deleted before they were copied; `waiting_labels` had no event at the newest commit.
     """
 
     members: int
     behind: dict[str, int]
     lost: int
     waiting_labels: int
-    copied: int = 0
 
     @property
     def lag(self) -> int:
@@ -42,7 +40,7 @@ def bridge_condition(app: Application, admin: TopicAdmin, kafka: Kafka) -> Bridg
         return None
     own = bridge_topic(app.name).name
     group = admin.group(own)
-    behind, lost, copied = {}, 0, 0
+    behind, lost = {}, 0
     for topic, described in admin.describe(bridged_topics(app)).items():
         partitions = len(described["partitions"])
         firsts, ends = admin.ends(topic, partitions, OffsetSpec.EARLIEST), admin.ends(topic, partitions)
@@ -50,9 +48,8 @@ def bridge_condition(app: Application, admin: TopicAdmin, kafka: Kafka) -> Bridg
         for partition, (first, end) in enumerate(zip(firsts, ends, strict=True)):
             position = group.positions.get((topic, partition), first)
             lost += max(0, first - position)
-            copied += position
             behind[topic] += max(0, end - max(first, position))
-    return BridgeCondition(group.members, behind, lost, waiting_labels(kafka, own), copied)
+    return BridgeCondition(group.members, behind, lost, waiting_labels(kafka, own))
 
 
 def waiting_labels(kafka: Kafka, own: str) -> int:

@@ -20,13 +20,16 @@ def find_prediction(
     event_id: str,
     progress: Callable[[int], None] = lambda _read: None,
 ) -> Prediction | None:
-    """Read some partitions from their beginning until the event's prediction comes; None without one.
+    """Read some partitions and give the event's newest prediction; None without one.
+
+    An id may come again once it is forgotten (`dedupe`).
 
     Raises:
         Refused: no broker answers, or it stops answering.
     """
     places = [TopicPartition(topic, number) for number in partitions]
     quoted, read = orjson.dumps(event_id), 0
+    newest: Prediction | None = None
     with TailReader(kafka, (topic,)) as tail:
         with reading(topic):
             first, end = tail.consumer.beginning_offsets(places), tail.consumer.end_offsets(places)
@@ -40,8 +43,8 @@ def find_prediction(
                 for record in records:
                     if record.value is not None and quoted in record.value:  # decoding each takes long
                         found = msgspec.json.decode(record.value, type=Prediction)
-                        if found.event_id == event_id:
-                            return found
+                        if found.event_id == event_id and (newest is None or found.time_ms >= newest.time_ms):
+                            newest = found
             patience.saw(bool(polled))
             progress(read)
-    return None
+    return newest

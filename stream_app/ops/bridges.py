@@ -21,7 +21,6 @@ class Condition(Protocol):
 
     members: int
     behind: dict[str, int]
-    copied: int
 
     @property
     def lag(self) -> int: ...
@@ -41,8 +40,9 @@ class BridgeWatch:
         """Look once, and judge while this process still owns the tables."""
         try:
             found = await asyncio.to_thread(self.look)
-        except StreamAppError as error:
-            log.warning("the bridge cannot be looked at", app=self.intake.app, why=error.message)
+        except Exception as error:  # a client may raise anything; alerts must go on
+            why = error.message if isinstance(error, StreamAppError) else f"{type(error).__name__}: {error}"
+            log.warning("the bridge cannot be looked at", app=self.intake.app, why=why)
             return
         if found is not None and ready():
             self.judge(found, now_ms())
@@ -63,4 +63,4 @@ class BridgeWatch:
         waited_s = round((now_ms - self.since_ms) / 1000)
         if began is None and waited_s >= self.silent_s:
             text = f"{found.lag:,} records wait to be copied, and no bridge has run for {waited_s} s"
-            self.intake.notice(BRIDGE_SILENT, 0, text, {"behind": found.behind}, str(found.copied), now_ms)
+            self.intake.notice(BRIDGE_SILENT, 0, text, {"behind": found.behind}, str(self.since_ms), now_ms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stream_app.adapters.backup_folder import FORMAT, BackupWriter, Manifest, ShardEntry
@@ -27,9 +27,9 @@ from topics.life import life_of
 
 
 def bootstrap(
-    app: Application, settings: Settings, records: Iterable[tuple[int, Record]], n: int, name: str, say: Say
-) -> Iterator[Restored]:
-    """Learn n records, each with its shard, then let every shard begin behind them.
+    app: Application, settings: Settings, records: Sequence[tuple[int, Record]], name: str, say: Say
+) -> Iterator[tuple[ShardHistory, Restored]]:
+    """Learn records, each with its shard, then let every shard begin behind them.
 
     `name` says what they are: called again with the same records and name, it goes on where it was cut off.
 
@@ -39,11 +39,13 @@ def bootstrap(
     """
     signing_key(settings)
     storage = Storage(dump, lambda payload: unpickle(payload, app.modules), refill_sets)
+    n = len(records)
     shards = learn_history(app, records, storage, lambda done: say(f"{done:,} of {n:,} records learned"))
     with tempfile.TemporaryDirectory(prefix="stream-app-bootstrap-") as folder:
         place = Path(folder) / "history"
         write(app, settings, shards, name, place)
-        yield from restore(app, settings, place, say)
+        for done in restore(app, settings, place, say):
+            yield shards[done.shard], done
 
 
 def write(app: Application, settings: Settings, shards: list[ShardHistory], name: str, place: Path) -> None:

@@ -17,7 +17,8 @@ from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.adapters.ops_metrics import OpsMetrics
 from stream_app.application import Application
-from stream_app.errors import UsageError
+from stream_app.bridge_port import bridged_topics
+from stream_app.errors import Refused, UsageError
 from stream_app.inspect.bridge_condition import BridgeCondition, bridge_condition
 from stream_app.ops.agents import AgentContext, attach
 from stream_app.ops.alert_store import TABLES, AlertStore, Tables
@@ -97,10 +98,21 @@ def compose(
 
 
 def bridge_of(app: Application, settings: Settings) -> BridgeCondition | None:
-    """What the broker knows of an application's bridge now."""
+    """What the broker knows of an application's bridge now.
+
+    Raises:
+        Refused: this user may not see one of the bridged topics, or it is not there.
+    """
     kafka = settings.kafka.kafka_python()
     with TopicAdmin(kafka) as admin:
-        return bridge_condition(app, admin, kafka)
+        found = bridge_condition(app, admin, kafka)
+    hidden = [] if found is None else sorted(set(bridged_topics(app)) - set(found.behind))
+    if hidden:
+        raise Refused(
+            f"{', '.join(hidden)}: no such topic can be seen",
+            "Let ops describe the topics that the bridge reads: docs/security.md",
+        )
+    return found
 
 
 def ops(apps: Sequence[Application], settings: Settings, directory: Path) -> tuple[FastAPI, OpsProcess]:

@@ -21,6 +21,7 @@ from river import (
 from stream_app.models.calls import bind, bind_blend
 from stream_app.models.explanations.explain import explain, explain_blend
 from stream_app.models.explanations.explanation import Explanation, logistic
+from stream_app.models.explanations.origins import MOST_TRIED, Transformed
 from stream_app.models.explanations.report import report
 from stream_app.models.question import Question
 
@@ -188,9 +189,60 @@ def test_features_that_a_transformer_names_anew_go_back_to_the_users() -> None:
         REGRESSION,
     )
     found = explained(model, rows(1, seed=2)[0], REGRESSION)
-    assert found.exact
-    assert set(found.terms) <= {"amount", "age", "bias", "made_bias"}
+    assert not found.exact, "a product is of two features"
+    assert set(found.terms) <= {"amount", "age", "made_bias"}
     assert found.terms["amount"]
+
+
+def test_a_name_alone_makes_no_origin() -> None:
+    """`amount` has no part in a product whose name begins with it, nor in a word that is its name."""
+    product = compose.FuncTransformer(lambda x: {"amount_usd*rate": x["amount_usd"] * x["rate"]})
+    model = product | linear_model.LinearRegression()
+    row = {"amount": 5.0, "amount_usd": 2.0, "rate": 3.0}
+    for _ in range(20):
+        model.learn_one(row, 6.0)
+    found = explained(model, row, REGRESSION)
+    assert "amount" not in found.terms
+    assert found.terms["rate"] == found.terms["amount_usd"] > 0.0
+    spoken = feature_extraction.BagOfWords(on="text") | linear_model.LinearRegression()
+    said = {"text": "amount due", "amount": 0.0, "age": 1.0}
+    for _ in range(20):
+        spoken.learn_one(said, 6.0)
+    assert set(explained(spoken, said, REGRESSION).terms) == {"text"}
+
+
+class Counting:
+    """A transformer of words that counts how often it is asked."""
+
+    asked = 0
+
+    def transform_one(self, x: dict[str, Any]) -> dict[str, float]:
+        self.asked += 1
+        return {f"w{n}": 1.0 for n in range(500)}
+
+
+def test_a_long_row_takes_a_bounded_number_of_transformations_and_predictions() -> None:
+    """A client with a read token may ask with any row."""
+    counting = Counting()
+    passed = Transformed([counting], {f"x{n}": 1.0 for n in range(1_000)})
+    passed.terms({f"w{n}": 1.0 for n in range(500)})
+    assert counting.asked <= MOST_TRIED + 1
+    model = learned(naive_bayes.GaussianNB(), BINARY, 0)
+    for n in range(50):
+        model.learn_one({f"x{k}": float(n % (k + 2)) for k in range(200)}, n % 2 == 0)
+    row = {f"x{k}": 1.0 for k in range(200)}
+    found = explained(model, row, BINARY)
+    assert len(set(found.terms.values())) <= MOST_TRIED
+    assert found.total == pytest.approx(chance(model, row), abs=1e-9)
+
+
+def test_the_class_one_is_not_true() -> None:
+    """Classes are explained under their own values."""
+    model = tree.HoeffdingTreeClassifier(50, leaf_prediction="mc")
+    for row in rows(500):
+        model.learn_one(row, int(truth(row, BINARY)))
+    found = explained(model, rows(1, seed=3)[0], BINARY)
+    assert type(found.about) is int
 
 
 class Doubled(linear_model.LinearRegression):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from kafka.errors import LeaderNotAvailableError
 
 from stream_app.errors import Refused
 from stream_app.inspect.bridge_condition import BridgeCondition
 from stream_app.ops.bridges import BRIDGE_SILENT, BridgeWatch
 from tests.unit.test_ops_delivery import Answers, Process
 
-NOBODY = BridgeCondition(0, {"trips": 40, "fares": 2}, 0, 0, copied=100)
-BRIDGED = BridgeCondition(1, {"trips": 40}, 0, 0, copied=100)
-COPIED = BridgeCondition(0, {"trips": 0}, 0, 0, copied=142)
+NOBODY = BridgeCondition(0, {"trips": 40, "fares": 2}, 0, 0)
+BRIDGED = BridgeCondition(1, {"trips": 40}, 0, 0)
+COPIED = BridgeCondition(0, {"trips": 0}, 0, 0)
 
 
 def watched(process: Process) -> BridgeWatch:
@@ -41,6 +42,22 @@ def test_an_alert_is_raised_once_and_ended_by_a_bridge() -> None:
     watch.judge(BRIDGED, 91_000)
     assert alerts(process) == [raised, "a bridge runs again"]
     assert BRIDGE_SILENT not in process.intake.standing
+
+
+def test_a_bridge_that_dies_before_it_copies_is_an_alert_again() -> None:
+    """Nothing has been copied in between."""
+    process = Process(pager=(Answers(), {}))
+    watch = watched(process)
+    for now_ms, found in (
+        (0, NOBODY),
+        (60_000, NOBODY),
+        (70_000, BRIDGED),
+        (80_000, NOBODY),
+        (140_000, NOBODY),
+    ):
+        watch.judge(found, now_ms)
+    assert len(alerts(process)) == 3
+    assert process.intake.standing[BRIDGE_SILENT].evidence == {"behind": NOBODY.behind}
 
 
 @pytest.mark.parametrize("found", [BRIDGED, COPIED])
@@ -75,8 +92,13 @@ def test_a_broker_that_does_not_answer_raises_nothing() -> None:
     def away() -> BridgeCondition:
         raise Refused("no broker answers", "Start it")
 
+    def lost() -> BridgeCondition:
+        raise LeaderNotAvailableError("of a partition")
+
     process = Process(pager=(Answers(), {}))
     watch = BridgeWatch(process.intake, away, 0.0)
+    asyncio.run(watch.check(lambda: 5, lambda: True))
+    watch.look = lost
     asyncio.run(watch.check(lambda: 5, lambda: True))
     watch.look = lambda: NOBODY
     asyncio.run(watch.check(lambda: 5, lambda: False))

@@ -13,11 +13,9 @@ from topics.placement import partition_for
 NOW_MS = 1_767_225_600_000  # 2026: the same file gives the same records on any day
 
 
-def records(
-    reading: Reading, shards: int, now_ms: int = NOW_MS, offsets: Counter[tuple[int, int]] | None = None
-) -> Iterator[tuple[int, Record]]:
-    """Each record with its shard, in the order of time; `offsets` count on from file to file."""
-    offsets = Counter() if offsets is None else offsets
+def records(reading: Reading, shards: int, now_ms: int = NOW_MS) -> Iterator[tuple[int, Record]]:
+    """Each record with its shard, in the order of time."""
+    offsets: Counter[tuple[int, int]] = Counter()
     for stamped in reading.schedule(now_ms):
         row = reading.rows[stamped.row]
         if stamped.is_label:

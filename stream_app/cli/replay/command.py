@@ -109,7 +109,9 @@ def replay(
                 source.close()
         found = described(processor)
         if reading is not None:
-            answers += predictions(definition, processor, reading, time_ms=moment.time_ms)
+            answers += predictions(
+                definition, processor, reading, open_store(number).round_trip, time_ms=moment.time_ms
+            )
             sys.stderr.write(text_of(found))
         elif json:
             print_json(found)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from stream_app.flow.record_rules import FeatureRules, features_for_models
 from stream_app.learner.publish.publication import publish
 from stream_app.models.calls import reply
-from stream_app.state.published import bind_published
+from stream_app.state.published import Published, bind_published
 from stream_app.state.windows import Windows
 from topics.codec import Rejected
 from topics.placement import partition_for
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
 
 
 def predictions(
-    app: Application, processor: BatchProcessor, reading: Reading, *, time_ms: int | None
+    app: Application,
+    processor: BatchProcessor,
+    reading: Reading,
+    copy: Callable[[Any], Any],
+    *,
+    time_ms: int | None,
 ) -> list[dict[str, Any]]:
     """The answers to the rows whose keys are the shard's, as JSON objects, in the file's order.
 
-    Each row is asked with the entity's features at `time_ms`, or at the shard's log time; nothing is learned.
+    A copy of the models is asked, with the entity's features at `time_ms`, or at the shard's log time.
     """
     from stream_app.client.checks import encoded_key
 
     state = processor.core.state
-    published = publish(app, processor)
+    published: Published = copy(publish(app, processor))
     calls, rules, windows = bind_published(published, app.question), FeatureRules(app), Windows(app.features)
     now_ms = state.log_time_ms if time_ms is None else max(time_ms, state.log_time_ms)
     found = []

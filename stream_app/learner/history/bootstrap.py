@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from stream_app.application import Application
 from stream_app.flow.core import Core
+from stream_app.flow.outputs import DeadLettered
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.lines import Storage
@@ -29,7 +30,14 @@ class ShardHistory:
             core, inputs, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
         )
         self.waiting: list[Record] = []
-        self.records = 0
+        self.first_refused: dict[str, str] = {}  # by reason
+        perform = self.processor.emitter.cases[DeadLettered]
+
+        def also(letter: Any) -> None:
+            self.first_refused.setdefault(letter.reason, letter.message)
+            perform(letter)
+
+        self.processor.emitter.cases[DeadLettered] = also
         self.receipts: dict[bytes | None, Record] = {}  # by key, the newest
 
     def take(self, record: Record) -> None:
@@ -42,7 +50,6 @@ class ShardHistory:
         """Step what waits, and close the batch now and then."""
         if self.waiting:
             self.processor.apply([(self.waiting[0].rank, self.waiting)])
-            self.records += len(self.waiting)
             self.waiting = []
         if self.processor.records >= BATCH:
             self.seal()
@@ -58,6 +65,27 @@ class ShardHistory:
         """Step and seal what is left."""
         self.step()
         self.seal()
+
+    def text(self) -> str:
+        """What it has learned, in words."""
+        counters = self.processor.core.state.counters
+        return f"a history of {counters.events:,} events; {counters.labels_learned:,} labels learned"
+
+    def refusals(self) -> list[str]:
+        """How many records were refused, and why the first of each kind was."""
+        return [
+            f"refused as {reason}: {n:,}; the first: {self.first_refused.get(reason, '')}"
+            for reason, n in sorted(self.processor.core.state.dead_by_reason.items())
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        state = self.processor.core.state
+        return {
+            "events": state.counters.events,
+            "labels_learned": state.counters.labels_learned,
+            "refused": dict(state.dead_by_reason),
+        }
 
 
 def learn_history(

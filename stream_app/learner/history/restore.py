@@ -109,9 +109,10 @@ def is_placed(store: SnapshotStore, backed: Backed, life: str, journal_offset: i
             f"shard {backed.shard} has snapshots of these topics in {store.folder}, and not of this backup",
             NOT_EMPTY,
         )
-    mine = (backed.header["epoch"] + 1, backed.header["seq"])
+    mine = (backed.header["epoch"] + 1, backed.header["seq"], backed.header["digest"])
     return any(
-        (header["epoch"], header["seq"]) == mine and journal_offset in (None, header["journal_offset"])
+        (header["epoch"], header["seq"], header["digest"]) == mine
+        and journal_offset in (None, header["journal_offset"])
         for header in found
     )
 
@@ -152,11 +153,14 @@ def place(
 
 
 def move_offsets(state: ShardState, by: int) -> None:
-    """Let the offsets at which names of features first came count on into the new topic of events.
+    """Let the offsets at which names of features first came, and those of waiting rows, count on into the new
+    topic of events.
 
-    Negative ones came before the backup. Waiting rows and entities keep the offsets of their old topic: they
-    are only shown, and say which rows were chosen to be sampled.
+    Negative ones came before the backup; no event of the new topic has the same. Entities keep the offsets of
+    their old topic: they are only shown.
     """
+    for row in state.pending.items.values():
+        row.offset += by
     for known in (state.type_from, state.unproven):
         for name in known:
             known[name] += by

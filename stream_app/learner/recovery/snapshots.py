@@ -238,6 +238,7 @@ def header(
     """What a snapshot says of itself, but for the `journal_offset` of the batch (epoch, seq, digest).
 
     `versions` live in it, `serving` is the one that answers, None in a blend; `served` may have answered.
+    `swaps` counts all so far.
     """
     state = processor.core.state
     return {
@@ -253,6 +254,7 @@ def header(
         "versions": [slot.version for slot in state.slots],
         "serving": state.champion_version if state.blend is None else None,
         "served": [slot.version for slot in state.slots if may_have_served(state, slot)],
+        "swaps": state.counters.swaps,
     }
 
 

@@ -21,7 +21,7 @@ from stream_app.models.explanations.explanation import (
     summed,
 )
 from stream_app.models.explanations.linear import Family, family_of
-from stream_app.models.explanations.origins import Transformed, steps_of
+from stream_app.models.explanations.origins import MOST_TRIED, Transformed, steps_of
 from stream_app.models.explanations.tree import Paths
 from stream_app.models.question import Question
 
@@ -82,11 +82,11 @@ def class_of(question: Question, answer: Answer) -> Any:
     if question.task not in ("binary", "multiclass"):
         return None
     prediction, probabilities = answer
-    positive = question.positive
-    if question.task == "binary" and (
-        type(prediction) is type(positive) or positive in (probabilities or ())
-    ):
-        return positive
+    labels = probabilities or {prediction: 1.0}
+    if question.task == "binary":
+        for label in labels:  # 1 equals True, and is another class
+            if label == question.positive and type(label) is type(question.positive):
+                return label
     return prediction
 
 
@@ -126,7 +126,8 @@ def is_tree(kind: Any) -> bool:
 def by_path(tree: Any, passed: Transformed, about: Any, answer: Answer) -> Explanation:
     """Explain a Hoeffding tree's answer."""
     parts, exact = Paths(tree, passed.row, about).terms()
-    terms = passed.terms(parts)
+    terms, alone = passed.terms(parts)
+    exact = exact and alone
     base = share(answer, about) - fsum(terms.values())
     return Explanation("path", exact, VALUE if about is None else PROBABILITY, base, terms, about)
 
@@ -139,7 +140,8 @@ def by_weights(
     if added is None:
         return None
     unit, base, terms, about, against = added
-    found = Explanation("linear", True, unit, base, passed.terms(terms), about, against)
+    terms, alone = passed.terms(terms)
+    found = Explanation("linear", alone, unit, base, terms, about, against)
     return found if comes_to(found, answer) else None
 
 
@@ -157,11 +159,18 @@ def comes_to(found: Explanation, answer: Answer) -> bool:
 
 
 def by_removal(model: Any, row: Row, question: Question, about: Any, answer: Answer) -> Explanation:
-    """Explain by the answer without each feature; where that is none, the feature's term is 0."""
+    """Explain by the answer without each feature; where that is none, the feature's term is 0.
+
+    Of a long row several features go together, so that no row takes more than `MOST_TRIED` predictions.
+    """
     calls, full = bind(model, question), share(answer, about)
     terms: dict[str, float] = {}
-    for name in row:
-        rest = reply(calls, {other: value for other, value in row.items() if other != name})
-        terms[name] = 0.0 if rest[0] is None else full - share(rest, about)
+    together = -(-len(row) // MOST_TRIED)
+    names = list(row)
+    for first in range(0, len(names), together or 1):
+        gone = names[first : first + together]
+        rest = reply(calls, {other: value for other, value in row.items() if other not in gone})
+        part = 0.0 if rest[0] is None else (full - share(rest, about)) / len(gone)
+        terms |= dict.fromkeys(gone, part)
     unit = {"anomaly": SCORE, "regression": VALUE}.get(question.task, PROBABILITY)
     return Explanation("removal", False, unit, full - fsum(terms.values()), terms, about)

@@ -15,8 +15,8 @@ class Explanation(NamedTuple):
     The terms speak for the class `about`, of log-odds against the class `against`; for values both are None.
     `unit`: log-odds, probability, value (in the target's unit) or score. `method`: linear (weight ×
     transformed value), path (the splits of a tree), removal (the answer without the feature), or blend.
-    `exact`: the terms are all that the model computed; else each is the effect of one feature, and the base
-    takes up the rest.
+    `exact`: the terms are all that the model computed, each of one feature. Else a term is the effect of a
+    feature, or an equal part of what several do together.
     """
 
     method: str

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
-from river import compose
+from river import compose, preprocessing
 
 from stream_app.errors import MACHINE
 
 Row = dict[Any, Any]
+MOST_TRIED: Final = 64  # features of a row whose absence is tried, which takes a transformation each
 
 
 def steps_of(model: Any) -> list[Any]:
@@ -25,57 +28,93 @@ class Transformed:
     """A row as the last step of a pipeline gets it, `row`, and where each of its features comes from."""
 
     def __init__(self, transformers: list[Any], row: Row) -> None:
-        self.users = row
-        self.renamed: list[tuple[Any, Row, Row]] = []  # the transformers that do not keep all names
+        self.stages: list[Stage] = []  # the transformers that do not keep all names
         for transformer in transformers:
             if hasattr(transformer, "transform_one"):  # an anomaly filter has none, and changes nothing
                 made = transformer.transform_one(row)
                 if made.keys() != row.keys():
-                    self.renamed.append((transformer, row, made))
+                    self.stages.append(Stage(transformer, row, made))
                 row = made
         self.row = row
 
-    def terms(self, found: dict[Any, float]) -> dict[str, float]:
-        """Give terms back to the features that they come from, in equal parts where there are several."""
-        if not self.renamed:
-            return found
-        terms: dict[str, float] = {}
-        for name, term in found.items():
-            if name in self.users:
-                terms[name] = terms.get(name, 0.0) + term
-            elif term:
-                sources = self.sources(name)
-                for source in sources:
-                    terms[source] = terms.get(source, 0.0) + term / len(sources)
-        return terms
+    def terms(self, found: dict[Any, float]) -> tuple[dict[str, float], bool]:
+        """Give terms back to the user's features, and whether each came from one alone; else in equal parts.
 
-    def sources(self, name: Any) -> list[Any]:
-        """The user's features behind a transformed one; its own name where there are none, such as a bias."""
-        names = [name]
-        for transformer, before, made in reversed(self.renamed):
-            names = list(
-                dict.fromkeys(source for one in names for source in behind(transformer, before, made, one))
-            )
-        return names
+        What comes from no feature, such as a bias, keeps its own name.
+        """
+        alone = True
+        for stage in reversed(self.stages):
+            moving = {name: term for name, term in found.items() if term}
+            sources = stage.sources(moving)
+            found = {}
+            for name, term in moving.items():
+                behind = sources.get(name) or [name]
+                alone = alone and len(behind) == 1
+                for source in behind:
+                    found[source] = found.get(source, 0.0) + term / len(behind)
+        return found, alone
 
 
-def behind(transformer: Any, before: Row, made: Row, name: Any) -> list[Any]:
-    """What a transformer made a feature of: by its name, else those without which it is another one."""
-    if name in before:
-        return [name]
-    prefixes = [one for one in before if str(name).startswith(f"{one}_")]  # as one-hot encoding names them
-    if len(prefixes) == 1:
-        return prefixes
-    found = [one for one in before if without(transformer, before, one).get(name) != made[name]]
-    return found or [name]
+class Stage(NamedTuple):
+    """A transformer, and what it made of a row."""
 
+    transformer: Any
+    before: Row
+    made: Row
 
-def without(transformer: Any, before: Row, name: Any) -> Row:
-    """What a transformer makes of a row that lacks a feature; nothing where it cannot do without."""
-    try:
-        made: Row = transformer.transform_one({one: value for one, value in before.items() if one != name})
-    except MACHINE:
-        raise
-    except Exception:  # noqa: BLE001  # the user's function may need the feature: then all of it depends on it
+    def sources(self, names: Iterable[Any]) -> dict[Any, list[Any]]:
+        """By name of what was made, the features without which it would be another one.
+
+        What was passed on as it was, and what one-hot encoding made, is known without trying; at most
+        `MOST_TRIED` features are tried.
+        """
+        encoded = {}
+        if type(self.transformer) is preprocessing.OneHotEncoder:
+            encoded = {f"{name}_{value}": name for name, value in self.before.items()}
+        found: dict[Any, list[Any]] = {}
+        unknown = []
+        for name in names:
+            if name in self.before and self.made[name] is self.before[name]:
+                found[name] = [name]
+            elif name in encoded:
+                found[name] = [encoded[name]]
+            else:
+                unknown.append(name)
+        for one in islice(self.before, MOST_TRIED) if unknown else ():
+            rest = self.without(one)
+            for name in unknown:
+                if rest.get(name) != self.made.get(name):
+                    found.setdefault(name, []).append(one)
+        for name in unknown:  # a category that the row does not have is 0, whatever one takes away
+            prefixes = [one for one, value in self.before.items() if type(value) is str]
+            prefixes = [one for one in prefixes if str(name).startswith(f"{one}_")]
+            if name not in found and prefixes:
+                found[name] = [max(prefixes, key=len)]
+        return found
+
+    def without(self, name: Any) -> Row:
+        """What is made of the row without a feature, or with another value where that raises.
+
+        Nothing where both raise: then all of it depends on the feature.
+        """
+        rest = {one: value for one, value in self.before.items() if one != name}
+        for row in (rest, {**self.before, name: another(self.before[name])}):
+            try:
+                made: Row = self.transformer.transform_one(row)
+            except MACHINE:
+                raise
+            except Exception:  # noqa: BLE001, S112  # a selection raises what it lacks, a user's function anything
+                continue
+            return made
         return {}
-    return made
+
+
+def another(value: Any) -> Any:
+    """Another value of the kind.
+
+    >>> another(True), another(2.0), another("PT")
+    (False, 5.0, '~')
+    """
+    if isinstance(value, bool):
+        return not value
+    return "~" if isinstance(value, str) else value * 2 + 1

@@ -65,7 +65,8 @@ def standing(name: str, row: Mapping[str, Any], usual: Mapping[str, float], own:
     'amount is 20, about the usual 21.5'
     """
     if name not in row:
-        return f"{name} is what the model itself adds"
+        known = name in usual or name in own
+        return f"{name} is missing" if known else f"{name} is no feature of the event"
     value = row[name]
     if type(value) not in (int, float):
         return f"{name} is {value}"
