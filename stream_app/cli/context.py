@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,11 @@ def pin() -> None:
     from stream_app.adapters.hash_seed import pin_hash_seed
 
     pin_hash_seed()
+
+
+def owner_only() -> None:
+    """Let nobody else read what this command writes: it holds features and labels in clear text."""
+    os.umask(0o077)
 
 
 def print_json(value: Any) -> None:

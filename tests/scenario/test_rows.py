@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.dataset  # type: ignore[import-untyped]
 import pytest
 
 from stream_app import features as f
-from stream_app.errors import Refused
+from stream_app.cli.export import dataset
+from stream_app.cli.export.dataset import DataSet
+from stream_app.definition.digest import definition_hashes
+from stream_app.errors import Refused, UsageError
 from stream_app.labels import Labels
 from stream_app.learner.history.rows import Mark, SeenRow, replay_rows
-from tests.scenario.fake_kafka import Source
+from stream_app.learner.history.upgrade import upgrade_shard
+from stream_app.learner.history.verify import drain
+from tests.scenario.fake_kafka import Source, Writer
 from tests.scenario.fake_outside import FINGERPRINT, Store, World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT, LABEL
@@ -21,9 +28,9 @@ EVENTS = 80
 WINDOWS = [f.count(window="1m"), f.last("x")]
 
 
-def grow(world: World, start: int, events: int) -> None:
+def grow(world: World, start: int, events: int, prints: Any = FINGERPRINT) -> None:
     """Events with labels four later, but every seventh; one event is refused, one repeated."""
-    shard = world.shard()
+    shard = world.shard(prints)
     assert shard.live is not None
     for n in range(start, start + events):
         world.feed(shard, EVENT, {"event_id": f"e{n}", "features": {"x": float(n % 5)}})
@@ -35,7 +42,9 @@ def grow(world: World, start: int, events: int) -> None:
     shard.live.leave()
 
 
-def taken(world: World, since: Mark | None, stop_after: int | None = None) -> tuple[list[SeenRow], Mark, int]:
+def taken(
+    world: World, since: Mark | None, stop_after: int | None = None, prints: Any = FINGERPRINT
+) -> tuple[list[SeenRow], Mark, int]:
     """The rows of one run, its mark, and how many wait; `stop_after` ends it at so many rows, as Ctrl-C."""
     rows: list[SeenRow] = []
     marks: list[Mark] = []
@@ -50,8 +59,8 @@ def taken(world: World, since: Mark | None, stop_after: int | None = None) -> tu
     waiting = -1
     with suppress(KeyboardInterrupt):
         waiting = replay_rows(
-            world.app, 0, since, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS, sink
-        )
+            world.app, 0, since, Source(world), Store(world), world.clock, prints, TOPICS, sink
+        ).waiting
     return rows, marks[-1], waiting
 
 
@@ -161,3 +170,95 @@ def test_a_gap_behind_the_mark_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Source, "earliest", lambda _self: [0, position, 0])
     with pytest.raises(Refused, match="where the export ends, are gone"):
         taken(world, mark)
+
+
+def test_a_mark_of_an_earlier_life_is_refused() -> None:
+    """Batches of the topics as they are now would be taken for exported."""
+    world = World(application(features=WINDOWS))
+    grow(world, 0, 20)
+    _, mark, _ = taken(world, None)
+    mark.life = "another"
+    with pytest.raises(Refused, match="created again"):
+        taken(world, mark)
+
+
+def test_after_an_upgrade_the_export_goes_on_and_names_what_it_leaves_out() -> None:
+    """Batches between the mark and the new epoch are of the earlier definition."""
+    world = World(application(features=WINDOWS))
+    prints = {**FINGERPRINT, "definition": definition_hashes(world.app)}
+    grow(world, 0, 20, prints)
+    _, mark, _ = taken(world, None, prints=prints)
+    grow(world, 20, 10, prints)
+    changed = {**prints, "python": "another"}
+    drain(
+        upgrade_shard(
+            world.app,
+            0,
+            changed,
+            TOPICS,
+            Writer(world),
+            Source(world),
+            Store(world),
+            world.clock,
+            lambda _plan: None,
+        )
+    )
+    rows: list[SeenRow] = []
+    ended = replay_rows(
+        world.app,
+        0,
+        mark,
+        Source(world),
+        Store(world),
+        world.clock,
+        changed,
+        TOPICS,
+        lambda done, _mark, _last: rows.extend(done),
+    )
+    assert ended.left_out[0] == mark.seq + 1
+    assert len(ended.left_out) > 10
+
+
+def seen(n: int, **parts: Any) -> SeenRow:
+    """A row of the nth day of 1970."""
+    row = SeenRow(f"e{n}", "k", 86_400_000 * n, 0, n, None, None, "m", 1, 0, None, {"x": 1.0})
+    for name, value in parts.items():
+        setattr(row, name, value)
+    return row
+
+
+def test_files_of_an_export_have_the_same_columns_whatever_comes_later(tmp_path: Path) -> None:
+    """Cold predictions and missing labels first, then labels, then a new feature; read as one table."""
+    folder = tmp_path / "rows"
+    for place, row in enumerate(
+        (
+            seen(1),
+            seen(2, prediction=True, label=False, labelled="label"),
+            seen(3, row={"x": 2.0, "city": "PT"}),
+        )
+    ):
+        DataSet(folder, "a", "binary").add(0, [row], Mark(0, place, place, place, "life"))
+    found = pyarrow.dataset.dataset(folder, partitioning="hive").to_table().sort_by("offset").to_pylist()
+    assert [row["row.city"] for row in found] == [None, None, "PT"]
+    assert [row["prediction"] for row in found] == [None, True, None]
+    assert [row["label"] for row in found] == [None, False, None]
+    with pytest.raises(UsageError, match=r"row\.x held number values so far and now holds bool values"):
+        DataSet(folder, "a", "binary").add(0, [seen(4, row={"x": True})], Mark(0, 3, 3, 3, "life"))
+
+
+def test_an_export_that_was_cut_off_in_its_first_part_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is known as an export before the first file is there."""
+    folder = tmp_path / "rows"
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(dataset, "write", cut)
+        DataSet(folder, "a", "binary").add(0, [seen(1)], Mark(0, 1, 1, 1, "life"))
+    again = DataSet(folder, "a", "binary")
+    assert again.mark(0) is None
+    again.add(0, [seen(1)], Mark(0, 1, 1, 1, "life"))
+    assert pyarrow.dataset.dataset(folder, partitioning="hive").count_rows() == 1

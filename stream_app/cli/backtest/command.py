@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
-from stream_app.cli.context import load_app, pin, print_json
+from stream_app.cli.context import load_app, owner_only, pin, print_json
 from stream_app.cli.produce.options import (
     FILES,
     Decimal,
@@ -86,6 +86,7 @@ def backtest(
     answer that needs no model; with --boosted (pip install 'stream-app[boosted]') also what is not online.
     """
     pin()
+    owner_only()
     from stream_app.cli.produce.reading import Options
 
     if not (label or inline_label):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def rows(
     or once none can come any more. Run it again, after Ctrl-C too, and it goes on where it ended.
     """
     pin()
+    owner_only()
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock
@@ -54,7 +55,7 @@ def rows(
         raise UsageError(
             f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
         )
-    folder = DataSet(to, definition.name)
+    folder = DataSet(to, definition.name, definition.task)
     fingerprint, open_source, open_store, topics = past_of(definition, settings_for())
     console = Console(file=sys.stderr)
     for number in range(definition.shards) if shard is None else (shard,):
@@ -62,7 +63,7 @@ def rows(
         with console.status(f"shard {number}") as status:
             part = Part(folder, number, status.update)
             try:
-                waiting = replay_rows(
+                ended = replay_rows(
                     definition,
                     number,
                     part.before,
@@ -76,10 +77,17 @@ def rows(
             finally:
                 source.close()
         if json:
-            print_json({"shard": number, "rows": part.written, "waiting": waiting, "folder": str(to)})
-        else:
-            late = f"; {waiting:,} still wait for their labels: run it again later" if waiting else ""
-            sys.stdout.write(f"shard {number}: {part.written:,} rows written to {to}{late}\n")
+            document = {"shard": number, "rows": part.written, "waiting": ended.waiting, "folder": str(to)}
+            print_json({**document, "left_out_batches": len(ended.left_out)})
+            continue
+        waiting = f"{ended.waiting:,} still wait for their labels: run it again later"
+        late = f"; {waiting}" if ended.waiting else ""
+        sys.stdout.write(f"shard {number}: {part.written:,} rows written to {to}{late}\n")
+        if ended.left_out:
+            sys.stdout.write(
+                f"  batches {ended.left_out[0]:,} to {ended.left_out[-1]:,} are not in it: "
+                "their inputs are not retained any more, or they are of an earlier definition\n"
+            )
 
 
 class Part:

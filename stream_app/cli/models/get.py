@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
 from stream_app.cli.models.choice import chosen, read
 from stream_app.cli.models.past import Doors, Had, the_one, wanted_of
 from stream_app.errors import Refused, printable
@@ -39,6 +39,7 @@ def get(
     `from stream_app.model_file import load; model, card = load(FILE, keys=[PUBLIC KEY])`. Nothing is joined.
     """
     pin()
+    owner_only()
     from stream_app.learner.logs import configure_logs
     from stream_app.wiring.learner import signing_key
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
 from stream_app.cli.produce.options import FILES, Drop, Features, Types
 from stream_app.errors import UsageError
 
@@ -58,6 +58,7 @@ def replay(
     --predict, each row of a file is answered with what was known of its entity then.
     """
     pin()
+    owner_only()
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from stream_app.learner.recovery.replay import replay
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.pending import PendingRow
 from topics.envelope import EVENT
+from topics.life import life_of
 
 LABEL, TIMEOUT = "label", "timeout"
 
@@ -49,15 +50,23 @@ class SeenRow(msgspec.Struct):
 class Mark(msgspec.Struct):
     """How far a shard was exported: through batch `seq` of an epoch, whose events end before `position`.
 
-    The event at offset `oldest` was the first whose label was awaited then.
+    The event at offset `oldest` was the first whose label was awaited then. `life` is that of the topics.
     """
 
     epoch: int
     seq: int
     position: int
     oldest: int
+    life: str
     rows: int = 0
     parts: int = 0
+
+
+class Ended(NamedTuple):
+    """How many rows still wait for their labels, and the batches that the replay does not reach."""
+
+    waiting: int
+    left_out: range
 
 
 class Recorder(Observer):
@@ -156,8 +165,8 @@ def replay_rows(
     fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
     sink: Callable[[list[SeenRow], Mark, bool], None],
-) -> int:
-    """Give every complete row, from the earliest retained point or a mark on, and how many still wait.
+) -> Ended:
+    """Give every complete row, from the earliest retained point or a mark on.
 
     `sink` gets all that are complete at the end of each batch and whether that was the last one; it empties
     the list of what it has taken.
@@ -166,12 +175,15 @@ def replay_rows(
         Refused: what follows the mark is no longer retained.
         Halted: the replay differs from the journal.
     """
+    life = life_of(fingerprint["topics"])
     processor, offset = start(app, shard, since, source, store, fingerprint, input_topics)
+    first = 1 if since is None else since.seq + 1
+    left_out = range(first, max(first, processor.seq + 1))
     recorder = Recorder(processor)
 
     def give(last: bool) -> None:
         oldest = min(recorder.open, default=processor.positions[EVENT])
-        mark = Mark(processor.epoch, processor.seq, processor.positions[EVENT], oldest)
+        mark = Mark(processor.epoch, processor.seq, processor.positions[EVENT], oldest, life)
         sink(recorder.done, mark, last)
 
     def on_batch(_sealed: SealedBatch, _at: int) -> None:
@@ -185,7 +197,7 @@ def replay_rows(
         if not more:
             time.sleep(PAUSE_S)
     give(True)
-    return len(recorder.open)
+    return Ended(len(recorder.open), left_out)
 
 
 def start(
@@ -197,7 +209,16 @@ def start(
     fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
 ) -> tuple[BatchProcessor, int]:
-    """Where to begin: before the oldest row that waited at the mark, else at the mark."""
+    """Where to begin: before the oldest row that waited at the mark, else at the mark, else where the newest
+    epoch begins.
+
+    Raises:
+        Refused: the topics were created again since the mark, or nothing behind it is retained.
+    """
+    if since is not None and since.life != life_of(fingerprint["topics"]):
+        raise Refused(
+            f"shard {shard}: its topics were created again since the export", "Export into another folder"
+        )
     _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
     if since is None:
         return processor, offset
@@ -210,7 +231,7 @@ def start(
             continue
         if found.seq <= since.seq:
             return found, at
-    if processor.epoch > since.epoch and processor.seq <= since.seq:
+    if processor.epoch > since.epoch:  # batches of an earlier definition cannot be replayed with this one
         return processor, offset
     raise Refused(
         f"shard {shard}: batches behind {since.epoch}:{since.seq}, where the export ends, are gone",
