@@ -122,8 +122,7 @@ class NewPlace:
                 self.check(admin)
                 try_writing(self.settings.snapshots.url, self.app.name)
                 self.say("topics")
-                admin.create(self.specs(self.found.manifest))
-                self.know(admin.require(self.catalog))
+                self.create(admin)
             for backed in self.backed:
                 self.say(f"shard {backed.shard}: state")
                 self.place(backed)
@@ -131,6 +130,22 @@ class NewPlace:
                 yield self.restore_shard(backed)
         finally:
             self.copy.close()
+
+    def create(self, admin: TopicAdmin) -> None:
+        """Create what is missing, the journal last, when every snapshot is saved: a learner that waits for
+        the topics must find its snapshot, or it would begin from nothing.
+        """
+        specs, journal = list(self.specs(self.found.manifest)), self.catalog.journal.name
+        admin.create(spec for spec in specs if spec.name in self.catalog.inputs)
+        ids, _ = admin.look(specs)
+        self.know(ids)
+        for backed in self.backed if journal not in ids else ():
+            self.say(f"shard {backed.shard}: state")
+            positions = [self.copy.span(topic, backed.shard)[0] for topic in self.catalog.inputs]
+            store = self.open_store(backed.shard)
+            place(self.app, backed, self.prints, positions, self.catalog.inputs, store, 0)
+        admin.create(sorted(specs, key=lambda spec: spec.name == journal))
+        self.know(admin.require(self.catalog))
 
     def know(self, ids: dict[str, str]) -> None:
         """Take note of the input topics that are there now."""

@@ -56,9 +56,8 @@ def test_predictions_go_on_as_if_the_history_had_come_through_kafka(
     read = (bootstrapped.target, history, "--key", "entity", *late)
     first = call(learners, "bootstrap", *read)
     assert first.returncode == 0, first.stderr
-    assert first.stdout == "".join(
-        f"shard {shard}: begins in epoch 1, behind the history\n" for shard in range(SHARDS)
-    )
+    assert first.stdout.count("begins in epoch 1, behind a history of") == SHARDS
+    assert "refused" not in first.stdout
     for app in (streamed, bootstrapped):
         learners.produce(app, new, "new", *late)
     learners.learn([streamed, bootstrapped])
