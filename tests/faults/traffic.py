@@ -145,13 +145,14 @@ class Traffic:
 
     def abort(self, topic: str, record: Sent) -> None:
         """Write some records in a transaction that is aborted, unless the broker is away just now."""
-        aborting = KafkaProducer(
-            bootstrap_servers=self.servers,
-            acks="all",
-            transactional_id=f"{self.name}-aborts",
-            transaction_timeout_ms=5_000,
-        )
+        aborting: KafkaProducer | None = None
         try:
+            aborting = KafkaProducer(
+                bootstrap_servers=self.servers,
+                acks="all",
+                transactional_id=f"{self.name}-aborts",
+                transaction_timeout_ms=5_000,
+            )
             aborting.init_transactions()
             aborting.begin_transaction()
             for _ in range(3):
@@ -163,8 +164,9 @@ class Traffic:
         except Exception as error:  # noqa: BLE001  # of any kind while a broker starts; it is aborted later
             log.warning("no aborted transaction this time: %r", error)
         finally:
-            with suppress(Exception):
-                aborting.close(1.0)
+            if aborting is not None:
+                with suppress(Exception):
+                    aborting.close(1.0)
 
     def start(self) -> Traffic:
         self.thread.start()
