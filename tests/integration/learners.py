@@ -80,6 +80,12 @@ class Learners:
         """A module of this checkout as a process of its own, under the pinned hash seed."""
         return WarmProcess(module, *arguments, cwd=ROOT, env=self.environment(), **options)
 
+    def pinned(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """One command that pins the hash seed, which a process of its own has to do."""
+        process = self.spawn("stream_app", *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate(timeout=END_WITHIN_S)
+        return subprocess.CompletedProcess(words, process.returncode, out.decode(), err.decode())
+
     def spawn_cold(self, module: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """The same, started by a new Python: for tests of how a program starts."""
         return subprocess.Popen(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +26,6 @@ def rows(n: int, seed: int) -> list[tuple[dict[Any, Any], Any]]:
     return found
 
 
-def call(learners: Learners, *words: str) -> subprocess.CompletedProcess[str]:
-    """One command, in a process of its own: it pins the order of sets."""
-    command = [sys.executable, "-m", "stream_app", *words]
-    environment = {**os.environ, **learners.environment()}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
-
-
 def predicted(learners: Learners, app: Defined, file: str) -> list[dict[str, Any]]:
     """What was predicted of the events of one file."""
     found = learners.committed(app, "predictions")
@@ -54,7 +44,7 @@ def test_predictions_go_on_as_if_the_history_had_come_through_kafka(
     learners.produce(streamed, old, "old", *late)
     history = str(Path(learners.directory) / "old.jsonl")
     read = (bootstrapped.target, history, "--key", "entity", *late)
-    first = call(learners, "bootstrap", *read)
+    first = learners.pinned("bootstrap", *read)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("begins in epoch 1, behind a history of") == SHARDS
     assert "refused" not in first.stdout
@@ -67,21 +57,21 @@ def test_predictions_go_on_as_if_the_history_had_come_through_kafka(
     assert not predicted(learners, bootstrapped, "old")
     assert not any(one["cold"] for one in due)
 
-    again = call(learners, "bootstrap", *read)
+    again = learners.pinned("bootstrap", *read)
     assert again.stdout.count("had begun before") == SHARDS, again.stderr
     learners.produce(bootstrapped, old, "old", *late)
     learners.learn([bootstrapped])
     assert not predicted(learners, bootstrapped, "old"), "they are repeats of the history"
-    proofs = call(learners, "verify", bootstrapped.target, "--json")
+    proofs = learners.pinned("verify", bootstrapped.target, "--json")
     assert all(orjson.loads(line)["equal"] for line in proofs.stdout.splitlines()), proofs.stderr
     assert len(proofs.stdout.splitlines()) >= SHARDS
 
     other = learners.directory / "other.jsonl"
     other.write_bytes((learners.directory / "new.jsonl").read_bytes())
-    refused = call(learners, "bootstrap", bootstrapped.target, str(other), "--key", "entity", *late)
+    refused = learners.pinned("bootstrap", bootstrapped.target, str(other), "--key", "entity", *late)
     assert refused.returncode == 3
     assert "and not of this backup" in refused.stderr
-    started = call(learners, "bootstrap", streamed.target, history, "--key", "entity", *late)
+    started = learners.pinned("bootstrap", streamed.target, history, "--key", "entity", *late)
     assert started.returncode == 3, "it has events of its own"
-    unnamed = call(learners, "bootstrap", *read[:4])
+    unnamed = learners.pinned("bootstrap", *read[:4])
     assert (unnamed.returncode, "Name it: --label COL" in unnamed.stderr) == (2, True)

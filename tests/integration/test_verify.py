@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +68,7 @@ def replayed(
     learners: Learners, *words: str, command: tuple[str, ...] = ("replay",)
 ) -> subprocess.CompletedProcess[str]:
     """One call, in a process of its own: it pins the order of sets."""
-    command = (sys.executable, "-m", "stream_app", *command, *words)
-    environment = {**os.environ, **learners.environment()}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return learners.pinned(*command, *words)
 
 
 def test_a_shard_is_shown_as_it_was(services: Endpoints, stream_app: CommandLine) -> None:

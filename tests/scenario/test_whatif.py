@@ -30,12 +30,12 @@ def definition(**changes: object) -> Application:
     return application(champion=lambda seed: naive_bayes.GaussianNB(), swap=rule, **changes)
 
 
-def rows() -> Iterator[tuple[dict[str, float], bool]]:
-    """One number; what was above zero is below it from `TURN` on."""
+def rows(turn: int = TURN, end: int = END) -> Iterator[tuple[dict[str, float], bool]]:
+    """One number; what was above zero is below it from `turn` on."""
     dice = random.Random(3)
-    for n in range(END):
+    for n in range(end):
         x = dice.uniform(-1, 1)
-        yield {"x": x}, (x > 0) == (n < TURN)
+        yield {"x": x}, (x > 0) == (n < turn)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,13 @@ def world() -> World:
     return lived(definition())
 
 
-def lived(app: Application) -> World:
+def lived(app: Application, turn: int = TURN, end: int = END) -> World:
     """A shard's past: labels five events late, one in ten missing, a pause, and a snapshot on the way."""
     world = World(app)
     shard = world.shard()
     assert shard.live is not None
     labels = []
-    for n, (x, y) in enumerate(rows()):
+    for n, (x, y) in enumerate(rows(turn, end)):
         world.feed(shard, EVENT, {"event_id": f"e{n}", "features": x})
         labels.append(y)
         if n >= LATE and n % 10:
@@ -58,7 +58,7 @@ def lived(app: Application) -> World:
         if n in {100, 110}:
             order = {"command_id": f"c{n}", "command": "pause" if n == 100 else "resume"}
             world.feed(shard, COMMAND, {**order, "actor": "a test", "reason": "some labels are lost"})
-        if n == 600:
+        if n == end * 2 // 3:
             shard.live.leave()
     shard.drop()
     return world
@@ -169,7 +169,7 @@ def test_a_blend_beside_a_champion_and_the_other_way_round(monkeypatch: pytest.M
     """Each fares as it would have alone; from a snapshot too, whose waiting rows the other one served."""
     last = {"last": lambda seed: dummy.NoChangeClassifier()}
     apps = [definition(challengers=last), definition(challengers=last, serve=Blend())]
-    worlds = [lived(app) for app in apps]
+    worlds = [lived(app, 160, 300) for app in apps]
     (one, other_one), (other, one_other) = (
         played(world, other=app) for world, app in zip(worlds, apps[::-1], strict=True)
     )

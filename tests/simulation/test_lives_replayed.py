@@ -26,7 +26,7 @@ from tests.scenario.fake_outside import FINGERPRINT, Store, World
 from tests.scenario.shard_driver import TOPICS
 from topics.envelope import EVENT, LABEL
 
-SEEDS = length(range(5), range(5), range(17))  # the long form: 1,000 in all
+SEEDS = length(range(3), range(3), range(17))  # the long form: 1,000 in all
 EVENTS = 40
 LATE = 4  # events between an event and its label
 OUT = {

@@ -36,7 +36,12 @@ def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "stream_app", "backtest", *words],
         cwd=directory,
-        env={**os.environ, "XDG_STATE_HOME": str(directory), "STREAM_APP_SERVICES_DIR": str(directory)},
+        env={
+            **os.environ,
+            "PYTHONHASHSEED": "0",
+            "XDG_STATE_HOME": str(directory),
+            "STREAM_APP_SERVICES_DIR": str(directory),
+        },
         capture_output=True,
         text=True,
         check=False,
