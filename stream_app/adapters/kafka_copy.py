@@ -6,6 +6,7 @@ client's idempotence keeps their order, so a process that dies leaves the first 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,12 @@ BATCH = 1_000
 WAIT_S = 0.1
 SILENT_S = 30.0  # without an answer of the broker
 LOOKUP_TIMEOUT_S = 10.0
+LOOKUPS, PAUSE_S = 20, 0.25  # a topic that was just created has no leader yet, or one that does not know it
+NOT_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 END = KafkaError._PARTITION_EOF
 
 
@@ -50,11 +57,19 @@ class TopicCopy:
             ShardFailed: the broker does not answer.
         """
         here = TopicPartition(topic, partition)
-        try:
-            found: tuple[int, int] = self.consumer.get_watermark_offsets(here, LOOKUP_TIMEOUT_S)
-        except KafkaException as error:
-            raise ShardFailed(f"{topic}[{partition}]: its offsets cannot be read ({error})") from error
-        return found
+        for left in range(LOOKUPS - 1, -1, -1):
+            try:
+                found: tuple[int, int] = self.consumer.get_watermark_offsets(here, LOOKUP_TIMEOUT_S)
+            except KafkaException as error:
+                reason: KafkaError = error.args[0]
+                if not left or not (reason.retriable() or reason.code() in NOT_YET):
+                    raise ShardFailed(
+                        f"{topic}[{partition}]: its offsets cannot be read ({error})"
+                    ) from error
+                time.sleep(PAUSE_S)
+            else:
+                return found
+        raise AssertionError("unreachable")
 
     def read(self, topic: str, partition: int, rank: int, start: int, end: int) -> Iterator[Record]:
         """The committed records from offset `start` up to `end`.

@@ -95,7 +95,7 @@ def test_options_that_do_not_fit_are_refused(services: Endpoints, tmp_path: Path
     app = Changing(services, tmp_path)
     for options, said in (
         (("--restart", "forest"), "Choose from all, champion, tree"),
-        (("--from-log", "--accept-divergence", "1"), "goes with neither"),
+        (("--from-log", "--accept-divergence", "1"), "goes with none of"),
         (("--shard", "1"), "there is no shard 1"),
     ):
         refused = app.run("upgrade", app.target, "--no-admission", *options)
