@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import random
 import signal
 import subprocess
@@ -80,6 +81,7 @@ def plain_producer(run: Run) -> closing[KafkaProducer]:
 def uninterrupted(run: Run, records: list[Record]) -> dict[str, list[bytes]]:
     """What a run without any fault writes."""
     os.environ.update({name: run.environment[name] for name in ("FAULTS_RUN", "FAULTS_SHARDS")})
+    sys.modules.pop(Path(run.target.rpartition(":")[0]).stem, None)  # its name is that of another run
     app = load(run.target)
     topics = tuple(f"{run.name}.{name}" for name in ("commands", "events", "labels"))
     machine = BatchProcessor(
