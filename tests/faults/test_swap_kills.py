@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import random
 import signal
 import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
