@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pydantic import SecretStr
 
-from stream_app.errors import Unreachable
+from stream_app.errors import Unreachable, UsageError
 from stream_app.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -89,6 +89,18 @@ def pin() -> None:
 def owner_only() -> None:
     """Let nobody else read what this command writes: it holds features and labels in clear text."""
     os.umask(0o077)
+
+
+def check_writable(file: Path | None) -> None:
+    """Refuse a file, where one is named, that cannot be written, before the work is done for it.
+
+    Raises:
+        UsageError: its folder is missing, or forbids it.
+    """
+    if file is None:
+        return
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK) or file.is_dir():
+        raise UsageError(f"{file} cannot be written", "Name a file in a folder that is there")
 
 
 def print_json(value: Any) -> None:

@@ -172,6 +172,21 @@ def test_a_gap_behind_the_mark_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         taken(world, mark)
 
 
+def test_a_snapshot_between_the_mark_and_the_next_event_is_no_start() -> None:
+    """Labels alone came in between; an earlier snapshot is."""
+    world = World(application(features=WINDOWS))
+    grow(world, 0, 20)
+    whole, mark, _ = taken(world, None)
+    shard = world.shard()
+    assert shard.live is not None
+    world.feed(shard, LABEL, {"event_id": "e19", "label": True})
+    shard.live.leave()
+    shard.drop()
+    more, _, _ = taken(world, mark)
+    assert [row.event_id for row in more] == ["e19"]
+    assert whole + more == taken(world, None)[0]
+
+
 def test_a_mark_of_an_earlier_life_is_refused() -> None:
     """Batches of the topics as they are now would be taken for exported."""
     world = World(application(features=WINDOWS))

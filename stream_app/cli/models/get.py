@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
+from stream_app.cli.context import check_writable, load_app, owner_only, pin, print_json, settings_for
 from stream_app.cli.models.choice import chosen, read
 from stream_app.cli.models.past import Doors, Had, the_one, wanted_of
 from stream_app.errors import Refused, printable
@@ -44,6 +44,7 @@ def get(
     from stream_app.wiring.learner import signing_key
 
     configure_logs()
+    check_writable(save)
     definition, settings = load_app(target), settings_for()
     key = signing_key(settings)
     had = fetched(definition, settings, version, shard, served=served, as_of=as_of)

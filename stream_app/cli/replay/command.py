@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
+from stream_app.cli.context import check_writable, load_app, owner_only, pin, print_json, settings_for
 from stream_app.cli.produce.options import FILES, Drop, Features, Types
 from stream_app.errors import UsageError
 
@@ -78,6 +78,7 @@ def replay(
         )
     if len(numbers) > 1 and (moment.offset is not None or save is not None):
         raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
+    check_writable(save)
     settings = settings_for()
     fingerprint, open_source, open_store, topics = past_of(definition, settings)
     reading = None

@@ -93,8 +93,10 @@ def start_before(
     store: SnapshotStore,
     fingerprint: dict[str, Any],
     input_topics: tuple[str, ...],
+    until_seq: int | None = None,
 ) -> tuple[BatchProcessor, int]:
-    """The newest state of the newest epoch that is not of after a moment, and its place in the journal.
+    """The newest state of the newest epoch that is not of after a moment, nor of after batch `until_seq`, and
+    its place in the journal.
 
     Raises:
         Refused: there is none.
@@ -105,6 +107,7 @@ def start_before(
         if header["epoch"] != epoch:
             break
         too_late = moment.offset is not None and header["positions"][EVENT] > moment.offset
+        too_late = too_late or (until_seq is not None and header["seq"] > until_seq)
         if too_late or not replayable(header["positions"], kept) or not drain(confirmed(source, header)):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))

@@ -225,7 +225,7 @@ def start(
     for position in (since.oldest, since.position):
         try:
             found, at = start_before(
-                app, shard, Moment(offset=position), source, store, fingerprint, input_topics
+                app, shard, Moment(offset=position), source, store, fingerprint, input_topics, since.seq
             )
         except Refused:
             continue
