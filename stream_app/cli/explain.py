@@ -155,8 +155,9 @@ def text_of(document: dict[str, Any]) -> str:
     unit = explanation["unit"]
     about = f" of {dumps(explanation['about']).decode()}" if "about" in explanation else ""
     exact = "exact" if explanation["exact"] else "approximate"
+    rest = "that no single feature explains" if explanation["method"] == "removal" else "before any feature"
     lines.append(
-        f"  {unit}{about}: {explanation['sum']:.6g} in all, {explanation['base']:.6g} before any feature "
+        f"  {unit}{about}: {explanation['sum']:.6g} in all, {explanation['base']:.6g} {rest} "
         f"({explanation['method']}, {exact})"
     )
     lines += [f"  {one['contribution']:+12.6g}  {one['reason']}" for one in explanation["contributions"]]
