@@ -13,10 +13,10 @@ from stream_app.cli.backtest.table import (
     heads,
     number,
     others_of,
-    refusals,
     summary,
 )
 from stream_app.learner.history.backtest import Played, Point
+from stream_app.learner.history.hearing import refusals
 from stream_app.learner.history.lines import LAST_LABEL, SERVED
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 900, 300, 60, 30
@@ -54,11 +54,12 @@ def section(played: Played) -> str:
     what = "mean absolute error, lower is better" if played.score == "mae" else "accuracy, higher is better"
     shards = sorted({point.shard for point in played.curve})
     charts = "".join(chart(played, shard, named=len(shards) > 1) for shard in shards)
+    refused = refusals(played.dead_letters, played.first_refused)
     return (
         f"<h2>{escape(played.target)}</h2>"
         f"<p>{played.events:,} events, {played.labels:,} labels. {escape(summary(played))}.</p>"
         f"{scores(played)}<h3>Rolling {what}</h3>{charts}{calibration(played)}{slices(played)}"
-        f"{listed('Refused', refusals(played))}{listed('Alarms and swaps', events(played.marks))}"
+        f"{listed('Refused', refused)}{listed('Alarms and swaps', events(played.marks))}"
     )
 
 

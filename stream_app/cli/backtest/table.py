@@ -11,6 +11,7 @@ from rich.text import Text
 from stream_app.cli.drift.card import console as stdout
 from stream_app.learner.history.backtest import Mark, Played
 from stream_app.learner.history.breakdown import BINS, calibration_error
+from stream_app.learner.history.hearing import refusals
 from stream_app.learner.history.lines import Line
 
 SHOWN_MARKS = 12
@@ -32,7 +33,7 @@ def show(played: Played) -> None:
     console.print(summary(played), markup=False, highlight=False)
     for said in (*calibrated(played), *sliced(played)):
         console.print(said, markup=False, highlight=False)
-    for said in (*refusals(played), *events(played.marks[:SHOWN_MARKS])):
+    for said in (*refusals(played.dead_letters, played.first_refused), *events(played.marks[:SHOWN_MARKS])):
         console.print(said, markup=False, highlight=False)
     if len(played.marks) > SHOWN_MARKS:
         console.print(f"{len(played.marks) - SHOWN_MARKS:,} more in --json and --html", highlight=False)
@@ -87,14 +88,6 @@ def sliced(played: Played) -> list[str]:
         f"{one.column} {one.value}: {played.score} {number(one.scores.get(played.score))}, "
         f"{one.scores['n']:,} scored"
         for one in played.slices
-    ]
-
-
-def refusals(played: Played) -> list[str]:
-    """How many records were refused, and why the first of each kind was."""
-    return [
-        f"refused as {reason}: {n:,}; the first: {played.first_refused.get(reason, '')}"
-        for reason, n in sorted(played.dead_letters.items())
     ]
 
 

@@ -33,6 +33,7 @@ def from_its_topic(
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock
+    from stream_app.cli.orders import check_shard
     from stream_app.learner.history.whatif import replay_variants
     from stream_app.learner.logs import configure_logs
     from stream_app.wiring.past import past_of
@@ -43,10 +44,7 @@ def from_its_topic(
         raise UsageError(
             f"{definition.name} learns without labels, so nothing there swaps", "Leave --from-topic out"
         )
-    if shard is not None and shard >= definition.shards:
-        raise UsageError(
-            f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
-        )
+    check_shard(definition, shard)
     variants, settings = variants_of(definition, policies, chosen), settings_for()
     fingerprint, open_source, open_store, topics = past_of(definition, settings)
     console = Console(file=sys.stderr)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
-from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
     from stream_app.cli.export.dataset import DataSet
@@ -45,16 +44,14 @@ def rows(
 
     from stream_app.adapters.clock import SystemClock
     from stream_app.cli.export.dataset import DataSet
+    from stream_app.cli.orders import check_shard
     from stream_app.learner.history.rows import replay_rows
     from stream_app.learner.logs import configure_logs
     from stream_app.wiring.past import past_of
 
     configure_logs()
     definition = load_app(target)
-    if shard is not None and shard >= definition.shards:
-        raise UsageError(
-            f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
-        )
+    check_shard(definition, shard)
     folder = DataSet(to, definition.name, definition.task)
     fingerprint, open_source, open_store, topics = past_of(definition, settings_for())
     console = Console(file=sys.stderr)

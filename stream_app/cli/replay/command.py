@@ -63,6 +63,7 @@ def replay(
 
     from stream_app.adapters.clock import SystemClock
     from stream_app.adapters.pickled import plain
+    from stream_app.cli.orders import check_shard
     from stream_app.cli.produce.reading import Options, read
     from stream_app.cli.replay.predictions import predictions
     from stream_app.learner.history.as_of import state_as_of
@@ -72,10 +73,7 @@ def replay(
     configure_logs()
     moment, definition = moment_of(to), load_app(target)
     numbers = [shard] if shard is not None else list(range(definition.shards))
-    if numbers[0] >= definition.shards:
-        raise UsageError(
-            f"there is no shard {shard}", f"{definition.name} has shards 0 to {definition.shards - 1}"
-        )
+    check_shard(definition, shard)
     if len(numbers) > 1 and (moment.offset is not None or save is not None):
         raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
     check_writable(save)

@@ -107,7 +107,8 @@ def start_before(
         if header["epoch"] != epoch:
             break
         too_late = moment.offset is not None and header["positions"][EVENT] > moment.offset
-        too_late = too_late or (until_seq is not None and header["seq"] > until_seq)
+        if until_seq is not None and header["seq"] > until_seq:
+            continue
         if too_late or not replayable(header["positions"], kept) or not drain(confirmed(source, header)):
             continue
         drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
@@ -115,7 +116,9 @@ def start_before(
         if begins_before(processor, moment):
             return processor, header["journal_offset"]
     _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
-    if not replayable(processor.positions, kept) or not begins_before(processor, moment):
+    if (until_seq is not None and processor.seq > until_seq) or not (
+        replayable(processor.positions, kept) and begins_before(processor, moment)
+    ):
         raise Refused(
             f"shard {shard}: what is retained begins after that moment",
             "Name a later one; `stream-app verify MODULE:APP` says where replays begin",

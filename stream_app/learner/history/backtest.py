@@ -13,18 +13,14 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from stream_app.application import Application
-from stream_app.flow.core import Core
-from stream_app.flow.outputs import DeadLettered
 from stream_app.flow.served import PredictionMade
-from stream_app.learner.batch.emit import FIRST_DIGEST
-from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.breakdown import Bin, Breakdown, Slice
+from stream_app.learner.history.hearing import FirstRefused
 from stream_app.learner.history.lines import LAST_LABEL, SERVED, Line, Storage, lines
+from stream_app.learner.history.machine import first_machine
 from stream_app.learner.history.variant import Variant
 from stream_app.state.pending import PendingRow
 from stream_app.state.scores import Scores
-from stream_app.state.shard import ShardState
-from topics.catalog import catalog
 from topics.envelope import Record
 
 BATCH = 500  # records
@@ -100,27 +96,14 @@ class Account(Variant):
     def __init__(
         self, app: Application, shard: int, storage: Storage, breakdown: Breakdown, beside: Beside
     ) -> None:
-        inputs = catalog(app.name, app.shards).inputs
-        core = Core(app, ShardState(app, shard), storage.round_trip, storage.refill_sets)
-        super().__init__(
-            SERVED,
-            BatchProcessor(core, inputs, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]),
-        )
-        self.scores = Scores(core.state.classify)
+        super().__init__(SERVED, first_machine(app, shard, storage))
+        self.scores = Scores(self.processor.core.state.classify)
         self.breakdown, self.rivals, self.write = breakdown, list(beside.rivals.values()), beside.write
         self.beside_s = 0.0  # processor time of the rivals, which is not the definition's
         self.curve: list[Point] = []
         self.marks: list[Mark] = []
         self.records = 0
-        self.first_refused: dict[str, str] = {}
-        cases = self.processor.emitter.cases
-        perform = cases[DeadLettered]
-
-        def also(letter: Any) -> None:
-            self.first_refused.setdefault(letter.reason, letter.message)
-            perform(letter)
-
-        cases[DeadLettered] = also
+        self.first_refused = FirstRefused(self.processor)
 
     def asked(self, event_id: str, row: dict[str, Any]) -> None:
         """Ask the rivals, too."""

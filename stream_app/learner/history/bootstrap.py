@@ -6,13 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from stream_app.application import Application
-from stream_app.flow.core import Core
-from stream_app.flow.outputs import DeadLettered
-from stream_app.learner.batch.emit import FIRST_DIGEST
-from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.hearing import FirstRefused, refusals
 from stream_app.learner.history.lines import Storage
-from stream_app.state.shard import ShardState
-from topics.catalog import catalog
+from stream_app.learner.history.machine import first_machine
 from topics.envelope import Record
 
 BATCH: Final = 5_000  # records of a shard
@@ -24,20 +20,9 @@ class ShardHistory:
     """One shard's machine. What it predicts was served to nobody and is let go; its receipts are kept."""
 
     def __init__(self, app: Application, shard: int, storage: Storage) -> None:
-        core = Core(app, ShardState(app, shard), storage.round_trip, storage.refill_sets)
-        inputs = catalog(app.name, app.shards).inputs
-        self.processor = BatchProcessor(
-            core, inputs, epoch=0, seq=0, digest=FIRST_DIGEST, positions=[0, 0, 0]
-        )
+        self.processor = first_machine(app, shard, storage)
         self.waiting: list[Record] = []
-        self.first_refused: dict[str, str] = {}  # by reason
-        perform = self.processor.emitter.cases[DeadLettered]
-
-        def also(letter: Any) -> None:
-            self.first_refused.setdefault(letter.reason, letter.message)
-            perform(letter)
-
-        self.processor.emitter.cases[DeadLettered] = also
+        self.first_refused = FirstRefused(self.processor)
         self.receipts: dict[bytes | None, Record] = {}  # by key, the newest
 
     def take(self, record: Record) -> None:
@@ -73,10 +58,7 @@ class ShardHistory:
 
     def refusals(self) -> list[str]:
         """How many records were refused, and why the first of each kind was."""
-        return [
-            f"refused as {reason}: {n:,}; the first: {self.first_refused.get(reason, '')}"
-            for reason, n in sorted(self.processor.core.state.dead_by_reason.items())
-        ]
+        return refusals(self.processor.core.state.dead_by_reason, self.first_refused)
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""

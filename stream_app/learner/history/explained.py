@@ -11,6 +11,7 @@ from stream_app.flow.core import Core
 from stream_app.flow.observer import Observer
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.history.as_of import Moment, state_as_of
+from stream_app.learner.history.hearing import hear
 from stream_app.learner.publish.publication import publish
 from stream_app.models.calls import reply
 from stream_app.models.explanations.report import report
@@ -54,13 +55,7 @@ def explain_event(
         )
     asking = Asking(app, processor.core, most, lambda: publish(app, processor), store.round_trip)
     made: list[PredictionMade] = []
-    perform = processor.emitter.cases[PredictionMade]
-
-    def both(output: Any) -> None:
-        made.append(output)
-        perform(output)
-
-    processor.emitter.cases[PredictionMade] = both
+    hear(processor, PredictionMade, made.append)
     processor.core.observer = asking
     processor.apply([(record.rank, [record])])
     if not made:

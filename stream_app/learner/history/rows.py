@@ -14,6 +14,7 @@ from stream_app.flow.observer import Observer
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.history.as_of import Moment, start_before
+from stream_app.learner.history.hearing import hear
 from stream_app.learner.history.verify import PAUSE_S, find_starts
 from stream_app.learner.recovery.replay import replay
 from stream_app.ports import Clock, ReplaySource, SnapshotStore
@@ -80,13 +81,7 @@ class Recorder(Observer):
         self.made: list[PredictionMade] = []
         self.ended: list[tuple[int, Any, str | None]] = []
         self.done: list[SeenRow] = []
-        perform = processor.emitter.cases[PredictionMade]
-
-        def both(output: Any) -> None:
-            self.made.append(output)
-            perform(output)
-
-        processor.emitter.cases[PredictionMade] = both
+        hear(processor, PredictionMade, self.made.append)
         self.core.observer = self
 
     def pending(self) -> list[tuple[str, PendingRow]]:
@@ -215,23 +210,21 @@ def start(
     Raises:
         Refused: the topics were created again since the mark, or nothing behind it is retained.
     """
-    if since is not None and since.life != life_of(fingerprint["topics"]):
+    if since is None:
+        return find_starts(app, shard, source, store, fingerprint, input_topics)[0][1:]
+    if since.life != life_of(fingerprint["topics"]):
         raise Refused(
             f"shard {shard}: its topics were created again since the export", "Export into another folder"
         )
-    _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
-    if since is None:
-        return processor, offset
     for position in (since.oldest, since.position):
         try:
-            found, at = start_before(
+            return start_before(
                 app, shard, Moment(offset=position), source, store, fingerprint, input_topics, since.seq
             )
         except Refused:
             continue
-        if found.seq <= since.seq:
-            return found, at
-    if processor.epoch > since.epoch:  # batches of an earlier definition cannot be replayed with this one
+    _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
+    if processor.epoch > since.epoch:  # an earlier definition's batches cannot be replayed
         return processor, offset
     raise Refused(
         f"shard {shard}: batches behind {since.epoch}:{since.seq}, where the export ends, are gone",

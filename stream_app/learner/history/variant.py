@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isnan, nan, sqrt
 from typing import Any
 
@@ -14,6 +14,7 @@ from stream_app.flow.observer import Observer
 from stream_app.flow.outputs import AlertRaised, Output
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.hearing import hear
 from stream_app.state.pending import PendingRow
 from topics.envelope import RANK_NAMES, Record
 
@@ -69,9 +70,8 @@ class Variant(Observer):
         self.names = {processor.core.state.serving: True}
         self.hunts_before, self.held_before = processor.core.state.policy.hunt, self.held()
         self.dead_before = dict(processor.core.state.dead_by_reason)
-        cases = processor.emitter.cases
         for kind in (PredictionMade, AlertRaised):
-            cases[kind] = self.also(cases[kind])
+            hear(processor, kind, self.heard.append)
         processor.core.observer = self
 
     def labelled(self, row: PendingRow, label: Any, *, expired: bool) -> None:  # noqa: ARG002
@@ -81,15 +81,6 @@ class Variant(Observer):
     def unlabelled(self, row: PendingRow) -> None:
         """Its prediction stays without a score."""
         self.waiting.pop(row.offset, None)
-
-    def also(self, perform: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Wrap `perform` to collect each output as well."""
-
-        def both(output: Any) -> None:
-            self.heard.append(output)
-            perform(output)
-
-        return both
 
     def held(self) -> int:
         """Count alarms of models that served which no alert reported: each came too soon after another."""
