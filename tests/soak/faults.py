@@ -199,4 +199,4 @@ FAULTS: dict[str, Callable[[Scene], float]] = {
     "connections slow": connections_slow,
     "clock stepped": clock_stepped,
 }
-WEIGHTS = [18, 2, 5, 10, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most
+WEIGHTS = [18, 2, 5, 10, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1]  # in the order above: kills are what happens most
