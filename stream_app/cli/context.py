@@ -95,11 +95,12 @@ def check_writable(file: Path | None) -> None:
     """Refuse a file, where one is named, that cannot be written, before the work is done for it.
 
     Raises:
-        UsageError: its folder is missing, or forbids it.
+        UsageError: its folder is missing, or it or the folder forbids it.
     """
     if file is None:
         return
-    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK) or file.is_dir():
+    place = file if file.exists() else file.parent
+    if file.is_dir() or not file.parent.is_dir() or not os.access(place, os.W_OK):
         raise UsageError(f"{file} cannot be written", "Name a file in a folder that is there")
 
 

@@ -12,7 +12,7 @@ from types import FrameType
 import typer
 
 from stream_app.cli.context import load_app, pin, settings_for
-from stream_app.cli.serve import check_free, is_loopback
+from stream_app.cli.serve import check_free, is_loopback, say_where
 from stream_app.errors import Refused
 
 GRACE_S = 1  # for open requests; pages that follow a board connect again
@@ -45,6 +45,7 @@ def ops(
         )
     check_free(*where)
     wiring.structured_logs()
+    say_where(*where, secure=bool(ours.ssl_certfile))
     with tempfile.TemporaryDirectory(prefix="stream-app-ops-") as directory:
         served, process = wiring.ops(apps, settings, Path(directory))
         # uvicorn raises the signal anew after it has ended well; that is an end, not a death.

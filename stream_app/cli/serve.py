@@ -56,6 +56,7 @@ def serve(
             "Set STREAM_APP_SERVE__TOKENS_READ, …_FEEDBACK and …_ADMIN, or bind to 127.0.0.1",
         )
     check_free(how["host"], how["port"])
+    say_where(how["host"], how["port"], secure=bool(ours.ssl_certfile))
     # uvicorn raises the signal anew after it has ended well; that is an end, not a death.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ[TARGET] = target
@@ -117,6 +118,12 @@ def check_free(host: str, port: int) -> None:
             raise Refused(
                 f"{host}:{port} cannot be bound ({error.strerror})", "Give another --port"
             ) from error
+
+
+def say_where(host: str, port: int, *, secure: bool) -> None:
+    """Log the address."""
+    named = f"[{host}]" if ":" in host else host
+    structlog.get_logger().info("listens", address=f"{'https' if secure else 'http'}://{named}:{port}")
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +50,9 @@ def up(json: bool = JSON, directory: Path | None = DIR) -> None:
     typer.echo(f"Kafka   {found.bootstrap_servers}{note if 'kafka' in external else ''}")
     typer.echo(f"Redis   {without_password(found.redis_url)}{note if 'redis' in external else ''}")
     typer.echo(f"data    {found.directory}")
+    if directory is not None and os.environ.get(embedded.DIRECTORY_VARIABLE) != str(found.directory):
+        # every other command would look for them in the default folder
+        typer.echo(f"use     export {embedded.DIRECTORY_VARIABLE}={shlex.quote(str(found.directory))}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,7 +73,7 @@ def what_if(
     check_comparable(recorded, titled)
     check_shard(recorded, shard)
     fingerprint, open_source, open_store, topics = past_of(recorded, settings_for())
-    console, found = Console(file=sys.stderr), False
+    console, found, shown = Console(file=sys.stderr), False, Counter[str]()
     for number in range(recorded.shards) if shard is None else (shard,):
         source = open_source(number)
         with console.status(f"shard {number}") as status:
@@ -98,6 +99,8 @@ def what_if(
             finally:
                 source.close()
         found = found or bool(rows)
+        for row in rows[1:]:
+            shown.update(row.skipped_by)
         if json:
             for row in rows:
                 print_json(line(row))
@@ -108,6 +111,9 @@ def what_if(
             f"nothing of {recorded.name} is retained that could be replayed",
             "Run a learner first; where inputs are deleted before a day is over, raise retention.bytes",
         )
+    for text, n in shown.items():
+        if not n:
+            console.print(f"{text} leaves out nothing: no replayed record has it", markup=False)
 
 
 def definitions_of(targets: Sequence[str]) -> list[Application]:
@@ -148,7 +154,10 @@ def exclusion_of(keys: Sequence[str], spans: Sequence[str]) -> Exclusion:
     from stream_app.client.checks import encoded_key
     from stream_app.learner.history.other_definition import Exclusion
 
-    return Exclusion(frozenset(map(encoded_key, keys)), tuple(map(span_of, spans)))
+    return Exclusion(
+        {encoded_key(key): f"--exclude-key {key}" for key in keys},
+        {span_of(span): f"--exclude-time {span}" for span in spans},
+    )
 
 
 def span_of(text: str) -> tuple[int, int]:
@@ -220,9 +229,11 @@ def show(rows: Sequence[Compared]) -> None:
 
 
 def summary(row: Compared) -> str:
-    """How a variant began, what it saw and what it refused, in one line."""
+    """How a variant began, what it saw and refused, and its further scores, in one line."""
     one = row.outcome
     parts = [row.begins, f"{one.predictions:,} predictions, {one.scored:,} with a label"]
+    if one.further:
+        parts.append(", ".join(f"{name} {value:.4f}" for name, value in one.further.items()))
     if row.skipped:
         parts.append(f"{row.skipped:,} records excluded")
     if row.dead_letters:

@@ -21,36 +21,29 @@ def score_served(core: Core, row: PendingRow, label: Any) -> list[tuple[Slot, fl
     """Score every slot's served prediction; gives (slot, loss) of each that had something to say."""
     state = core.state
     losses: list[tuple[Slot, float]] = []
-    sampled = row.offset % SAMPLE == 0
     for slot, calls in core.calls:
         answer = row.served.get(slot.version)
         if answer is None or answer[0] is None:
             continue
         prediction, probabilities = answer
         loss = slot.scores.update(label, prediction, probabilities)
-        if sampled and probabilities is not None and type(label) is bool:
-            slot.scores.sample.append((label, probabilities.get(True, 0.0)))
         losses.append((slot, loss))
-        if sampled and slot.name == state.serving:
+        if slot.name == state.serving and row.offset % SAMPLE == 0:
             gap(core, calls, row, label, answer)
     if state.blend is not None:
-        score_blend(state.blend, row, label, losses, sampled=sampled)
+        score_blend(state.blend, row, label, losses)
     if row.baseline is not None:
         state.baseline.update(label, row.baseline, None)
     return losses
 
 
-def score_blend(
-    blend: BlendState, row: PendingRow, label: Any, losses: list[tuple[Slot, float]], *, sampled: bool
-) -> None:
+def score_blend(blend: BlendState, row: PendingRow, label: Any, losses: list[tuple[Slot, float]]) -> None:
     """Score what the blend served."""
     answer = row.served.get(SERVED)
     if answer is None or answer[0] is None:
         return
     prediction, probabilities = answer
     loss = blend.slot.scores.update(label, prediction, probabilities)
-    if sampled and probabilities is not None and type(label) is bool:
-        blend.slot.scores.sample.append((label, probabilities.get(True, 0.0)))
     losses.append((blend.slot, loss))
 
 

@@ -2,8 +2,8 @@
 
 Accuracy, kappa and F1 read one confusion count and log loss one sum: 2 µs a label where separate metric
 objects took 24. The rolling view is the last `ROLLING_BLOCKS` full blocks of `BLOCK` labels and the open one,
-so nothing is ever subtracted and no rounding builds up. ROC AUC is exact over a bounded sample (Hanley and
-McNeil 1982).
+so nothing is ever subtracted and no rounding builds up. ROC AUC is exact over the newest `AUC_LABELS`
+labels (Hanley and McNeil 1982).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 
 BLOCK: Final = 100
 ROLLING_BLOCKS: Final = 10
-AUC_SAMPLE: Final = 512
+AUC_LABELS: Final = 512
 SMALLEST_PROBABILITY: Final = 1e-15
 
 
@@ -126,10 +126,12 @@ class Scores:
         self.block: ClassBlock | ValueBlock = ClassBlock() if classify else ValueBlock()
         self.total: Any = type(self.block)()
         self.recent: deque[Any] = deque(maxlen=ROLLING_BLOCKS)
-        self.sample: deque[tuple[bool, float]] = deque(maxlen=AUC_SAMPLE)
+        self.newest: deque[tuple[bool, float]] = deque(maxlen=AUC_LABELS)
 
     def update(self, label: Any, prediction: Any, probabilities: dict[Any, float] | None) -> float:
         """Score one served prediction; gives its loss (0/1 or absolute error)."""
+        if probabilities is not None and type(label) is bool:
+            self.newest.append((label, probabilities.get(True, 0.0)))
         block = self.block
         loss = block.update(label, prediction, probabilities)
         if block.n >= BLOCK:
@@ -147,19 +149,19 @@ class Scores:
         for block in (*self.recent, self.block):
             rolling.add(block)
         report = {"cumulative": cumulative.report(), "rolling": rolling.report()}
-        auc = roc_auc(self.sample)
+        auc = roc_auc(self.newest)
         if auc is not None:
             report["rolling"]["roc_auc"] = auc
         return report
 
 
-def roc_auc(sample: deque[tuple[bool, float]]) -> float | None:
+def roc_auc(pairs: deque[tuple[bool, float]]) -> float | None:
     """Area under the ROC curve of (is positive, score) pairs, ties counted half; None without both classes.
 
     >>> roc_auc(deque([(True, 0.9), (False, 0.1), (True, 0.5), (False, 0.5)]))
     0.875
     """
-    ranked = sorted(sample, key=lambda pair: pair[1])
+    ranked = sorted(pairs, key=lambda pair: pair[1])
     positives = sum(is_positive for is_positive, _ in ranked)
     negatives = len(ranked) - positives
     if not positives or not negatives:

@@ -93,7 +93,8 @@ def backed_shard(app: Application, found: BackupFolder, shard: int, keys: list[b
             return Backed(shard, found.manifest.backup_id, header, load)
     raise Refused(
         f"the state of shard {shard} in the backup is signed by none of our keys",
-        "Set STREAM_APP_SIGNING__KEYS, or …PUBLIC_KEYS, to those of the learners that it is of",
+        "Set STREAM_APP_SIGNING__KEYS to that of the learners that it is of, here and for the new learners; "
+        "with embedded servers it is in the file signing.key of the old ones' folder",
     )
 
 

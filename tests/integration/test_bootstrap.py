@@ -70,7 +70,7 @@ def test_predictions_go_on_as_if_the_history_had_come_through_kafka(
     other.write_bytes((learners.directory / "new.jsonl").read_bytes())
     refused = learners.pinned("bootstrap", bootstrapped.target, str(other), "--key", "entity", *late)
     assert refused.returncode == 3
-    assert "and not of this backup" in refused.stderr
+    assert "that are not of this backup" in refused.stderr
     started = learners.pinned("bootstrap", streamed.target, history, "--key", "entity", *late)
     assert started.returncode == 3, "it has events of its own"
     unnamed = learners.pinned("bootstrap", *read[:4])

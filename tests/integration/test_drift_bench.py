@@ -188,7 +188,11 @@ def beyond(row: dict[str, Any]) -> dict[str, Any]:
 
 def test_an_entity_is_left_out(benched: Benched) -> None:
     """Without another definition it is the same one that did not see the entity's events and labels."""
-    text = what_if(benched.learners, benched.app, "--exclude-key", "e3", "--shard", "0").decode()
+    excluded = ("--exclude-key", "e3", "--exclude-key", "nobody")
+    done = benched.learners.pinned("what-if", benched.app.target, *excluded, "--shard", "0")
+    text = done.stdout
+    assert "--exclude-key nobody leaves out nothing" in done.stderr
+    assert "--exclude-key e3 leaves" not in done.stderr
     events = END // ENTITIES
     assert f"{END - events:,} predictions" in text
     assert f"{2 * events:,} records excluded" in text

@@ -93,6 +93,8 @@ def test_a_shard_is_shown_as_it_was(services: Endpoints, stream_app: CommandLine
         assert model.predict_proba_one({"x": offset})[True] == made[offset]["probabilities"]["true"]
     whole = replayed(learners, app.target, "--to", "2099-01-01T00:00:00+00:00")
     assert f"{LEARNED:,} events, {LEARNED:,} labels learned" in whole.stdout
+    assert "its journal ends before that" in whole.stderr
+    assert "its journal ends" not in done.stderr
     for words, said in {
         ("--to", "soon"): "is neither an offset nor a time",
         ("--to", "5", "--shard", "7"): "there is no shard 7",

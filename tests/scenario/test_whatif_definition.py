@@ -214,8 +214,8 @@ def test_what_is_excluded_is_left_out_for_the_others_alone(world: World) -> None
     ]
     others = [record for record in all_records if record.rank == COMMAND or record.key != b"b"]
     cases = [
-        (Exclusion(keys=frozenset({b"b"})), others),
-        (Exclusion(spans=((start, end),)), stretch),
+        (Exclusion(keys={b"b": "b", b"nobody": "nobody"}), others),
+        (Exclusion(spans={(start, end): "a stretch"}), stretch),
     ]
     for exclusion, kept in cases:
         same_live, row = played(world, exclusion, same=definition())
@@ -223,6 +223,9 @@ def test_what_is_excluded_is_left_out_for_the_others_alone(world: World) -> None
         assert same_live == live
         assert named(row.outcome, expected.variant) == expected
         assert row.skipped == len(all_records) - len(kept) > 0
+        assert row.skipped_by.pop("nobody", 0) == 0
+        (by_name,) = row.skipped_by.values()
+        assert 0 < by_name <= row.skipped
         assert row.dead_letters == dead == {}
         assert row.compared == row.outcome.scored < live.outcome.scored
 
@@ -292,6 +295,7 @@ def test_a_person_reads_a_table_and_a_program_json(world: World, capsys: pytest.
     assert f"{rows[1].gained['accuracy']:+.4f}" in text
     assert f"other.py:app: from the beginning; {rows[1].outcome.predictions:,} predictions" in text
     assert f"{rows[1].skipped:,} records excluded" in text
+    assert f"kappa {rows[1].outcome.further['kappa']:.4f}" in text
     assert "live: swap v1 → v" in text
     document = line(rows[1])
     assert document["variant"] == "other.py:app"

@@ -18,6 +18,7 @@ def logistic(seed):
     return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 
 one = Application(name="one", task="binary", champion=logistic, labels=Labels(horizon="30d"))
+three = Application(name="three", task="binary", champion=logistic, labels=Labels(horizon="7d"))
 two = Application(name="two", task="regression", champion=lambda seed: linear_model.LinearRegression(),
                   labels=Labels(horizon="30d"))
 """
@@ -66,11 +67,14 @@ def test_a_file_becomes_a_table_and_a_page(app: Path) -> None:
     for text in ("served", "champion v1", "last label", "95 % interval", "µs of processor time an event"):
         assert text in done.stdout
     text = page.read_text()
+    assert "What was served" not in text, "there is one definition"
     assert text.count("<svg") == 2
     for part in ("Calibration", "Slices", "x 3", "boosted trees, every 50"):
         assert part in text
     assert "http" not in text, "it needs nothing else"
-    found = json.loads(run(app.parent, *read, "--json").stdout)
+    several = run(app.parent, *read, "--json", "--compare", f"{app}:three", "--html", str(page)).stdout
+    assert "What was served" in page.read_text()
+    found, _ = map(json.loads, several.splitlines())
     assert (found["events"], found["labels"], found["score"]) == (200, 200, "accuracy")
     assert found["lines"][0]["scores"]["n"] == 195
 

@@ -62,8 +62,8 @@ def test_what_is_excluded_is_read_from_the_options() -> None:
     """Keys as records hold them, times in epoch ms whatever their offset."""
     span = "2026-01-31T12:00:00.500+00:00..2026-01-31T14:00:01+02:00"
     found = exclusion_of(["ä"], [span])
-    assert found.keys == {"ä".encode()}
-    assert found.spans == ((1_769_860_800_500, 1_769_860_801_000),)
+    assert found.keys == {"ä".encode(): "--exclude-key ä"}
+    assert found.spans == {(1_769_860_800_500, 1_769_860_801_000): f"--exclude-time {span}"}
     assert not found.is_empty
     assert exclusion_of([], []).is_empty
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from river import metrics
 
-from stream_app.state.scores import AUC_SAMPLE, BLOCK, ROLLING_BLOCKS, Scores, roc_auc
+from stream_app.state.scores import AUC_LABELS, BLOCK, ROLLING_BLOCKS, Scores, roc_auc
 
 NEAR = 1e-12
 
@@ -102,21 +102,21 @@ def test_the_rolling_scores_are_those_of_the_newest_blocks(n: int) -> None:
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_roc_auc_is_the_share_of_pairs_in_the_right_order(ties: bool) -> None:
-    """The area equals the count over all pairs, ties halved; only the newest of the sample count."""
+    """The area equals the count over all pairs, ties halved; only the newest labels count."""
     dice = random.Random(5)
     scores = Scores(classify=True)
-    for _ in range(AUC_SAMPLE + 100):
+    for _ in range(AUC_LABELS + 100):
         label = dice.random() < 0.3
         score = dice.random() + 0.3 * label
-        scores.sample.append((label, round(score, 1) if ties else score))
-    sample = list(scores.sample)
-    assert len(sample) == AUC_SAMPLE
+        scores.update(label, score > 0.5, {True: round(score, 1) if ties else score})
+    sample = list(scores.newest)
+    assert len(sample) == AUC_LABELS
     positives = [score for label, score in sample if label]
     negatives = [score for label, score in sample if not label]
     won = sum((p > q) + (p == q) / 2 for p in positives for q in negatives)
-    assert roc_auc(scores.sample) == pytest.approx(won / len(positives) / len(negatives), abs=NEAR)
+    assert roc_auc(scores.newest) == pytest.approx(won / len(positives) / len(negatives), abs=NEAR)
     scores.update(True, True, None)
-    assert scores.report()["rolling"]["roc_auc"] == roc_auc(scores.sample)
+    assert scores.report()["rolling"]["roc_auc"] == roc_auc(scores.newest)
 
 
 def test_nothing_to_score_says_so() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 import typer
 
-from stream_app.cli.context import load_app, owner_only, pin, print_json
+from stream_app.cli.context import check_writable, load_app, owner_only, pin, print_json
 from stream_app.cli.produce.options import (
     FILES,
     Decimal,
@@ -109,8 +109,7 @@ def backtest(
         thousands,
     )
     for written in (html, predictions):
-        if written is not None:
-            check_writable(written)
+        check_writable(written)
     definitions = {one: load_app(one) for one in (target, *compare)}
     found = []
     for one, definition in definitions.items():
@@ -141,16 +140,6 @@ class Wanted(NamedTuple):
     boosted: int | None
     slices: Sequence[str]
     predictions: Path | None
-
-
-def check_writable(page: Path) -> None:
-    """Refuse a page that cannot be written before an hour is spent on it."""
-    try:
-        page.touch()
-    except OSError as error:
-        raise UsageError(
-            f"{page} cannot be written ({error.strerror})", "Name a file in a folder that is there"
-        ) from error
 
 
 def play(target: str, definition: Application, file: Path, options: Options, wanted: Wanted) -> Played:

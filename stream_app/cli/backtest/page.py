@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from math import ceil, floor, log10
 from pathlib import Path
 
 from stream_app.cli.backtest.table import (
@@ -39,13 +40,38 @@ ul.keys { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; p
 
 def write(file: Path, all_played: Sequence[Played], about: str) -> None:
     """Write the page; `about` says what was read."""
-    parts = "".join(section(played) for played in all_played)
+    parts = together(all_played) + "".join(section(played) for played in all_played)
     title = f"Backtest of {', '.join(dict.fromkeys(played.app for played in all_played))}"
     file.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body><h1>{escape(title)}</h1><p>{escape(about)}</p>{parts}</body></html>\n",
         encoding="utf-8",
+    )
+
+
+def together(all_played: Sequence[Played]) -> str:
+    """What each definition served, in one table, where there are several."""
+    if len(all_played) < 2:
+        return ""
+    first = all_played[0]
+    others = others_of(first)
+    head = "".join(
+        f'<th scope="col">{escape(name)}</th>'
+        for name in ("definition", *heads(first.score, others)[:-2], "µs an event", "swaps")
+    )
+    rows = ""
+    for played in all_played:
+        served = (
+            *cells(played.lines[0], played.score, others)[:-2],
+            f"{played.us:,.0f}",
+            f"{played.swaps:,}",
+        )
+        data = "".join(f"<td>{cell}</td>" for cell in served)
+        rows += f'<tr><th scope="row">{escape(played.target)}</th>{data}</tr>'
+    return (
+        f'<h2>What was served</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -107,7 +133,8 @@ def calibration(played: Played) -> str:
         f'<th scope="col">{name}</th>' for name in ("probability", "predictions", "said", "came true")
     )
     return (
-        f"<h3>Calibration</h3><p>{escape(' '.join(calibrated(played)))}.</p>"
+        f"<h3>Calibration</h3><p>{escape(' '.join(calibrated(played)))}. "
+        "Across: the probability that was said; upwards: how often it came true.</p>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 5}" role="img" aria-label="Calibration">{shapes}</svg>'
         f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
@@ -139,11 +166,11 @@ def chart(played: Played, shard: int, *, named: bool) -> str:
     names.sort(key=lambda name: (name != LAST_LABEL, best.index(name) if name in best else len(best)))
     names = names[:MOST_LINES]
     values = [point.scores[name] for point in points for name in names if name in point.scores]
-    low, high = min(values), max(values)
-    low, high = (low - 0.01, high + 0.01) if low == high else (low, high)
+    levels = round_ticks(min(values), max(values))
+    low, high = levels[0], levels[-1]
     last = points[-1].events
 
-    def x(events: int) -> float:
+    def x(events: float) -> float:
         return LEFT + (WIDTH - LEFT) * events / last
 
     def y(value: float) -> float:
@@ -152,12 +179,14 @@ def chart(played: Played, shard: int, *, named: bool) -> str:
     shapes = "".join(
         f'<line x1="{LEFT}" x2="{WIDTH}" y1="{y(at):.1f}" y2="{y(at):.1f}" stroke="#8884"/>'
         f'<text x="{LEFT - 6}" y="{y(at) + 4:.1f}" text-anchor="end">{number(at)}</text>'
-        for at in (low + (high - low) * n / TICKS for n in range(TICKS + 1))
+        for at in levels
     )
     shapes += "".join(
-        f'<text x="{x(at):.1f}" y="{HEIGHT}" text-anchor="{"end" if n == TICKS else "middle"}">{at:,}</text>'
-        for n, at in enumerate(last * n // TICKS for n in range(TICKS + 1))
+        f'<text x="{x(at):.1f}" y="{HEIGHT - 12}" text-anchor="middle">{at:,.0f}</text>'
+        for at in round_ticks(0, last)
+        if at < 0.92 * last  # the name of the axis stands at its end
     )
+    shapes += f'<text x="{WIDTH}" y="{HEIGHT - 12}" text-anchor="end">events</text>'
     for mark in played.marks:
         if mark.shard == shard:
             dash = ' stroke-dasharray="4 4"' if mark.type == "drift" else ""
@@ -171,6 +200,8 @@ def chart(played: Played, shard: int, *, named: bool) -> str:
         color = COLORS[place % len(COLORS)]
         shapes += line_of(points, name, x, y, color, wide=name == SERVED)
         keys += f'<li><span style="background:{color}"></span>{escape(name)}</li>'
+    if any(mark.shard == shard for mark in played.marks):
+        keys += "<li>┊ an alarm</li><li>│ a swap</li>"
     label = f"Rolling {played.score} of shard {shard}" if named else f"Rolling {played.score}"
     title = f"<h4>Shard {shard}</h4>" if named else ""
     return (
@@ -179,10 +210,27 @@ def chart(played: Played, shard: int, *, named: bool) -> str:
     )
 
 
+def round_ticks(low: float, high: float) -> list[float]:
+    """Four to eleven round numbers at equal distances, from no more than `low` to no less than `high`.
+
+    >>> round_ticks(0.713, 0.861)
+    [0.7, 0.72, 0.74, 0.76, 0.78, 0.8, 0.82, 0.84, 0.86, 0.88]
+    >>> round_ticks(0, 1250)
+    [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1400.0]
+    """
+    if low == high:
+        low, high = low - (abs(low) / 100 or 0.01), high + (abs(high) / 100 or 0.01)
+    span = high - low
+    step = 10.0 ** floor(log10(span / TICKS))
+    step *= next(times for times in (5, 2, 1) if times == 1 or span / (step * times) >= TICKS)
+    digits = max(0, -floor(log10(step)))
+    return [round(step * n, digits) for n in range(floor(low / step), ceil(high / step) + 1)]
+
+
 def line_of(
     points: Sequence[Point],
     name: str,
-    x: Callable[[int], float],
+    x: Callable[[float], float],
     y: Callable[[float], float],
     color: str,
     *,

@@ -12,8 +12,10 @@ import typer
 from stream_app.cli.context import check_writable, load_app, owner_only, pin, print_json, settings_for
 from stream_app.cli.produce.options import FILES, Drop, Features, Types
 from stream_app.errors import UsageError
+from topics.envelope import EVENT
 
 if TYPE_CHECKING:
+    from stream_app.application import Application
     from stream_app.learner.batch.processor import BatchProcessor
     from stream_app.learner.history.as_of import Moment
 
@@ -62,7 +64,6 @@ def replay(
     from rich.console import Console
 
     from stream_app.adapters.clock import SystemClock
-    from stream_app.adapters.pickled import plain
     from stream_app.cli.orders import check_shard
     from stream_app.cli.produce.reading import Options, read
     from stream_app.cli.replay.predictions import predictions
@@ -72,10 +73,8 @@ def replay(
 
     configure_logs()
     moment, definition = moment_of(to), load_app(target)
-    numbers = [shard] if shard is not None else list(range(definition.shards))
     check_shard(definition, shard)
-    if len(numbers) > 1 and (moment.offset is not None or save is not None):
-        raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
+    numbers = numbers_of(definition, shard, alone=moment.offset is not None or save is not None)
     check_writable(save)
     settings = settings_for()
     fingerprint, open_source, open_store, topics = past_of(definition, settings)
@@ -83,8 +82,7 @@ def replay(
     if predict is not None:
         reading = read(definition, predict, Options(key, features=features, drop=drop, types=types))
     answers: list[dict[str, Any]] = []
-    clock = SystemClock()
-    console = Console(file=sys.stderr)
+    clock, console = SystemClock(), Console(file=sys.stderr)
     for number in numbers:
         source = open_source(number)
         with console.status(f"shard {number}") as status:
@@ -94,7 +92,7 @@ def replay(
                     status.update(f"shard {number}: batch {seq:,}")
 
             try:
-                processor, _ = state_as_of(
+                processor, following = state_as_of(
                     definition,
                     number,
                     moment,
@@ -107,22 +105,50 @@ def replay(
                 )
             finally:
                 source.close()
+        if following is None:
+            say_if_beyond(processor, moment)
         found = described(processor)
         if reading is not None:
-            answers += predictions(
-                definition, processor, reading, open_store(number).round_trip, time_ms=moment.time_ms
-            )
+            copy = open_store(number).round_trip
+            answers += predictions(definition, processor, reading, copy, time_ms=moment.time_ms)
             sys.stderr.write(text_of(found))
         elif json:
             print_json(found)
         else:
             sys.stdout.write(text_of(found))
         if save is not None:
-            champion = processor.core.state.champion  # of a blend the model that leads
-            save.write_bytes(plain(champion.model))
-            sys.stderr.write(f"wrote {champion.name} v{champion.version} to {save}\n")
+            save_champion(processor, save)
+    if reading is not None:
+        print_answers(answers, len(reading.rows))
+
+
+def numbers_of(definition: Application, shard: int | None, *, alone: bool) -> list[int]:
+    """The shards to replay.
+
+    Raises:
+        UsageError: several where one `alone` is meant.
+    """
+    numbers = [shard] if shard is not None else list(range(definition.shards))
+    if alone and len(numbers) > 1:
+        raise UsageError("an offset, and a model, is one shard's", "Name it: --shard N")
+    return numbers
+
+
+def save_champion(processor: BatchProcessor, file: Path) -> None:
+    """Pickle the serving model; of a blend the one that leads."""
+    from stream_app.adapters.pickled import plain
+
+    champion = processor.core.state.champion
+    file.write_bytes(plain(champion.model))
+    sys.stderr.write(f"wrote {champion.name} v{champion.version} to {file}\n")
+
+
+def print_answers(answers: list[dict[str, Any]], rows: int) -> None:
+    """The answers in the file's order, and how many rows have none because only one shard was asked."""
     for answer in sorted(answers, key=lambda answer: int(answer["row"])):
         print_json(answer)
+    if len(answers) < rows:
+        sys.stderr.write(f"{rows - len(answers):,} rows are of entities in other shards: no answer here\n")
 
 
 def moment_of(text: str) -> Moment:
@@ -145,6 +171,13 @@ def moment_of(text: str) -> Moment:
             "Give an event's offset, or ISO 8601 with an offset (2026-01-31T12:00:00+00:00)",
         )
     return Moment(time_ms=round(time.timestamp() * 1000))
+
+
+def say_if_beyond(processor: BatchProcessor, moment: Moment) -> None:
+    """Say so where a moment lies behind everything that the shard has seen."""
+    state = processor.core.state
+    if processor.positions[EVENT] < (moment.offset or 0) or state.log_time_ms < (moment.time_ms or 0):
+        sys.stderr.write(f"shard {state.shard}: its journal ends before that; this is its newest state\n")
 
 
 def described(processor: BatchProcessor) -> dict[str, Any]:

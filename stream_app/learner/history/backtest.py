@@ -97,7 +97,6 @@ class Account(Variant):
         self, app: Application, shard: int, storage: Storage, breakdown: Breakdown, beside: Beside
     ) -> None:
         super().__init__(SERVED, first_machine(app, shard, storage))
-        self.scores = Scores(self.processor.core.state.classify)
         self.breakdown, self.rivals, self.write = breakdown, list(beside.rivals.values()), beside.write
         self.beside_s = 0.0  # processor time of the rivals, which is not the definition's
         self.curve: list[Point] = []
@@ -125,11 +124,10 @@ class Account(Variant):
             self.beside_s += time.process_time() - started_s
 
     def score(self, place: int, made: PredictionMade, label: Any) -> None:
-        """Score what was served, with its probabilities."""
+        """Write what was served and its label, too."""
         super().score(place, made, label)
         if self.write is not None:
             self.write(made, label)
-        self.scores.update(label, made.prediction, made.probabilities)
 
     def alerted(self, record: Record, alert: Any) -> None:
         """Mark it, too."""

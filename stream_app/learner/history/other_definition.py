@@ -33,10 +33,13 @@ KEPT_PARTS = ("task", "slots", "features", "labels", "rest")  # if equal, the li
 
 
 class Exclusion(msgspec.Struct, frozen=True):
-    """Records that variants do not see: of these Kafka keys, or within spans of epoch ms, ends excluded."""
+    """Records that variants do not see: of these Kafka keys, or within spans of epoch ms, ends excluded.
 
-    keys: frozenset[bytes] = frozenset()
-    spans: tuple[tuple[int, int], ...] = ()
+    Each has the text that it was asked for with.
+    """
+
+    keys: Mapping[bytes, str] = {}
+    spans: Mapping[tuple[int, int], str] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -47,14 +50,16 @@ class Exclusion(msgspec.Struct, frozen=True):
 class Compared(msgspec.Struct):
     """One row: what was served live, or what another definition would have served.
 
-    `begins` is one of `SERVED`, `FRESH` and `CARRIED`; `skipped` counts records that were left out. `gained`
-    is the score less the live one's on the `compared` events that both answered and got a label for,
-    `gained_last` that of the newest fourth of these.
+    `begins` is one of `SERVED`, `FRESH` and `CARRIED`; `skipped` counts records that were left out, and
+    `skipped_by` those by the text of the exclusion that names them by their key or time. `gained` is the
+    score less the live one's on the `compared` events that both answered and got a label for, `gained_last`
+    that of the newest fourth of these.
     """
 
     outcome: Outcome
     begins: str
     skipped: int
+    skipped_by: dict[str, int]
     dead_letters: dict[str, int]
     compared: int
     gained: dict[str, float]
@@ -78,6 +83,7 @@ class OtherDefinition(Variant):
         super().__init__(name, processor)
         self.begins, self.exclusion, self.earlier = begins, exclusion, set(earlier)
         self.skipped = 0
+        self.skipped_by = dict.fromkeys((*exclusion.keys.values(), *exclusion.spans.values()), 0)
         self.unseen: set[str] = set()  # ids of events that were left out by their time
 
     def account_for(self, record: Record) -> None:
@@ -102,12 +108,15 @@ class OtherDefinition(Variant):
 
     def leaves_out(self, record: Record) -> bool:
         """Whether an event or a label is excluded; the label of an event that was left out goes with it."""
-        if record.key in self.exclusion.keys:
+        if record.key is not None and (text := self.exclusion.keys.get(record.key)) is not None:
+            self.skipped_by[text] += 1
             return True
-        if any(start <= record.time_ms < end for start, end in self.exclusion.spans):
-            if record.rank == EVENT and (event_id := event_id_of(record)) is not None:
-                self.unseen.add(event_id)
-            return True
+        for (start, end), text in self.exclusion.spans.items():
+            if start <= record.time_ms < end:
+                self.skipped_by[text] += 1
+                if record.rank == EVENT and (event_id := event_id_of(record)) is not None:
+                    self.unseen.add(event_id)
+                return True
         return record.rank == LABEL and bool(self.unseen) and event_id_of(record) in self.unseen
 
 
@@ -231,12 +240,15 @@ def compared(one: Variant, live: Variant, source: str) -> Compared:
         if offset in known and not isnan(loss)
     ]
     newest = pairs[len(pairs) - len(pairs) // LAST :]
-    begins, skipped = (one.begins, one.skipped) if isinstance(one, OtherDefinition) else (SERVED, 0)
+    begins, skipped, skipped_by = SERVED, 0, dict[str, int]()
+    if isinstance(one, OtherDefinition):
+        begins, skipped, skipped_by = one.begins, one.skipped, one.skipped_by
     dead = {reason: n - one.dead_before.get(reason, 0) for reason, n in state.dead_by_reason.items()}
     return Compared(
         one.outcome(source),
         begins,
         skipped,
+        skipped_by,
         {reason: n for reason, n in dead.items() if n},
         len(pairs),
         gained(pairs, state.classify),

@@ -33,8 +33,8 @@ from topics.records import EpochRecord
 
 AGAIN = "Stop every learner, then run the restore again: it goes on where it was cut off"
 NOT_EMPTY = (
-    "Restore into an empty cluster: name another one in STREAM_APP_KAFKA__…, or delete the application's "
-    "topics if nothing in them is needed"
+    "The cluster must hold nothing of the application: name another one in STREAM_APP_KAFKA__…, or delete "
+    "the application's topics if nothing in them is needed"
 )
 
 
@@ -92,7 +92,9 @@ def has_entered(source: ReplaySource, backed: Backed) -> Generator[bool, None, i
         expected.carried,
     ):
         return offset
-    raise Refused(f"shard {backed.shard} has a journal that does not begin with this backup", NOT_EMPTY)
+    raise Refused(
+        f"shard {backed.shard} has a journal that does not begin with this backup or history", NOT_EMPTY
+    )
 
 
 def is_placed(store: SnapshotStore, backed: Backed, life: str, journal_offset: int | None = None) -> bool:
@@ -106,7 +108,8 @@ def is_placed(store: SnapshotStore, backed: Backed, life: str, journal_offset: i
         found and not any("backup" in header for header in found)
     ):
         raise Refused(
-            f"shard {backed.shard} has snapshots of these topics in {store.folder}, and not of this backup",
+            f"shard {backed.shard} has snapshots of these topics that are not of this backup or history, in "
+            f"{store.folder}",
             NOT_EMPTY,
         )
     mine = (backed.header["epoch"] + 1, backed.header["seq"], backed.header["digest"])

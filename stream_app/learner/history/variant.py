@@ -16,6 +16,7 @@ from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.hearing import hear
 from stream_app.state.pending import PendingRow
+from stream_app.state.scores import Scores
 from topics.envelope import RANK_NAMES, Record
 
 LAST = 4  # the newest fourth of the scored predictions has scores of its own
@@ -37,7 +38,8 @@ class Outcome(msgspec.Struct):
     """One variant of one shard. `alarms` are of the serving model's loss; an operator's swaps count too.
 
     `scores` are of the predictions as they were served (accuracy, or mae and rmse), `last` of the newest
-    fourth of them; `scored` is how many of `predictions` got a label.
+    fourth of them, `further` the other scores of all (kappa, f1 and log_loss, or r2); `scored` is how many
+    of `predictions` got a label.
     """
 
     shard: int
@@ -51,6 +53,7 @@ class Outcome(msgspec.Struct):
     rollbacks: int
     scores: dict[str, float]
     last: dict[str, float]
+    further: dict[str, float]
     changes: list[Change]
 
 
@@ -61,6 +64,7 @@ class Variant(Observer):
         self.name = name
         self.processor = processor
         self.heard: list[Output] = []
+        self.scores = Scores(processor.core.state.classify)
         self.losses = array("d")  # by prediction, NaN while there is no label
         self.offsets = array("q")  # by prediction, that of its event
         self.waiting: dict[int, tuple[int, PredictionMade]] = {}  # by event offset: how many came before
@@ -107,8 +111,7 @@ class Variant(Observer):
 
     def score(self, place: int, made: PredictionMade, label: Any) -> None:
         """Note the loss of a prediction: 0 or 1, or the absolute error."""
-        classify = self.processor.core.state.classify
-        self.losses[place] = float(label != made.prediction) if classify else abs(label - made.prediction)
+        self.losses[place] = self.scores.update(label, made.prediction, made.probabilities)
 
     def alerted(self, record: Record, alert: AlertRaised) -> None:
         """Count an alarm, or note a change of the serving model."""
@@ -134,6 +137,7 @@ class Variant(Observer):
         state = self.processor.core.state
         scored = [loss for loss in self.losses if not isnan(loss)]
         kinds = [change.type for change in self.changes]
+        whole, every = scores(scored, state.classify), self.scores.report()["cumulative"]
         return Outcome(
             state.shard,
             self.name,
@@ -144,8 +148,9 @@ class Variant(Observer):
             state.policy.hunt - self.hunts_before,
             kinds.count("swap"),
             kinds.count("rollback"),
-            scores(scored, state.classify),
+            whole,
             scores(scored[len(scored) - len(scored) // LAST :], state.classify),
+            {name: value for name, value in every.items() if name not in ("n", *whole)},
             self.changes,
         )
 
