@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from math import floor, log10
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -156,11 +157,24 @@ def text_of(document: dict[str, Any]) -> str:
     about = f" of {dumps(explanation['about']).decode()}" if "about" in explanation else ""
     exact = "exact" if explanation["exact"] else "approximate"
     rest = "that no single feature explains" if explanation["method"] == "removal" else "before any feature"
+    terms = [(one["contribution"], one["reason"]) for one in explanation["contributions"]]
+    if explanation["rest"]:
+        terms.append((explanation["rest"], "all other features"))
+    number = f"+.{decimals(explanation['sum'], explanation['base'], *(term for term, _ in terms))}f"
     lines.append(
-        f"  {unit}{about}: {explanation['sum']:.6g} in all, {explanation['base']:.6g} {rest} "
+        f"  {unit}{about}: {explanation['sum']:{number}} in all, {explanation['base']:{number}} {rest} "
         f"({explanation['method']}, {exact})"
     )
-    lines += [f"  {one['contribution']:+12.6g}  {one['reason']}" for one in explanation["contributions"]]
-    if explanation["rest"]:
-        lines.append(f"  {explanation['rest']:+12.6g}  all other features")
+    width = max((len(f"{term:{number}}") for term, _ in terms), default=0)
+    lines += [f"    {term:{number}}".rjust(width + 4) + f"  {reason}" for term, reason in terms]
     return "\n".join([*lines, ""])
+
+
+def decimals(*values: float) -> int:
+    """How many decimals show four digits of the largest value.
+
+    >>> decimals(-2.06, 0.0068), decimals(35828.5, 12.0), decimals(0.0)
+    (3, 0, 3)
+    """
+    largest = max(map(abs, values))
+    return min(12, max(0, 3 - floor(log10(largest)))) if largest else 3

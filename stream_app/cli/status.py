@@ -111,8 +111,8 @@ def notes(shard: Condition) -> Iterator[str]:
         yield f"failing: {shard.failing}"
     if shard.waits is not None:
         yield f"waits: {shard.waits}"
-    if shard.last_owner is None and shard.snapshot_seq is not None:
-        yield "no learner ever ran; the next one goes on from a history or a backup"
+    if shard.last_owner is None and shard.epoch:
+        yield "no learner ran yet; the next one goes on behind a history or a backup"
     elif shard.last_owner is None:
         yield "no learner ever ran"
     elif shard.owner is None:

@@ -6,7 +6,7 @@ Pure: no I/O, no clock but the time that is passed in. The same record twice cha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from stream_app.inspect.model_status import Shard, ShardReceipts, shard_of
 from stream_app.ops.figures import Sample, detail, newest, sample_of, summary
 from stream_app.ops.health import over, verdict
 from stream_app.ops.history import FAR_MS, NEAR_MS, History, Point, point_of, score_name
+from stream_app.ops.regret import regret_of
 from topics.reasons import REASONS
 from topics.records import Alert, ModelReceipt, Stats
 
@@ -205,6 +206,7 @@ class DashboardModel:
             "detail": detail(
                 [(self.newest[n], self.samples[n]) for n in chosen if n in self.newest], self.score
             ),
+            "regret": self.regret(chosen),
             "alerts": self.since(self.alerts, since),
             "letters": self.since(self.letters, since),
         }
@@ -217,6 +219,14 @@ class DashboardModel:
                 "far": self.history.series(FAR_MS, shard, NEWEST_ROWS),
             }
         return changes
+
+    def regret(self, chosen: Sequence[int]) -> dict[str, Any] | None:
+        """How a blend compares with its models; of one shard alone, as their versions are its own."""
+        if len(chosen) != 1:
+            return None
+        points = self.history.recall(chosen[0])
+        found = regret_of(points, lower_is_better=self.score == "mae")
+        return None if found is None else msgspec.structs.asdict(found)
 
     def since(self, kept: Mapping[Any, tuple[int, dict[str, Any]]], since: int) -> list[dict[str, Any]]:
         """Newest first."""

@@ -83,6 +83,7 @@ class Kafka(Part):
             "bootstrap.servers": self.bootstrap_servers,
             # Its default of 10 s doubles the pause of a shard whose connection was cut a few times in a row.
             "reconnect.backoff.max.ms": 1_000,
+            "log_level": 4,  # warnings: what it notes as it works is nothing to act on
             "security.protocol": self.security_protocol.lower(),
             "sasl.mechanism": self.mechanism,
             "oauth_cb": (lambda _: tokens.token_and_end()) if tokens is not None else None,

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ READ = "a reading token for the length of a test"
 TURN = 1_200  # the event from which on every label is the opposite
 QUICK, CALM = 200.0, 12.0  # events a second until a while after the turn, and from then on
 READY_WITHIN_S = 120.0  # it joins a group and reads its tables
+BLENDED = 2_500
 BEHIND = 20  # events by which labels are late
 HOSTILE = "<img src=x onerror=hacked=1><script>hacked=1</script>"  # a name may have 64 characters
 DEFINITION = """
 from river import linear_model, naive_bayes, preprocessing, tree
 from stream_app import features as f
-from stream_app.application import Application, Labels, SwapPolicy
+from stream_app.application import Application, Blend, Labels, SwapPolicy
 def model(seed): return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 def define(name, task, **more):
     return Application(name=name, task=task, labels=Labels(horizon="1h"), **more)
@@ -44,20 +45,25 @@ hostile = define(
     challengers={"bayes": lambda seed: naive_bayes.GaussianNB()},
     swap=SwapPolicy(policy="never"),
 )
+blended = define(
+    NAME + "-blended", "binary", champion=model, serve=Blend(),
+    challengers={"tree": lambda seed: tree.HoeffdingTreeClassifier()},
+)
 empty = define(NAME + "-empty", "binary", champion=model)
 """
 
 
 class Scene:
-    """Three applications: one that learns and swaps, one full of hostile names, one without any event."""
+    """Four applications: one that learns and swaps, one full of hostile names, a blend, one empty."""
 
     def __init__(self, learners: Learners, quick: float, calm: float) -> None:
         self.learners, self.quick, self.calm = learners, quick, calm
         file = learners.directory / f"scene_{learners.call.name}.py"
         file.write_text(f"NAME = {learners.call.name!r}\n{DEFINITION}")
         name = learners.call.name
-        self.turning, self.hostile, self.empty = (
-            Defined(f"{name}-{part}", f"{file}:{part}", part, 1) for part in ("turning", "hostile", "empty")
+        self.turning, self.hostile, self.blended, self.empty = (
+            Defined(f"{name}-{part}", f"{file}:{part}", part, 1)
+            for part in ("turning", "hostile", "blended", "empty")
         )
         for app in self.all:
             done = learners.call("topics", "create", app.target)
@@ -65,9 +71,9 @@ class Scene:
         self.over = threading.Event()
 
     @property
-    def all(self) -> tuple[Defined, Defined, Defined]:
+    def all(self) -> tuple[Defined, ...]:
         """All applications."""
-        return self.turning, self.hostile, self.empty
+        return self.turning, self.hostile, self.blended, self.empty
 
     def begin(self) -> None:
         """Statistics from before the turn: a chart marks what differs from one record to the next."""
@@ -92,6 +98,12 @@ class Scene:
                     producer.label(key, f"nobody-{number}", "a class of another task")
                 number += 1
                 time.sleep(1 / (self.quick if number < 2 * TURN else self.calm))
+
+    def blend(self) -> None:
+        """Events with their labels for the blend, more than a rolling score is of."""
+        with EventProducer(self.blended.name, self.learners.servers) as producer:
+            for number in range(BLENDED):
+                producer.send("e", {"x": float(number % 7), "y": 1.0}, f"b{number}", number % 7 < 4)
 
     def poison(self) -> None:
         """Events, classes, dead letters and an alert whose names would be markup."""
@@ -124,9 +136,13 @@ def playing(learners: Learners, quick: float = QUICK, calm: float = CALM) -> Ite
     """A scene whose learners run and whose concept turns over, ended at the end."""
     scene = Scene(learners, quick, calm)
     thread = threading.Thread(target=scene.feed, daemon=True)
-    with learning(learners, scene.turning.target), learning(learners, scene.hostile.target):
+    targets = (scene.turning.target, scene.hostile.target, scene.blended.target)
+    with ExitStack() as stack:
+        for target in targets:
+            stack.enter_context(learning(learners, target))
         scene.begin()
         thread.start()
+        scene.blend()
         scene.poison()
         try:
             yield scene

@@ -61,6 +61,22 @@ def test_labels_drift_costs_and_dead_letters_are_the_learners_own(tab: Open, ops
     expect(page.locator("#drift")).to_contain_text("Features that matter most")
 
 
+def test_the_weights_of_a_blend_are_drawn_and_said(tab: Open, ops: Ops, scene: Scene) -> None:
+    """In words too: what each model weighs, and how the blend stands beside the best of them."""
+    until(lambda: ops.board(scene.blended.name)["regret"], "it has learned")
+    page = tab(scene.blended.name)
+    expect(page.locator("#serving .big")).to_contain_text("blend v")
+    expect(page.locator("#weights canvas")).to_be_visible()
+    said = page.locator("#weights figcaption")
+    expect(said).to_contain_text(re.compile(r"(champion|tree) v\d has \d+"))
+    expect(said).to_contain_text("of the weight. The answer is the mean of all, by these weights.")
+    expect(said).to_contain_text(re.compile(r"Its rolling accuracy is [01]\.\d{3}; its best single model, "))
+    expect(page.locator("#models th", has_text="Weight")).to_be_visible()
+    page = tab(scene.turning.name)
+    expect(page.locator("#serving .big")).to_be_visible()
+    expect(page.locator("#weights")).to_be_hidden()
+
+
 def test_it_lives(tab: Open, scene: Scene) -> None:
     """Counts grow by themselves, and the page says that it is live."""
     page = tab(scene.turning.name)

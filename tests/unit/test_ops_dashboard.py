@@ -11,6 +11,8 @@ import pytest
 
 from stream_app.ops.dashboard import ALERTS, LETTERS, SHOWN_MODELS, VERSIONS, DashboardModel
 from stream_app.ops.figures import important
+from stream_app.ops.history import Point
+from stream_app.ops.regret import regret_of
 from topics.records import (
     Alert,
     DriftStats,
@@ -276,6 +278,36 @@ def test_the_weights_of_a_blend_are_drawn_and_a_newcomer_is_no_swap() -> None:
     assert found.snapshot()["series"]["near"]["weights"] == {}
     rows = {row["name"]: row["weight"] for row in found.snapshot(shard=0)["detail"]["slots"]}
     assert rows == {"blend": 1.0, "champion": 0.9, "tree": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("lower_is_better", "single", "less_single", "less_sequence"),
+    [(False, "a v1", 0.85 - 0.81, 0.85 - 0.875), (True, "b v2", 0.85 - 0.8, 0.85 - 0.75)],
+)
+def test_a_blend_stands_beside_its_best_model_and_the_best_of_each_stretch(
+    lower_is_better: bool, single: str, less_single: float, less_sequence: float
+) -> None:
+    """Over ten stretches of a thousand labels: one model good in turns, one steady, one of the last alone."""
+    points = []
+    for n in range(1, 31):  # a point each 500 labels, so every second one counts, from the newest back
+        scores = {name: (value, 1_000.0) for name, value in (("blend v9", 0.85), ("b v2", 0.8))}
+        scores["a v1"] = (0.92 if n % 4 < 2 else 0.7, 1_000.0)
+        if n == 30:
+            scores["new v3"] = (0.95, 1_000.0)
+        points.append(Point(0, T_MS + n, 0, 500 * n, 0, 0, 0, None, None, "blend v9", scores, None))
+    found = regret_of(reversed(points), lower_is_better=lower_is_better)
+    assert found is not None
+    assert (found.labels, found.stretches, found.single) == (10_000, 10, single)
+    assert found.less_single == pytest.approx(less_single)
+    assert found.less_sequence == pytest.approx(less_sequence)
+
+
+def test_without_a_blend_nothing_is_compared() -> None:
+    """Nor before the first scores, nor of several shards at once."""
+    assert regret_of([], lower_is_better=False) is None
+    assert board().snapshot()["regret"] is None
+    found = filled(1)
+    assert found.snapshot(shard=0)["regret"] is None
 
 
 def test_one_shard_alone_is_told_alone() -> None:

@@ -46,6 +46,18 @@ export function scores(board, span) {
   children(found.below, [numbers(found.below, "Scores", ["Time", "Serving", "Best challenger", "Baseline"], () => every(series, (at) => [moment(series.t[at]), score(series.serving[at]), score(series.rival[at]), score(series.baseline[at])], 30))]);
 }
 
+// How the blend did over the last labels beside the best of its models, and beside the best one of each stretch.
+function regret(board) {
+  const found = board.regret;
+  if (!found || found.stretches < 2) return "";
+  const far = (value) => {
+    const better = board.score === "mae" ? -value : value;
+    const size = board.score === "mae" ? score(Math.abs(value)) : `${(100 * Math.abs(value)).toFixed(1)} points`;
+    return `${size} ${better < 0 ? "behind" : "ahead of"}`;
+  };
+  return ` Over the last ${count(found.labels)} labels it is ${far(found.less_single)} ${found.single}, the best of its models, and ${far(found.less_sequence)} the best model of each of ${found.stretches} stretches, which nobody knows before.`;
+}
+
 // How the blend does beside the best of its models.
 function beside(board) {
   const value = (slot) => slot.scores[board.score], scored = board.detail.slots.filter((slot) => known(value(slot)));
@@ -65,7 +77,7 @@ export function weights(board, span) {
   const found = place("weights", "Weights of the blend", chart, range(span));
   chart.draw(series.t, names.map((name, at) => ({ label: name, color: COLORS[at % COLORS.length], width: 2, values: series.weights[name], scale: "score", text: share })), series.marks);
   const heaviest = names.map((name) => [name, last(series.weights[name])]).filter(([, value]) => known(value)).sort((one, other) => other[1] - one[1]);
-  found.caption.textContent = heaviest.length ? `${heaviest.map(([name, value]) => `${name} has ${share(value)}`).join(", ")} of the weight. The answer is the mean of all, by these weights.${beside(board)}` : "No weight is known yet.";
+  found.caption.textContent = heaviest.length ? `${heaviest.map(([name, value]) => `${name} has ${share(value)}`).join(", ")} of the weight. The answer is the mean of all, by these weights.${beside(board)}${regret(board)}` : "No weight is known yet.";
   children(found.below, [numbers(found.below, "Weights", ["Time", ...names], () => every(series, (at) => [moment(series.t[at]), ...names.map((name) => share(series.weights[name][at]))], 30))]);
 }
 
