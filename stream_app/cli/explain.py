@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.past import open_past
 from stream_app.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from stream_app.application import Application
     from stream_app.learner.history.explained import Explained
     from stream_app.settings import Settings
+    from stream_app.wiring.past import PastOpener
     from topics.records import Prediction
 
 app = typer.Typer()
@@ -44,12 +46,14 @@ def explain(
     from rich.console import Console
 
     from stream_app.learner.logs import configure_logs
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
     with Console(file=sys.stderr).status(f"looking for the prediction of {event_id}") as status:
         served = find(definition, settings, event_id, key, status.update)
-        found = replayed(definition, settings, served, most, status.update)
+        opener = past_opener(definition, settings)
+    found = replayed(opener, served, most)
     document = document_of(served, found)
     if json:
         print_json(document)
@@ -87,40 +91,16 @@ def find(definition: Application, settings: Settings, event_id: str, key: str | 
     return found
 
 
-def replayed(
-    definition: Application, settings: Settings, served: Prediction, most: int, say: Any
-) -> Explained:
+def replayed(opener: PastOpener, served: Prediction, most: int) -> Explained:
     """The explanation, by a replay that comes to the served prediction.
 
     Raises:
         Refused: it comes to another one.
     """
-    from stream_app.adapters.clock import SystemClock
     from stream_app.learner.history.explained import explain_event
-    from stream_app.wiring.past import past_of
 
-    fingerprint, open_source, open_store, topics = past_of(definition, settings)
-    source = open_source(served.shard)
-
-    def progress(seq: int) -> None:
-        if seq % 50 == 0:
-            say(f"shard {served.shard}: batch {seq:,}")
-
-    try:
-        found = explain_event(
-            definition,
-            served.shard,
-            served.offset,
-            most,
-            source,
-            open_store(served.shard),
-            SystemClock(),
-            fingerprint,
-            topics,
-            progress,
-        )
-    finally:
-        source.close()
+    with open_past(opener, served.shard) as past:
+        found = explain_event(past, served.offset, most)
     made = found.made
     ours = (made.event_id, made.prediction, made.model, made.version)
     if ours != (served.event_id, served.prediction, served.model.name, served.model.version):

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.past import open_past
 
 app = typer.Typer()
 
@@ -19,31 +20,16 @@ def verify(
 ) -> None:
     """Replay every shard from its earliest retained point and its newest snapshot; exit 1 on a difference."""
     pin()
-    from rich.console import Console
-
-    from stream_app.adapters.clock import SystemClock
     from stream_app.learner.history.verify import verify_shard
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring.past import past_of
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
-    fingerprint, open_source, open_store, topics = past_of(definition, settings)
-    console, good = Console(file=sys.stderr), True
+    opener, good = past_opener(definition, settings), True
     for shard in range(definition.shards):
-        source = open_source(shard)
-        with console.status(f"shard {shard}") as status:
-
-            def progress(seq: int, shard: int = shard) -> None:
-                if seq % 50 == 0:
-                    status.update(f"shard {shard}: seq {seq}")
-
-            try:
-                results = verify_shard(
-                    definition, shard, source, open_store(shard), SystemClock(), fingerprint, topics, progress
-                )
-            finally:
-                source.close()
+        with open_past(opener, shard) as past:
+            results = verify_shard(past)
         for found in results:
             good = good and found.equal
             if json:

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.past import open_past
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,11 +57,10 @@ def what_if(
     pin()
     from rich.console import Console
 
-    from stream_app.adapters.clock import SystemClock
     from stream_app.cli.orders import check_shard
     from stream_app.learner.history.other_definition import check_comparable, replay_definitions
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring.past import past_of
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     exclusion = exclusion_of(exclude_key, exclude_time)
@@ -72,32 +72,10 @@ def what_if(
     titled = dict(zip(definition or [f"{target}, without what is excluded"], others, strict=True))
     check_comparable(recorded, titled)
     check_shard(recorded, shard)
-    fingerprint, open_source, open_store, topics = past_of(recorded, settings_for())
-    console, found, shown = Console(file=sys.stderr), False, Counter[str]()
+    opener, found, shown = past_opener(recorded, settings_for()), False, Counter[str]()
     for number in range(recorded.shards) if shard is None else (shard,):
-        source = open_source(number)
-        with console.status(f"shard {number}") as status:
-
-            def progress(seq: int, predictions: int, number: int = number) -> None:
-                if seq % 20 == 0:
-                    status.update(f"shard {number}: batch {seq:,}, {predictions:,} predictions")
-
-            try:
-                rows = replay_definitions(
-                    recorded,
-                    titled,
-                    exclusion,
-                    number,
-                    source,
-                    open_store(number),
-                    storage_of,
-                    SystemClock(),
-                    fingerprint,
-                    topics,
-                    progress,
-                )
-            finally:
-                source.close()
+        with open_past(opener, number) as past:
+            rows = replay_definitions(past, titled, exclusion, storage_of)
         found = found or bool(rows)
         for row in rows[1:]:
             shown.update(row.skipped_by)
@@ -111,6 +89,7 @@ def what_if(
             f"nothing of {recorded.name} is retained that could be replayed",
             "Run a learner first; where inputs are deleted before a day is over, raise retention.bytes",
         )
+    console = Console(file=sys.stderr)
     for text, n in shown.items():
         if not n:
             console.print(f"{text} leaves out nothing: no replayed record has it", markup=False)

@@ -26,7 +26,7 @@ from stream_app.learner.history.backup import (
 )
 from stream_app.settings import Settings
 from stream_app.wiring.learner import signing_key
-from stream_app.wiring.past import Past, past_of
+from stream_app.wiring.past import PastOpener, past_opener
 from stream_app.wiring.topics import all_topics, catalog_for
 from topics.envelope import RANK_NAMES, RANKS, Record
 from topics.life import life_of
@@ -52,7 +52,7 @@ def backup(app: Application, settings: Settings, folder: Path, say: Say) -> Mani
         ShardFailed: Kafka does not answer.
     """
     private = signing_key(settings)
-    past, catalog = past_of(app, settings), catalog_for(app, settings)
+    opener, catalog = past_opener(app, settings), catalog_for(app, settings)
     with BackupWriter(folder) as writer:
         with TopicAdmin(settings.kafka.kafka_python()) as admin:
             topics = admin.specs([spec.name for spec in all_topics(app, settings)])
@@ -68,7 +68,7 @@ def backup(app: Application, settings: Settings, folder: Path, say: Say) -> Mani
             app.name,
             SystemClock().now_ms(),
             definition_hash(app),
-            past.fingerprint,
+            opener.fingerprint,
             topics,
             [],
         )
@@ -77,7 +77,7 @@ def backup(app: Application, settings: Settings, folder: Path, say: Say) -> Mani
         copy = TopicCopy(settings.kafka.confluent(), app.name)
         try:
             for shard in range(app.shards):
-                made = ShardBackup(app, settings, past, ends, writer, copy, manifest.backup_id, shard)
+                made = ShardBackup(opener, settings, ends, writer, copy, manifest.backup_id, shard)
                 manifest.shards.append(made.write(say, catalog.models.name))
         finally:
             copy.close()
@@ -91,42 +91,34 @@ class ShardBackup:
 
     def __init__(
         self,
-        app: Application,
+        opener: PastOpener,
         settings: Settings,
-        past: Past,
         ends: Ends,
         writer: BackupWriter,
         copy: TopicCopy,
         backup_id: str,
         shard: int,
     ) -> None:
-        self.app, self.past, self.ends, self.writer, self.copy = app, past, ends, writer, copy
+        self.opener, self.ends, self.writer, self.copy = opener, ends, writer, copy
         self.backup_id, self.shard = backup_id, shard
-        life, keys = life_of(past.fingerprint["topics"]), settings.signing.private_bytes()
+        life, keys = life_of(opener.fingerprint["topics"]), settings.signing.private_bytes()
+        app = opener.app
         self.kept = FileSnapshots(writer.snapshots, app.name, shard, keys, app.modules, life)
 
     def write(self, say: Say, models_topic: str) -> ShardEntry:
         """Replay, and write what there is."""
         shard = self.shard
-        source = ClosedJournal(self.past.open_source(shard), self.ends.journal[shard])
-        try:
-            found = state_at_end(
-                self.app,
-                shard,
-                source,
-                self.past.open_store(shard),
-                SystemClock(),
-                self.past.fingerprint,
-                self.past.topics,
-                lambda seq: say(f"shard {shard}: batch {seq:,}"),
+        with self.opener.open(shard) as opened:
+            past = opened._replace(
+                source=ClosedJournal(opened.source, self.ends.journal[shard]),
+                progress=lambda seq, _counted: say(f"shard {shard}: batch {seq:,}"),
             )
+            found = state_at_end(past)
             say(f"shard {shard}: state")
-            size = keep_state(self.app, found, self.past.fingerprint, self.kept, self.backup_id)
-            entries = journal_since(source, found.began)
+            size = keep_state(past.app, found, past.fingerprint, self.kept, self.backup_id)
+            entries = journal_since(past.source, found.began)
             records = (Record(NO_INPUT, entry.offset, 0, None, entry.value) for entry in entries)
             journal = self.writer.write_records(f"shard-{shard}/journal.jsonl", records)
-        finally:
-            source.close()
         say(f"shard {shard}: receipts")
         low, _ = self.copy.span(models_topic, shard)
         receipts = self.copy.read(models_topic, shard, NO_INPUT, low, self.ends.models[shard])
@@ -139,7 +131,7 @@ class ShardBackup:
         """Write the records of the inputs that no batch has read; count them by input."""
         counts: dict[str, int] = {}
         for rank in RANKS:
-            name, topic = RANK_NAMES[rank], self.past.topics[rank]
+            name, topic = RANK_NAMES[rank], self.opener.topics[rank]
             say(f"shard {self.shard}: unread {name}")
             low, _ = self.copy.span(topic, self.shard)
             start = found.processor.positions[rank]

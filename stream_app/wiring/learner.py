@@ -26,6 +26,7 @@ from stream_app.definition.digest import layout_of
 from stream_app.errors import NO_TOPIC_FIX, Halted, Refused
 from stream_app.learner.daemon_pool import DaemonPool
 from stream_app.learner.dependencies import Dependencies, Inspection, Tuning
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.starts import Wish
 from stream_app.learner.history.upgrade import Plan, upgrade_shard
 from stream_app.learner.history.verify import drain
@@ -256,15 +257,13 @@ def upgrade(
     open_store, open_source = store_opener(app, settings, life), source_opener(app, settings, life)
     for shard in range(app.shards) if only is None else (only,):
         store, source = open_store(shard), open_source(shard)
+        past = Past(app, shard, source, store, SystemClock(), current, inputs)
         writer = None
         if not dry_run:
             names = output_topics(topics)
             writer = KafkaWriter(kafka, f"{app.name}.{shard}", shard, names, inputs, life=life)
         try:
-            steps = upgrade_shard(
-                app, shard, current, inputs, writer, source, store, SystemClock(), agreed, wish
-            )
-            plan = drain(steps)
+            plan = drain(upgrade_shard(past, writer, agreed, wish))
         finally:
             source.close()
             if writer is not None:

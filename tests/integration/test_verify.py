@@ -15,6 +15,7 @@ from stream_app.adapters.clock import SystemClock
 from stream_app.adapters.kafka_replay import KafkaReplay
 from stream_app.cli.context import load_app
 from stream_app.embedded.services import Endpoints
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.verify import verify_shard
 from stream_app.settings import load_settings
 from stream_app.wiring import learner as wiring
@@ -55,7 +56,7 @@ def test_it_ends_however_much_is_unread(
     store = wiring.store_opener(definition, settings)(0)
     try:
         fingerprint = wiring.fingerprint_for(definition, settings, None)
-        found = verify_shard(definition, 0, source, store, SystemClock(), fingerprint, inputs)
+        found = verify_shard(Past(definition, 0, source, store, SystemClock(), fingerprint, inputs))
     finally:
         source.close()
     assert [(one.source, one.equal, one.why) for one in found] == [

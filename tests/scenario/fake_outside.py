@@ -20,6 +20,7 @@ from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application
 from stream_app.learner.active_shard import ActiveShard
 from stream_app.learner.dependencies import Dependencies, Inspection, Tuning
+from stream_app.learner.history.past import Past
 from stream_app.learner.shard import Phase, Shard
 from stream_app.learner.step_marks import StepMarks
 from stream_app.ports import Send
@@ -173,6 +174,10 @@ class World:
         if proven and shard.live is not None:
             shard.live.care.idle()
         return shard
+
+    def past(self, fingerprint: dict[str, Any] = FINGERPRINT, app: Application | None = None) -> Past:
+        """The shard's past, as a command opens it."""
+        return Past(app or self.app, 0, Source(self), Store(self), self.clock, fingerprint, TOPICS)
 
     def feed(self, shard: Shard, rank: int, value: Mapping[str, Any], key: bytes = b"k") -> None:
         """Append a record to an input and let the shard apply and commit it, a second later."""

@@ -12,8 +12,8 @@ from stream_app.errors import Refused
 from stream_app.learner.history.as_of import Moment, state_as_of
 from stream_app.learner.recovery.snapshots import state_digest
 from tests.scenario.fake_kafka import Source
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application
+from tests.scenario.fake_outside import World
+from tests.scenario.shard_driver import application
 from topics.envelope import EVENT, LABEL
 
 EVENTS = 60
@@ -49,9 +49,7 @@ def lived() -> Life:
 
 def as_of(world: World, moment: Moment) -> str:
     """The digest of the state then."""
-    source, store = Source(world), Store(world)
-    found = state_as_of(world.app, 0, moment, source, store, world.clock, FINGERPRINT, TOPICS)
-    return state_digest(found.processor.core.state)
+    return state_digest(state_as_of(world.past(), moment).processor.core.state)
 
 
 def test_twenty_offsets_and_moments_are_as_they_were(

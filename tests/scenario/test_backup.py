@@ -105,8 +105,7 @@ def lived(app: Application) -> tuple[World, Shard]:
 def back_up(world: World, folder: Path, end: int | None = None) -> Backed:
     """As the command does with one shard."""
     source = ClosedJournal(Source(world), len(world.journal) * STRIDE if end is None else end)
-    clock, store = world.clock, Store(world)
-    found = state_at_end(world.app, 0, source, store, clock, FINGERPRINT, TOPICS)
+    found = state_at_end(world.past()._replace(source=source))
     kept = FileSnapshots(str(folder), "a", 0, [PRIVATE], world.app.modules, life_of(FINGERPRINT["topics"]))
     keep_state(world.app, found, FINGERPRINT, kept, "b1")
     ((header, load),) = kept.load()

@@ -13,8 +13,8 @@ from stream_app.learner.care import MOST_ATTEMPTS, MOST_FAILURES, Care, Failures
 from stream_app.learner.history.verify import verify_shard
 from stream_app.learner.shard import Phase, Shard
 from stream_app.ports import Commit
-from tests.scenario.fake_kafka import Source, Writer
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
+from tests.scenario.fake_kafka import Writer
+from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, ShardDriver, application, read_letter
 from topics.envelope import EVENT, LABEL, RANKS, Record
 from topics.records import AttemptRecord
@@ -105,7 +105,7 @@ def letters(world: World) -> list[Any]:
 def proven_by_replay(world: World) -> None:
     """A replay of the journal comes to the same digests, and no model meets the poison in it."""
     met = Poisoned.met
-    results = verify_shard(world.app, 0, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS)
+    results = verify_shard(world.past())
     assert [found.why for found in results if not found.equal] == []
     assert Poisoned.met == met
 

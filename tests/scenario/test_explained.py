@@ -13,9 +13,8 @@ from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.labels import Labels
 from stream_app.learner.history.explained import Explained, explain_event
-from tests.scenario.fake_kafka import Source
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application, logistic
+from tests.scenario.fake_outside import World
+from tests.scenario.shard_driver import application, logistic
 from topics.envelope import EVENT, LABEL
 
 EVENTS = 120
@@ -43,8 +42,7 @@ def lived(app: Application, *, inline: bool = False) -> World:
 
 def explained(world: World, offset: int) -> Explained:
     """The explanation of the event at an offset."""
-    source, store = Source(world), Store(world)
-    return explain_event(world.app, 0, offset, 10, source, store, world.clock, FINGERPRINT, TOPICS)
+    return explain_event(world.past(), offset, 10)
 
 
 DEFINITIONS = {

@@ -17,8 +17,8 @@ from stream_app.learner.history.upgrade import Plan, upgrade_shard
 from stream_app.learner.history.verify import drain, verify_shard
 from stream_app.models.digest import structural_digest
 from stream_app.state.slot import Slot
-from tests.scenario.fake_kafka import Source, Writer
-from tests.scenario.fake_outside import Store, World
+from tests.scenario.fake_kafka import Writer
+from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import EVENT, LABEL
 
@@ -65,20 +65,8 @@ def lived(app: Application) -> World:
 
 def upgraded(world: World, app: Application, *relearn: tuple[str, int | None]) -> tuple[Plan, Slot]:
     """The plan, and the slot `other` of the learner that goes on."""
-    plan = drain(
-        upgrade_shard(
-            app,
-            0,
-            prints(app),
-            TOPICS,
-            Writer(world),
-            Source(world),
-            Store(world),
-            world.clock,
-            lambda _plan: None,
-            Wish(relearn=relearn),
-        )
-    )
+    past, wish = world.past(prints(app), app), Wish(relearn=relearn)
+    plan = drain(upgrade_shard(past, Writer(world), lambda _plan: None, wish))
     assert plan is not None
     world.app = app
     shard = world.shard(prints(app))
@@ -106,7 +94,7 @@ def test_a_new_challenger_learns_the_whole_log() -> None:
     assert structural_digest(slot.model) == structural_digest(due.model)
     assert "champion" in plan.carried
     assert "what other has learned, but for what it learns again from the log" in plan.given_up
-    replays = verify_shard(app, 0, Source(world), Store(world), world.clock, prints(app), TOPICS)
+    replays = verify_shard(world.past(prints(app), app))
     assert [one.why for one in replays] == [""] * len(replays)
 
 

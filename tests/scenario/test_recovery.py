@@ -11,9 +11,8 @@ from stream_app.errors import Halted, Refused
 from stream_app.learner.batch import journal
 from stream_app.learner.history.verify import verify_shard
 from stream_app.learner.shard import Phase
-from tests.scenario.fake_kafka import Source
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application
+from tests.scenario.fake_outside import FINGERPRINT, World
+from tests.scenario.shard_driver import application
 from topics.envelope import EVENT
 from topics.records import BatchRecord, EpochRecord
 
@@ -63,7 +62,7 @@ def test_lost_snapshots_of_a_later_epoch_are_named(save: bool) -> None:
     assert "Restore the snapshot directory" in found.remedy
     assert "it names what is lost" in found.remedy
     with pytest.raises(Halted, match="snapshots of epoch 1 are missing"):
-        verify_shard(world.app, 0, Source(world), Store(world), world.clock, CHANGED, TOPICS)
+        verify_shard(world.past(CHANGED))
 
 
 def test_an_upgrade_that_was_cut_off_may_be_run_again() -> None:

@@ -20,8 +20,8 @@ from stream_app.learner.history.rows import Mark, SeenRow, replay_rows
 from stream_app.learner.history.upgrade import upgrade_shard
 from stream_app.learner.history.verify import drain
 from tests.scenario.fake_kafka import Source, Writer
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application
+from tests.scenario.fake_outside import FINGERPRINT, World
+from tests.scenario.shard_driver import application
 from topics.envelope import COMMAND, EVENT, LABEL
 
 EVENTS = 80
@@ -58,9 +58,7 @@ def taken(
 
     waiting = -1
     with suppress(KeyboardInterrupt):
-        waiting = replay_rows(
-            world.app, 0, since, Source(world), Store(world), world.clock, prints, TOPICS, sink
-        ).waiting
+        waiting = replay_rows(world.past(prints), since, sink).waiting
     return rows, marks[-1], waiting
 
 
@@ -205,31 +203,9 @@ def test_after_an_upgrade_the_export_goes_on_and_names_what_it_leaves_out() -> N
     _, mark, _ = taken(world, None, prints=prints)
     grow(world, 20, 10, prints)
     changed = {**prints, "python": "another"}
-    drain(
-        upgrade_shard(
-            world.app,
-            0,
-            changed,
-            TOPICS,
-            Writer(world),
-            Source(world),
-            Store(world),
-            world.clock,
-            lambda _plan: None,
-        )
-    )
+    drain(upgrade_shard(world.past(changed), Writer(world), lambda _plan: None))
     rows: list[SeenRow] = []
-    ended = replay_rows(
-        world.app,
-        0,
-        mark,
-        Source(world),
-        Store(world),
-        world.clock,
-        changed,
-        TOPICS,
-        lambda done, _mark, _last: rows.extend(done),
-    )
+    ended = replay_rows(world.past(changed), mark, lambda done, _mark, _last: rows.extend(done))
     assert ended.left_out[0] == mark.seq + 1
     assert len(ended.left_out) > 10
 

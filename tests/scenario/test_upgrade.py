@@ -19,8 +19,8 @@ from stream_app.learner.history.upgrade import Plan, open_epoch, prepare, upgrad
 from stream_app.learner.history.verify import drain, verify_shard
 from stream_app.learner.recovery.guards import Forked
 from stream_app.learner.shard import Phase, Shard
-from tests.scenario.fake_kafka import STRIDE, Source, Writer
-from tests.scenario.fake_outside import Store, World
+from tests.scenario.fake_kafka import STRIDE, Writer
+from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import EVENT
 from topics.records import BatchRecord, EpochRecord
@@ -62,10 +62,7 @@ def upgrade(
     **wish: Any,
 ) -> Plan | None:
     """As the command does it."""
-    writer, source, store = Writer(world), Source(world), Store(world)
-    return drain(
-        upgrade_shard(app, 0, prints, TOPICS, writer, source, store, world.clock, agree, Wish(**wish))
-    )
+    return drain(upgrade_shard(world.past(prints, app), Writer(world), agree, Wish(**wish)))
 
 
 def read_on(world: World, prints: dict[str, Any]) -> Shard:
@@ -97,7 +94,7 @@ def refusal(world: World, prints: dict[str, Any]) -> Refused:
 
 def equal_again(world: World, prints: dict[str, Any]) -> None:
     """The replays of the newest epoch come to the digests of its journal."""
-    found = verify_shard(world.app, 0, Source(world), Store(world), world.clock, prints, TOPICS)
+    found = verify_shard(world.past(prints))
     assert [one.why for one in found] == [""] * len(found)
 
 
@@ -157,14 +154,15 @@ def test_a_learner_that_ran_before_the_fence_is_fenced() -> None:
 def test_an_epoch_is_not_written_behind_batches_that_its_plan_does_not_know() -> None:
     """The journal's end is read again right before, whatever was fenced."""
     world = lived()
-    prepared = drain(prepare(APP, 0, CHANGED, Source(world), Store(world), world.clock, TOPICS))
+    past = world.past(CHANGED)
+    prepared = drain(prepare(past))
     assert prepared is not None
     shard = world.shard(PRINTS)
     send(world, shard, 3)
     writer = Writer(world)
     writer.fence()
     with pytest.raises(Refused, match="committed while the upgrade was prepared"):
-        drain(open_epoch(APP, prepared, CHANGED, TOPICS, writer, Source(world), Store(world), agreed))
+        drain(open_epoch(past, prepared, writer, agreed))
     assert len(world.journal) == 1 + 4
 
 
@@ -181,7 +179,7 @@ def test_an_epoch_that_does_not_continue_the_journal_halts_and_is_named() -> Non
         with pytest.raises(Forked, match=named):
             raise found
     with pytest.raises(Forked, match=named):
-        verify_shard(APP, 0, Source(world), Store(world), world.clock, CHANGED, TOPICS)
+        verify_shard(world.past(CHANGED))
     del world.snapshots[0]
     with pytest.raises(Forked, match=named):
         raise refusal(world, PRINTS)

@@ -8,23 +8,22 @@ import orjson
 import pytest
 from river import naive_bayes
 
-from stream_app.application import Application, SwapPolicy
+from stream_app.application import SwapPolicy
 from stream_app.definition.digest import definition_hashes
 from stream_app.errors import Refused
 from stream_app.inspect.model_status import Shard, ShardReceipts, begun_in, ended_in, replaced_in, shard_of
 from stream_app.inspect.receipts import receipts_of
 from stream_app.learner.history.answers_differ import compare, rows_of
 from stream_app.learner.history.journal_search import begun_at
-from stream_app.learner.history.starts import Wish
 from stream_app.learner.history.upgrade import upgrade_shard
 from stream_app.learner.history.verify import drain
 from stream_app.learner.history.version_card import card_of
-from stream_app.learner.history.versions import Past, VersionFound, Wanted, find_version
+from stream_app.learner.history.versions import VersionFound, Wanted, find_version
 from stream_app.models.digest import structural_digest
 from stream_app.state.slot import CHAMPION
 from tests.scenario.fake_kafka import Source, Writer
 from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application
+from tests.scenario.shard_driver import application
 from topics.batch_id import BatchId
 from topics.envelope import COMMAND, EVENT, LABEL
 
@@ -84,12 +83,6 @@ def lived() -> Life:
     return Life(world, before, replaced, ended, structural_digest(state.champion.model))
 
 
-def past(world: World, fingerprint: dict[str, Any] = FINGERPRINT, app: Application | None = None) -> Past:
-    """The world's past, as a command opens it."""
-    source, store = Source(world), Store(world)
-    return Past(app or world.app, 0, source, store, world.clock, fingerprint, TOPICS)
-
-
 def receipts(world: World) -> Shard:
     """What the receipts say, without statistics."""
     found = receipts_of(Consumed(send.key, send.value) for send in world.written if send.topic == "models")
@@ -111,7 +104,7 @@ def digest(found: VersionFound) -> str:
 
 def test_a_version_is_had_back_as_it_was_at_each_moment(lived: Life) -> None:
     """When it was replaced, when it ended, before an event, and now."""
-    shard, here = receipts(lived.world), past(lived.world)
+    shard, here = receipts(lived.world), lived.world.past()
     replaced, ended = replaced_in(shard, 1), ended_in(shard, 1)
     assert replaced is not None
     assert ended is not None
@@ -133,8 +126,8 @@ def test_what_served_can_be_had_though_the_first_inputs_are_gone(
     assert events == [76, 71, 66, 46, 26]
     monkeypatch.setattr(world, "low", [0, 26, 22])
     replaced, ended = replaced_in(shard, 1), ended_in(shard, 1)
-    assert digest(find_version(past(world), Wanted(1, ended=replaced, served=True))) == lived.replaced
-    assert digest(find_version(past(world), Wanted(1, ended=ended))) == lived.ended
+    assert digest(find_version(world.past(), Wanted(1, ended=replaced, served=True))) == lived.replaced
+    assert digest(find_version(world.past(), Wanted(1, ended=ended))) == lived.ended
 
 
 def test_what_is_not_retained_is_refused_with_the_remedy(
@@ -144,29 +137,29 @@ def test_what_is_not_retained_is_refused_with_the_remedy(
     ended = ended_in(receipts(lived.world), 1)
     monkeypatch.setattr(lived.world, "low", [0, 60, 60])
     with pytest.raises(Refused, match="nothing is retained from which batch 0:") as refusal:
-        find_version(past(lived.world), Wanted(1, ended=ended))
+        find_version(lived.world.past(), Wanted(1, ended=ended))
     assert "--as-of OFFSET" in refusal.value.remedy
 
 
 def test_a_version_that_did_not_live_then_is_refused_with_those_that_did(lived: Life) -> None:
     """After its end, and one that never was."""
     with pytest.raises(Refused, match="shard 0 had no version 1 before event 80; it had bayes v2"):
-        find_version(past(lived.world), Wanted(1, offset=80))
+        find_version(lived.world.past(), Wanted(1, offset=80))
     with pytest.raises(Refused, match="had no version 9 at the journal's end"):
-        find_version(past(lived.world), Wanted(9))
+        find_version(lived.world.past(), Wanted(9))
 
 
 def test_another_definition_than_then_is_refused(lived: Life) -> None:
     """A replay under other code gives other bits: the remedy is the code of then."""
     changed = {**FINGERPRINT, "python": "9.9"}
     with pytest.raises(Refused, match="epoch 0 was recorded with something else") as refusal:
-        find_version(past(lived.world, changed), Wanted(1, ended=ended_in(receipts(lived.world), 1)))
+        find_version(lived.world.past(changed), Wanted(1, ended=ended_in(receipts(lived.world), 1)))
     assert "check out the release that ran" in refusal.value.remedy
 
 
 def test_the_card_says_where_a_version_comes_from(lived: Life) -> None:
     """From which event to which, what it learned, how good it was, and under what it ran."""
-    shard, here = receipts(lived.world), past(lived.world)
+    shard, here = receipts(lived.world), lived.world.past()
     wanted = Wanted(1, ended=ended_in(shard, 1))
     found = find_version(here, wanted)
     card = card_of(here, wanted, found, "retired", shard.receipts[1], begun_in(shard, 1))
@@ -197,7 +190,7 @@ def test_a_batch_is_found_in_the_journal(lived: Life) -> None:
 
 def test_answers_of_two_versions_are_compared_on_the_same_rows(lived: Life) -> None:
     """Those that wait, the sample, and the newest learned ones; the same version does not differ."""
-    here, store = past(lived.world), Store(lived.world)
+    here, store = lived.world.past(), Store(lived.world)
     first = find_version(here, Wanted(1, ended=ended_in(receipts(lived.world), 1)))
     second = find_version(here, Wanted(2))
     rows = rows_of(second.processor.core.state)
@@ -227,27 +220,15 @@ def test_a_version_that_an_upgrade_left_behind_is_had_back(at_the_end: bool) -> 
             shard.live.leave()
     due = structural_digest(shard.live.processor.core.state.slots[1].model)
     shard.drop()
-    steps = upgrade_shard(
-        alone,
-        0,
-        changed,
-        TOPICS,
-        Writer(world),
-        Source(world),
-        Store(world),
-        world.clock,
-        lambda _: None,
-        Wish(),
-    )
-    plan = drain(steps)
+    plan = drain(upgrade_shard(world.past(changed, alone), Writer(world), lambda _: None))
     assert plan is not None
     assert plan.carried[0] == CHAMPION
     wanted = Wanted(2, left_behind=True)
-    assert digest(find_version(past(world, prints), wanted)) == due
+    assert digest(find_version(world.past(prints), wanted)) == due
     if at_the_end:
-        assert digest(find_version(past(world, changed, alone), wanted)) == due
+        assert digest(find_version(world.past(changed, alone), wanted)) == due
     else:
         with pytest.raises(Refused, match="slot bayes is gone"):
-            find_version(past(world, changed, alone), wanted)
+            find_version(world.past(changed, alone), wanted)
     with pytest.raises(Refused, match="an upgrade left version 7 behind"):
-        find_version(past(world, prints), Wanted(7, left_behind=True))
+        find_version(world.past(prints), Wanted(7, left_behind=True))

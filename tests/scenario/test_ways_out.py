@@ -22,8 +22,8 @@ from stream_app.learner.history.verify import drain, verify_shard
 from stream_app.learner.shard import Phase, Shard
 from stream_app.models.digest import structural_digest
 from stream_app.state.shard import ShardState
-from tests.scenario.fake_kafka import Source, Writer
-from tests.scenario.fake_outside import Store, World
+from tests.scenario.fake_kafka import Writer
+from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT, LABEL
 from topics.records import BatchRecord, EpochRecord
@@ -121,8 +121,7 @@ def steps(
     found: dict[str, Any] | None = None,
 ) -> Plan | None:
     """One call of the command; without a writer a dry run."""
-    source, store, told = Source(world), Store(world), found or prints(app)
-    return drain(upgrade_shard(app, 0, told, TOPICS, writer, source, store, world.clock, agree, wish))
+    return drain(upgrade_shard(world.past(found or prints(app), app), writer, agree, wish))
 
 
 def upgrade(world: World, app: Application, **wish: Any) -> Plan:
@@ -156,7 +155,7 @@ def goes_on(world: World, app: Application) -> Shard:
     assert state.counters.labels_learned == learned + 1
     told = [orjson.loads(value)["event_id"] for value in world.predictions]
     assert len(told) == len(set(told)) == n + 1
-    found = verify_shard(app, 0, Source(world), Store(world), world.clock, prints(app), TOPICS)
+    found = verify_shard(world.past(prints(app), app))
     assert [one.why for one in found] == [""] * len(found)
     return shard
 

@@ -16,8 +16,8 @@ from stream_app.errors import Halted
 from stream_app.learner.history.variant import Outcome
 from stream_app.learner.history.whatif import replay_variants
 from tests.scenario.fake_kafka import Source
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application
+from tests.scenario.fake_outside import World
+from tests.scenario.shard_driver import application
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE = 400, 900, 5
@@ -66,8 +66,7 @@ def lived(app: Application, turn: int = TURN, end: int = END) -> World:
 
 def played(world: World, **variants: Application) -> list[Outcome]:
     """The live shard and variants beside it."""
-    source, store = Source(world), Store(world)
-    return replay_variants(world.app, variants, 0, source, store, world.clock, FINGERPRINT, TOPICS)
+    return replay_variants(world.past(), variants)
 
 
 def test_the_live_row_is_what_was_committed(world: World) -> None:

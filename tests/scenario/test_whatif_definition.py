@@ -29,8 +29,8 @@ from stream_app.learner.history.other_definition import (
 from stream_app.learner.history.variant import Outcome
 from stream_app.learner.history.whatif import replay_variants
 from tests.scenario.fake_kafka import Source
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS, application
+from tests.scenario.fake_outside import World
+from tests.scenario.shard_driver import application
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE, SNAPSHOT = 250, 500, 5, 350
@@ -121,18 +121,7 @@ def key_of(n: int) -> bytes:
 
 def played(world: World, exclusion: Exclusion = NOTHING, **others: Application) -> list[Compared]:
     """The live row and those of other definitions."""
-    return replay_definitions(
-        world.app,
-        others,
-        exclusion,
-        0,
-        Source(world),
-        Store(world),
-        storage_of,
-        world.clock,
-        FINGERPRINT,
-        TOPICS,
-    )
+    return replay_definitions(world.past(), others, exclusion, storage_of)
 
 
 def alone(app: Application, records: list[Record]) -> tuple[Outcome, dict[str, int]]:
@@ -191,9 +180,8 @@ def test_where_the_beginning_is_cut_live_models_go_on_if_they_fit(
     soon = another(labels=Labels(horizon="5m"))  # labels without an event are dead letters while it runs
     live, carried, *more, fresh = played(world, NOTHING, carried=never, **others, fresh=soon)
     assert [row.begins for row in (live, carried, *more, fresh)] == [SERVED, CARRIED, CARRIED, CARRIED, FRESH]
-    source, store = Source(world), Store(world)
-    variants = replay_variants(app, {"carried": never}, 0, source, store, world.clock, FINGERPRINT, TOPICS)
-    assert [live.outcome, carried.outcome] == variants
+    past = world.past(app=app)
+    assert [live.outcome, carried.outcome] == replay_variants(past, {"carried": never})
     assert live.outcome.predictions == fresh.outcome.predictions == END - SNAPSHOT - 1
     assert fresh.dead_letters == {}
     assert 0 < fresh.compared < live.outcome.scored

@@ -30,7 +30,7 @@ from stream_app.ports import Commit
 from tests.faults.committed import INPUTS, Stored
 from tests.faults.judge import Report, ShardJudge
 from tests.faults.traffic import stream
-from tests.scenario.fake_kafka import Log, Source, Writer
+from tests.scenario.fake_kafka import Log, Writer
 from tests.scenario.fake_outside import FINGERPRINT, Clock, Store, View, World, fulfil
 from tests.scenario.shard_driver import START_MS, TOPICS
 from topics.envelope import RANKS, Record
@@ -360,7 +360,7 @@ class Schedule:
             found.append("the view shows other entities than the recount has")
         if world.view_stamp != judge.stamp:
             found.append(f"the view is stamped {world.view_stamp}, the journal ends at {judge.stamp}")
-        proofs = verify_shard(self.app, 0, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS)
+        proofs = verify_shard(world.past())
         found += [f"a replay from {one.source} differs: {one.why}" for one in proofs if not one.equal]
         unknown = self.met["killed with its supervisor"] + self.met["frozen"]
         crashes = sum((HEADER + "reason", b"crash") in (send.headers or ()) for send in world.written)

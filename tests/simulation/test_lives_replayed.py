@@ -21,9 +21,7 @@ from river import base, dummy, linear_model, naive_bayes, preprocessing, tree
 from stream_app.application import Application, Blend, Detect, Labels, SwapPolicy
 from stream_app.learner.history.verify import verify_shard
 from tests.lengths import length
-from tests.scenario.fake_kafka import Source
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
-from tests.scenario.shard_driver import TOPICS
+from tests.scenario.fake_outside import World
 from topics.envelope import EVENT, LABEL
 
 SEEDS = length(range(3), range(3), range(17))  # the long form: 1,000 in all
@@ -142,7 +140,7 @@ def test_a_blend_comes_to_the_same_state_in_a_replay(task: str) -> None:
         )
         world, hunt = lived(app, random.Random(f"blend {task} {seed}"))
         hunts += hunt
-        found = verify_shard(app, 0, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS)
+        found = verify_shard(world.past())
         assert {one.source for one in found} >= {"earliest"}
         assert [(seed, one.source, one.equal, one.why) for one in found if not one.equal] == []
     assert hunts
@@ -169,7 +167,7 @@ def test_whatever_happens_outside_of_the_flow_a_replay_comes_to_the_same_state(
         )
         world, hunt = lived(app, dice)
         hunts += hunt
-        found = verify_shard(app, 0, Source(world), Store(world), world.clock, FINGERPRINT, TOPICS)
+        found = verify_shard(world.past())
         assert {one.source for one in found} >= {"earliest"}
         assert [(seed, one.source, one.equal, one.why) for one in found if not one.equal] == []
     assert hunts or task == "anomaly"

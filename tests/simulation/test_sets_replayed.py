@@ -18,8 +18,8 @@ from stream_app.learner.history.verify import drain, verify_shard
 from stream_app.learner.recovery.snapshots import restore, state_digest
 from stream_app.learner.shard import Shard
 from stream_app.models.calls import bind
-from tests.scenario.fake_kafka import Source, Writer
-from tests.scenario.fake_outside import FINGERPRINT, Store, World
+from tests.scenario.fake_kafka import Writer
+from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT
 from topics.records import AttemptRecord, BatchRecord
@@ -149,11 +149,7 @@ def test_whatever_is_killed_when_the_sets_come_back(seed: int) -> None:
 
 def verified(world: World) -> list[bool]:
     """What `verify` says of both replays."""
-    deps = world.deps
-    found = verify_shard(
-        world.app, 0, deps.open_source(0), deps.open_store(0), world.clock, FINGERPRINT, TOPICS
-    )
-    return [one.equal for one in found]
+    return [one.equal for one in verify_shard(world.past())]
 
 
 def test_a_replay_that_lays_out_no_sets_leaves_its_journal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,8 +322,7 @@ def test_an_upgrade_lays_out_sets_where_its_journal_says_so() -> None:
     orders = layout(shard.live)
     shard.drop()
     changed = {**prints, "python": "3.12"}
-    writer, source, store = Writer(world), Source(world), Store(world)
-    drain(upgrade_shard(app, 0, changed, TOPICS, writer, source, store, world.clock, lambda _: None))
+    drain(upgrade_shard(world.past(changed), Writer(world), lambda _: None))
     shard = world.shard(changed)
     assert shard.live is not None
     assert shard.live.processor.epoch == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
+from stream_app.cli.past import open_past
 from stream_app.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,13 +30,10 @@ def from_its_topic(
         UsageError: no such shard, no labels, a detector that does not fit, or nothing to replay.
     """
     pin()
-    from rich.console import Console
-
-    from stream_app.adapters.clock import SystemClock
     from stream_app.cli.orders import check_shard
     from stream_app.learner.history.whatif import replay_variants
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring.past import past_of
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     definition = load_app(target)
@@ -45,32 +42,12 @@ def from_its_topic(
             f"{definition.name} learns without labels, so nothing there swaps", "Leave --from-topic out"
         )
     check_shard(definition, shard)
-    variants, settings = variants_of(definition, policies, chosen), settings_for()
-    fingerprint, open_source, open_store, topics = past_of(definition, settings)
-    console = Console(file=sys.stderr)
+    variants = variants_of(definition, policies, chosen)
+    opener = past_opener(definition, settings_for())
     outcomes: list[Outcome] = []
     for number in range(definition.shards) if shard is None else (shard,):
-        source = open_source(number)
-        with console.status(f"shard {number}") as status:
-
-            def progress(seq: int, predictions: int, number: int = number) -> None:
-                if seq % 20 == 0:
-                    status.update(f"shard {number}: batch {seq:,}, {predictions:,} predictions")
-
-            try:
-                replayed = replay_variants(
-                    definition,
-                    variants,
-                    number,
-                    source,
-                    open_store(number),
-                    SystemClock(),
-                    fingerprint,
-                    topics,
-                    progress,
-                )
-            finally:
-                source.close()
+        with open_past(opener, number) as past:
+            replayed = replay_variants(past, variants)
         outcomes += replayed
         if json:
             for outcome in replayed:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_app.cli.context import load_app, owner_only, pin, print_json, settings_for
+from stream_app.cli.past import open_past
 
 if TYPE_CHECKING:
     from stream_app.cli.export.dataset import DataSet
+    from stream_app.learner.history.past import Past
     from stream_app.learner.history.rows import Mark, SeenRow
 
 app = typer.Typer(no_args_is_help=True, help="Write what the log knows as files.")
@@ -40,39 +41,21 @@ def rows(
     """
     pin()
     owner_only()
-    from rich.console import Console
-
-    from stream_app.adapters.clock import SystemClock
     from stream_app.cli.export.dataset import DataSet
     from stream_app.cli.orders import check_shard
     from stream_app.learner.history.rows import replay_rows
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring.past import past_of
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     definition = load_app(target)
     check_shard(definition, shard)
     folder = DataSet(to, definition.name, definition.task)
-    fingerprint, open_source, open_store, topics = past_of(definition, settings_for())
-    console = Console(file=sys.stderr)
+    opener = past_opener(definition, settings_for())
     for number in range(definition.shards) if shard is None else (shard,):
-        source = open_source(number)
-        with console.status(f"shard {number}") as status:
-            part = Part(folder, number, status.update)
-            try:
-                ended = replay_rows(
-                    definition,
-                    number,
-                    part.before,
-                    source,
-                    open_store(number),
-                    SystemClock(),
-                    fingerprint,
-                    topics,
-                    part.take,
-                )
-            finally:
-                source.close()
+        with open_past(opener, number) as past:
+            part = Part(folder, past)
+            ended = replay_rows(past, part.before, part.take)
         if json:
             document = {"shard": number, "rows": part.written, "waiting": ended.waiting, "folder": str(to)}
             print_json({**document, "left_out_batches": len(ended.left_out)})
@@ -90,16 +73,16 @@ def rows(
 class Part:
     """Takes a shard's rows and writes them in parts."""
 
-    def __init__(self, folder: DataSet, shard: int, say: Callable[[str], None]) -> None:
-        self.folder, self.shard, self.say = folder, shard, say
-        self.before = folder.mark(shard)
+    def __init__(self, folder: DataSet, past: Past) -> None:
+        self.folder, self.shard, self.progress = folder, past.shard, past.progress
+        self.before = folder.mark(self.shard)
 
     def take(self, done: list[SeenRow], mark: Mark, last: bool) -> None:
         """Write what is there if that is enough, or all there is."""
         if len(done) >= PART or last:
             self.folder.add(self.shard, done, mark)
             done.clear()
-        self.say(f"shard {self.shard}: batch {mark.seq:,}, {self.written + len(done):,} rows")
+        self.progress(mark.seq, f"{self.written + len(done):,} rows")
 
     @property
     def written(self) -> int:

@@ -11,10 +11,11 @@ import typer
 from stream_app.cli.context import load_app, pin, print_json, settings_for
 from stream_app.cli.models.choice import chosen, read
 from stream_app.cli.models.get import window_text
-from stream_app.cli.models.past import Doors, Had, the_one, wanted_of
+from stream_app.cli.models.past import Had, have_back, the_one, wanted_of
 from stream_app.errors import Refused, printable
 
 if TYPE_CHECKING:
+    from stream_app.application import Application
     from stream_app.inspect.model_status import Shard, Standing
 
 ROWS = ("slot", "kind", "status", "parent", "learned", "scores", "why", "data", "definition")
@@ -35,25 +36,26 @@ def diff(
     """
     pin()
     from stream_app.learner.logs import configure_logs
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     definition, settings = load_app(target), settings_for()
     shards = read(definition, settings, shard)
     found, one = the_one(chosen(shards, first), first)
     found, other = the_one(chosen([found], second), second)
-    doors = Doors(definition, settings)
+    opener = past_opener(definition, settings)
     had: list[Had | None] = []
     why_not: list[str] = []
     for model in (one, other):
         try:
-            had.append(doors.had(found, model, wanted_of(found, model)))
+            had.append(have_back(opener, found, model, wanted_of(found, model)))
         except Refused as error:
             had.append(None)
             why_not.append(f"version {model.version} cannot be had: {error}")
     document = {
         "shard": found.shard,
         "versions": [known(found, model, back) for model, back in zip((one, other), had, strict=True)],
-        "answers": answers(doors, *had),
+        "answers": answers(definition, *had),
         "not_had": why_not,
     }
     if json:
@@ -81,14 +83,13 @@ def known(shard: Shard, model: Standing, had: Had | None) -> dict[str, Any]:
     }
 
 
-def answers(doors: Doors, first: Had | None, second: Had | None) -> dict[str, Any] | None:
+def answers(definition: Application, first: Had | None, second: Had | None) -> dict[str, Any] | None:
     """How differently both answer, where both were had back."""
     if first is None or second is None:
         return None
     from stream_app.adapters.snapshot_store import round_trip
     from stream_app.learner.history.answers_differ import compare, rows_of
 
-    definition = doors.definition
     later = max((first, second), key=lambda had: sum(had.found.processor.positions))
     found = compare(
         definition,

@@ -11,7 +11,7 @@ import typer
 
 from stream_app.cli.context import check_writable, load_app, owner_only, pin, print_json, settings_for
 from stream_app.cli.models.choice import chosen, read
-from stream_app.cli.models.past import Doors, Had, the_one, wanted_of
+from stream_app.cli.models.past import Had, have_back, the_one, wanted_of
 from stream_app.errors import Refused, printable
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def fetched(
         UsageError: no shard has it, or several do.
         Refused: what is retained does not reach that moment.
     """
+    from stream_app.wiring.past import past_opener
+
     found, model = the_one(chosen(read(definition, settings, shard), version), version)
     wanted = wanted_of(found, model, served=served, offset=as_of)
-    return Doors(definition, settings).had(found, model, wanted)
+    return have_back(past_opener(definition, settings), found, model, wanted)
 
 
 def as_file(definition: Application, key: bytes, had: Had) -> bytes:

@@ -11,7 +11,7 @@ import typer
 from stream_app.cli.context import load_app, pin, print_json, settings_for
 from stream_app.cli.models.choice import chosen, read
 from stream_app.cli.models.get import AS_OF, SERVED, as_file, file_name
-from stream_app.cli.models.past import Doors, the_one, wanted_of
+from stream_app.cli.models.past import have_back, the_one, wanted_of
 
 
 def mlflow(
@@ -35,13 +35,15 @@ def mlflow(
     from stream_app.cli.models.mlflow_export import client_library, log_version
     from stream_app.learner.logs import configure_logs
     from stream_app.wiring.learner import signing_key
+    from stream_app.wiring.past import past_opener
 
     client_library()  # a replay takes long: what is missing is said first
     configure_logs()
     definition, settings = load_app(target), settings_for()
     key = signing_key(settings)
     found, model = the_one(chosen(read(definition, settings, shard), version), version)
-    had = Doors(definition, settings).had(found, model, wanted_of(found, model, served=served, offset=as_of))
+    wanted = wanted_of(found, model, served=served, offset=as_of)
+    had = have_back(past_opener(definition, settings), found, model, wanted)
     named = name or (definition.name if definition.shards == 1 else f"{definition.name}-{found.shard}")
     with TemporaryDirectory() as folder:
         file = Path(folder) / file_name(definition, had.card)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stream_app.cli.past import open_past
 from stream_app.errors import Refused, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from stream_app.application import Application
     from stream_app.inspect.model_status import Shard, Standing
     from stream_app.learner.history.versions import VersionFound, Wanted
     from stream_app.settings import Settings
+    from stream_app.wiring.past import PastOpener
 
 
 class Had(NamedTuple):
@@ -23,45 +22,20 @@ class Had(NamedTuple):
     card: dict[str, Any]
 
 
-class Doors:
-    """Opens the past of an application's shards; asks the broker once."""
+def have_back(opener: PastOpener, shard: Shard, model: Standing, wanted: Wanted) -> Had:
+    """Give a version as it was, by a replay.
 
-    def __init__(self, definition: Application, settings: Settings) -> None:
-        from rich.console import Console
+    Raises:
+        Refused: what is retained does not reach that moment.
+    """
+    from stream_app.inspect.model_status import begun_in
+    from stream_app.learner.history.version_card import card_of
+    from stream_app.learner.history.versions import find_version
 
-        from stream_app.wiring.past import past_of
-
-        self.definition = definition
-        self.past = past_of(definition, settings)
-        self.console: Console = Console(file=sys.stderr)
-
-    def had(self, shard: Shard, model: Standing, wanted: Wanted) -> Had:
-        """The version as it was, by a replay.
-
-        Raises:
-            Refused: what is retained does not reach that moment.
-        """
-        from stream_app.adapters.clock import SystemClock
-        from stream_app.inspect.model_status import begun_in
-        from stream_app.learner.history.version_card import card_of
-        from stream_app.learner.history.versions import Past, find_version
-
-        fingerprint, open_source, open_store, topics = self.past
-        source, name = open_source(shard.shard), f"{model.slot} v{model.version}"
-        with self.console.status(f"shard {shard.shard}: {name}") as status:
-
-            def progress(seq: int) -> None:
-                if seq % 50 == 0:
-                    status.update(f"shard {shard.shard}: {name}, batch {seq:,}")
-
-            store, clock = open_store(shard.shard), SystemClock()
-            past = Past(self.definition, shard.shard, source, store, clock, fingerprint, topics, progress)
-            try:
-                found = find_version(past, wanted)
-                receipt, begun = shard.receipts[model.version], begun_in(shard, model.version)
-                return Had(found, card_of(past, wanted, found, model.status, receipt, begun))
-            finally:
-                source.close()
+    with open_past(opener, shard.shard, f"{model.slot} v{model.version}") as past:
+        found = find_version(past, wanted)
+        receipt, begun = shard.receipts[model.version], begun_in(shard, model.version)
+        return Had(found, card_of(past, wanted, found, model.status, receipt, begun))
 
 
 def snapshot_before(definition: Application, settings: Settings, shard: Shard, version: int) -> str | None:

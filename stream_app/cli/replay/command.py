@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_app.cli.context import check_writable, load_app, owner_only, pin, print_json, settings_for
+from stream_app.cli.past import open_past
 from stream_app.cli.produce.options import FILES, Drop, Features, Types
 from stream_app.errors import UsageError
 from topics.envelope import EVENT
@@ -61,55 +62,31 @@ def replay(
     """
     pin()
     owner_only()
-    from rich.console import Console
-
-    from stream_app.adapters.clock import SystemClock
     from stream_app.cli.orders import check_shard
     from stream_app.cli.produce.reading import Options, read
     from stream_app.cli.replay.predictions import predictions
     from stream_app.learner.history.as_of import state_as_of
     from stream_app.learner.logs import configure_logs
-    from stream_app.wiring.past import past_of
+    from stream_app.wiring.past import past_opener
 
     configure_logs()
     moment, definition = moment_of(to), load_app(target)
     check_shard(definition, shard)
     numbers = numbers_of(definition, shard, alone=moment.offset is not None or save is not None)
     check_writable(save)
-    settings = settings_for()
-    fingerprint, open_source, open_store, topics = past_of(definition, settings)
+    opener = past_opener(definition, settings_for())
     reading = None
     if predict is not None:
         reading = read(definition, predict, Options(key, features=features, drop=drop, types=types))
     answers: list[dict[str, Any]] = []
-    clock, console = SystemClock(), Console(file=sys.stderr)
     for number in numbers:
-        source = open_source(number)
-        with console.status(f"shard {number}") as status:
-
-            def progress(seq: int, number: int = number) -> None:
-                if seq % 50 == 0:
-                    status.update(f"shard {number}: batch {seq:,}")
-
-            try:
-                processor, following = state_as_of(
-                    definition,
-                    number,
-                    moment,
-                    source,
-                    open_store(number),
-                    clock,
-                    fingerprint,
-                    topics,
-                    progress,
-                )
-            finally:
-                source.close()
+        with open_past(opener, number) as past:
+            processor, following = state_as_of(past, moment)
         if following is None:
             say_if_beyond(processor, moment)
         found = described(processor)
         if reading is not None:
-            copy = open_store(number).round_trip
+            copy = past.store.round_trip
             answers += predictions(definition, processor, reading, copy, time_ms=moment.time_ms)
             sys.stderr.write(text_of(found))
         elif json:

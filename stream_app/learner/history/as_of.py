@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.batch.processor import BatchProcessor
-from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, replayable
+from stream_app.learner.history.past import Past
+from stream_app.learner.history.verify import drain, find_starts, replayable
 from stream_app.learner.recovery.journal_start import check_start
 from stream_app.learner.recovery.recover import confirmed, resumed
 from stream_app.learner.recovery.replay import replay
 from stream_app.learner.recovery.snapshots import restore
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from topics.envelope import EVENT, Record
 
 
@@ -47,24 +44,14 @@ class AsOf(NamedTuple):
     following: Record | None
 
 
-def state_as_of(
-    app: Application,
-    shard: int,
-    moment: Moment,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int], None] = lambda _seq: None,
-) -> AsOf:
+def state_as_of(past: Past, moment: Moment) -> AsOf:
     """Give the machine as it was at a moment; at the journal's end, where that comes first.
 
     Raises:
         Refused: the moment lies before the earliest retained state.
         Halted: the replay differs from the journal.
     """
-    processor, offset = start_before(app, shard, moment, source, store, fingerprint, input_topics)
+    processor, offset = start_before(past, moment)
     following: Record | None = None
 
     def apply(runs: list[Run]) -> None:
@@ -75,34 +62,21 @@ def state_as_of(
                 processor.apply([(rank, [record])])
 
     try:
-        for more in replay(
-            processor, source, offset + 1, clock, lambda sealed, _at: progress(sealed.seq), apply=apply
-        ):
-            if not more:
-                time.sleep(PAUSE_S)
+        drain(replay(processor, past.source, offset + 1, past.clock, past.on_batch, apply=apply))
     except Reached as reached:
         following = reached.record
     return AsOf(processor, following)
 
 
-def start_before(
-    app: Application,
-    shard: int,
-    moment: Moment,
-    source: ReplaySource,
-    store: SnapshotStore,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    until_seq: int | None = None,
-) -> tuple[BatchProcessor, int]:
+def start_before(past: Past, moment: Moment, until_seq: int | None = None) -> tuple[BatchProcessor, int]:
     """The newest state of the newest epoch that is not of after a moment, nor of after batch `until_seq`, and
     its place in the journal.
 
     Raises:
         Refused: there is none.
     """
-    kept, epoch = source.earliest(), None
-    for header, load in store.load():  # newest first: the fewest batches to replay
+    source, kept, epoch = past.source, past.source.earliest(), None
+    for header, load in past.store.load():  # newest first: the fewest batches to replay
         epoch = header["epoch"] if epoch is None else epoch
         if header["epoch"] != epoch:
             break
@@ -111,16 +85,17 @@ def start_before(
             continue
         if too_late or not replayable(header["positions"], kept) or not drain(confirmed(source, header)):
             continue
-        drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
-        processor = resumed(app, header, restore(app, header, load), input_topics, store)
+        was, offset = header["fingerprint"], header["journal_offset"]
+        drain(check_start(source, past.shard, was, past.fingerprint, offset))
+        processor = resumed(past.app, header, restore(past.app, header, load), past.topics, past.store)
         if begins_before(processor, moment):
-            return processor, header["journal_offset"]
-    _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
+            return processor, offset
+    _, processor, offset = find_starts(past)[0]
     if (until_seq is not None and processor.seq > until_seq) or not (
         replayable(processor.positions, kept) and begins_before(processor, moment)
     ):
         raise Refused(
-            f"shard {shard}: what is retained begins after that moment",
+            f"shard {past.shard}: what is retained begins after that moment",
             "Name a later one; `stream-app verify MODULE:APP` says where replays begin",
         )
     return processor, offset

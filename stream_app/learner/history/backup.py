@@ -6,7 +6,7 @@ The journal's end is the one that it had when the backup began. A learner may co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,10 +15,11 @@ from stream_app.application import Application
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.history.as_of import Moment, start_before
 from stream_app.learner.history.epoch import save_entry
-from stream_app.learner.history.verify import PAUSE_S
+from stream_app.learner.history.past import Past
+from stream_app.learner.history.verify import PAUSE_S, drain
 from stream_app.learner.recovery.replay import replay
 from stream_app.learner.recovery.snapshots import dumped
-from stream_app.ports import Clock, JournalEntry, Positions, ReplaySource, SnapshotStore
+from stream_app.ports import JournalEntry, Positions, ReplaySource, SnapshotStore
 from topics.codec import MOST_HEADERS
 from topics.envelope import UNREADABLE, Headers, Record
 
@@ -70,33 +71,22 @@ class ShardAtEnd(NamedTuple):
     newest: int
 
 
-def state_at_end(
-    app: Application,
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int], None] = lambda _seq: None,
-) -> ShardAtEnd:
+def state_at_end(past: Past) -> ShardAtEnd:
     """Replay a shard from its newest snapshot to its journal's end, and compare every digest.
 
     Raises:
         Refused: another definition runs here, or there is no start: no learner ran, or snapshots are missing.
         Halted: the replay differs from the journal.
     """
-    processor, began = start_before(app, shard, END, source, store, fingerprint, input_topics)
+    processor, began = start_before(past, END)
     newest = began
 
     def passed(sealed: SealedBatch, offset: int) -> None:
         nonlocal newest
         newest = offset
-        progress(sealed.seq)
+        past.on_batch(sealed, offset)
 
-    for more in replay(processor, source, began + 1, clock, passed):
-        if not more:
-            time.sleep(PAUSE_S)
+    drain(replay(processor, past.source, began + 1, past.clock, passed))
     return ShardAtEnd(processor, began, newest)
 
 

@@ -12,10 +12,10 @@ from stream_app.flow.observer import Observer
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.history.as_of import Moment, state_as_of
 from stream_app.learner.history.hearing import hear
+from stream_app.learner.history.past import Past
 from stream_app.learner.publish.publication import publish
 from stream_app.models.calls import reply
 from stream_app.models.explanations.report import report
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.published import Published, bind_published, explain_published
 
 
@@ -27,33 +27,21 @@ class Explained(NamedTuple):
     explanation: dict[str, Any] | None
 
 
-def explain_event(
-    app: Application,
-    shard: int,
-    offset: int,
-    most: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int], None] = lambda _seq: None,
-) -> Explained:
+def explain_event(past: Past, offset: int, most: int) -> Explained:
     """Replay to the event at an offset, and explain what it is answered by copies of the models.
 
     Raises:
         Refused: nothing before it is retained, or no event there was predicted.
         Halted: the replay differs from the journal.
     """
-    processor, record = state_as_of(
-        app, shard, Moment(offset=offset), source, store, clock, fingerprint, input_topics, progress
-    )
+    app, shard = past.app, past.shard
+    processor, record = state_as_of(past, Moment(offset=offset))
     if record is None or record.offset != offset:
         raise Refused(
             f"shard {shard} has no event at offset {offset:,}",
             "Name one that was predicted: its prediction holds `shard` and `offset`",
         )
-    asking = Asking(app, processor.core, most, lambda: publish(app, processor), store.round_trip)
+    asking = Asking(app, processor.core, most, lambda: publish(app, processor), past.store.round_trip)
     made: list[PredictionMade] = []
     hear(processor, PredictionMade, made.append)
     processor.core.observer = asking

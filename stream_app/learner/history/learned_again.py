@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.relearn import relearn
 from stream_app.learner.history.starts import log_start
 from stream_app.learner.history.tail import Tail
 from stream_app.learner.recovery.replay import WAITING
-from stream_app.ports import ReplaySource, SnapshotStore
+from stream_app.ports import ReplaySource
 from stream_app.state.shard import ShardState
 from topics.records import BatchRecord
 
@@ -22,13 +22,7 @@ ALL = None  # in place of a duration: everything that is retained
 
 
 def learn_again(
-    app: Application,
-    state: ShardState,
-    slots: Mapping[str, int | None],
-    fingerprint: dict[str, Any],
-    source: ReplaySource,
-    store: SnapshotStore,
-    input_topics: tuple[str, ...],
+    past: Past, state: ShardState, slots: Mapping[str, int | None]
 ) -> Generator[bool, None, list[str]]:
     """Give fresh slots of a state the models that the log makes of them; `slots` by name, with the ms of log
     time that they learn (None: all of it).
@@ -37,18 +31,20 @@ def learn_again(
     of entities, joined labels and default labels come out as they would have. There, nothing swaps. Gives
     what could not be replayed, in words.
     """
+    past = past._replace(app=calm(past.app))
+    source, store = past.source, past.store
     lost: list[str] = []
     for duration_ms in dict.fromkeys(slots.values()):
         names = [name for name, wanted in slots.items() if wanted == duration_ms]
-        start = yield from log_start(calm(app), state.shard, fingerprint, source)
+        start = yield from log_start(past)
         if start is None:
             continue
         if duration_ms is not None:
             yield from begin_at(source, start.tail, state.log_time_ms - duration_ms)
         learned = start.state
         processor = BatchProcessor(
-            Core(calm(app), learned, store.round_trip, store.refill_sets),
-            input_topics,
+            Core(past.app, learned, store.round_trip, store.refill_sets),
+            past.topics,
             epoch=start.tail.epoch,
             seq=start.tail.seq,
             digest=start.tail.digest,

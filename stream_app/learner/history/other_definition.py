@@ -21,9 +21,9 @@ from stream_app.flow.core import Core
 from stream_app.flow.read import read
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.lines import Storage
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.variant import LAST, Outcome, Variant, scores
 from stream_app.learner.history.whatif import beside, replay_beside
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import ShardState
 from topics.codec import Rejected
 from topics.envelope import COMMAND, EVENT, LABEL, RANK_NAMES, Record
@@ -158,17 +158,10 @@ def roles_of(app: Application) -> dict[str, Any] | None:
 
 
 def replay_definitions(
-    app: Application,
+    past: Past,
     others: Mapping[str, Application],
     exclusion: Exclusion,
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
     storage_of: Callable[[Application], Storage],
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int, int], None] = lambda _seq, _predictions: None,
 ) -> list[Compared]:
     """Replay one shard from the earliest retained point; the live row comes first, then the others'.
 
@@ -182,24 +175,17 @@ def replay_definitions(
     def begin(live: BatchProcessor) -> list[Variant]:
         made: list[Variant] = []
         for title, other in others.items():
-            processor, begins = machine_of(title, app, other, live, store, storage_of(other))
+            processor, begins = machine_of(past, title, other, live, storage_of(other))
             earlier = live.core.state.pending.items if begins == FRESH else ()
             made.append(OtherDefinition(title, processor, begins, exclusion, earlier))
         return made
 
-    name, replayed = replay_beside(
-        app, begin, shard, source, store, clock, fingerprint, input_topics, progress
-    )
+    name, replayed = replay_beside(past, begin)
     return [compared(one, replayed[0], name) for one in replayed]
 
 
 def machine_of(
-    title: str,
-    app: Application,
-    other: Application,
-    live: BatchProcessor,
-    store: SnapshotStore,
-    storage: Storage,
+    past: Past, title: str, other: Application, live: BatchProcessor, storage: Storage
 ) -> tuple[BatchProcessor, str]:
     """The other definition's machine at the live one's place, and how it begins.
 
@@ -208,8 +194,8 @@ def machine_of(
     """
     try:
         begun = (live.epoch, live.seq) != (0, 0)
-        if begun and keeps_models(app, other):
-            return beside(live, other, store), CARRIED
+        if begun and keeps_models(past.app, other):
+            return beside(live, other, past.store), CARRIED
         state = ShardState(other, live.core.state.shard)
     except UsageError as error:
         raise UsageError(f"{title}: {error.message}", error.remedy) from error

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.flow.observer import Observer
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.history.as_of import Moment, start_before
 from stream_app.learner.history.hearing import hear
-from stream_app.learner.history.verify import PAUSE_S, find_starts
+from stream_app.learner.history.past import Past
+from stream_app.learner.history.verify import drain, find_starts
 from stream_app.learner.recovery.replay import replay
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.pending import PendingRow
 from topics.envelope import EVENT
 from topics.life import life_of
@@ -150,17 +148,7 @@ def waiting(state: Any, event_id: str, row: PendingRow) -> SeenRow:
     )
 
 
-def replay_rows(
-    app: Application,
-    shard: int,
-    since: Mark | None,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    sink: Callable[[list[SeenRow], Mark, bool], None],
-) -> Ended:
+def replay_rows(past: Past, since: Mark | None, sink: Callable[[list[SeenRow], Mark, bool], None]) -> Ended:
     """Give every complete row, from the earliest retained point or a mark on.
 
     `sink` gets all that are complete at the end of each batch and whether that was the last one; it empties
@@ -170,8 +158,8 @@ def replay_rows(
         Refused: what follows the mark is no longer retained.
         Halted: the replay differs from the journal.
     """
-    life = life_of(fingerprint["topics"])
-    processor, offset = start(app, shard, since, source, store, fingerprint, input_topics)
+    life = life_of(past.fingerprint["topics"])
+    processor, offset = start(past, since)
     first = 1 if since is None else since.seq + 1
     left_out = range(first, max(first, processor.seq + 1))
     recorder = Recorder(processor)
@@ -188,22 +176,12 @@ def replay_rows(
         else:
             give(False)
 
-    for more in replay(processor, source, offset + 1, clock, on_batch):
-        if not more:
-            time.sleep(PAUSE_S)
+    drain(replay(processor, past.source, offset + 1, past.clock, on_batch))
     give(True)
     return Ended(len(recorder.open), left_out)
 
 
-def start(
-    app: Application,
-    shard: int,
-    since: Mark | None,
-    source: ReplaySource,
-    store: SnapshotStore,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-) -> tuple[BatchProcessor, int]:
+def start(past: Past, since: Mark | None) -> tuple[BatchProcessor, int]:
     """Where to begin: before the oldest row that waited at the mark, else at the mark, else where the newest
     epoch begins.
 
@@ -211,22 +189,21 @@ def start(
         Refused: the topics were created again since the mark, or nothing behind it is retained.
     """
     if since is None:
-        return find_starts(app, shard, source, store, fingerprint, input_topics)[0][1:]
-    if since.life != life_of(fingerprint["topics"]):
+        return find_starts(past)[0][1:]
+    if since.life != life_of(past.fingerprint["topics"]):
         raise Refused(
-            f"shard {shard}: its topics were created again since the export", "Export into another folder"
+            f"shard {past.shard}: its topics were created again since the export",
+            "Export into another folder",
         )
     for position in (since.oldest, since.position):
         try:
-            return start_before(
-                app, shard, Moment(offset=position), source, store, fingerprint, input_topics, since.seq
-            )
+            return start_before(past, Moment(offset=position), since.seq)
         except Refused:
             continue
-    _, processor, offset = find_starts(app, shard, source, store, fingerprint, input_topics)[0]
+    _, processor, offset = find_starts(past)[0]
     if processor.epoch > since.epoch:  # an earlier definition's batches cannot be replayed
         return processor, offset
     raise Refused(
-        f"shard {shard}: batches behind {since.epoch}:{since.seq}, where the export ends, are gone",
+        f"shard {past.shard}: batches behind {since.epoch}:{since.seq}, where the export ends, are gone",
         "Export into another folder; more often, or with snapshots and inputs retained for longer",
     )

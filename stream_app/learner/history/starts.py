@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import msgspec
 
-from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.journal import JournalRecord
 from stream_app.learner.history.migrate import FROM_LOG, SETTLE, MigrationReport, Unreadable, carry
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.relearn import renumber
 from stream_app.learner.history.tail import BEFORE_ALL, Tail, read_tail
 from stream_app.learner.recovery.fingerprint import changes, check_topics
@@ -20,7 +19,6 @@ from stream_app.learner.recovery.journal_start import check_start
 from stream_app.learner.recovery.recover import confirmed, fresh, newest_snapshot, resumed
 from stream_app.learner.recovery.replay import Diverged, replay
 from stream_app.learner.recovery.store_calls import at_once
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
 from stream_app.state.shard import ShardState
 from stream_app.state.slot import CHAMPION
 from topics.records import EpochRecord
@@ -49,17 +47,12 @@ class Start(msgspec.Struct):
 
 
 def snapshot_start(
-    app: Application,
-    shard: int,
-    fingerprint: dict[str, Any],
-    source: ReplaySource,
-    store: SnapshotStore,
-    first: tuple[int, JournalRecord],
-    restart: list[str],
+    past: Past, first: tuple[int, JournalRecord], restart: list[str]
 ) -> Generator[bool, None, Start]:
     """The newest snapshot that the journal confirms and that can be read, else a journal that only began."""
+    app, shard, source, fingerprint = past.app, past.shard, past.source, past.fingerprint
     unread: Refused | None = None
-    for head, load in store.load():
+    for head, load in past.store.load():
         try:
             if not (yield from confirmed(source, head)):
                 continue
@@ -93,57 +86,45 @@ def snapshot_start(
     return Start(ShardState(app, shard), tail, changed, MigrationReport([], [CHAMPION, *app.challengers]), [])
 
 
-def log_start(
-    app: Application, shard: int, fingerprint: dict[str, Any], source: ReplaySource
-) -> Generator[bool, None, Start | None]:
+def log_start(past: Past) -> Generator[bool, None, Start | None]:
     """Nothing but what the journal and the inputs retain, from the oldest batch that can be replayed on.
 
     None: the journal is empty.
     """
-    tail = yield from read_tail(source, Tail(BEFORE_ALL, 0, -1, FIRST_DIGEST, [], {}))
+    tail = yield from read_tail(past.source, Tail(BEFORE_ALL, 0, -1, FIRST_DIGEST, [], {}))
     if tail.seq < 0:
         return None
-    check_topics(tail.fingerprint, fingerprint)
-    state = ShardState(app, shard)
+    check_topics(tail.fingerprint, past.fingerprint)
+    state = ShardState(past.app, past.shard)
     if tail.version:
         renumber(state, tail.version)
     given_up = ["what all models have learned, but for what they learn again from the replayed batches"]
     if tail.first > 1:
         given_up.append(f"all that came before batch {tail.first}, which the journal no longer retains")
-    return Start(
-        state, tail, ["start from the log"], MigrationReport([], [CHAMPION, *app.challengers]), given_up
-    )
+    started = MigrationReport([], [CHAMPION, *past.app.challengers])
+    return Start(state, tail, ["start from the log"], started, given_up)
 
 
-def diverged(
-    app: Application,
-    shard: int,
-    fingerprint: dict[str, Any],
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    input_topics: tuple[str, ...],
-    first: tuple[int, JournalRecord],
-    seq: int,
-) -> Generator[bool, None, Start]:
+def diverged(past: Past, first: tuple[int, JournalRecord], seq: int) -> Generator[bool, None, Start]:
     """The state of the replay that a recovery does, after the batch `seq` at which it diverges.
 
     Raises:
         Refused: it diverges at another batch than the operator names, or the definition changed as well.
     """
+    app, shard, source, store, fingerprint = past.app, past.shard, past.source, past.store, past.fingerprint
     loaded = yield from newest_snapshot(at_once, store, source, app, shard, fingerprint)
     record = first[1]
     if loaded is not None:
         head, state = loaded
-        processor, offset = resumed(app, head, state, input_topics, store), head["journal_offset"]
+        processor, offset = resumed(app, head, state, past.topics, store), head["journal_offset"]
     elif isinstance(record, EpochRecord) and record.epoch == 0:
         yield from check_start(source, shard, record.fingerprint, fingerprint, first[0])
-        processor, offset = fresh(app, shard, record, input_topics, store), first[0]
+        processor, offset = fresh(app, shard, record, past.topics, store), first[0]
     else:
         raise Refused(f"shard {shard} has no start that can be replayed", f"Start {FROM_LOG}")
     core = processor.core
     try:
-        yield from replay(processor, source, offset + 1, clock)
+        yield from replay(processor, source, offset + 1, past.clock)
     except Diverged as found:
         at, batch, changed = found.offset, found.record, [f"divergence at seq {found.record.seq}"]
     else:

@@ -8,24 +8,23 @@ learner starts before the upgrade is run again, and that opens the epoch after.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
 
 import msgspec
 
-from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.flow.core import Core
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.epoch import journal_epoch, save_entry
 from stream_app.learner.history.learned_again import learn_again
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.relearn import relearn
 from stream_app.learner.history.starts import Wish, diverged, log_start, snapshot_start
 from stream_app.learner.history.tail import Tail, check_unmoved
 from stream_app.learner.recovery.guards import refuse_lost_journal
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.learner.recovery.snapshots import dumped
-from stream_app.ports import Clock, Commit, ReplaySource, ShardWriter, SnapshotStore
+from stream_app.ports import Commit, ReplaySource, ShardWriter
 from stream_app.state.shard import ShardState
 from stream_app.state.slot import CHAMPION
 from topics.envelope import EVENT, RANK_NAMES, RANKS
@@ -62,16 +61,7 @@ class Prepared(msgspec.Struct):
 
 
 def upgrade_shard(
-    app: Application,
-    shard: int,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    writer: ShardWriter | None,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    agreed: Callable[[Plan], None],
-    wish: Wish = NOTHING,
+    past: Past, writer: ShardWriter | None, agreed: Callable[[Plan], None], wish: Wish = NOTHING
 ) -> Generator[bool, None, Plan | None]:
     """Take one shard into its next epoch; without a `writer` only say what that would do.
 
@@ -83,46 +73,36 @@ def upgrade_shard(
     """
     if writer is not None:
         writer.fence()
-    prepared = yield from prepare(app, shard, fingerprint, source, store, clock, input_topics, wish)
+    prepared = yield from prepare(past, wish)
     if prepared is None:
         return None
     if prepared.plan.changed and writer is not None:
         agreed(prepared.plan)
-        yield from open_epoch(app, prepared, fingerprint, input_topics, writer, source, store, agreed)
+        yield from open_epoch(past, prepared, writer, agreed)
     return prepared.plan
 
 
-def prepare(
-    app: Application,
-    shard: int,
-    fingerprint: dict[str, Any],
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    input_topics: tuple[str, ...],
-    wish: Wish = NOTHING,
-) -> Generator[bool, None, Prepared | None]:
+def prepare(past: Past, wish: Wish = NOTHING) -> Generator[bool, None, Prepared | None]:
     """What an upgrade of the shard would do; None for a shard that has no history yet.
 
     Raises:
         Refused: no start can be used, or the task or an input topic is another.
     """
+    shard, source = past.shard, past.source
     committed, predicted = source.committed(), source.predicted()
-    every = (CHAMPION, *app.challengers)
+    every = (CHAMPION, *past.app.challengers)
     again = dict(wish.relearn)
     again = {name: again.get(name, again.get("all")) for name in every if name in again or "all" in again}
     restart = [name for name in every if name in wish.restart or "all" in wish.restart or name in again]
     first = None if wish.from_log else (yield from first_entry(source, -1))
     if wish.from_log:
-        start = yield from log_start(app, shard, fingerprint, source)
+        start = yield from log_start(past)
     elif first is None:
         start = None
     elif wish.accept_divergence is not None:
-        start = yield from diverged(
-            app, shard, fingerprint, source, store, clock, input_topics, first, wish.accept_divergence
-        )
+        start = yield from diverged(past, first, wish.accept_divergence)
     else:
-        start = yield from snapshot_start(app, shard, fingerprint, source, store, first, restart)
+        start = yield from snapshot_start(past, first, restart)
     if start is None:
         refuse_lost_journal(shard, committed, predicted)
         return None
@@ -180,14 +160,7 @@ def next_positions(tail: Tail, predicted: int | None, retained: list[int], plan:
 
 
 def open_epoch(
-    app: Application,
-    prepared: Prepared,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    writer: ShardWriter,
-    source: ReplaySource,
-    store: SnapshotStore,
-    agreed: Callable[[Plan], None],
+    past: Past, prepared: Prepared, writer: ShardWriter, agreed: Callable[[Plan], None]
 ) -> Generator[bool, None, None]:
     """Journal the epoch, set the group's offsets with it, and save the snapshot through which it is entered.
 
@@ -195,6 +168,7 @@ def open_epoch(
         Refused: the journal went on since the plan was made.
         ShardFailed: Kafka did not take it; run the upgrade again.
     """
+    app, source, store = past.app, past.source, past.store
     plan, state, tail = prepared.plan, prepared.state, prepared.tail
     if plan.epoch == tail.epoch:
         yield from refuse_moved(source, plan, tail)
@@ -202,7 +176,7 @@ def open_epoch(
         return
     processor = BatchProcessor(
         Core(app, state, store.round_trip, store.refill_sets),
-        input_topics,
+        past.topics,
         epoch=plan.epoch,
         seq=plan.seq,
         digest=tail.digest,
@@ -210,13 +184,13 @@ def open_epoch(
     )
     if tail.batches or prepared.restart:
         lost = yield from relearn(processor, source, tail, prepared.restart)
-        lost += yield from learn_again(app, state, prepared.relearn, fingerprint, source, store, input_topics)
+        lost += yield from learn_again(past, state, prepared.relearn)
         if lost:
             plan.given_up += lost
             agreed(plan)
         processor = BatchProcessor(
             Core(app, state, store.round_trip, store.refill_sets),
-            input_topics,
+            past.topics,
             epoch=plan.epoch,
             seq=plan.seq,
             digest=tail.digest,
@@ -232,7 +206,7 @@ def open_epoch(
     record = EpochRecord(
         plan.epoch,
         plan.seq,
-        fingerprint,
+        past.fingerprint,
         journal.by_name(prepared.positions),
         tail.digest,
         plan.carried,
@@ -240,7 +214,7 @@ def open_epoch(
     )
     yield from refuse_moved(source, plan, tail)
     offset = journal_epoch(plan.shard, record, writer, source)
-    save_entry(app, processor, fingerprint, store, offset, payload)
+    save_entry(app, processor, past.fingerprint, store, offset, payload)
 
 
 def refuse_moved(source: ReplaySource, plan: Plan, tail: Tail) -> Generator[bool, None, None]:

@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stream_app.application import Application
 from stream_app.errors import Halted, Refused
 from stream_app.learner.batch.journal import by_rank
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.learner.history.past import Past
 from stream_app.learner.recovery.journal_start import check_start
 from stream_app.learner.recovery.recover import confirmed, first_entry, fresh, resumed
 from stream_app.learner.recovery.replay import replay
 from stream_app.learner.recovery.snapshots import restore, state_digest
-from stream_app.ports import Clock, Positions, ReplaySource, SnapshotStore
+from stream_app.ports import Positions
 from topics.records import EpochRecord
 
 T = TypeVar("T")
@@ -37,38 +37,26 @@ class Verified(msgspec.Struct):
     why: str = ""
 
 
-def verify_shard(
-    app: Application,
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int], None] = lambda _seq: None,
-) -> list[Verified]:
+def verify_shard(past: Past) -> list[Verified]:
     """Replay from the earliest retained point, then from the newest snapshot up to the same seq.
 
     Raises:
         Refused: the definition or the libraries are not those of the journal.
         Halted: the snapshots of its newest epoch are missing.
     """
-    starts = find_starts(app, shard, source, store, fingerprint, input_topics)
     results: list[Verified] = []
     until: int | None = None
-    for name, processor, offset in starts:
+    for name, processor, offset in find_starts(past):
         start, why = processor.seq, ""
         try:
-            for more in replay(
-                processor, source, offset + 1, clock, lambda sealed, _at: progress(sealed.seq), until
-            ):
-                if not more:
-                    time.sleep(PAUSE_S)
+            drain(replay(processor, past.source, offset + 1, past.clock, past.on_batch, until))
         except Halted as halted:
             why = halted.message
         until = processor.seq
         state = state_digest(processor.core.state)
-        results.append(Verified(shard, name, start, processor.seq, processor.digest, state, not why, why))
+        results.append(
+            Verified(past.shard, name, start, processor.seq, processor.digest, state, not why, why)
+        )
     first = results[0]
     for other in results[1:]:
         if (other.to, other.digest, other.state) != (first.to, first.digest, first.state) and not other.why:
@@ -76,35 +64,28 @@ def verify_shard(
     return results
 
 
-def find_starts(
-    app: Application,
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-) -> list[tuple[str, BatchProcessor, int]]:
+def find_starts(past: Past) -> list[tuple[str, BatchProcessor, int]]:
     """The earliest start of the newest epoch, and its newest snapshot where there is one.
 
     A start whose inputs are no longer retained is passed over for a later one.
     """
-    retained = source.earliest()
+    source, shard, retained = past.source, past.shard, past.source.earliest()
     newest: Stored | None = None
     oldest: Stored | None = None  # only these two are loaded: each state is as large as the shard's
-    for header, load in store.load():
+    for header, load in past.store.load():
         if newest is not None and header["epoch"] != newest[0]["epoch"]:
             break
         if not drain(confirmed(source, header)) or (
             newest is not None and not replayable(header["positions"], retained)
         ):
             continue
-        drain(check_start(source, shard, header["fingerprint"], fingerprint, header["journal_offset"]))
+        drain(check_start(source, shard, header["fingerprint"], past.fingerprint, header["journal_offset"]))
         oldest = (header, load)
         newest = newest or oldest
 
     def start(name: str, stored: Stored) -> tuple[str, BatchProcessor, int]:
         header, load = stored
-        processor = resumed(app, header, restore(app, header, load), input_topics, store)
+        processor = resumed(past.app, header, restore(past.app, header, load), past.topics, past.store)
         return name, processor, header["journal_offset"]
 
     first = drain(first_entry(source, -1))
@@ -112,8 +93,8 @@ def find_starts(
     if in_first_epoch and first is not None and isinstance(first[1], EpochRecord) and first[1].epoch == 0:
         offset, begun = first[0], first[1]
         if newest is None or replayable(by_rank(begun.positions), retained):
-            drain(check_start(source, shard, begun.fingerprint, fingerprint, offset))
-            earliest = fresh(app, shard, begun, input_topics, store)
+            drain(check_start(source, shard, begun.fingerprint, past.fingerprint, offset))
+            earliest = fresh(past.app, shard, begun, past.topics, past.store)
             return [("earliest", earliest, offset), *([start("snapshot", newest)] if newest else [])]
     if newest is None or oldest is None:
         raise Refused(

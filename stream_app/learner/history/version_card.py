@@ -9,7 +9,8 @@ import msgspec
 from stream_app.application import Application
 from stream_app.learner.batch import journal
 from stream_app.learner.history.journal_search import begun_at
-from stream_app.learner.history.versions import Past, VersionFound, Wanted
+from stream_app.learner.history.past import Past
+from stream_app.learner.history.versions import VersionFound, Wanted
 from stream_app.models.digest import structural_digest
 from topics.batch_id import BatchId
 from topics.records import ModelReceipt

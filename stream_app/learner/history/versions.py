@@ -5,24 +5,24 @@ A slot that is retired is never touched again, so a replay that holds on to it h
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from stream_app.application import Application
 from stream_app.errors import Refused
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.history.as_of import Moment, state_as_of
 from stream_app.learner.history.journal_search import end_of_epoch
-from stream_app.learner.history.verify import PAUSE_S, drain, replayable
+from stream_app.learner.history.past import Past
+from stream_app.learner.history.verify import drain, replayable
 from stream_app.learner.recovery.fingerprint import changes
 from stream_app.learner.recovery.guards import Forked
 from stream_app.learner.recovery.recover import confirmed, first_entry, fresh, resumed
 from stream_app.learner.recovery.replay import replay
 from stream_app.learner.recovery.snapshots import restore
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.ports import ReplaySource
 from stream_app.state.slot import Slot
 from topics.batch_id import BatchId
 from topics.records import EpochRecord
@@ -73,19 +73,6 @@ class Ended(Exception):
     """The record in hand ended the version."""
 
 
-class Past(NamedTuple):
-    """One shard's past and who asks for it, as every replay needs them."""
-
-    app: Application
-    shard: int
-    source: ReplaySource
-    store: SnapshotStore
-    clock: Clock
-    fingerprint: dict[str, Any]
-    topics: tuple[str, ...]
-    progress: Callable[[int], None] = lambda _seq: None
-
-
 def find_version(past: Past, wanted: Wanted) -> VersionFound:
     """Give a version as it was.
 
@@ -97,17 +84,7 @@ def find_version(past: Past, wanted: Wanted) -> VersionFound:
         return left_behind(past, wanted.version)
     if wanted.ended is not None and wanted.offset is None:
         return up_to_the_end(past, wanted.version, wanted.ended, served=wanted.served)
-    found = state_as_of(
-        past.app,
-        past.shard,
-        Moment(offset=wanted.offset),
-        past.source,
-        past.store,
-        past.clock,
-        past.fingerprint,
-        past.topics,
-        past.progress,
-    )
+    found = state_as_of(past, Moment(offset=wanted.offset))
     slot = found.processor.core.state.slot_of(wanted.version)
     if slot is None:
         living = ", ".join(f"{one.name} v{one.version}" for one in found.processor.core.state.slots)
@@ -153,20 +130,8 @@ def hold(
                 if processor.seq == until_seq - 1 and (replaced or (slot is not None and living is None)):
                     raise Ended
 
-    try:
-        for more in replay(
-            processor,
-            past.source,
-            offset + 1,
-            past.clock,
-            lambda sealed, _at: past.progress(sealed.seq),
-            until_seq,
-            apply,
-        ):
-            if not more:
-                time.sleep(PAUSE_S)
-    except Ended:
-        pass
+    with suppress(Ended):
+        drain(replay(processor, past.source, offset + 1, past.clock, past.on_batch, until_seq, apply))
     return slot
 
 

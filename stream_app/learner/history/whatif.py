@@ -7,10 +7,8 @@ decides is counted and forgotten. Nothing is written, committed or joined.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from drift.blend import Blend
 from drift.losses import Loss
@@ -22,27 +20,18 @@ from stream_app.flow.orders import HANDLERS
 from stream_app.flow.swap import stays
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
+from stream_app.learner.history.past import Past
 from stream_app.learner.history.variant import Outcome, Variant
-from stream_app.learner.history.verify import PAUSE_S, drain, find_starts, replayable
+from stream_app.learner.history.verify import drain, find_starts, replayable
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.learner.recovery.replay import replay
-from stream_app.ports import Clock, ReplaySource, SnapshotStore
+from stream_app.ports import SnapshotStore
 from stream_app.state.shard import ShardState, blend_of
 from topics.codec import Rejected, decode_command
 from topics.envelope import COMMAND, Record
 
 
-def replay_variants(
-    app: Application,
-    variants: dict[str, Application],
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int, int], None] = lambda _seq, _predictions: None,
-) -> list[Outcome]:
+def replay_variants(past: Past, variants: dict[str, Application]) -> list[Outcome]:
     """Replay one shard from the earliest retained point; the live outcome comes first, then the variants'.
 
     No outcome at all: nothing of the shard can be replayed.
@@ -52,25 +41,13 @@ def replay_variants(
     """
 
     def begin(processor: BatchProcessor) -> list[Variant]:
-        return [Variant(title, beside(processor, variant, store)) for title, variant in variants.items()]
+        return [Variant(title, beside(processor, variant, past.store)) for title, variant in variants.items()]
 
-    name, replayed = replay_beside(
-        app, begin, shard, source, store, clock, fingerprint, input_topics, progress
-    )
+    name, replayed = replay_beside(past, begin)
     return [one.outcome(name) for one in replayed]
 
 
-def replay_beside(
-    app: Application,
-    begin: Callable[[BatchProcessor], list[Variant]],
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    clock: Clock,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-    progress: Callable[[int, int], None] = lambda _seq, _predictions: None,
-) -> tuple[str, list[Variant]]:
+def replay_beside(past: Past, begin: Callable[[BatchProcessor], list[Variant]]) -> tuple[str, list[Variant]]:
     """Replay one shard and give where it began, the live variant and those that `begin` made beside it.
 
     `begin` gets the live shard before its first record. No variant at all: nothing can be replayed.
@@ -79,7 +56,7 @@ def replay_beside(
         Refused: the definition or the libraries are not those of the journal.
         Halted: the live shard's replay differs from its journal, or the journal has a gap.
     """
-    start = earliest(app, shard, source, store, fingerprint, input_topics)
+    start = earliest(past)
     if start is None:
         return "", []
     name, processor, offset = start
@@ -98,27 +75,18 @@ def replay_beside(
     def on_batch(sealed: SealedBatch, _offset: int) -> None:
         for other in others:
             other.processor.seal()
-        progress(sealed.seq, len(lead.losses))
+        past.progress(sealed.seq, f"{len(lead.losses):,} predictions")
 
-    for more in replay(processor, source, offset + 1, clock, on_batch, apply=apply):
-        if not more:
-            time.sleep(PAUSE_S)
+    drain(replay(processor, past.source, offset + 1, past.clock, on_batch, apply=apply))
     return name, [lead, *others] if lead.losses else []
 
 
-def earliest(
-    app: Application,
-    shard: int,
-    source: ReplaySource,
-    store: SnapshotStore,
-    fingerprint: dict[str, Any],
-    input_topics: tuple[str, ...],
-) -> tuple[str, BatchProcessor, int] | None:
+def earliest(past: Past) -> tuple[str, BatchProcessor, int] | None:
     """The earliest start of the newest epoch whose inputs are retained; None where there is none."""
-    if drain(first_entry(source, -1)) is None:
+    if drain(first_entry(past.source, -1)) is None:
         return None
-    kept = source.earliest()
-    for start in find_starts(app, shard, source, store, fingerprint, input_topics):
+    kept = past.source.earliest()
+    for start in find_starts(past):
         if replayable(start[1].positions, kept):
             return start
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from stream_app.errors import Halted
 from stream_app.learner.batch import journal
@@ -39,7 +39,7 @@ def replay(
     on_batch: Callable[[SealedBatch, int], None] = lambda _closed, _offset: None,
     until_seq: int | None = None,
     apply: Callable[[list[Run]], None] | None = None,
-) -> Iterator[bool]:
+) -> Generator[bool, None, None]:
     """Bring `processor` to the journal's end; yields to wait (WAITING), or when its slice is used (MORE).
 
     It stops after `until_seq` where that is given. `on_batch` gets each sealed batch and its journal offset;
