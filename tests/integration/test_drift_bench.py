@@ -183,7 +183,10 @@ def test_another_definition_stands_beside_it(benched: Benched) -> None:
 
 def beyond(row: dict[str, Any]) -> dict[str, Any]:
     """What a row of `what-if` has beyond one of the bench."""
-    return {name: row[name] for name in ("begins", "skipped", "dead_letters", "compared", "gained_last")}
+    return {
+        name: row[name]
+        for name in ("begins", "skipped", "skipped_by", "dead_letters", "compared", "gained_last")
+    }
 
 
 def test_an_entity_is_left_out(benched: Benched) -> None:
