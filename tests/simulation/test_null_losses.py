@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product, repeat
 from math import exp, sqrt
-from multiprocessing import get_context
 
 import pytest
 
 from drift.losses import Loss
 from drift.sequential import Comparison
 from tests.lengths import length
+from tests.simulation.spread import Map, spread
 
 ALPHA = 0.05
-STREAMS, PAIRS = length(60, 120, 4_000), 3_000
-MOST = ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / STREAMS)
+STREAMS, PAIRS = length(24, 120, 4_000), 3_000
+MOST = ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / max(60, STREAMS))
 JUMPS = {0: 1.0, 700: 1e6, 1_400: 1.0}  # the target's unit from these rows on
 
 DRAWS: dict[str, Callable[[random.Random], float]] = {
@@ -51,19 +50,17 @@ GROUPS = [*product(DRAWS, (0.0, 0.8), (False,)), ("t1.5", 0.0, True)]
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[ProcessPoolExecutor]:
-    """Two processes that know nothing of this one."""
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        yield pool
+def each() -> Iterator[Map]:
+    """What plays the streams."""
+    with spread() as found:
+        yield found
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    ("kind", "stay", "jumps"), [*product(DRAWS, (0.0, 0.8), (False,)), ("t1.5", 0.0, True)]
-)
+@pytest.mark.parametrize(("kind", "stay", "jumps"), GROUPS)
 def test_equal_errors_pass_for_evidence_no_more_often_than_alpha(
-    workers: ProcessPoolExecutor, kind: str, stay: float, jumps: bool
+    each: Map, kind: str, stay: float, jumps: bool
 ) -> None:
     """Errors without a mean, in runs, or in a unit that jumps by a million: α bounds the streams."""
-    found = list(workers.map(passes, range(STREAMS), repeat(kind), repeat(stay), repeat(jumps), chunksize=10))
+    found = list(each(passes, range(STREAMS), repeat(kind), repeat(stay), repeat(jumps)))
     assert sum(found) / STREAMS <= MOST

@@ -5,22 +5,21 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product, repeat
 from math import sqrt
-from multiprocessing import get_context
 
 import pytest
 
 from drift.policy import Policy, SearchClosed, SearchOpened, Won
 from drift.rule import SwapPolicy
 from tests.lengths import length
+from tests.simulation.spread import Map, spread
 
 ALPHA = 0.05
 LABELS = 3_000
 ALARM_EVERY = 400  # labels, on average
-STREAMS = length(60, 120, 2_500)  # of each group; eight groups
-MOST = ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / STREAMS)
+STREAMS = length(24, 120, 2_500)  # of each group; eight groups
+MOST = ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / max(60, STREAMS))
 RATE = 0.3  # of errors, of every model
 STANDING = -1  # the version of a declared challenger
 
@@ -90,10 +89,10 @@ def wrong_swaps(seed: int, memory: float, delay: int, standing: bool) -> int:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[ProcessPoolExecutor]:
-    """Two processes that know nothing of this one."""
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        yield pool
+def each() -> Iterator[Map]:
+    """What plays the streams."""
+    with spread() as found:
+        yield found
 
 
 GROUPS = list(product((0.0, 0.8), (0, 1_000), (False, True)))
@@ -102,13 +101,12 @@ GROUPS = list(product((0.0, 0.8), (0, 1_000), (False, True)))
 @pytest.mark.soak
 @pytest.mark.parametrize(("memory", "delay", "standing"), GROUPS)
 def test_a_stream_without_a_better_model_swaps_no_more_often_than_alpha(
-    workers: ProcessPoolExecutor, memory: float, delay: int, standing: bool
+    each: Map, memory: float, delay: int, standing: bool
 ) -> None:
     """Coins or runs, labels at once or 1,000 late, with a standing challenger or none: α bounds the streams.
 
     Measured: coins 0.4, 2.0, 0.4, 0.8 %, runs 1.2, 0.8, 2.0, 1.2 %, in the order of `GROUPS`.
     """
-    arguments = (range(STREAMS), repeat(memory), repeat(delay), repeat(standing))
-    found = list(workers.map(wrong_swaps, *arguments, chunksize=10))
+    found = list(each(wrong_swaps, range(STREAMS), repeat(memory), repeat(delay), repeat(standing)))
     share = sum(n > 0 for n in found) / STREAMS
     assert share <= MOST
