@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
+from math import exp
 from typing import Any
 
 import orjson
@@ -21,16 +22,31 @@ FIRST = seed_for(42, "champion", 0)  # the seed of the definition's own champion
 SHORT = SwapPolicy(min_labels=40, probation=300, cooldown=100, respawn=100, patience=600)
 
 
+class Bayes(naive_bayes.GaussianNB):
+    """Gaussian naive Bayes without scipy, in which River's spends nine parts in ten of an answer."""
+
+    def __init__(self) -> None:
+        naive_bayes.GaussianNB.__init__(self)
+
+    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
+        """Each class's share of the likelihoods."""
+        logs: dict[Any, float] = self.joint_log_likelihood(x)  # type: ignore[no-untyped-call]
+        most = max(logs.values(), default=0.0)
+        likelihoods = {label: exp(log - most) for label, log in logs.items()}
+        total = sum(likelihoods.values())
+        return {label: likelihood / total for label, likelihood in likelihoods.items()}
+
+
 def bayes(_seed: int) -> Any:
-    """Gaussian naive Bayes: good on the concept, and slow to leave an old one."""
-    return naive_bayes.GaussianNB()
+    """Good on the concept, and slow to leave an old one."""
+    return Bayes()
 
 
 class Wrong:
     """A classifier that answers the opposite of what it thinks."""
 
     def __init__(self) -> None:
-        self.inner: Any = naive_bayes.GaussianNB()
+        self.inner: Any = Bayes()
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
         return {label: 1.0 - p for label, p in self.inner.predict_proba_one(x).items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from river import dummy, naive_bayes
+from river import dummy
 
 from drift.detectors import Detect
 from stream_app.application import Application, Blend, Labels, SwapPolicy
@@ -18,6 +18,7 @@ from stream_app.learner.history.whatif import replay_variants
 from tests.scenario.fake_kafka import Source
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import application
+from tests.scenario.swap_driver import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE = 400, 900, 5
@@ -27,7 +28,7 @@ COLD = 5  # answers to the first events, before the first label was learned, tha
 def definition(**changes: object) -> Application:
     """A model that a turned concept throws off, with little patience."""
     rule = SwapPolicy(min_labels=50, probation=100)
-    return application(champion=lambda seed: naive_bayes.GaussianNB(), swap=rule, **changes)
+    return application(champion=bayes, swap=rule, **changes)
 
 
 def rows(turn: int = TURN, end: int = END) -> Iterator[tuple[dict[str, float], bool]]:
@@ -47,7 +48,7 @@ def world() -> World:
 def lived(app: Application, turn: int = TURN, end: int = END) -> World:
     """A shard's past: labels five events late, one in ten missing, a pause, and a snapshot on the way."""
     world = World(app)
-    shard = world.shard()
+    shard = world.quiet()
     assert shard.live is not None
     labels = []
     for n, (x, y) in enumerate(rows(turn, end)):
@@ -137,7 +138,7 @@ def test_the_live_shard_must_still_prove_itself(world: World) -> None:
 
 def test_orders_about_models_are_the_live_run_s_own() -> None:
     """A promotion counts as the live shard's swap and leaves variants alone."""
-    world = World(definition(challengers={"rival": lambda seed: naive_bayes.GaussianNB()}))
+    world = World(definition(challengers={"rival": bayes}))
     shard = world.shard()
     for n, (x, y) in enumerate(rows()):
         world.feed(shard, EVENT, {"event_id": f"e{n}", "features": x, "label": y})

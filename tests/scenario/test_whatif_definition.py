@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from river import base, linear_model, naive_bayes, preprocessing, tree
+from river import base, linear_model, preprocessing, tree
 
 from drift.detectors import Detect
 from stream_app import features as f
@@ -31,6 +31,7 @@ from stream_app.learner.history.whatif import replay_variants
 from tests.scenario.fake_kafka import Source
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import application
+from tests.scenario.swap_driver import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE, SNAPSHOT = 250, 500, 5, 350
@@ -38,11 +39,6 @@ RULE = SwapPolicy(min_labels=50, probation=100)
 NOTHING = Exclusion()
 INPUTS = Inputs(events=Topic("trips", id="trip", format="avro"), labels=[Topic("ends", read=print)])
 KEYS = ("a", "b", "c")
-
-
-def bayes(seed: int) -> Any:
-    """Naive Bayes, which a turned concept throws off."""
-    return naive_bayes.GaussianNB()
 
 
 def definition(**changes: Any) -> Application:
@@ -95,7 +91,7 @@ def bridged() -> World:
 def lived(app: Application) -> World:
     """A shard's past: what was above zero is below it from `TURN` on; labels are late, some are missing."""
     world, dice = World(app), random.Random(3)
-    shard = world.shard()
+    shard = world.quiet()
     assert shard.live is not None
     labels: list[bool] = []
     for n in range(END):

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from river import drift as river_drift
-from river import forest, linear_model, naive_bayes, preprocessing, tree
+from river import forest, linear_model, preprocessing, tree
 
 from stream_app import features as f
 from stream_app.adapters.snapshot_store import FileSnapshots
@@ -24,6 +24,7 @@ from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.replay import in_order
 from stream_app.learner.recovery.snapshots import dumped, restore, save_with_answers, state_digest
 from stream_app.state.shard import ShardState
+from tests.scenario.swap_driver import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 from topics.records import BatchRecord
 
@@ -47,7 +48,7 @@ def definition(model: str) -> Application:
         name="a",
         task="binary",
         champion=MODELS[model],
-        challengers={"bayes": lambda seed: naive_bayes.GaussianNB()},
+        challengers={"bayes": bayes},
         serve=Blend() if model == "blend" else "champion",
         labels=Labels(horizon="2s", on_timeout="label", default=False, hold_back=True),
         features=FEATURES,
@@ -165,7 +166,7 @@ def test_a_run_from_a_snapshot_continues_the_bytes(model: str, tmp_path: Path) -
     app, batches = definition(model), runs_of(traffic(400, 3), 4)
     straight = fresh(app)
     expected = play(straight, batches)
-    store = FileSnapshots(str(tmp_path), "a", 0, [b"k" * 32], (__name__,))
+    store = FileSnapshots(str(tmp_path), "a", 0, [b"k" * 32], app.modules)
     for cut in (1, len(batches) // 3, len(batches) - 2):
         processor = fresh(app)
         play(processor, batches[:cut])

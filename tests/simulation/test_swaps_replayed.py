@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import orjson
 import pytest
@@ -115,70 +116,100 @@ def by_topic(found: list[object]) -> list[object]:
     ]
 
 
+class Taken(NamedTuple):
+    """A snapshot in the middle of a search, and what its machine remembered."""
+
+    payload: bytes
+    remembered: str
+    phase: Phase
+    races: int
+    seq: int
+    digest: str
+    positions: tuple[int, ...]
+
+
+class Lived(NamedTuple):
+    """A machine at the end of its records, all that it sealed, and snapshots by phase and labels since."""
+
+    machine: BatchProcessor
+    closed: list[SealedBatch]
+    taken: dict[tuple[Phase, int], Taken]
+
+
+PHASES = (Phase.HUNTING, Phase.PROBATION)
+SINCE = (1, 17)  # labels from the first row at which a race is open in that phase to the snapshot
+
+
 @pytest.fixture(scope="module")
-def lived() -> tuple[BatchProcessor, list[SealedBatch]]:
+def lived() -> Lived:
     """The records, one in each batch."""
     one = processor(ShardState(app(), 0))
-    return one, play(one, cut(None))
+    closed: list[SealedBatch] = []
+    due: dict[int, tuple[Phase, int]] = {}
+    taken: dict[tuple[Phase, int], Taken] = {}
+    policy = one.core.state.policy
+    for batch in cut(None):
+        closed += play(one, iter([batch]))
+        if policy.races and policy.phase in PHASES and (policy.phase, SINCE[0]) not in due.values():
+            due.update({one.seq + 2 * labels: (policy.phase, labels) for labels in SINCE})
+        if one.seq in due:
+            taken[due[one.seq]] = Taken(
+                dump(one.core.state),
+                state_digest(one.core.state),
+                policy.phase,
+                len(policy.races),
+                one.seq,
+                one.digest,
+                tuple(one.positions),
+            )
+    return Lived(one, closed, taken)
 
 
-def test_the_scene_has_all_that_is_to_be_replayed(lived: tuple[BatchProcessor, list[SealedBatch]]) -> None:
+def test_the_scene_has_all_that_is_to_be_replayed(lived: Lived) -> None:
     """Several swaps, several hunts, candidates of every kind, and the operator's."""
-    one, closed = lived
-    text = str(said(closed))
-    assert one.core.state.counters.swaps >= 4
-    assert one.core.state.policy.hunt >= 4
+    state = lived.machine.core.state
+    text = str(said(lived.closed))
+    assert state.counters.swaps >= 4
+    assert state.policy.hunt >= 4
     for kind in ("fresh", "warm", "kept"):
         assert f"{kind} candidate" in text
-    assert one.core.state.commands == {"c900": "done", "c910": "done"}
+    assert state.commands == {"c900": "done", "c910": "done"}
 
 
-def test_the_same_batches_give_the_same_digest(lived: tuple[BatchProcessor, list[SealedBatch]]) -> None:
-    """A second machine says the same bytes and remembers the same."""
-    one, closed = lived
+def test_the_same_batches_give_the_same_digest(lived: Lived) -> None:
+    """A second machine, of which no snapshot is taken, says the same bytes and remembers the same."""
     again = processor(ShardState(app(), 0))
-    assert play(again, cut(None)) == closed
-    assert again.digest == one.digest
-    assert state_digest(again.core.state) == state_digest(one.core.state)
+    assert play(again, cut(None)) == lived.closed
+    assert again.digest == lived.machine.digest
+    assert state_digest(again.core.state) == state_digest(lived.machine.core.state)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_how_records_are_cut_into_batches_decides_nothing(
-    lived: tuple[BatchProcessor, list[SealedBatch]], seed: int
-) -> None:
+def test_how_records_are_cut_into_batches_decides_nothing(lived: Lived, seed: int) -> None:
     """Candidates are born, win and go with the same records, under the same versions, in the same state."""
-    one, closed = lived
     other = processor(ShardState(app(), 0))
     found = play(other, cut(seed))
-    assert by_topic(said(found)) == by_topic(said(closed))
-    assert state_digest(other.core.state) == state_digest(one.core.state)
+    assert by_topic(said(found)) == by_topic(said(lived.closed))
+    assert state_digest(other.core.state) == state_digest(lived.machine.core.state)
 
 
-@pytest.mark.parametrize("phase", [Phase.HUNTING, Phase.PROBATION])
-@pytest.mark.parametrize("labels", [1, 17])
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("labels", SINCE)
 def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
-    lived: tuple[BatchProcessor, list[SealedBatch]], phase: Phase, labels: int
+    lived: Lived, phase: Phase, labels: int
 ) -> None:
-    """Races, gamblers and the champion of before come back: every later digest is the same."""
-    first = processor(ShardState(app(), 0))
-    batches = cut(None)
-    policy = first.core.state.policy
-    while first.seq < len(RECORDS) and not (policy.phase is phase and policy.races):
-        play(first, islice(batches, 1))
-    play(first, islice(batches, 2 * labels))
-    assert policy.phase is phase
-    assert policy.races
-    stored = unpickle(dump(first.core.state), app().modules)
-    second = processor(stored, first.seq, first.digest, tuple(first.positions))
-    assert state_digest(second.core.state) == state_digest(first.core.state)
-    rest = list(batches)
-    assert len(rest) > 500
-    for batch in rest:
-        play(first, iter([batch]))
-        play(second, iter([batch]))
-        assert second.digest == first.digest
-    assert second.digest == lived[0].digest
-    assert state_digest(second.core.state) == state_digest(first.core.state)
+    """Races, gamblers and the champion of before come back: every later batch is the same."""
+    taken = lived.taken[phase, labels]
+    assert taken.phase is phase
+    assert taken.races
+    stored = unpickle(taken.payload, app().modules)
+    second = processor(stored, taken.seq, taken.digest, taken.positions)
+    assert state_digest(second.core.state) == taken.remembered
+    assert len(RECORDS) - taken.seq > 500
+    for record, closed in zip(RECORDS[taken.seq :], lived.closed[taken.seq :], strict=True):
+        assert play(second, iter([[record]])) == [closed]
+    assert second.digest == lived.machine.digest
+    assert state_digest(second.core.state) == state_digest(lived.machine.core.state)
 
 
 def test_records_stepped_together_decide_what_each_decides_alone() -> None:
