@@ -29,9 +29,9 @@ def definition(model: str = "tree", *, hold_back: bool = False) -> Application:
     return Application(name="t", task="binary", champion=MODELS[model], labels=labels)
 
 
-BRIEFLY = {"sine": 0, "mixed": 1_000, "stagger": 0, "sea": 1_000}  # how late labels are in `scripts/test`
+# Sine alone needs a hunt to be good again, so it is played late in the short form, too.
 CHANGED = [
-    pytest.param(concept, late, marks=() if BRIEFLY[concept] == late else pytest.mark.soak(only=True))
+    pytest.param(concept, late, marks=() if late == 0 or concept == "sine" else pytest.mark.soak(only=True))
     for concept in STREAMS
     for late in (0, 1_000)
 ]
