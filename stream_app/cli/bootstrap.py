@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from msgspec import UNSET
 
 from stream_app.cli.context import load_app, pin, print_json, settings_for
 from stream_app.cli.produce.options import (
@@ -40,6 +41,7 @@ from topics.envelope import EVENT, Record
 if TYPE_CHECKING:
     from stream_app.application import Application
     from stream_app.cli.produce.reading import Options, Reading
+    from stream_app.learner.history.mini_batch import Row
 
 app = typer.Typer()
 APART_MS = 2  # between two events without a time
@@ -64,6 +66,14 @@ def bootstrap(
     decimal: Decimal = "",
     thousands: Thousands = "",
     limit: Limit = None,
+    mini_batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Let models learn N rows at once; these are other models than row by row.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per shard.")] = False,
 ) -> None:
     """Learn a history from files before the first event, so that the first prediction is not cold.
@@ -71,11 +81,15 @@ def bootstrap(
     Rows go through the live step: features, models, detectors and swaps are those of a learner that had read
     them from Kafka. Nothing is predicted to anybody. The cluster must hold no record of the application yet;
     each shard then begins in an epoch of its own behind the history. If it is cut off, run it again.
+
+    With --mini-batch, models that have River's learn_many (linear models, scalers, naive Bayes) learn many
+    numeric rows at once, without the live step: only the first and the last rows are scored and watched.
     """
     pin()
     from rich.console import Console
 
     from stream_app.cli.produce.reading import Options
+    from stream_app.learner.history.mini_batch import check_together
     from stream_app.learner.logs import configure_logs
     from stream_app.wiring.bootstrap import bootstrap as learn
 
@@ -102,7 +116,9 @@ def bootstrap(
     )
     check_names(files, event_id)
     readings = readings_of(definition, files, options)
-    stamped = history(readings, definition.shards)
+    if mini_batch is not None:
+        check_together(definition)
+    stamped = history(readings, definition.shards, together=mini_batch is not None)
     records, left_out = within(stamped)
     refuse_the_future(records)
     if left_out:
@@ -110,9 +126,9 @@ def bootstrap(
             f"note: {left_out:,} labels come later than 10 min after the last event and are left out: write "
             "them with `stream-app produce` when they are due\n"
         )
-    name = name_of(definition, files, options)
+    name = name_of(definition, files, (*options, mini_batch))
     with Console(file=sys.stderr).status("history") as status:
-        for learned, done in learn(definition, settings, records, name, status.update):
+        for learned, done in learn(definition, settings, records, name, status.update, mini_batch or 1):
             if json:
                 print_json({**msgspec.structs.asdict(done), **learned.as_json()})
             else:
@@ -151,39 +167,80 @@ def readings_of(definition: Application, files: list[Path], options: Options) ->
     return list(zip(found, reversed(ends), strict=True))
 
 
-def history(readings: list[tuple[Reading, int]], shards: int) -> list[tuple[int, Record]]:
-    """The records of all files, each with its shard, in the order of time as a learner would merge them."""
-    from stream_app.cli.backtest.records import records
+def history(
+    readings: list[tuple[Reading, int]], shards: int, *, together: bool = False
+) -> list[tuple[int, Record | Row]]:
+    """The records of all files, each with its shard, in the order of time as a learner would merge them.
 
-    parts = [records(reading, shards, now_ms) for reading, now_ms in readings]
-    return list(merge(*parts, key=lambda pair: pair[1].time_ms))
+    `together`: all but the first and the last rows are rows that are learned together.
+    """
+    from stream_app.cli.backtest.records import record_of
+    from stream_app.client.checks import encoded_key
+    from stream_app.learner.history.mini_batch import FIRST, LAST, Row
+    from topics.placement import partition_for
+
+    parts = [
+        [(stamped, place, reading) for stamped in reading.schedule(now_ms)]
+        for place, (reading, now_ms) in enumerate(readings)
+    ]
+    merged = list(merge(*parts, key=lambda one: one[0].time_ms))
+    events = [(place, stamped.row) for stamped, place, _ in merged if not stamped.is_label]
+    many = set(events[FIRST:-LAST] if together else ())  # a label may come before its event
+    found: list[tuple[int, Record | Row]] = []
+    for stamped, place, reading in merged:
+        if (place, stamped.row) not in many:
+            keyed = record_of(reading, stamped)
+            if keyed is not None:
+                found.append((partition_for(keyed[0], shards), keyed[1]))
+        elif not stamped.is_label:
+            entity, features, label = labelled(reading, stamped.row)
+            if label is not UNSET:
+                shard = partition_for(encoded_key(entity), shards)
+                found.append((shard, Row(stamped.time_ms, features, label)))
+    return found
 
 
-def within(stamped: list[tuple[int, Record]]) -> tuple[list[tuple[int, Record]], int]:
+def labelled(reading: Reading, number: int) -> tuple[str, dict[str, Any], Any]:
+    """A row's entity, features and label; UNSET where it has none."""
+    row = reading.rows[number]
+    entity, features, _, label = reading.columns.event_of(number, row)
+    return entity, features, row.get(reading.columns.label, label) if reading.columns.label else label
+
+
+def within(stamped: list[tuple[int, Record | Row]]) -> tuple[list[tuple[int, Record | Row]], int]:
     """The records that lie no further behind the last event than log time may run ahead, and how many do.
 
     Labels that come a week late would move log time a week ahead, where it stays: the events of that week
     would all happen at one moment.
     """
-    last_ms = max((record.time_ms for _, record in stamped if record.rank == EVENT), default=0)
+    last_ms = last_event_ms(stamped)
     kept = [pair for pair in stamped if pair[1].time_ms <= last_ms + FURTHEST_AHEAD_MS]
     offsets: Counter[tuple[int, int]] = Counter()
-    numbered = []
+    numbered: list[tuple[int, Record | Row]] = []
     for shard, record in kept:
+        if not isinstance(record, Record):
+            numbered.append((shard, record))
+            continue
         offset = offsets[shard, record.rank]
         offsets[shard, record.rank] += 1
         numbered.append((shard, Record(record.rank, offset, record.time_ms, record.key, record.value, None)))
     return numbered, len(stamped) - len(kept)
 
 
-def refuse_the_future(records: list[tuple[int, Record]]) -> None:
+def last_event_ms(stamped: list[tuple[int, Record | Row]]) -> int:
+    """When the last event happens that the live step sees; it is the last of all."""
+    events = (one for _, one in stamped if isinstance(one, Record) and one.rank == EVENT)
+    return max((event.time_ms for event in events), default=0)
+
+
+def refuse_the_future(records: list[tuple[int, Record | Row]]) -> None:
     """Refuse events that have not happened yet: log time never goes back.
 
     Raises:
         UsageError: there is one.
     """
     now_ms = time.time_ns() // 1_000_000
-    last_ms = max((record.time_ms for _, record in records if record.rank == EVENT), default=0)
+    last_ms = last_event_ms(records)
     if last_ms > now_ms + FURTHEST_AHEAD_MS:
         when = datetime.fromtimestamp(last_ms / 1000, UTC).isoformat()
         raise UsageError(
@@ -192,7 +249,7 @@ def refuse_the_future(records: list[tuple[int, Record]]) -> None:
         )
 
 
-def name_of(definition: Application, files: list[Path], options: Options) -> str:
+def name_of(definition: Application, files: list[Path], options: tuple[Any, ...]) -> str:
     """A name for the history: the same whenever these files are given, read and learned in the same way."""
     from stream_app.definition.digest import definition_hash
 

@@ -17,6 +17,7 @@ from stream_app.definition.digest import definition_hash, own_sources
 from stream_app.learner.history.backup import ShardAtEnd, keep_state
 from stream_app.learner.history.bootstrap import ShardHistory, learn_history
 from stream_app.learner.history.lines import Storage
+from stream_app.learner.history.mini_batch import Row
 from stream_app.learner.recovery.fingerprint import fingerprint
 from stream_app.settings import Settings
 from stream_app.wiring.learner import signing_key
@@ -27,20 +28,29 @@ from topics.life import life_of
 
 
 def bootstrap(
-    app: Application, settings: Settings, records: Sequence[tuple[int, Record]], name: str, say: Say
+    app: Application,
+    settings: Settings,
+    records: Sequence[tuple[int, Record | Row]],
+    name: str,
+    say: Say,
+    mini_batch: int = 1,
 ) -> Iterator[tuple[ShardHistory, Restored]]:
-    """Learn records, each with its shard, then let every shard begin behind them.
+    """Learn records, each with its shard, then let every shard begin behind them; rows among them are learned
+    `mini_batch` at a time.
 
     `name` says what they are: called again with the same records and name, it goes on where it was cut off.
 
     Raises:
         Refused: a key is missing, or the cluster is not empty.
+        UsageError: the definition, or a row, allows no mini-batches.
         ShardFailed: it was cut off: run it again.
     """
     signing_key(settings)
     storage = Storage(dump, lambda payload: unpickle(payload, app.modules), refill_sets)
     n = len(records)
-    shards = learn_history(app, records, storage, lambda done: say(f"{done:,} of {n:,} records learned"))
+    shards = learn_history(
+        app, records, storage, lambda done: say(f"{done:,} of {n:,} records learned"), mini_batch
+    )
     with tempfile.TemporaryDirectory(prefix="stream-app-bootstrap-") as folder:
         place = Path(folder) / "history"
         write(app, settings, shards, name, place)

@@ -37,6 +37,18 @@ def test_the_reference_of_commands_is_what_the_commands_say() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == "\n".join((HEAD, *pages()))
 
 
+# What the pages that a test types do not show: servers of their own, and an extra that is not installed.
+ELSEWHERE = {"services up", "services down", "services status", "models mlflow", "demo"}
+
+
+def test_every_command_has_an_example_that_is_typed() -> None:
+    """Each command of the reference stands in a page whose commands a test types."""
+    commands = set(re.findall(r"^## `stream-app (.+)`$", CLI.read_text(), re.MULTILINE))
+    typed = "".join((ROOT / "docs" / page).read_text() for page in ("tutorial.md", "examples.md"))
+    shown = {one for one in commands if re.search(rf"stream-app {one}(?![\w-])", typed)}
+    assert commands - shown <= ELSEWHERE <= commands
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_relative_links_point_at_something(page: Path) -> None:
     """Each link into the tree names a file that is there, and a heading of it."""

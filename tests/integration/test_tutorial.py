@@ -1,4 +1,4 @@
-"""The tutorial, typed as it stands: each command works, and prints what the page shows, numbers aside."""
+"""The pages that a reader types: each command works, and prints what the page shows, numbers aside."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import pytest
 
 from stream_app.embedded.services import Endpoints
 
-pytestmark = [pytest.mark.soak(only=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.soak(only=True), pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 NUMBERS = re.compile(r"[0-9a-f]{32}|\d[\d,.:]*")
 CHANGED = "stream-app learn phishing:app"  # the first command after the definition was edited
-OURS = ("stream-app services up", "stream-app services down")  # the run's own servers are used
+OURS = "stream-app services"  # the run's own servers are used
 
 
-def blocks() -> list[tuple[str, list[str]]]:
+def blocks(page: str) -> list[tuple[str, list[str]]]:
     """(kind, lines) of each code block: python, bash, or console for indented ones."""
     found: list[tuple[str, list[str]]] = []
     kind = ""
-    for line in PAGE.splitlines():
+    for line in (ROOT / "docs" / page).read_text().splitlines():
         if line.startswith("```"):
             kind = "" if kind else line[3:]
             if kind:
@@ -46,10 +45,10 @@ def shape(text: str) -> str:
 
 
 class Shell:
-    """Runs what a reader types, in one directory."""
+    """Runs what a reader types, in one directory; names that begin with `first-` are the run's own."""
 
-    def __init__(self, directory: Path, services: Endpoints, name: str) -> None:
-        self.directory, self.name = directory, name
+    def __init__(self, directory: Path, services: Endpoints, names: str) -> None:
+        self.directory, self.names = directory, names
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -60,12 +59,22 @@ class Shell:
         }
 
     def __call__(self, command: str) -> str:
-        """What is printed, streams together, with the tutorial's name of the application."""
+        """What is printed, streams together."""
         done = subprocess.run(
-            ["/bin/bash", "-c", command], cwd=self.directory, env=self.environment, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-        )  # fmt: skip
-        return done.stdout.replace(self.name, "first-phishing")
+            ["/bin/bash", "-c", command.replace("first-", self.names)],
+            cwd=self.directory,
+            env=self.environment,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+        )
+        return done.stdout.replace(self.names, "first-")
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file that the page shows."""
+        (self.directory / file).write_text(text.replace("first-", self.names))
 
 
 def expect(shown: list[str], printed: str) -> None:
@@ -78,29 +87,37 @@ def expect(shown: list[str], printed: str) -> None:
             ), f"{line!r} is not in\n{printed}"
 
 
-def test_the_tutorial_does_what_it_says(services: Endpoints, tmp_path: Path) -> None:
-    """From the definition to the kill, the proof and the upgrade."""
-    name = f"first-{os.getpid()}"
-    shell = Shell(tmp_path, services, name)
+def play(page: str, shell: Shell) -> None:
+    """Type a page from the top to the bottom."""
     made = subprocess.run(
         [sys.executable, "-m", "examples.data", "phishing"], cwd=ROOT, capture_output=True, check=True
     )
-    (tmp_path / "phishing.csv").write_bytes(made.stdout)
+    (shell.directory / "phishing.csv").write_bytes(made.stdout)
     printed = ""
-    for kind, lines in blocks():
+    for kind, lines in blocks(page):
         text = "\n".join(lines)
         if kind == "python":
-            (tmp_path / "phishing.py").write_text(text.replace("first-phishing", name))
+            shell.write(lines[0][2:] if lines[0].startswith("# ") else "phishing.py", text)
         elif kind == "bash" and "activate" not in text:
             printed = shell(text)
         elif kind == "console" and not lines[0].startswith("$ "):
             expect(lines, printed)  # what the block above ends with
         elif kind == "console":
-            for part in "\n".join(lines).split("$ ")[1:]:
+            for part in text.split("$ ")[1:]:
                 command, _, shown = part.partition("\n")
                 if command.startswith(OURS):
                     continue
                 if command == CHANGED:
-                    file = tmp_path / "phishing.py"
+                    file = shell.directory / "phishing.py"
                     file.write_text(file.read_text().replace("10m", "20m"))
                 expect(shown.splitlines(), shell(command))
+
+
+def test_the_tutorial_does_what_it_says(services: Endpoints, tmp_path: Path) -> None:
+    """From the definition to the kill, the proof and the upgrade."""
+    play("tutorial.md", Shell(tmp_path, services, f"t{os.getpid()}-"))
+
+
+def test_every_example_prints_what_its_page_shows(services: Endpoints, tmp_path: Path) -> None:
+    """Each command of the program, on an application of its own."""
+    play("examples.md", Shell(tmp_path, services, f"e{os.getpid()}-"))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from river import linear_model
 
+from stream_app import features as f
 from stream_app.adapters.pickled import dump, refill_sets
 from stream_app.adapters.unpickler import unpickle
 from stream_app.application import Application, Labels
 from stream_app.cli.bootstrap import check_names, history, name_of, readings_of, refuse_the_future, within
 from stream_app.cli.produce.reading import Options
 from stream_app.errors import UsageError
+from stream_app.learner.history import mini_batch
 from stream_app.learner.history.bootstrap import learn_history
 from stream_app.learner.history.lines import Storage
-from topics.envelope import EVENT, LABEL
+from topics.envelope import EVENT, LABEL, Record
 
 DAY_MS = 86_400_000
 START_MS = 1_750_000_000_000
@@ -43,7 +48,9 @@ def csv(folder: Path, name: str, first: int, days: int) -> Path:
 def test_files_are_merged_by_time_whatever_their_order(tmp_path: Path) -> None:
     """The late labels of one come among the events of the other."""
     files = [csv(tmp_path, "second.csv", 20, 20), csv(tmp_path, "first.csv", 0, 20)]
-    records, left_out = within(history(readings_of(APP, files, OPTIONS), 1))
+    stamped, left_out = within(history(readings_of(APP, files, OPTIONS), 1))
+    records = [(shard, record) for shard, record in stamped if isinstance(record, Record)]
+    assert len(records) == len(stamped)
     times = [record.time_ms for _, record in records]
     assert times == sorted(times)
     assert [record.offset for _, record in records if record.rank == EVENT] == list(range(40))
@@ -85,3 +92,65 @@ def test_a_history_s_name_says_how_it_was_read(tmp_path: Path) -> None:
     assert name_of(APP, [file], OPTIONS._replace(drop="x")) != name
     os.utime(file, (1, 1))
     assert name_of(APP, [file], OPTIONS) != name
+
+
+class OneByOne(linear_model.LogisticRegression):
+    """A model without `learn_many`."""
+
+    learn_many = None
+
+
+def test_rows_between_the_first_and_the_last_are_learned_in_mini_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The champion is bare River's, fed rows, batches, and rows again; one that cannot learns row by row."""
+    monkeypatch.setattr(mini_batch, "FIRST", 10)
+    monkeypatch.setattr(mini_batch, "LAST", 15)
+    app = replace(APP, challengers={"slow": lambda seed: OneByOne()})
+    readings = readings_of(app, [csv(tmp_path, "rows.csv", 0, 100)], OPTIONS._replace(label_delay=None))
+    rows = readings[0][0].rows
+    storage = Storage(dump, lambda payload: unpickle(payload, (*app.modules, __name__)), refill_sets)
+    (shard,) = learn_history(app, within(history(readings, 1, together=True))[0], storage, mini_batch=30)
+    state = shard.processor.core.state
+    due = linear_model.LogisticRegression()
+    for row in rows[:10]:
+        due.learn_one({"x": row["x"]}, row["y"])
+    for start, end in ((10, 40), (40, 70), (70, 85)):
+        part = pd.DataFrame(rows[start:end])
+        due.learn_many(part[["x"]], part["y"])
+    for row in rows[85:]:
+        due.learn_one({"x": row["x"]}, row["y"])
+    assert dict(state.champion.model.weights) == dict(due.weights)
+    assert shard.text().endswith("75 of them in mini-batches (slow: one by one)")
+    assert [slot.learned for slot in state.slots] == [100, 100]
+    counters = state.counters
+    assert (counters.events, counters.predictions, counters.labels_learned) == (100, 100, 100)
+    assert sum(state.class_counts.values()) == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"class_weights": {True: 2.0}}, "class_weights= weigh row by row"),
+        ({"types": {"x": "number"}}, "types= and missing= are judged"),
+        ({"features": [f.count(window="1h")]}, "features= are computed row by row"),
+        ({"champion": lambda seed: OneByOne()}, "has no `learn_many`"),
+    ],
+)
+def test_what_cannot_be_learned_in_mini_batches_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+) -> None:
+    """Before anything is written, with what to leave out."""
+    monkeypatch.setattr(mini_batch, "LAST", 15)
+    monkeypatch.setattr(mini_batch, "FIRST", 10)
+    app = replace(APP, **changes)
+    readings = readings_of(app, [csv(tmp_path, "rows.csv", 0, 100)], OPTIONS)
+    storage = Storage(dump, lambda payload: unpickle(payload, (*app.modules, __name__)), refill_sets)
+    records, _ = within(history(readings, 1, together=True))
+
+    def learn() -> None:
+        mini_batch.check_together(app)
+        learn_history(app, records, storage, mini_batch=30)
+
+    with pytest.raises(UsageError, match=said):
+        learn()

@@ -60,7 +60,7 @@ def wrong(fair: Callable[[int], Pairs]) -> float:
     return sum(found_at(fair(seed), PAIRS) is not None for seed in range(STREAMS)) / STREAMS
 
 
-@pytest.mark.soak
+@pytest.mark.soak(long=True)
 @pytest.mark.parametrize("kind", FAIR)
 def test_fair_pairs_pass_for_evidence_no_more_often_than_alpha(kind: str) -> None:
     """Streams of 3,000 pairs, looked at after every pair: at most α of them ever reach 1/α."""
