@@ -126,12 +126,12 @@ class Scores:
         self.block: ClassBlock | ValueBlock = ClassBlock() if classify else ValueBlock()
         self.total: Any = type(self.block)()
         self.recent: deque[Any] = deque(maxlen=ROLLING_BLOCKS)
-        self.newest: deque[tuple[bool, float]] = deque(maxlen=AUC_LABELS)
+        self.sample: deque[tuple[bool, float]] = deque(maxlen=AUC_LABELS)
 
     def update(self, label: Any, prediction: Any, probabilities: dict[Any, float] | None) -> float:
         """Score one served prediction; gives its loss (0/1 or absolute error)."""
         if probabilities is not None and type(label) is bool:
-            self.newest.append((label, probabilities.get(True, 0.0)))
+            self.sample.append((label, probabilities.get(True, 0.0)))
         block = self.block
         loss = block.update(label, prediction, probabilities)
         if block.n >= BLOCK:
@@ -149,7 +149,7 @@ class Scores:
         for block in (*self.recent, self.block):
             rolling.add(block)
         report = {"cumulative": cumulative.report(), "rolling": rolling.report()}
-        auc = roc_auc(self.newest)
+        auc = roc_auc(self.sample)
         if auc is not None:
             report["rolling"]["roc_auc"] = auc
         return report

@@ -94,22 +94,16 @@ def test_a_history_s_name_says_how_it_was_read(tmp_path: Path) -> None:
     assert name_of(APP, [file], OPTIONS) != name
 
 
-class OneByOne(linear_model.LogisticRegression):
-    """A model without `learn_many`."""
-
-    learn_many = None
-
-
 def test_rows_between_the_first_and_the_last_are_learned_in_mini_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The champion is bare River's, fed rows, batches, and rows again; one that cannot learns row by row."""
     monkeypatch.setattr(mini_batch, "FIRST", 10)
     monkeypatch.setattr(mini_batch, "LAST", 15)
-    app = replace(APP, challengers={"slow": lambda seed: OneByOne()})
+    app = replace(APP, challengers={"slow": lambda seed: linear_model.PAClassifier()})
     readings = readings_of(app, [csv(tmp_path, "rows.csv", 0, 100)], OPTIONS._replace(label_delay=None))
     rows = readings[0][0].rows
-    storage = Storage(dump, lambda payload: unpickle(payload, (*app.modules, __name__)), refill_sets)
+    storage = Storage(dump, lambda payload: unpickle(payload, app.modules), refill_sets)
     (shard,) = learn_history(app, within(history(readings, 1, together=True))[0], storage, mini_batch=30)
     state = shard.processor.core.state
     due = linear_model.LogisticRegression()
@@ -134,7 +128,7 @@ def test_rows_between_the_first_and_the_last_are_learned_in_mini_batches(
         ({"class_weights": {True: 2.0}}, "class_weights= weigh row by row"),
         ({"types": {"x": "number"}}, "types= and missing= are judged"),
         ({"features": [f.count(window="1h")]}, "features= are computed row by row"),
-        ({"champion": lambda seed: OneByOne()}, "has no `learn_many`"),
+        ({"champion": lambda seed: linear_model.PAClassifier()}, "has no `learn_many`"),
     ],
 )
 def test_what_cannot_be_learned_in_mini_batches_is_refused(
@@ -145,7 +139,7 @@ def test_what_cannot_be_learned_in_mini_batches_is_refused(
     monkeypatch.setattr(mini_batch, "FIRST", 10)
     app = replace(APP, **changes)
     readings = readings_of(app, [csv(tmp_path, "rows.csv", 0, 100)], OPTIONS)
-    storage = Storage(dump, lambda payload: unpickle(payload, (*app.modules, __name__)), refill_sets)
+    storage = Storage(dump, lambda payload: unpickle(payload, app.modules), refill_sets)
     records, _ = within(history(readings, 1, together=True))
 
     def learn() -> None:

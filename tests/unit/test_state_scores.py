@@ -109,14 +109,14 @@ def test_roc_auc_is_the_share_of_pairs_in_the_right_order(ties: bool) -> None:
         label = dice.random() < 0.3
         score = dice.random() + 0.3 * label
         scores.update(label, score > 0.5, {True: round(score, 1) if ties else score})
-    sample = list(scores.newest)
+    sample = list(scores.sample)
     assert len(sample) == AUC_LABELS
     positives = [score for label, score in sample if label]
     negatives = [score for label, score in sample if not label]
     won = sum((p > q) + (p == q) / 2 for p in positives for q in negatives)
-    assert roc_auc(scores.newest) == pytest.approx(won / len(positives) / len(negatives), abs=NEAR)
+    assert roc_auc(scores.sample) == pytest.approx(won / len(positives) / len(negatives), abs=NEAR)
     scores.update(True, True, None)
-    assert scores.report()["rolling"]["roc_auc"] == roc_auc(scores.newest)
+    assert scores.report()["rolling"]["roc_auc"] == roc_auc(scores.sample)
 
 
 def test_nothing_to_score_says_so() -> None:
