@@ -180,13 +180,13 @@ class World:
         """The shard's past, as a command opens it."""
         return Past(app or self.app, 0, Source(self), Store(self), self.clock, fingerprint, TOPICS)
 
-    def quiet(self) -> Shard:
+    def quiet(self, fingerprint: dict[str, Any] | None = None) -> Shard:
         """A shard that publishes no champion and sends no statistics: nine tenths of the time of a long life
         that is fed record by record.
         """
         self.deps = replace(self.deps, tuning=replace(self.deps.tuning, publish_s=1e9))
-        shard = self.shard()
-        assert shard.live is not None
+        shard = self.shard(fingerprint)
+        assert shard.live is not None, shard.refusal
         shard.live.stats_at_s = inf
         return shard
 
