@@ -77,7 +77,7 @@ class Together:
             raise UsageError(
                 f"a row of the history has {row.features!r}: with --mini-batch all features are numbers that "
                 f"the first {FIRST} rows have, too",
-                "Leave out --mini-batch, or --drop what is no number",
+                "Leave out --mini-batch, or --drop the columns that hold something else",
             )
         self.rows.append(row)
         if len(self.rows) >= self.size:
