@@ -25,7 +25,7 @@ OTHERS = """
 from dataclasses import replace
 from stream_app import SwapPolicy
 from tests.integration.definitions import application
-same = application("another-name", "bayes")
+same = application("another-name", "quick-bayes")
 logistic = replace(application("another-model", "logistic"), swap=SwapPolicy(policy="never"))
 """
 
@@ -62,7 +62,7 @@ def world(learners: Learners, app: Defined) -> dict[str, Any]:
 def benched(services: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Benched:
     """Sine becomes its opposite in the middle; labels come 20 events late."""
     learners = Learners(services, tmp_path_factory.mktemp("bench"))
-    app = learners.define({"sine": ("bayes", 1)})["sine"]
+    app = learners.define({"sine": ("quick-bayes", 1)})["sine"]
     rows = [
         ({f"x{name}": float(value) for name, value in x.items()}, bool(y))
         for function in (0, 1)

@@ -21,6 +21,7 @@ PUBLISHED = {
     ("Bananas", "adaptive-tree"): 0.6165,
     ("ChickWeights", "linear"): 23.7587,
 }
+QUICK = ("logistic", "linear")  # River's own evaluation is run anew for these
 LAST_CLASS = {"Phishing": 0.5156, "Bananas": 0.5095}
 
 Case = tuple[str, str]
@@ -34,12 +35,13 @@ class Served:
         self.predictions = learners.committed(app, "predictions")
         self.stats = learners.committed(app, "stats")[-1]
         self.dead_letters = learners.committed(app, "dead-letters")
-        self.expected = progressive(MODELS[app.model](0), rows)
+        self.first, self.expected = progressive(MODELS[app.model](0), rows)
 
 
-def progressive(model: Any, rows: Rows) -> list[dict[str, Any]]:
-    """Predict, then learn, each row; the answers in the form of committed predictions."""
+def progressive(model: Any, rows: Rows) -> tuple[Any, list[dict[str, Any]]]:
+    """Predict, then learn, each row: the first answer, and all in the form of committed predictions."""
     answers = []
+    first = model.predict_one(rows[0][0])
     for place, (x, y) in enumerate(rows):
         answer: dict[str, Any] = {"learned": place, "prediction": None, "cold": False, "probabilities": None}
         if place == 0:
@@ -54,7 +56,7 @@ def progressive(model: Any, rows: Rows) -> list[dict[str, Any]]:
             assert (answer["prediction"] is None) == answer["cold"]
         answers.append(answer)
         model.learn_one(x, y)
-    return answers
+    return first, answers
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +98,16 @@ def test_the_score_is_the_published_one(served: dict[Case, Served], case: Case) 
     """
     found = served[case]
     metric: Any = metrics.MAE() if case[1] == "linear" else metrics.Accuracy()
-    published = evaluate.progressive_val_score(found.rows, MODELS[case[1]](0), metric.clone()).get()
-    model, river = MODELS[case[1]](0), metric.clone()
-    for place, (x, y) in enumerate(found.rows):
-        answer = model.predict_one(x) if place else None
-        if answer is not None:
-            river.update(y, answer)
-        model.learn_one(x, y)
+    river, asked_first = metric.clone(), metric.clone()
+    if found.first is not None:
+        asked_first.update(found.rows[0][1], found.first)
+    for answer, (_, y) in zip(found.expected, found.rows, strict=True):
+        if answer["prediction"] is not None:
+            river.update(y, answer["prediction"])
+            asked_first.update(y, answer["prediction"])
+    if case[1] in QUICK:
+        evaluated = evaluate.progressive_val_score(found.rows, MODELS[case[1]](0), metric.clone())
+        assert evaluated.get() == asked_first.get()
     for prediction, (_, y) in zip(found.predictions, found.rows, strict=True):
         if not prediction["cold"]:
             metric.update(y, prediction["prediction"])
@@ -110,7 +115,7 @@ def test_the_score_is_the_published_one(served: dict[Case, Served], case: Case) 
     own = champion["mae" if case[1] == "linear" else "accuracy"]
     assert champion["n"] == sum(not answer["cold"] for answer in found.expected)
     assert (metric.get(), own) == pytest.approx((river.get(), river.get()), 1e-12)
-    assert round(published, 4) == PUBLISHED[case]
+    assert round(asked_first.get(), 4) == PUBLISHED[case]
 
 
 def test_a_cold_start_is_no_error(served: dict[Case, Served]) -> None:

@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from math import exp
 from typing import Any
 
 import orjson
-from river import naive_bayes
 
 from drift.monitors import Alarm, Monitors
 from drift.signals import LOSS
 from drift.verdicts import State, Verdict
 from stream_app.application import Application, SwapPolicy
 from stream_app.models.seeds import seed_for
+from tests.bayes import Bayes, bayes
 from tests.scenario.shard_driver import ShardDriver, application
 
 TURN, END = 400, 1_400
 FIRST = seed_for(42, "champion", 0)  # the seed of the definition's own champion
 SHORT = SwapPolicy(min_labels=40, probation=300, cooldown=100, respawn=100, patience=600)
-
-
-class Bayes(naive_bayes.GaussianNB):
-    """Gaussian naive Bayes without scipy, in which River's spends nine parts in ten of an answer."""
-
-    def __init__(self) -> None:
-        naive_bayes.GaussianNB.__init__(self)
-
-    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
-        """Each class's share of the likelihoods."""
-        logs: dict[Any, float] = self.joint_log_likelihood(x)  # type: ignore[no-untyped-call]
-        most = max(logs.values(), default=0.0)
-        likelihoods = {label: exp(log - most) for label, log in logs.items()}
-        total = sum(likelihoods.values())
-        return {label: likelihood / total for label, likelihood in likelihoods.items()}
-
-
-def bayes(_seed: int) -> Any:
-    """Good on the concept, and slow to leave an old one."""
-    return Bayes()
 
 
 class Wrong:

@@ -16,8 +16,9 @@ from stream_app.models.calls import reply
 from stream_app.state.blend import BLEND
 from stream_app.state.published import bind_published
 from stream_app.state.slot import DECLARED
+from tests.bayes import bayes
 from tests.scenario.shard_driver import ShardDriver
-from tests.scenario.swap_driver import SHORT, SwapDriver, bayes, wrong
+from tests.scenario.swap_driver import SHORT, SwapDriver, wrong
 
 QUICK = Blend(patience=200, floor=0.02)
 

@@ -15,9 +15,10 @@ from stream_app.application import Application, Labels
 from stream_app.errors import MACHINE
 from stream_app.learner.recovery.snapshots import state_digest
 from stream_app.learner.shard import Phase
+from tests.bayes import bayes
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import START_MS, application
-from tests.scenario.swap_driver import FIRST, SHORT, SwapDriver, bayes, definition
+from tests.scenario.swap_driver import FIRST, SHORT, SwapDriver, definition
 from tests.scenario.test_model_faults import HOUR_MS, Scripted
 from topics.envelope import EVENT, RANKS
 

@@ -16,6 +16,7 @@ from drift.verdicts import State, Verdict
 from stream_app.application import Labels
 from stream_app.errors import UsageError
 from stream_app.state.slot import KEPT
+from tests.bayes import bayes
 from tests.scenario.swap_driver import (
     END,
     FIRST,
@@ -23,7 +24,6 @@ from tests.scenario.swap_driver import (
     TURN,
     Overheard,
     SwapDriver,
-    bayes,
     definition,
     wrong,
 )

@@ -21,10 +21,10 @@ from stream_app.learner.history.upgrade import Plan, upgrade_shard
 from stream_app.learner.history.verify import drain, verify_shard
 from stream_app.learner.shard import Shard
 from stream_app.models.digest import structural_digest
+from tests.bayes import bayes
 from tests.scenario.fake_kafka import Writer
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
-from tests.scenario.swap_driver import bayes
 from topics.envelope import EVENT, LABEL
 
 BEFORE, AFTER, LATE, SNAPSHOT = 14, 22, 3, 7

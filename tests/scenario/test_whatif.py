@@ -15,10 +15,10 @@ from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.errors import Halted
 from stream_app.learner.history.variant import Outcome
 from stream_app.learner.history.whatif import replay_variants
+from tests.bayes import bayes
 from tests.scenario.fake_kafka import Source
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import application
-from tests.scenario.swap_driver import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE = 400, 900, 5

@@ -28,10 +28,10 @@ from stream_app.learner.history.other_definition import (
 )
 from stream_app.learner.history.variant import Outcome
 from stream_app.learner.history.whatif import replay_variants
+from tests.bayes import bayes
 from tests.scenario.fake_kafka import Source
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import application
-from tests.scenario.swap_driver import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 TURN, END, LATE, SNAPSHOT = 250, 500, 5, 350

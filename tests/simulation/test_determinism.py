@@ -24,7 +24,7 @@ from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.replay import in_order
 from stream_app.learner.recovery.snapshots import dumped, restore, save_with_answers, state_digest
 from stream_app.state.shard import ShardState
-from tests.scenario.swap_driver import bayes
+from tests.bayes import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
 from topics.records import BatchRecord
 

@@ -19,8 +19,9 @@ from stream_app.learner.batch.emit import FIRST_DIGEST
 from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.snapshots import state_digest
 from stream_app.state.shard import ShardState
+from tests.bayes import bayes
 from tests.scenario.shard_driver import START_MS, TOPICS
-from tests.scenario.swap_driver import bayes, definition
+from tests.scenario.swap_driver import definition
 from topics.envelope import COMMAND, EVENT, LABEL, Record
 
 EVENTS = 1_600
