@@ -34,7 +34,7 @@ play(machine, batches[:{CUT}])
 Path(sys.argv[2]).write_bytes(dump(machine.core.state))
 place = machine.seq, machine.digest, list(machine.positions)
 if len(sys.argv) > 3:
-    state = unpickle(Path(sys.argv[3]).read_bytes(), ("tests.simulation.test_determinism",))
+    state = unpickle(Path(sys.argv[3]).read_bytes(), app.modules)
     machine = machine_of(app, state, *place)
 play(machine, batches[{CUT}:])
 print(Path(step.__file__).suffix, machine.digest, state_digest(machine.core.state))
