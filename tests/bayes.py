@@ -24,5 +24,5 @@ class Bayes(naive_bayes.GaussianNB):
 
 
 def bayes(_seed: int) -> Any:
-    """Good on a concept, and slow to leave an old one."""
+    """A fresh one: good on a concept, and slow to leave an old one."""
     return Bayes()

@@ -41,6 +41,7 @@ from topics.envelope import EVENT, Record
 if TYPE_CHECKING:
     from stream_app.application import Application
     from stream_app.cli.produce.reading import Options, Reading
+    from stream_app.cli.produce.schedule import Stamped
     from stream_app.learner.history.mini_batch import Row
 
 app = typer.Typer()
@@ -175,8 +176,7 @@ def history(
     `together`: all but the first and the last rows are rows that are learned together.
     """
     from stream_app.cli.backtest.records import record_of
-    from stream_app.client.checks import encoded_key
-    from stream_app.learner.history.mini_batch import FIRST, LAST, Row
+    from stream_app.learner.history.mini_batch import FIRST, LAST
     from topics.placement import partition_for
 
     parts = [
@@ -188,23 +188,25 @@ def history(
     many = set(events[FIRST:-LAST] if together else ())  # a label may come before its event
     found: list[tuple[int, Record | Row]] = []
     for stamped, place, reading in merged:
-        if (place, stamped.row) not in many:
-            keyed = record_of(reading, stamped)
-            if keyed is not None:
-                found.append((partition_for(keyed[0], shards), keyed[1]))
-        elif not stamped.is_label:
-            entity, features, label = labelled(reading, stamped.row)
-            if label is not UNSET:
-                shard = partition_for(encoded_key(entity), shards)
-                found.append((shard, Row(stamped.time_ms, features, label)))
+        keyed = (row_of if (place, stamped.row) in many else record_of)(reading, stamped)
+        if keyed is not None:
+            key, one = keyed
+            found.append((partition_for(key, shards), one))
     return found
 
 
-def labelled(reading: Reading, number: int) -> tuple[str, dict[str, Any], Any]:
-    """A row's entity, features and label; UNSET where it has none."""
-    row = reading.rows[number]
-    entity, features, _, label = reading.columns.event_of(number, row)
-    return entity, features, row.get(reading.columns.label, label) if reading.columns.label else label
+def row_of(reading: Reading, stamped: Stamped) -> tuple[bytes, Row] | None:
+    """A row that is learned together with others, at its event, and its key; None where it has no label."""
+    from stream_app.client.checks import encoded_key
+    from stream_app.learner.history.mini_batch import Row
+
+    if stamped.is_label:
+        return None
+    row, columns = reading.rows[stamped.row], reading.columns
+    entity, features, _, label = columns.event_of(stamped.row, row)
+    if columns.label:
+        label = row.get(columns.label, UNSET)
+    return None if label is UNSET else (encoded_key(entity), Row(stamped.time_ms, features, label))
 
 
 def within(stamped: list[tuple[int, Record | Row]]) -> tuple[list[tuple[int, Record | Row]], int]:

@@ -72,13 +72,13 @@ def what_if(
     titled = dict(zip(definition or [f"{target}, without what is excluded"], others, strict=True))
     check_comparable(recorded, titled)
     check_shard(recorded, shard)
-    opener, found, shown = past_opener(recorded, settings_for()), False, Counter[str]()
+    opener, found, left_out = past_opener(recorded, settings_for()), False, Counter[str]()
     for number in range(recorded.shards) if shard is None else (shard,):
         with open_past(opener, number) as past:
             rows = replay_definitions(past, titled, exclusion, storage_of)
         found = found or bool(rows)
         for row in rows[1:]:
-            shown.update(row.skipped_by)
+            left_out.update(row.skipped_by)
         if json:
             for row in rows:
                 print_json(line(row))
@@ -90,7 +90,7 @@ def what_if(
             "Run a learner first; where inputs are deleted before a day is over, raise retention.bytes",
         )
     console = Console(file=sys.stderr)
-    for text, n in shown.items():
+    for text, n in left_out.items():
         if not n:
             console.print(f"{text} leaves out nothing: no replayed record has it", markup=False)
 

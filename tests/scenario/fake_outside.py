@@ -28,7 +28,7 @@ from stream_app.ports import Send
 from tests.scenario.fake_kafka import Log, Source, Writer
 from tests.scenario.shard_driver import TOPICS
 from topics.batch_id import batch_of
-from topics.envelope import RANKS, Record
+from topics.envelope import EVENT, RANKS, Record
 from topics.records import Stats
 
 GROUP = b"generation 1"
@@ -202,6 +202,15 @@ class World:
         live.offer(rank, [self.record(rank, self.clock.now_ms(), value, key)])
         for other in RANKS:
             live.merge.end(other, self.end(other))
+
+    def catch_up(self, shard: Shard) -> None:
+        """Let a shard read all that its inputs still hold."""
+        assert shard.live is not None, shard.refusal
+        if unread := self.inputs[EVENT][shard.live.processor.positions[EVENT] :]:
+            shard.live.offer(EVENT, unread)
+        for rank, records in enumerate(self.inputs):
+            shard.live.merge.end(rank, len(records))
+        self.settle(shard)
 
     def record(self, rank: int, time_ms: int, value: Mapping[str, Any], key: bytes = b"k") -> Record:
         """A record at the end of an input."""

@@ -68,13 +68,7 @@ def upgrade(
 def read_on(world: World, prints: dict[str, Any]) -> Shard:
     """A learner that reads all that its inputs still hold."""
     shard = world.shard(prints)
-    assert shard.live is not None, shard.refusal
-    at = shard.live.processor.positions[EVENT]
-    if world.inputs[EVENT][at:]:
-        shard.live.offer(EVENT, world.inputs[EVENT][at:])
-    for rank, records in enumerate(world.inputs):
-        shard.live.merge.end(rank, len(records))
-    world.settle(shard)
+    world.catch_up(shard)
     return shard
 
 

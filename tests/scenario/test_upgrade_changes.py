@@ -133,13 +133,7 @@ def upgrade(world: World, after: Defined) -> Plan:
 def read_on(world: World, fingerprint: dict[str, Any], until: int) -> Shard:
     """A learner that reads what its inputs still hold, and then more."""
     shard = world.quiet(fingerprint)
-    assert shard.live is not None, shard.refusal
-    at = shard.live.processor.positions[EVENT]
-    if world.inputs[EVENT][at:]:
-        shard.live.offer(EVENT, world.inputs[EVENT][at:])
-    for rank, records in enumerate(world.inputs):
-        shard.live.merge.end(rank, len(records))
-    world.settle(shard)
+    world.catch_up(shard)
     feed(world, shard, range(len(world.inputs[EVENT]), until))
     return shard
 

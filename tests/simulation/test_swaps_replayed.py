@@ -199,7 +199,7 @@ def test_how_records_are_cut_into_batches_decides_nothing(lived: Lived, seed: in
 def test_a_snapshot_in_the_middle_of_a_search_goes_on_as_if_it_had_not_been(
     lived: Lived, phase: Phase, labels: int
 ) -> None:
-    """Races, gamblers and the champion of before come back: every later batch is the same."""
+    """Races, gamblers and the earlier champion come back: every later batch is the same."""
     taken = lived.taken[phase, labels]
     assert taken.phase is phase
     assert taken.races

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
@@ -14,6 +14,8 @@ from stream_app.cli.backtest.table import (
     heads,
     number,
     others_of,
+    score_cells,
+    score_heads,
     summary,
 )
 from stream_app.learner.history.backtest import Played, Point
@@ -56,23 +58,29 @@ def together(all_played: Sequence[Played]) -> str:
         return ""
     first = all_played[0]
     others = others_of(first)
-    head = "".join(
-        f'<th scope="col">{escape(name)}</th>'
-        for name in ("definition", *heads(first.score, others)[:-2], "µs an event", "swaps")
-    )
-    rows = ""
-    for played in all_played:
-        served = (
-            *cells(played.lines[0], played.score, others)[:-2],
-            f"{played.us:,.0f}",
-            f"{played.swaps:,}",
+    rows = [
+        (
+            played.target,
+            [
+                *score_cells(played.lines[0], played.score, others),
+                f"{played.us:,.0f}",
+                f"{played.swaps:,}",
+            ],
         )
-        data = "".join(f"<td>{cell}</td>" for cell in served)
-        rows += f'<tr><th scope="row">{escape(played.target)}</th>{data}</tr>'
-    return (
-        f'<h2>What was served</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        for played in all_played
+    ]
+    names = ["definition", *score_heads(first.score, others), "µs an event", "swaps"]
+    return f"<h2>What was served</h2>{table(names, rows)}"
+
+
+def table(names: Sequence[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """A table from the names of its columns, and for each row its title and its other cells."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{escape(title)}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+        for title, others in rows
     )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def section(played: Played) -> str:
@@ -93,12 +101,7 @@ def scores(played: Played) -> str:
     """The table of the models."""
     others = others_of(played)
     names = ["model", *heads(played.score, others)]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    rows = ""
-    for line in played.lines:
-        data = "".join(f"<td>{cell}</td>" for cell in cells(line, played.score, others))
-        rows += f'<tr><th scope="row">{escape(line.title)}</th>{data}</tr>'
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return table(names, ((line.title, cells(line, played.score, others)) for line in played.lines))
 
 
 def calibration(played: Played) -> str:
@@ -124,19 +127,15 @@ def calibration(played: Played) -> str:
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3 + 9 * (one.n / most) ** 0.5:.1f}" fill="{COLORS[0]}">'
             f"<title>{escape(said)}</title></circle>"
         )
-    rows = "".join(
-        f'<tr><th scope="row">{one.low:.1f} to {one.high:.1f}</th><td>{one.n:,}</td><td>{one.mean:.3f}</td>'
-        f"<td>{one.share:.3f}</td></tr>"
+    rows = (
+        (f"{one.low:.1f} to {one.high:.1f}", [f"{one.n:,}", f"{one.mean:.3f}", f"{one.share:.3f}"])
         for one in played.calibration
-    )
-    head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("probability", "predictions", "said", "came true")
     )
     return (
         f"<h3>Calibration</h3><p>{escape(' '.join(calibrated(played)))}. "
         "Across: the probability that was said; upwards: how often it came true.</p>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT + 5}" role="img" aria-label="Calibration">{shapes}</svg>'
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f"{table(('probability', 'predictions', 'said', 'came true'), rows)}"
     )
 
 
@@ -144,16 +143,11 @@ def slices(played: Played) -> str:
     """The scores by the values of columns."""
     if not played.slices:
         return ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("slice", played.score, "scored"))
-    rows = "".join(
-        f'<tr><th scope="row">{escape(f"{one.column} {one.value}")}</th>'
-        f"<td>{number(one.scores.get(played.score))}</td><td>{one.scores['n']:,}</td></tr>"
+    rows = (
+        (f"{one.column} {one.value}", [number(one.scores.get(played.score)), f"{one.scores['n']:,}"])
         for one in played.slices
     )
-    return (
-        f'<h3>Slices</h3><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    return f"<h3>Slices</h3>{table(('slice', played.score, 'scored'), rows)}"
 
 
 def chart(played: Played, shard: int, *, named: bool) -> str:

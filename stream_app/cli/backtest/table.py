@@ -46,19 +46,30 @@ def others_of(played: Played) -> list[str]:
 
 def heads(score: str, others: Sequence[str]) -> list[str]:
     """What stands above the cells of a line."""
-    found = [score, "95 % interval", *others, "scored", "µs a prediction", "size"]
-    return [name.replace("_", " ") for name in found]
+    return [*score_heads(score, others), "µs a prediction", "size"]
+
+
+def score_heads(score: str, others: Sequence[str]) -> list[str]:
+    """What stands above the scores of a line."""
+    return [name.replace("_", " ") for name in (score, "95 % interval", *others, "scored")]
 
 
 def cells(line: Line, score: str, others: Sequence[str]) -> list[str]:
     """What stands beside a model's name."""
     return [
+        *score_cells(line, score, others),
+        "–" if line.predict_us is None else f"{line.predict_us:,.1f}",
+        "–" if line.size is None else f"{line.size / 1024:,.0f} KiB",
+    ]
+
+
+def score_cells(line: Line, score: str, others: Sequence[str]) -> list[str]:
+    """The scores of a line."""
+    return [
         number(line.scores.get(score)),
         "–" if line.low is None or line.high is None else f"{number(line.low)} to {number(line.high)}",
         *(number(line.scores.get(other)) for other in others),
         f"{line.scores['n']:,.0f}",
-        "–" if line.predict_us is None else f"{line.predict_us:,.1f}",
-        "–" if line.size is None else f"{line.size / 1024:,.0f} KiB",
     ]
 
 

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from stream_app.learner.batch.processor import BatchProcessor
 
 
-def shard_of(app: Application, key: Any) -> int:
-    """Whose rows an entity's are."""
-    from stream_app.client.checks import encoded_key
-
-    return partition_for(encoded_key(key), app.shards)
-
-
 def predictions(
     app: Application,
     processor: BatchProcessor,
@@ -38,6 +31,8 @@ def predictions(
 
     A copy of the models is asked, with the entity's features at `time_ms`, or at the shard's log time.
     """
+    from stream_app.client.checks import encoded_key
+
     state = processor.core.state
     published: Published = copy(publish(app, processor))
     calls, rules, windows = bind_published(published, app.question), FeatureRules(app), Windows(app.features)
@@ -45,7 +40,7 @@ def predictions(
     found = []
     for number, row in enumerate(reading.rows):
         key, features, _, _ = reading.columns.event_of(number, row)
-        if shard_of(app, key) != state.shard:
+        if partition_for(encoded_key(key), app.shards) != state.shard:
             continue
         answer: dict[str, Any] = {"row": number, "key": key}
         own = features_for_models(

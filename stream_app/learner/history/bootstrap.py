@@ -35,11 +35,12 @@ class ShardHistory:
         """
         if isinstance(record, Row):
             self.step()
-            return self.together.take(record)
+            self.together.take(record)
+            return
         self.together.learn()
         if self.waiting and (self.waiting[0].rank != record.rank or len(self.waiting) >= TOGETHER):
             self.step()
-        return self.waiting.append(record)
+        self.waiting.append(record)
 
     def step(self) -> None:
         """Step what waits, and close the batch now and then."""

@@ -105,9 +105,12 @@ class Together:
                 state.classes[label] = type(label)
             count(self.core, label)
         state.last_label = labels[-1]
-        for name in ("events", "predictions", "cold", "labels"):
-            setattr(state.counters, name, getattr(state.counters, name) + len(rows))
-        self.learned += len(rows)
+        counters, n = state.counters, len(rows)
+        counters.events += n
+        counters.predictions += n
+        counters.cold += n
+        counters.labels += n
+        self.learned += n
 
     def learns_many(self, slot: Slot, frame: pd.DataFrame, target: pd.Series) -> bool:
         """Whether a model can; tried on a copy.
