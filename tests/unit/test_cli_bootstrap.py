@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,48 @@ def test_rows_between_the_first_and_the_last_are_learned_in_mini_batches(
     assert sum(state.class_counts.values()) == 100
 
 
+class Fails(linear_model.PAClassifier):
+    """It learns the first 30 rows."""
+
+    rows = 0
+
+    def learn_one(self, x: dict[Hashable, Any], y: Any) -> None:
+        self.rows += 1
+        if self.rows > 30:
+            raise ValueError("no more")
+        super().learn_one(x, y)  # type: ignore[no-untyped-call]
+
+
+class FailsTogether(linear_model.LogisticRegression):
+    """It learns the first two batches, the first on a copy."""
+
+    batches = 0
+
+    def learn_many(self, *rows: Any) -> None:
+        self.batches += 1
+        if self.batches > 2:
+            raise ValueError("no more")
+        super().learn_many(*rows)
+
+
+@pytest.mark.parametrize("model", [Fails, FailsTogether])
+def test_a_challenger_that_raises_in_a_mini_batch_is_out_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[Any]
+) -> None:
+    """As in the live step; the history is learned to its end."""
+    monkeypatch.setattr(mini_batch, "FIRST", 10)
+    monkeypatch.setattr(mini_batch, "LAST", 15)
+    app = replace(APP, challengers={"bad": lambda seed: model()})
+    readings = readings_of(app, [csv(tmp_path, "rows.csv", 0, 100)], OPTIONS._replace(label_delay=None))
+    storage = Storage(dump, lambda payload: unpickle(payload, (*app.modules, __name__)), refill_sets)
+    (shard,) = learn_history(app, within(history(readings, 1, together=True))[0], storage, mini_batch=20)
+    assert [(slot.name, slot.failed) for slot in shard.processor.core.state.slots] == [
+        ("champion", None),
+        ("bad", "ValueError"),
+    ]
+    assert shard.processor.core.state.champion.learned == 100
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -129,6 +172,7 @@ def test_rows_between_the_first_and_the_last_are_learned_in_mini_batches(
         ({"types": {"x": "number"}}, "types= and missing= are judged"),
         ({"features": [f.count(window="1h")]}, "features= are computed row by row"),
         ({"champion": lambda seed: linear_model.PAClassifier()}, "has no `learn_many`"),
+        ({"champion": lambda seed: FailsTogether()}, "raised ValueError: no more, after"),
     ],
 )
 def test_what_cannot_be_learned_in_mini_batches_is_refused(

@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stream_app.application import Application
-from stream_app.errors import UsageError
+from stream_app.errors import MACHINE, UsageError
 from stream_app.flow.core import Core
 from stream_app.flow.learn import count
 from stream_app.flow.record_rules import is_known_numeric
+from stream_app.models.calls import Calls, ModelFault
 from stream_app.state.slot import Slot
 
 if TYPE_CHECKING:
@@ -93,13 +94,11 @@ class Together:
 
         frame, target = pd.DataFrame.from_records(rows), pd.Series(labels, name="label")
         state = self.core.state
-        for slot, calls in self.core.learning_calls:
+        for slot, calls in list(self.core.learning_calls):
             if self.learns_many(slot, frame, target):
-                slot.model.learn_many(frame, target)
+                self.learn_together(slot, frame, target)
             else:
-                for row, label in zip(rows, labels, strict=True):
-                    calls.learn(row, label, 1.0)
-            slot.learned += len(rows)
+                self.learn_each(slot, calls, rows, labels)
         for label in labels:
             if state.classify:
                 state.classes[label] = type(label)
@@ -111,6 +110,34 @@ class Together:
         counters.cold += n
         counters.labels += n
         self.learned += n
+
+    def learn_together(self, slot: Slot, frame: pd.DataFrame, target: pd.Series) -> None:
+        """Let a model learn rows at once.
+
+        Raises:
+            UsageError: the champion cannot.
+        """
+        try:
+            slot.model.learn_many(frame, target)
+        except MACHINE:
+            raise
+        except Exception as error:
+            raised = f"{type(error).__name__}: {error}"
+            if slot.name == self.core.state.serving:
+                text = f"the champion raised {raised}, after {self.learned:,} rows in mini-batches"
+                raise UsageError(text, "Leave out --mini-batch") from error
+            self.core.fail_slot(slot, ModelFault(raised))
+            return
+        slot.learned += len(target)
+
+    def learn_each(self, slot: Slot, calls: Calls, rows: list[dict[str, Any]], labels: list[Any]) -> None:
+        """Let a challenger learn rows one by one; one that raises is out, as it is in the live step."""
+        try:
+            for row, label in zip(rows, labels, strict=True):
+                calls.learn(row, label, 1.0)
+                slot.learned += 1
+        except ModelFault as fault:
+            self.core.fail_slot(slot, fault)
 
     def learns_many(self, slot: Slot, frame: pd.DataFrame, target: pd.Series) -> bool:
         """Whether a model can; tried on a copy.
