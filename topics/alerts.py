@@ -34,6 +34,7 @@ ALERTS: Final = {
     "feature-missing": AlertType(WARNING, "a feature that was expected does not come"),
     "features-full": AlertType(WARNING, "models see further strings or names of features as one"),
     "ids-full": AlertType(WARNING, "event ids are forgotten within dedupe"),
+    "importance-moved": AlertType(INFO, "answers rest on other features than before"),
     "input-silent": AlertType(CRITICAL, "a shard waits for an input that gives no answer"),
     "label-drought": AlertType(CRITICAL, "events come and their labels do not"),
     "learner-silent": AlertType(WARNING, "no statistics of a shard have come for a while"),

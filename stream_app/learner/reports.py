@@ -40,6 +40,7 @@ def add_stats(live: ShardParts, commit: Commit, now_s: float) -> None:
     commit.others += live.runtime_alerts.order_slow_candidates_dropped(live.latency_guard)
     live.runtime_alerts.report_stale_view(live.view_writer, now_s)
     live.runtime_alerts.report_fenced_view(live.view_writer, live.champion_publisher)
+    live.runtime_alerts.report_importance(live.champion_publisher.importance)
     commit.others += live.runtime_alerts.drain()
 
 

@@ -14,6 +14,7 @@ from stream_app.learner.process_alerts import alert
 from stream_app.learner.publish.champion_publisher import ChampionPublisher
 from stream_app.learner.publish.view_writer import ViewWriter
 from stream_app.learner.recovery.snapshots import Snapshotter
+from stream_app.models.explanations.importance import Importance, Moved
 from stream_app.ports import Commit, Send
 from topics.batch_id import without_digest
 from topics.envelope import RANK_NAMES
@@ -35,6 +36,7 @@ class RuntimeAlerts:
         self.waiting: list[Send] = []
         self.active: set[str] = set()
         self.held_since_s: float | None = None
+        self.moved: Moved | None = None  # the one that was reported last
 
     def notice(self, kind: str, message: str, **evidence: Any) -> None:
         """Queue an alert caused at the newest batch."""
@@ -116,6 +118,16 @@ class RuntimeAlerts:
                 f"{' and '.join(named)}; if no other learner runs, delete the keys {view_writer.keys}"
             )
             self.notice("view-fenced", text, keys=view_writer.keys, what=named)
+
+    def report_importance(self, importance: Importance) -> None:
+        """Report that answers rest on other features than they did."""
+        found, before = importance.moved, self.moved
+        self.moved = found
+        if found is None or found is before:
+            return
+        parts = [f"{name} {after:.0%} ({share:.0%} before)" for name, share, after in found.features[:3]]
+        text = f"answers rest on other features than before; of all that features do: {', '.join(parts)}"
+        self.notice("importance-moved", text, distance=found.distance, features=found.features)
 
     def topic_settings(self, unsafe: Sequence[str]) -> None:
         """Raise an alert when settings of topics were changed to what endangers a promise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from stream_app.adapters.signing import public_key
 from stream_app.adapters.snapshot_store import sealed_opener
 from stream_app.errors import Refused, ShardFailed
 from stream_app.learner.active_shard import ActiveShard
+from stream_app.models.explanations import importance
 from stream_app.predictor.champion import Champion, accept
 from tests.scenario.fake_outside import FINGERPRINT, PRIVATE, Held, World
 from tests.scenario.shard_driver import application
@@ -75,6 +77,28 @@ def test_what_features_do_to_answers_is_in_the_statistics(world: World) -> None:
     assert sum(share for _, share in ranking) == pytest.approx(1.0)
     told = [orjson.loads(send.value or b"") for send in world.written if send.topic == "stats"]
     assert told[-1]["importance"][0][0] == "x"
+
+
+def test_other_features_that_carry_the_answers_are_an_alert(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said once, with the shares before and now; no record caused it."""
+    monkeypatch.setattr(importance, "BLOCK", 40)
+    live, dice = lived(world), random.Random(6)
+    for n in range(150):
+        world.clock.now_s += 2.0
+        features = {"x": dice.gauss(0, 1), "y": dice.gauss(0, 1)}
+        features["y" if n < 60 else "x"] *= 0.01
+        label = features["x" if n < 60 else "y"] > 0
+        world.offer(live, EVENT, {"event_id": f"e{n}", "features": features, "label": label})
+        live.turn()
+        live.turn()
+    (alert,) = world.alerts("importance-moved")
+    assert alert["severity"] == "info"
+    assert "answers rest on other features" in alert["message"]
+    shares = {name: (before, now) for name, before, now in alert["evidence"]["features"]}
+    assert shares["x"][0] > shares["x"][1]
+    assert shares["y"][0] < shares["y"][1]
 
 
 def test_a_champion_is_seen_only_once_its_batch_is_committed(world: World) -> None:

@@ -21,6 +21,7 @@ from river import (
 from stream_app.models.calls import bind, bind_blend
 from stream_app.models.explanations.explain import explain, explain_blend
 from stream_app.models.explanations.explanation import Explanation, logistic
+from stream_app.models.explanations.importance import BLOCK, MOVED, Importance
 from stream_app.models.explanations.origins import MOST_TRIED, Transformed
 from stream_app.models.explanations.report import report
 from stream_app.models.question import Question
@@ -303,3 +304,16 @@ def test_a_report_lists_the_strongest_terms_and_sums_up_the_rest() -> None:
     against, towards = (one["reason"] for one in document["contributions"])
     assert against == "b is x; it speaks against true (-3 log-odds)"
     assert towards == "a is 4, 4 times the usual 1; it speaks for true (+1 log-odds)"
+
+
+def test_other_shares_of_what_features_do_are_noticed_once() -> None:
+    """Against the block that is usual, which the differing one then becomes; chance is not enough."""
+    importance, dice, seen = Importance(), Random(4), []
+    for n in range(12 * BLOCK):
+        a, b = (1.0, 9.0) if 4 * BLOCK <= n < 8 * BLOCK else (9.0, 1.0)
+        terms = {"a": dice.gauss(0, a), "b": dice.gauss(0, b), "c": dice.gauss(0, 1.0)}
+        importance.add(1, [Explanation("linear", True, "value", 0.0, terms)])
+        if importance.moved is not None and importance.moved not in seen:
+            seen.append(importance.moved)
+    assert [sorted(name for name, _, _ in found.features[:2]) for found in seen] == [["a", "b"]] * 2
+    assert all(MOVED < found.distance < 1.0 for found in seen)
