@@ -22,8 +22,8 @@ from stream_app.learner.recovery.replay import replay
 from stream_app.learner.recovery.store_calls import at_once
 from stream_app.wiring import learner as wiring
 from stream_app.wiring.topics import catalog_for
+from topics.journal import EpochRecord
 from topics.life import life_of
-from topics.records import EpochRecord
 
 
 def main(model: str, start: str) -> None:

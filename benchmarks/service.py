@@ -24,7 +24,7 @@ from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.ports import free_ports
 from stream_app.learner.batch import journal
 from topics.catalog import catalog
-from topics.records import BatchRecord
+from topics.journal import BatchRecord
 
 SAMPLE_S = 0.05
 TURN_S = 1.0

@@ -16,6 +16,7 @@ from stream_app.features import Feature
 from stream_app.inputs.formats import Avro, Protobuf
 from stream_app.inputs.topic import Event, Inputs, Label, Topic
 from stream_app.labels import NUMBERS, Labels, check_labels, for_threshold, two_classes
+from stream_app.models.explanations.report import MOST_TERMS
 from stream_app.models.home import home_of
 from stream_app.models.question import Question
 from stream_app.outputs import Output, Outputs, check_names
@@ -114,7 +115,8 @@ class Application:
     `required` feature is refused. `sample` gives rows of features for the admission check, for models that
     need strings of a form or numbers of a range. `serve`: "champion", the one model that answers, or
     `Blend()`, all of them by their weights. `drift` None watches what `watched` names; `loss` is what
-    swaps judge: zero_one (the default for classes), log, brier, or absolute (for regression).
+    swaps judge: zero_one (the default for classes), log, brier, or absolute (for regression). With `explain`,
+    every prediction names so many features that moved it furthest.
 
     Raises:
         UsageError: the definition contradicts itself; the remedy names the fix.
@@ -146,6 +148,7 @@ class Application:
     serving: Serving = field(default_factory=Serving)
     ttl: str = "30d"
     seed: int = 42
+    explain: int = 0
     home: ClassVar[str] = ""  # the module that it was loaded from, set with it; not a part that a user names
 
     def __post_init__(self) -> None:
@@ -234,6 +237,8 @@ class Application:
         for name, kind in (self.types or {}).items():
             if kind not in KINDS:
                 raise UsageError(f"type {kind!r} of feature {name}", f"Choose one of {', '.join(KINDS)}")
+        if type(self.explain) is not int or not 0 <= self.explain <= MOST_TERMS:
+            raise UsageError(f"explain={self.explain!r}", f"Give a number of features up to {MOST_TERMS}")
         if self.missing not in MISSING:
             raise UsageError(f"missing={self.missing!r}", f"Choose one of {', '.join(MISSING)}")
         if isinstance(self.required, str) or not all(type(name) is str and name for name in self.required):

@@ -66,12 +66,40 @@ class Model(msgspec.Struct, gc=False):
     version: int
 
 
+class Contribution(msgspec.Struct):
+    """What a feature, which had this value, did to an answer."""
+
+    feature: str
+    value: FeatureValue | None
+    contribution: float
+
+
+class Explanation(msgspec.Struct):
+    """Why an answer was what it was: `base`, all contributions and `rest`, which is the others', are `sum`.
+
+    `unit`: log-odds, probability, value or score; of classes the terms speak for `about`, of log-odds against
+    `against`. `method`: linear, path, removal or blend. `exact`: they are all that the model computed, else
+    the effect of each feature.
+    """
+
+    method: str
+    exact: bool
+    unit: str
+    base: float
+    contributions: list[Contribution]
+    rest: float
+    sum: float
+    about: Any | UnsetType = UNSET
+    against: Any | UnsetType = UNSET
+
+
 class Prediction(msgspec.Struct):
     """One committed prediction; `learned` counts the labels that the model knew, `offset` is the event's.
 
     A cold model has nothing to say yet: `prediction` is null, and `prior` is each class's share of the labels
     so far, the mean target, or null. For an anomaly detector `prediction` is the score. `weights` of a blend
-    are those of the models that carried the answer, by name, the heaviest eight.
+    are those of the models that carried the answer, by name, the heaviest eight. `explanation` is there where
+    the definition asks for it.
     """
 
     event_id: str
@@ -87,6 +115,7 @@ class Prediction(msgspec.Struct):
     prior: ByClass | float | UnsetType | None = UNSET
     v: Version = 1
     weights: dict[str, float] | UnsetType = UNSET
+    explanation: Explanation | UnsetType = UNSET
 
 
 class Alert(msgspec.Struct):
@@ -239,61 +268,4 @@ class Stats(msgspec.Struct):
     forgotten: dict[str, int] = {}
     missing: dict[str, int] = {}
     importance: list[tuple[str, float]] = []
-    v: Version = 1
-
-
-RefilledSets = Literal["champion", "models"]
-
-
-class BatchRecord(msgspec.Struct, tag="batch", tag_field="type"):
-    """One committed batch: per input [from, to, n]; `to` is the consumer position, n the data records.
-
-    `order` packs the run-lengths in which the inputs were applied, `digest` chains over all that came out.
-    `crashed` names by input the offsets that became dead letters without being read: a replay skips them.
-    `settled`: at the end of the batch the sets of the champion, or of all models, were filled again (ADR 19).
-    """
-
-    epoch: int
-    seq: int
-    inputs: dict[str, tuple[int, int, int]]
-    order: str
-    log_time: int
-    digest: str
-    decisions: list[dict[str, Any]]
-    crashed: dict[str, list[int]] | UnsetType = UNSET
-    v: Version = 1
-    settled: RefilledSets | UnsetType = UNSET
-
-
-class AttemptRecord(msgspec.Struct, tag="attempt", tag_field="type"):
-    """What is about to be tried after batch `seq`: committed before it is, so that a crash leaves a trace.
-
-    `record`, [input, offset], is tried alone, for the `attempt`th time; null: all are tried together. So many
-    `records` from here on may be at fault. A replay passes it by.
-    """
-
-    epoch: int
-    seq: int
-    digest: str
-    attempt: int
-    positions: dict[str, int]
-    records: int
-    record: tuple[str, int] | None
-    v: Version = 1
-
-
-class EpochRecord(msgspec.Struct, tag="epoch", tag_field="type"):
-    """The start of an epoch: who may append to the journal. Digests are compared within one epoch only.
-
-    It continues the record before it: the same seq, digest and positions. `given_up` says in words what an
-    operator gave up to open it; only then its positions may be further.
-    """
-
-    epoch: int
-    seq: int
-    fingerprint: dict[str, Any]
-    positions: dict[str, int]
-    digest: str
-    carried: list[str]
-    given_up: list[str] = []
     v: Version = 1

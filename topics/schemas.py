@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from topics import records
+from topics import journal, records
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,9 +20,9 @@ TYPES: dict[str, tuple[type[msgspec.Struct], str]] = {
     "model-receipt": (records.ModelReceipt, "models"),
     "command-outcome": (records.CommandOutcome, "models"),
     "stats": (records.Stats, "stats"),
-    "journal-batch": (records.BatchRecord, "journal"),
-    "journal-attempt": (records.AttemptRecord, "journal"),
-    "journal-epoch": (records.EpochRecord, "journal"),
+    "journal-batch": (journal.BatchRecord, "journal"),
+    "journal-attempt": (journal.AttemptRecord, "journal"),
+    "journal-epoch": (journal.EpochRecord, "journal"),
 }
 
 

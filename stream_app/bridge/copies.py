@@ -18,6 +18,31 @@ CONTENT_TYPE: Final = "content-type"  # the header
 CONTENT: Final = {"json": "application/json", "json-schema": "application/json", "avro": "application/avro"}
 KINDS: Final = {"json-schema": "JSON", "avro": "AVRO"}
 BY_CLASS: Final = {"type": "map", "values": "double"}
+ANSWER: Final = ["null", "boolean", "long", "double", "string"]
+CONTRIBUTION: Final = {
+    "type": "record",
+    "name": "Contribution",
+    "fields": [
+        {"name": "feature", "type": "string"},
+        {"name": "value", "type": ANSWER},
+        {"name": "contribution", "type": "double"},
+    ],
+}
+EXPLANATION: Final = {
+    "type": "record",
+    "name": "Explanation",
+    "fields": [
+        {"name": "method", "type": "string"},
+        {"name": "exact", "type": "boolean"},
+        {"name": "unit", "type": "string"},
+        {"name": "base", "type": "double"},
+        {"name": "contributions", "type": {"type": "array", "items": CONTRIBUTION}},
+        {"name": "rest", "type": "double"},
+        {"name": "sum", "type": "double"},
+        {"name": "about", "type": ANSWER, "default": None},
+        {"name": "against", "type": ANSWER, "default": None},
+    ],
+}
 AVRO: Final = {
     "type": "record",
     "name": "Prediction",
@@ -27,7 +52,7 @@ AVRO: Final = {
         {"name": "event_id", "type": "string"},
         {"name": "key", "type": "string"},
         {"name": "time_ms", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "prediction", "type": ["null", "boolean", "long", "double", "string"]},
+        {"name": "prediction", "type": ANSWER},
         {
             "name": "model",
             "type": {
@@ -43,6 +68,8 @@ AVRO: Final = {
         {"name": "probabilities", "type": ["null", BY_CLASS], "default": None},
         {"name": "prior", "type": ["null", "double", BY_CLASS], "default": None},
         {"name": "v", "type": "int", "default": 1},
+        {"name": "weights", "type": ["null", BY_CLASS], "default": None},
+        {"name": "explanation", "type": ["null", EXPLANATION], "default": None},
     ],
 }
 

@@ -22,8 +22,9 @@ from stream_app.inspect.tail_reader import Place, TailReader
 from stream_app.settings import Settings
 from topics.batch_id import BatchId, batch_of, without_digest
 from topics.catalog import Catalog
+from topics.journal import AttemptRecord, BatchRecord, EpochRecord
 from topics.life import life_of
-from topics.records import Alert, AttemptRecord, BatchRecord, EpochRecord, Stats
+from topics.records import Alert, Stats
 
 FRESH_S = 3.0  # statistics come every second while anything happens
 SILENT_S = 30.0  # and every ten seconds while nothing does

@@ -72,6 +72,8 @@ def parts_of(app: Application, slots: dict[str, str]) -> dict[str, Any]:
     rest = {
         entry.name: getattr(app, entry.name) for entry in dataclasses.fields(app) if entry.name not in APART
     }
+    if not app.explain:  # so the hashes of definitions stay what they were before it could be asked for
+        del rest["explain"]
     return {
         "task": app.task,
         "slots": slots,

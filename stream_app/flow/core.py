@@ -58,6 +58,7 @@ class Core:
         self.rules = FeatureRules(app)
         self.max_category_bytes = app.limits.max_category_bytes
         self.class_weights: Any = app.class_weights
+        self.explain = app.explain
         self.question = app.question
         self.shards = app.shards
         self.rebind()

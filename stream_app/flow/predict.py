@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.flow.core import Core, type_of
+from stream_app.flow.explain import explained
 from stream_app.flow.served import PredictionMade
 from stream_app.models.calls import COLD, Answer, Calls, ModelFault
 from stream_app.state.blend import BLEND, SERVED, BlendState
@@ -38,20 +39,21 @@ def serving_slots(core: Core, event_id: str, key: str, row: dict[str, Any], now_
                 counters.cold += 1
                 prior = prior_of(core.state)
             counters.predictions += 1
-            core.out.add(
-                PredictionMade(
-                    event_id,
-                    key,
-                    now_ms,
-                    prediction,
-                    probabilities,
-                    slot.name,
-                    slot.version,
-                    slot.learned,
-                    core.out.record.offset,
-                    prior,
-                )
+            made = PredictionMade(
+                event_id,
+                key,
+                now_ms,
+                prediction,
+                probabilities,
+                slot.name,
+                slot.version,
+                slot.learned,
+                core.out.record.offset,
+                prior,
             )
+            if core.explain:
+                made.explanation = explained(core, row, answer)
+            core.out.add(made)
     return served
 
 
@@ -89,6 +91,8 @@ def serving_blend(
         event_id, key, now_ms, prediction, probabilities, BLEND, version, learned, offset, prior
     )
     made.weights = carriers(core, blend, served)
+    if core.explain:
+        made.explanation = explained(core, row, answer)
     core.out.add(made)
     return served
 

@@ -7,7 +7,8 @@ from typing import Any
 
 class PredictionMade:
     """One served prediction; `probabilities` maps class to probability, None where the task has none.
-    `weights` are those of the slots that carried a blend's answer.
+    `weights` are those of the slots that carried a blend's answer; `explanation` is set where the definition
+    asks for it.
 
     `prior` is set for a cold prediction only: the share of each class among labels so far (or the mean
     target).
@@ -37,6 +38,7 @@ class PredictionMade:
         self.offset = offset
         self.prior = prior
         self.weights: dict[str, float] | None = None
+        self.explanation: dict[str, Any] | None = None
 
 
 class FeaturesChanged:

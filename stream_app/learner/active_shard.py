@@ -10,7 +10,7 @@ from stream_app.learner.reports import add_stats
 from stream_app.learner.shard_parts import ShardParts
 from stream_app.ports import Commit
 from topics.envelope import RANK_NAMES, RANKS, Record
-from topics.records import RefilledSets
+from topics.journal import RefilledSets
 
 BUFFER_HIGH = 20_000  # records of one input held in memory before its partition is paused
 BUFFER_LOW = 5_000

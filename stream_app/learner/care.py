@@ -26,7 +26,7 @@ from stream_app.learner.process_alerts import alert
 from stream_app.learner.step_marks import RESTING, STEPPING, StepMarks
 from stream_app.ports import Commit, Send
 from topics.envelope import RANK_NAMES
-from topics.records import AttemptRecord, RefilledSets
+from topics.journal import AttemptRecord, RefilledSets
 
 FIRST_SIZE = 128  # records of a life's first batch; each one after it is twice as large
 MOST_ATTEMPTS = 3  # at one record; the third is its dead letter

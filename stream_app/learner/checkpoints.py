@@ -15,7 +15,7 @@ from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.costs import Costs
 from stream_app.learner.publish.champion_publisher import ChampionPublisher
 from stream_app.learner.recovery.snapshots import TOO_LONG_TO_LEAVE_S, Snapshotter
-from topics.records import RefilledSets
+from topics.journal import RefilledSets
 
 
 class Checkpoints:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from stream_app.models.explanations.report import MOST_TERMS
 from topics.times import EARLIEST_MS, doubt
 
 
@@ -30,7 +31,6 @@ Age = Annotated[
     str, Field(max_length=32, examples=["30s", "10m"], description="a number with ms, s, m, h or d")
 ]
 MOST_ROWS = 1_000
-MOST_TERMS = 50
 Most = Annotated[int, Field(ge=1, le=MOST_TERMS)]
 FEATURES = {"amount": 12.5, "country": "PT"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
 
@@ -160,6 +161,18 @@ class ShardState:
         self.next_version += 1
         self.slots.append(slot)
         return slot
+
+    def blended_models(self, left_out: Collection[int] = ()) -> dict[int, Any]:
+        """The models of the blend in its order, by version; None for what is not asked: it learned nothing,
+        has no weight, or is left out.
+        """
+        found: dict[int, Any] = {}
+        blend = self.blend
+        for version, weight in zip(blend.mixture.experts, blend.weights, strict=True) if blend else ():
+            slot = self.slot_of(version)
+            asked = slot is not None and not slot.cold and weight and version not in left_out
+            found[version] = slot.model if slot is not None and asked else None
+        return found
 
     @property
     def served_version(self) -> int:

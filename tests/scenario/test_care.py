@@ -17,7 +17,7 @@ from tests.scenario.fake_kafka import Writer
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, ShardDriver, application, read_letter
 from topics.envelope import EVENT, LABEL, RANKS, Record
-from topics.records import AttemptRecord
+from topics.journal import AttemptRecord
 
 POISON = 13
 EVENTS = 20

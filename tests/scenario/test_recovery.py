@@ -14,7 +14,7 @@ from stream_app.learner.shard import Phase
 from tests.scenario.fake_outside import FINGERPRINT, World
 from tests.scenario.shard_driver import application
 from topics.envelope import EVENT
-from topics.records import BatchRecord, EpochRecord
+from topics.journal import BatchRecord, EpochRecord
 
 CHANGED = {**FINGERPRINT, "definition": {"slots": {"champion": "1" * 32}}}
 

@@ -23,7 +23,7 @@ from tests.scenario.fake_kafka import STRIDE, Writer
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import EVENT
-from topics.records import BatchRecord, EpochRecord
+from topics.journal import BatchRecord, EpochRecord
 
 APP = application()
 PRINTS: dict[str, Any] = {

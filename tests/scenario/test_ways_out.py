@@ -26,7 +26,7 @@ from tests.scenario.fake_kafka import Writer
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT, LABEL
-from topics.records import BatchRecord, EpochRecord
+from topics.journal import BatchRecord, EpochRecord
 
 EVENTS = 8
 OUTSIDE = {"shift": 0.0, "calls": 0}

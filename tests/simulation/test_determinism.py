@@ -26,7 +26,7 @@ from stream_app.learner.recovery.snapshots import dumped, restore, save_with_ans
 from stream_app.state.shard import ShardState
 from tests.bayes import bayes
 from topics.envelope import COMMAND, EVENT, LABEL, RANKS, Record
-from topics.records import BatchRecord
+from topics.journal import BatchRecord
 
 ROOT = Path(__file__).parents[2]
 TOPICS = ("a.commands", "a.events", "a.labels")

@@ -137,6 +137,7 @@ def test_a_blend_comes_to_the_same_state_in_a_replay(task: str) -> None:
             swap=HUNTING,
             drift=[Detect("page_hinkley", "loss", min_instances=5, threshold=0.2)],
             serve=LIGHT,
+            explain=seed % 2,
             **BLENDS[task],
         )
         world, hunt = lived(app, random.Random(f"blend {task} {seed}"))
@@ -167,6 +168,7 @@ def test_whatever_happens_outside_of_the_flow_a_replay_comes_to_the_same_state(
             labels=labels,
             swap=HUNTING,
             drift=[nervous],
+            explain=seed % 2,
         )
         world, hunt = lived(app, dice)
         hunts += hunt

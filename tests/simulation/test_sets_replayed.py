@@ -22,7 +22,7 @@ from tests.scenario.fake_kafka import Writer
 from tests.scenario.fake_outside import World
 from tests.scenario.shard_driver import TOPICS, application
 from topics.envelope import COMMAND, EVENT
-from topics.records import AttemptRecord, BatchRecord
+from topics.journal import AttemptRecord, BatchRecord
 
 SEEN = 64  # newest values that the model below sums over; filled again, nine sets of ten get another order
 

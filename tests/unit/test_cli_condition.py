@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from stream_app.cli.condition import failing, idles, newest
-from topics.records import AttemptRecord, EpochRecord
+from topics.journal import AttemptRecord, EpochRecord
 
 HALT = {
     "v": 1, "alert_id": "a/0/shard-halted/1", "type": "shard-halted", "severity": "critical", "shard": 0,

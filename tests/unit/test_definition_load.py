@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from river import linear_model, tree
 
 from stream_app import features as f
 from stream_app.application import Application, Labels, Limits, Snapshots
-from stream_app.definition.digest import definition_hashes
+from stream_app.definition.digest import APART, definition_hashes, plain
 from stream_app.definition.load import load
 from stream_app.errors import UsageError
+from stream_app.models.digest import structural_digest
 from stream_app.own_process import own_command
 
 ROOT = Path(__file__).parents[2]
@@ -130,12 +132,23 @@ def define(**changed: Any) -> Application:
         ({"class_weights": {True: 2.0}}, "rest"),
         ({"drift": ()}, "drift"),
         ({"ttl": "1d"}, "rest"),
+        ({"explain": 3}, "rest"),
     ],
 )
 def test_a_hash_tells_which_part_changed(changed: dict[str, Any], part: str) -> None:
     """Whatever could change an answer changes the hash of its part, and no other."""
     before, after = definition_hashes(define()), definition_hashes(define(**changed))
     assert {name for name in before if before[name] != after[name]} == set(part.split())
+
+
+def test_a_definition_that_asks_for_no_explanations_has_the_hash_from_before_it_could() -> None:
+    """A journal from then goes on without an upgrade."""
+    app = define()
+    known = {entry.name: getattr(app, entry.name) for entry in fields(app) if entry.name not in APART}
+    del known["explain"]
+    assert definition_hashes(app)["rest"] == structural_digest(
+        {n: plain(value) for n, value in known.items()}
+    )
 
 
 def test_how_often_to_snapshot_changes_no_hash() -> None:

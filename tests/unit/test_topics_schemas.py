@@ -20,17 +20,19 @@ import orjson
 import pytest
 from river import linear_model
 
-import topics
+import topics.journal
 from stream_app.application import Application
 from stream_app.flow.core import Core
 from stream_app.flow.outputs import AlertRaised, CommandDone, ReceiptWritten
 from stream_app.flow.served import PredictionMade
 from stream_app.learner.batch import journal
 from stream_app.learner.batch.processor import BatchProcessor
+from stream_app.models.explanations.explanation import LOG_ODDS, Explanation
+from stream_app.models.explanations.report import in_numbers
 from stream_app.state.shard import ShardState
 from topics import records
 from topics.codec import JSON_OPTIONS
-from topics.records import EpochRecord
+from topics.journal import BatchRecord, EpochRecord
 from topics.schemas import TYPES, json_schemas
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
@@ -94,6 +96,15 @@ def reads_whole(value: bytes, kind: type[Any]) -> None:
     assert set(known) >= set(written)
 
 
+EXPLANATION = Explanation("linear", True, "value", 0.5, {"x": 1.0, "city": -0.25, "z": 0.0})
+EXPLAINED = PredictionMade("e", "k", 5, 1.25, None, "champion", 1, 3, 9)
+EXPLAINED.explanation = in_numbers(EXPLANATION, {"x": 2, "city": "Faro", "z": 0.0}, 1)
+EXPLAINED_OF_TWO = PredictionMade("e", "k", 5, True, {True: 0.75, False: 0.25}, "champion", 1, 3, 9)
+EXPLAINED_OF_TWO.explanation = in_numbers(
+    EXPLANATION._replace(unit=LOG_ODDS, about=True, against=False), {"x": 2, "city": "Faro"}, 5
+)
+
+
 @pytest.mark.parametrize(
     ("output", "kind"),
     [
@@ -106,6 +117,8 @@ def reads_whole(value: bytes, kind: type[Any]) -> None:
         (PredictionMade("e", "k", 5, None, None, "champion", 1, 3, 9, {True: 1.0}), records.Prediction),
         (PredictionMade("e", "k", 5, None, None, "champion", 1, 3, 9, 2.5), records.Prediction),
         (PredictionMade("e", "k", 5, None, None, "champion", 1, 0, 9), records.Prediction),
+        (EXPLAINED, records.Prediction),
+        (EXPLAINED_OF_TWO, records.Prediction),
         (AlertRaised("i", "drift", "warning", 5, "text", {"before": 0.5}), records.Alert),
         (CommandDone("c", "refused", "why"), records.CommandOutcome),
         (ReceiptWritten("champion", 1, True, "start", 5), records.ModelReceipt),
@@ -147,11 +160,21 @@ def test_a_prediction_names_everything_in_order(
     assert {type(p) for p in told.values()} == {float}
 
 
+@pytest.mark.parametrize("made", [EXPLAINED, EXPLAINED_OF_TWO])
+def test_an_explained_prediction_is_written_in_order(machine: BatchProcessor, made: PredictionMade) -> None:
+    """Names are sorted, so that compiled and interpreted learners write the same bytes; terms add up."""
+    machine.emitter.encode_all([made])
+    ((value, _, _),) = machine.seal().commit.predictions
+    assert value == orjson.dumps(orjson.loads(value), option=JSON_OPTIONS)
+    said = orjson.loads(value)["explanation"]
+    assert said["base"] + said["rest"] + sum(one["contribution"] for one in said["contributions"]) == 1.25
+
+
 def test_the_journal_is_of_the_type(machine: BatchProcessor) -> None:
     """Batches and epochs as the learner writes them read as the published types."""
     for batch in (machine.seal().commit.journal, machine.seal("champion").commit.journal):
         assert batch is not None
-        reads_whole(batch, records.BatchRecord)
+        reads_whole(batch, BatchRecord)
     epoch = EpochRecord(
         epoch=1,
         seq=0,
@@ -160,7 +183,7 @@ def test_the_journal_is_of_the_type(machine: BatchProcessor) -> None:
         digest="00",
         carried=["champion"],
     )
-    reads_whole(journal.encode(epoch), records.EpochRecord)
+    reads_whole(journal.encode(epoch), EpochRecord)
 
 
 def test_every_type_is_published() -> None:
@@ -172,9 +195,14 @@ def test_every_type_is_published() -> None:
         records.SnapshotStats,
         records.HistogramStats,
         records.DriftStats,
+        records.Explanation,
+        records.Contribution,
     }
     defined = {
-        kind for kind in vars(records).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        kind
+        for module in (records, topics.journal)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
     }
     assert {kind for kind, _ in TYPES.values()} == defined - parts
 

@@ -119,7 +119,9 @@ class Emitter:
         value["time_ms"] = made.time_ms
         if made.weights is not None:
             value["weights"] = made.weights
-        return dumps(value, option=WITH_NUMPY)
+        if made.explanation is None:
+            return dumps(value, option=WITH_NUMPY)
+        return dumps({**value, "explanation": made.explanation}, option=JSON_OPTIONS)
 
     def encode(self, made: PredictionMade, *, whole: bool = True) -> bytes:
         """Any prediction as it is written, names sorted; not `whole`: without what grows with the classes.
@@ -147,6 +149,8 @@ class Emitter:
             options = JSON_OPTIONS  # sorting takes as long as the rest
         if made.weights is not None:
             value["weights"] = made.weights
+        if made.explanation is not None and whole:
+            value["explanation"], options = made.explanation, JSON_OPTIONS
         encoded = dumps(value, option=options)
         if len(encoded) > LARGEST_OUTPUT_BYTES and not whole:
             raise ValueError(f"a prediction of {len(encoded)} bytes, {LARGEST_OUTPUT_BYTES} are allowed")

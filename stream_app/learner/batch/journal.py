@@ -9,7 +9,7 @@ import msgspec
 from stream_app.errors import Halted
 from stream_app.ports import Positions
 from topics.envelope import RANK_NAMES
-from topics.records import AttemptRecord, BatchRecord, EpochRecord
+from topics.journal import AttemptRecord, BatchRecord, EpochRecord
 
 JournalRecord = BatchRecord | EpochRecord | AttemptRecord
 decode: Callable[[bytes], JournalRecord] = msgspec.json.Decoder(JournalRecord).decode

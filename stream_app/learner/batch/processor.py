@@ -16,7 +16,7 @@ from stream_app.learner.batch.merge import Run, pack_order
 from stream_app.ports import Commit, Positions
 from topics.batch_id import BatchId
 from topics.envelope import RANK_NAMES, RANKS, Record
-from topics.records import AttemptRecord, BatchRecord, RefilledSets
+from topics.journal import AttemptRecord, BatchRecord, RefilledSets
 from topics.sizes import LARGEST_OUTPUT_BYTES
 
 # Records that are read, stepped and performed in three strides. One by one each stride finds the processor's

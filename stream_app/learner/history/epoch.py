@@ -10,7 +10,7 @@ from stream_app.learner.batch import journal
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.learner.recovery.snapshots import header, save_with_answers
 from stream_app.ports import Commit, ReplaySource, ShardWriter, SnapshotStore
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 
 def journal_epoch(shard: int, record: EpochRecord, writer: ShardWriter, source: ReplaySource) -> int:

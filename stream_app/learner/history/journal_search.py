@@ -9,7 +9,7 @@ from stream_app.learner.history.verify import PAUSE_S, drain
 from stream_app.learner.recovery.recover import first_entry
 from stream_app.ports import Positions, ReplaySource
 from topics.batch_id import BatchId
-from topics.records import AttemptRecord, BatchRecord, EpochRecord
+from topics.journal import AttemptRecord, BatchRecord, EpochRecord
 
 
 def end_of_epoch(source: ReplaySource, epoch: int, seq: int, offset: int) -> int:

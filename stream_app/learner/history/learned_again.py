@@ -16,7 +16,7 @@ from stream_app.learner.history.tail import Tail
 from stream_app.learner.recovery.replay import WAITING
 from stream_app.ports import ReplaySource
 from stream_app.state.shard import ShardState
-from topics.records import BatchRecord
+from topics.journal import BatchRecord
 
 ALL = None  # in place of a duration: everything that is retained
 

@@ -13,7 +13,7 @@ from stream_app.learner.recovery.replay import WAITING, in_order, pass_by
 from stream_app.ports import ReplaySource
 from stream_app.state.shard import ShardState
 from topics.envelope import RANKS, Record
-from topics.records import BatchRecord
+from topics.journal import BatchRecord
 
 
 class Silent:

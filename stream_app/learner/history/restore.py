@@ -28,8 +28,8 @@ from stream_app.learner.recovery.snapshots import dumped, restore
 from stream_app.ports import Positions, ReplaySource, SnapshotStore
 from stream_app.state.shard import ShardState
 from topics.envelope import EVENT, Record
+from topics.journal import EpochRecord
 from topics.life import life_of
-from topics.records import EpochRecord
 
 AGAIN = "Stop every learner, then run the restore again: it goes on where it was cut off"
 NOT_EMPTY = (

@@ -21,7 +21,7 @@ from stream_app.learner.recovery.replay import Diverged, replay
 from stream_app.learner.recovery.store_calls import at_once
 from stream_app.state.shard import ShardState
 from stream_app.state.slot import CHAMPION
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 
 class Wish(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from stream_app.learner.batch import journal
 from stream_app.learner.recovery.guards import Forked, check_continued, positions_after
 from stream_app.learner.recovery.replay import WAITING
 from stream_app.ports import Positions, ReplaySource
-from topics.records import BatchRecord, EpochRecord
+from topics.journal import BatchRecord, EpochRecord
 
 BEFORE_ALL = -2  # the journal is read from offset −1 then, its earliest record
 

@@ -11,7 +11,7 @@ from stream_app.learner.history.tail import BEFORE_ALL, Tail, read_tail
 from stream_app.learner.recovery.guards import Forked
 from stream_app.learner.recovery.recover import confirmed, first_entry
 from stream_app.ports import ReplaySource
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 KEPT = 3  # of the newest snapshots that the journal confirms
 

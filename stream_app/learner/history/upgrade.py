@@ -28,7 +28,7 @@ from stream_app.ports import Commit, ReplaySource, ShardWriter
 from stream_app.state.shard import ShardState
 from stream_app.state.slot import CHAMPION
 from topics.envelope import EVENT, RANK_NAMES, RANKS
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 NOTHING = Wish()
 

@@ -17,7 +17,7 @@ from stream_app.learner.recovery.recover import confirmed, first_entry, fresh, r
 from stream_app.learner.recovery.replay import replay
 from stream_app.learner.recovery.snapshots import restore, state_digest
 from stream_app.ports import Positions
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 T = TypeVar("T")
 Stored = tuple[dict[str, Any], Callable[[], Any]]  # a snapshot's header, and what loads it

@@ -25,7 +25,7 @@ from stream_app.learner.recovery.snapshots import restore
 from stream_app.ports import ReplaySource
 from stream_app.state.slot import Slot
 from topics.batch_id import BatchId
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 REMEDY = (
     "Name a moment that is retained with --as-of OFFSET; `stream-app verify MODULE:APP` says where replays "

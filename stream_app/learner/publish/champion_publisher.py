@@ -19,7 +19,7 @@ import structlog
 
 from stream_app.application import Application
 from stream_app.learner.batch.processor import BatchProcessor
-from stream_app.learner.publish.publication import header, models_in, publish
+from stream_app.learner.publish.publication import header, publish
 from stream_app.learner.recovery.fingerprint import for_predictors
 from stream_app.learner.recovery.time_budget import TimeBudget
 from stream_app.models.calls import replies, reply
@@ -141,19 +141,19 @@ class ChampionPublisher:
 
     def fits_still(self, state: ShardState, blend: BlendState) -> bool:
         """Whether what is left out is still what would be: lighter than all others, and nothing has gone."""
-        shown = self.shown_of(state, blend)
+        shown = self.shown_of(state)
         gone = self.version != state.served_version or not self.left_out <= set(blend.mixture.experts)
         heaviest = max(map(blend.weight, self.left_out))
         return bool(shown) and not gone and heaviest <= min(map(blend.weight, shown))
 
     def lightest(self, state: ShardState, blend: BlendState) -> int | None:
         """The model to leave out of a publication next; None where only one is left."""
-        shown = self.shown_of(state, blend)
+        shown = self.shown_of(state)
         return min(shown, key=blend.weight) if len(shown) > 1 else None
 
-    def shown_of(self, state: ShardState, blend: BlendState) -> list[int]:
+    def shown_of(self, state: ShardState) -> list[int]:
         """The versions whose models are published."""
-        models = models_in(state, blend, self.left_out)
+        models = state.blended_models(self.left_out)
         return [version for version, model in models.items() if model is not None]
 
     def capture(self, processor: BatchProcessor) -> None:

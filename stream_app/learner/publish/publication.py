@@ -9,9 +9,8 @@ from stream_app.application import Application
 from stream_app.flow.predict import carriers, prior_of
 from stream_app.learner.batch.processor import BatchProcessor
 from stream_app.models.calls import Answer
-from stream_app.state.blend import BLEND, BlendState
+from stream_app.state.blend import BLEND
 from stream_app.state.published import FORMAT, KIND, Published
-from stream_app.state.shard import ShardState
 
 
 def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, Any]) -> dict[str, Any]:
@@ -31,18 +30,6 @@ def header(app: Application, processor: BatchProcessor, fingerprint: dict[str, A
         "log_time_ms": state.log_time_ms,
         "fingerprint": fingerprint,
     }
-
-
-def models_in(state: ShardState, blend: BlendState, left_out: Collection[int]) -> dict[int, Any]:
-    """The models of a blend in its order, by version; None for what is not asked: it learned nothing, has no
-    weight, or is left out.
-    """
-    found: dict[int, Any] = {}
-    for version, weight in zip(blend.mixture.experts, blend.weights, strict=True):
-        slot = state.slot_of(version)
-        asked = slot is not None and not slot.cold and weight and version not in left_out
-        found[version] = slot.model if slot is not None and asked else None
-    return found
 
 
 def publish(app: Application, processor: BatchProcessor, left_out: Collection[int] = ()) -> Published:
@@ -67,7 +54,7 @@ def publish(app: Application, processor: BatchProcessor, left_out: Collection[in
         usual={name: movement.mean for name, movement in state.monitors.movements.items()},
     )
     if blend is not None:
-        models = models_in(state, blend, left_out)
+        models = state.blended_models(left_out)
         published.name, published.model, published.weights = BLEND, list(models.values()), list(blend.weights)
         answering: dict[int, Answer] = {
             version: (0, None) for version, one in models.items() if one is not None

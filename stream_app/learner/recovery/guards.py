@@ -9,7 +9,7 @@ from stream_app.learner.batch import journal
 from stream_app.learner.batch.journal import JournalRecord
 from stream_app.ports import Positions, ReplaySource
 from topics.envelope import EVENT
-from topics.records import AttemptRecord, BatchRecord, EpochRecord
+from topics.journal import AttemptRecord, BatchRecord, EpochRecord
 
 FIRST_LOOK_BACK = 8  # offsets before a record, eight times as many at each further look
 

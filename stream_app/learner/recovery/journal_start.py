@@ -10,7 +10,7 @@ from stream_app.learner.batch import journal
 from stream_app.learner.recovery.fingerprint import changes, check_fingerprint
 from stream_app.learner.recovery.replay import MORE, WAITING
 from stream_app.ports import ReplaySource
-from topics.records import BatchRecord, EpochRecord
+from topics.journal import BatchRecord, EpochRecord
 
 SCANNED = 1_000  # journal records that are searched before others have a turn
 

@@ -33,7 +33,7 @@ from stream_app.learner.recovery.store_calls import Ask, StoreCalls
 from stream_app.learner.recovery.torn import refuse_torn
 from stream_app.ports import Commit, ReplaySource, Send, ShardWriter, SnapshotStore, View
 from stream_app.state.shard import ShardState
-from topics.records import EpochRecord
+from topics.journal import EpochRecord
 
 T = TypeVar("T")
 log = structlog.get_logger()

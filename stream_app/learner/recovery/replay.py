@@ -11,7 +11,7 @@ from stream_app.learner.batch.processor import BatchProcessor, SealedBatch
 from stream_app.learner.recovery.guards import check_continued
 from stream_app.ports import Clock, ReplaySource
 from topics.envelope import RANK_NAMES, RANKS, Record
-from topics.records import AttemptRecord, BatchRecord, EpochRecord
+from topics.journal import AttemptRecord, BatchRecord, EpochRecord
 
 MORE, WAITING = True, False
 SLICE_S = 0.2  # live shards of the process wait at most this long between their turns

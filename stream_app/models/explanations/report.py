@@ -8,16 +8,25 @@ from typing import Any
 
 from stream_app.models.explanations.explanation import LOG_ODDS, PROBABILITY, VALUE, Explanation
 
+MOST_TERMS = 50  # that anybody gets
 FEW_TIMES = 1.5  # the usual, from which on "times" says more than a difference
 
 
 def report(
     found: Explanation, row: Mapping[str, Any], usual: Mapping[str, float], own: Collection[str], most: int
 ) -> dict[str, Any]:
-    """Give the `most` strongest terms; `base` + their contributions + `rest` is `sum`.
+    """Give the `most` strongest terms, each with a sentence.
 
     `usual` holds the mean of numeric features, `own` the names of the entity's own statistics.
     """
+    document = in_numbers(found, row, most)
+    for part in document["contributions"]:
+        part["reason"] = reason(found, part["feature"], part["contribution"], row, usual, own)
+    return document
+
+
+def in_numbers(found: Explanation, row: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """Give the `most` strongest terms; `base` + their contributions + `rest` is `sum`."""
     strongest = found.strongest(most)
     rest = fsum(found.terms.values()) - fsum(term for _, term in strongest)
     document: dict[str, Any] = {
@@ -26,13 +35,7 @@ def report(
         "unit": found.unit,
         "base": found.base,
         "contributions": [
-            {
-                "feature": name,
-                "value": row.get(name),
-                "contribution": term,
-                "reason": reason(found, name, term, row, usual, own),
-            }
-            for name, term in strongest
+            {"feature": name, "value": row.get(name), "contribution": term} for name, term in strongest
         ],
         "rest": rest,
         "sum": found.total,
