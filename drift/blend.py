@@ -22,7 +22,9 @@ class Blend:
 
     An expert of a search whose weight stays below `floor` for `patience` labels is retired. The expert with
     the most weight leads: it is named in receipts, once it had more than `lead` times the weight of the one
-    before. Predictors get the heaviest models that take at most `most_bytes` together, pickled.
+    before. Every `renew` labels, 0: never, a new model joins, of the factories of the two heaviest experts in
+    turns (as in dynamic weighted majority, Kolter and Maloof 2007): young models follow a change best, and
+    nobody sees it come. Predictors get the heaviest models that take at most `most_bytes` together, pickled.
 
     Raises:
         ValueError: a value out of range; correct the definition.
@@ -33,6 +35,7 @@ class Blend:
     late: bool = True
     floor: float = 0.005
     patience: int = 5_000
+    renew: int = 1_000
     lead: float = 1.5
     most_bytes: int = 64 << 20
 
@@ -45,6 +48,8 @@ class Blend:
             raise ValueError(f"floor={self.floor!r}; give a weight from 0 to below 0.5")
         if type(self.patience) is not int or self.patience < 1:
             raise ValueError(f"patience={self.patience!r}; give a number of labels from 1 on")
+        if type(self.renew) is not int or self.renew < 0:
+            raise ValueError(f"renew={self.renew!r}; give a number of labels, or 0 for never")
         if type(self.most_bytes) is not int or self.most_bytes < 1:
             raise ValueError(f"most_bytes={self.most_bytes!r}; give a number of bytes from 1 on")
         if not 1 <= self.lead <= FASTEST:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stream_app.flow.core import Core
-from stream_app.flow.swap import retire, scores, through
+from stream_app.flow.swap import lightest, retire, scores, start, through
 from stream_app.models.calls import Answer, reply
 from stream_app.state.blend import BlendState
 from stream_app.state.pending import PendingRow
 from stream_app.state.slot import DECLARED, Slot
 
 LEADS_FOR: Final = 500  # labels at least, so that two slots of equal weight write no receipt at each
+HEAVIEST: Final = 2  # factories that new models are made of, in turns
 
 
 def learn(core: Core, blend: BlendState, row: PendingRow, label: Any) -> None:
@@ -31,6 +32,7 @@ def learn(core: Core, blend: BlendState, row: PendingRow, label: Any) -> None:
             if answer is not None and answer[0] is not None:
                 loss.of(label, *answer)
         loss.row_over()
+    before = blend.mixture.labels
     blend.mixture.learn(label, row.served, again, votes, unit)
     for version in blend.mixture.idle():
         found = core.state.slot_of(version)
@@ -39,6 +41,26 @@ def learn(core: Core, blend: BlendState, row: PendingRow, label: Any) -> None:
             retire(core, version, f"its weight was below {rule.floor:g} for {rule.patience:,} labels")
             core.rebind()
     follow(core, blend)
+    if blend.mixture.labels != before:
+        renew(core, blend)
+
+
+def renew(core: Core, blend: BlendState) -> None:
+    """Let a new model join every so many labels; the lightest candidate makes room."""
+    state, every = core.state, blend.mixture.rule.renew
+    turn, left = divmod(blend.mixture.labels, every) if every else (0, 1)
+    if left or core.app.swap.policy == "never":
+        return
+    weights: dict[str, float] = {}
+    for slot in state.slots:
+        weight = blend.mixture.weight(slot.version)
+        weights[slot.origin] = max(weight, weights.get(slot.origin, 0.0))
+    heaviest = sorted(weights, key=lambda origin: (-weights[origin], origin))[:HEAVIEST]
+    for version in lightest(core, 1):
+        retire(core, version, "made room for a new model")
+    why = f"a new model joins every {every:,} labels"
+    start(core, "fresh", heaviest[turn % len(heaviest)], why, {})
+    core.rebind()
 
 
 def follow(core: Core, blend: BlendState) -> None:

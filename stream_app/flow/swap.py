@@ -59,34 +59,39 @@ def compare_challengers(core: Core, row: PendingRow, label: Any) -> None:
 
 
 def start_candidates(core: Core, opened: SearchOpened) -> None:
-    """Start candidates; under the policy `immediate` the one serves at once. Who fails here goes at once."""
+    """Start candidates; under the policy `immediate` the one serves at once."""
     state = core.state
     for version in opened.dropped if state.blend is None else lightest(core, len(opened.kinds)):
         retire(core, version, "made room for a newer candidate")
     for kind in opened.kinds:
-        try:
-            slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind)
-        except MACHINE:
-            raise
-        except Exception as error:  # noqa: BLE001  # a model may refuse to be made or copied; the shard goes on
-            raised = type_of(error)
-            text = f"hunt {opened.hunt} has no {kind} candidate: {raised}: {error}"
-            core.out.alert("candidate-refused", text, candidate=kind, error=raised)
-            continue
-        fault = warm(core, slot) if kind == "warm" else None
-        begun = f"hunt {opened.hunt}: {kind} candidate"
-        core.out.receipt(slot, begun, "candidate", evidence=dict(state.cause))
-        if fault is not None:
-            core.fail_slot(slot, fault)
-        elif state.blend is None and core.app.swap.policy != "immediate":
-            state.policy.enter(slot.version)
-        elif (why := core.gate(slot)) is not None:
-            refuse(core, slot.version, why)
-        elif state.blend is not None:
-            state.blend.mixture.enter(slot.version)
-        else:
-            take_over(core, slot, "an alarm, under the policy immediate", dict(state.cause))
+        start(core, kind, state.champion.origin, f"hunt {opened.hunt}: {kind} candidate", dict(state.cause))
     core.rebind()
+
+
+def start(core: Core, kind: str, origin: str, why: str, evidence: dict[str, Any]) -> None:
+    """Start one candidate, of the factory of `origin`; who fails here goes at once."""
+    state = core.state
+    try:
+        slot = state.keep_champion() if kind == KEPT else state.add_candidate(core.app, kind, origin)
+    except MACHINE:
+        raise
+    except Exception as error:  # noqa: BLE001  # a model may refuse to be made or copied; the shard goes on
+        raised = type_of(error)
+        text = f"{why}: there is none, {raised}: {error}"
+        core.out.alert("candidate-refused", text, candidate=kind, error=raised)
+        return
+    fault = warm(core, slot) if kind == "warm" else None
+    core.out.receipt(slot, why, "candidate", evidence=evidence)
+    if fault is not None:
+        core.fail_slot(slot, fault)
+    elif state.blend is None and core.app.swap.policy != "immediate":
+        state.policy.enter(slot.version)
+    elif (refusal := core.gate(slot)) is not None:
+        refuse(core, slot.version, refusal)
+    elif state.blend is not None:
+        state.blend.mixture.enter(slot.version)
+    else:
+        take_over(core, slot, "an alarm, under the policy immediate", evidence)
 
 
 def lightest(core: Core, n: int) -> list[int]:

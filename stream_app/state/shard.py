@@ -130,9 +130,9 @@ class ShardState:
         self.untold[slot.version] = why
         return self.keep(slot)
 
-    def add_candidate(self, app: Application, kind: str) -> Slot:
-        """A new model of the champion's factory; its generation is its version."""
-        origin, version = self.champion.origin, self.next_version
+    def add_candidate(self, app: Application, kind: str, origin: str) -> Slot:
+        """A new model of the factory that `origin` names; its generation is its version."""
+        version = self.next_version
         factory = app.champion if origin == CHAMPION else app.challengers[origin]
         model = build(factory, seed_for(app.seed, origin, version))
         name, parent = f"{origin}-{version}", self.champion.version

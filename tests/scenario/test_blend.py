@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,6 +104,30 @@ def test_candidates_never_outnumber_their_bound() -> None:
         shard.feed(150)
         rivals = [s for s in shard.state.slots if s.kind != DECLARED and s.name != shard.state.serving]
         assert len(rivals) <= 3
+
+
+def test_new_models_of_the_two_heaviest_factories_join_in_turns() -> None:
+    """Without an alarm; each has a receipt, and the lightest makes room."""
+    shard = SwapDriver(blended(serve=Blend(renew=50)), turn=10_000)
+    shard.feed(601)
+    joined = [one for one in shard.receipts("candidate") if one["why"] == "a new model joins every 50 labels"]
+    origins = [one["slot"].rpartition("-")[0] for one in joined]
+    assert len(joined) == 12
+    assert set(origins[-4:]) == {"champion", "last"}
+    assert all(one != other for one, other in pairwise(origins[-4:]))
+    rivals = [slot for slot in shard.state.slots if slot.kind != DECLARED]
+    assert len(rivals) == SHORT.max_candidates
+    assert len([one for one in shard.receipts("retired") if "made room" in one["why"]]) == 12 - len(rivals)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"serve": Blend(renew=0)}, {"serve": Blend(renew=50), "swap": SwapPolicy(policy="never")}]
+)
+def test_no_model_joins_where_the_definition_says_never(changes: dict[str, Any]) -> None:
+    """Neither with renew=0, nor with a policy that starts nothing."""
+    shard = SwapDriver(blended(**changes), turn=10_000)
+    shard.feed(300)
+    assert len(shard.state.slots) == 3
 
 
 def test_an_operator_pins_a_slot_and_lets_the_blend_answer_again() -> None:

@@ -122,7 +122,7 @@ BLENDS: dict[str, dict[str, Any]] = {
         "challengers": {"tree": lambda seed: tree.HoeffdingTreeRegressor(grace_period=20)},
     },
 }
-LIGHT = Blend(patience=30, floor=0.1)  # candidates come and go
+LIGHT = Blend(patience=30, floor=0.1, renew=25)  # candidates come and go
 
 
 @pytest.mark.parametrize("task", BLENDS)
