@@ -61,7 +61,7 @@ def main() -> int:
     weights = [1.0 / len(members)] * len(members)
     took = measured(
         rows,
-        lambda row: next(one(row) for one in asked),
+        lambda row: [one(row) for one in asked],
         lambda row, answer: explain_blend(members, weights, row, QUESTION, answer),
     )
     show("blend of three", *took, json=options.json)

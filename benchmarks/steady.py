@@ -121,13 +121,13 @@ def predicted(port: int) -> float:
     return metrics(port).get("stream_app_records_total", 0.0)
 
 
-def maximum(feeder: Feeder, port: int) -> float:
+def maximum(feeder: Feeder, port: int, backlog: int = BACKLOG) -> float:
     """Events a second over the middle of a backlog."""
-    feeder.send(BACKLOG)
+    feeder.send(backlog)
     feeder.flush()
     marks: list[tuple[float, float]] = []
-    while (n := predicted(port)) < BACKLOG:
-        if n > BACKLOG / 10:
+    while (n := predicted(port)) < backlog:
+        if n > backlog / 10:
             marks.append((time.monotonic(), n))
         time.sleep(0.5)
     marks.append((time.monotonic(), n))

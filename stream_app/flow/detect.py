@@ -14,7 +14,7 @@ from stream_app.flow.core import Core
 from stream_app.models.calls import Answer
 from stream_app.state import vocabulary
 from stream_app.state.pending import PendingRow
-from stream_app.state.slot import Slot
+from stream_app.state.slot import DECLARED, Slot
 from stream_app.state.vigil import Alarmed
 from topics import reasons
 from topics.alerts import INFO
@@ -205,7 +205,8 @@ def on_label(
     heard, serving = False, core.served.name
     for slot, loss in losses:
         heard |= slot.name == serving
-        if slot.version != state.policy.previous:
+        # Those of a young model in a blend fall and rise, and nobody acts on them.
+        if slot.version != state.policy.previous and (state.blend is None or slot.kind == DECLARED):
             monitors.on_loss(slot.name, loss, alarms)
     if not heard and champion_loss is not None:
         monitors.on_loss(serving, champion_loss, alarms)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from river import dummy, linear_model, preprocessing, tree
 
+from drift.signals import LOSS
 from stream_app.application import Application, Blend, Labels, SwapPolicy
 from stream_app.errors import UsageError
 from stream_app.learner.publish.publication import publish
@@ -118,6 +119,18 @@ def test_new_models_of_the_two_heaviest_factories_join_in_turns() -> None:
     rivals = [slot for slot in shard.state.slots if slot.kind != DECLARED]
     assert len(rivals) == SHORT.max_candidates
     assert len([one for one in shard.receipts("retired") if "made room" in one["why"]]) == 12 - len(rivals)
+
+
+def test_losses_of_models_that_come_and_go_raise_no_alert() -> None:
+    """The blend's own and those of declared models do."""
+    shard = SwapDriver(blended(serve=Blend(renew=50)), turn=300)
+    shard.feed(600)
+    declared = {"blend", "champion", "wrong", "last"}
+    assert any(slot.kind != DECLARED for slot in shard.state.slots)
+    about = {one["evidence"]["name"] for one in shard.alerts("drift") if one["evidence"]["signal"] == "loss"}
+    assert "blend" in about
+    assert about <= declared
+    assert {name for signal, name in shard.state.monitors.watching if signal == LOSS} <= declared
 
 
 @pytest.mark.parametrize(
