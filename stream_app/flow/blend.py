@@ -53,8 +53,9 @@ def renew(core: Core, blend: BlendState) -> None:
         return
     weights: dict[str, float] = {}
     for slot in state.slots:
-        weight = blend.mixture.weight(slot.version)
-        weights[slot.origin] = max(weight, weights.get(slot.origin, 0.0))
+        if slot.failed is None:
+            weight = blend.mixture.weight(slot.version)
+            weights[slot.origin] = max(weight, weights.get(slot.origin, 0.0))
     heaviest = sorted(weights, key=lambda origin: (-weights[origin], origin))[:HEAVIEST]
     for version in lightest(core, 1):
         retire(core, version, "made room for a new model")

@@ -181,10 +181,13 @@ def test_a_challenger_that_fails_leaves_the_blend() -> None:
             if self.n > 100:
                 raise ValueError("full")
 
-    shard = SwapDriver(blended(challengers={"fails": lambda seed: Fails()}), turn=10_000)
-    shard.feed(150)
+    application = blended(challengers={"fails": lambda seed: Fails()}, serve=Blend(renew=110))
+    shard = SwapDriver(application, turn=10_000)
+    shard.feed(105)
     assert shard.predictions()[-1]["weights"] == {"champion": 1.0}
+    shard.feed(300)
     assert len(shard.alerts("challenger-failed")) == 1
+    assert {slot.origin for slot in shard.state.slots if slot.kind != DECLARED} == {"champion"}
 
 
 class Asked:
