@@ -17,6 +17,7 @@ BUFFER_LOW = 5_000
 BUFFER_HIGH_BYTES = 64 << 20
 ENOUGH = 1_000  # records at hand with which the loop need not fetch more
 TURN_S = 0.05  # a slow model must not keep commits and the group waiting for a whole batch
+PROVING_TURN_S = 0.2  # while each batch takes two transactions, and nothing is stepped beside them
 BEHIND_MS = 200.0  # a batch waits so long while more is at hand: there throughput counts, not latency
 FAR_BEHIND_MS = 1_000.0  # a batch waits at most so long, while what is at hand takes longer to step
 STATS_EVERY_S = 1.0
@@ -174,7 +175,8 @@ class ActiveShard(ShardParts):
                 self.paused.discard(rank)
         took_s = self.clock.monotonic() - started_s
         stepped = sum(len(records) for _, records in runs)
-        self.turn_records = max(1, round(stepped * TURN_S / took_s)) if took_s else self.tuning.batch_records
+        turn_s = TURN_S if self.care.proven else PROVING_TURN_S
+        self.turn_records = max(1, round(stepped * turn_s / took_s)) if took_s else self.tuning.batch_records
         self.snapshotter.worked(took_s, stepped)
         self.costs.stepped(took_s)
         self.step_seconds.observe(took_s)

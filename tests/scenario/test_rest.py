@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.learner.active_shard import TURN_S, ActiveShard
+from stream_app.learner.active_shard import PROVING_TURN_S, TURN_S, ActiveShard
 from stream_app.learner.batch.merge import Run
 from stream_app.learner.dependencies import Tuning
 from stream_app.learner.shard_parts import FIRST_TURN
@@ -48,6 +48,18 @@ def test_a_turn_of_a_slow_model_is_bounded_in_time() -> None:
         live.turn()
         stepped.append(live.processor.core.state.counters.events - before)
     assert stepped == [FIRST_TURN, round(TURN_S / 0.005), round(TURN_S / 0.005)]
+
+
+def test_a_turn_takes_longer_while_each_batch_takes_two_transactions() -> None:
+    """Until a life is proven; a slow model would else spend its time on announcements."""
+    world = World(application())
+    live = slow(world, 300)
+    live.care.unproven, events, stepped = 8_000, live.processor.core.state.counters, []
+    for _ in range(20):
+        before = events.events
+        live.turn()
+        stepped.append(events.events - before)
+    assert [n for n in stepped if n][:3] == [FIRST_TURN, *[round(PROVING_TURN_S / 0.005)] * 2]
 
 
 @pytest.mark.parametrize(("events", "waits_s"), [(140, 0.5), (1_000, 1.0)])
