@@ -140,13 +140,15 @@ def reasons(shard: Shard, model: Standing, receipt: ModelReceipt, loss: str | No
     back = receipt.status == "serving" and receipt.why.startswith(BACK)
     other = name(shard, receipt.parent) if receipt.parent is not None else None
     if receipt.status == "retired":
-        if other is not None:
+        if other is not None and shard.blend is None:
             yield f"It was started to replace {other}."
         return
     if receipt.status == "challenger":
         return
     if receipt.status == "candidate":
-        if other is not None:
+        if shard.blend is not None:
+            yield f"It joined the blend: {receipt.why}."
+        elif other is not None:
             yield f"It was started to replace {other} ({receipt.why})."
         yield from alarmed(alarm, loss)
         return

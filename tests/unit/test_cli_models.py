@@ -175,6 +175,19 @@ def test_candidates_living_and_retired() -> None:
     assert told(shard(FIRST, gone), 2).split() == expected.split()
 
 
+def test_a_candidate_of_a_blend_replaces_nobody() -> None:
+    """It joined, and says why; retired, it says how it ended."""
+    stats = statistics(9, "champion", ("champion", 1), ("champion-2", 2), ("blend", 2))
+    for slot, weight in zip(stats.slots, (0.9, 0.1, 1.0), strict=True):
+        slot.weight = weight
+    why = "a new model joins every 1,000 labels"
+    living = told(shard(FIRST, receipt(2, "candidate", why, parent=1, kind="fresh"), stats=stats), 2)
+    assert "It joined the blend: a new model joins every 1,000 labels." in living
+    gone = told(shard(FIRST, receipt(2, "retired", "made room", parent=1, kind="fresh"), stats=stats), 2)
+    assert "champion-2 v2 ended at" in gone
+    assert "replace" not in living + gone
+
+
 def test_losses_of_values_are_no_shares_of_wrong_answers() -> None:
     """The definition's loss names the unit."""
     text = told(swapped(), 3, loss="absolute")
