@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import linear_regression
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import psutil
@@ -83,6 +83,11 @@ class Feeder:
             self.sent += 1
         self.producer.poll(0)
 
+    def keep_up(self, rate: float, since_s: float, already: int) -> None:
+        """Write what is due at a rate since a moment of the monotonic clock, at which `already` were sent."""
+        due = round(rate * (time.monotonic() - since_s))
+        self.send(max(0, due - (self.sent - already)))
+
     def flush(self) -> None:
         """Wait until all are written."""
         if self.producer.flush(60):
@@ -140,7 +145,7 @@ def run(feeder: Feeder, process: psutil.Process, port: int, rate: float, seconds
     samples: list[Sample] = []
     start_s, already = time.monotonic(), feeder.sent
     while (at_s := time.monotonic() - start_s) < seconds:
-        feeder.send(max(0, round(rate * at_s) - (feeder.sent - already)))
+        feeder.keep_up(rate, start_s, already)
         if at_s >= SAMPLE_S * (len(samples) + 1):
             resident_mib = process.memory_info().rss / (1 << 20)
             samples.append(Sample(at_s, resident_mib, metrics(port).get("stream_app_lag_records", 0.0)))
@@ -149,6 +154,12 @@ def run(feeder: Feeder, process: psutil.Process, port: int, rate: float, seconds
         time.sleep(TICK_S)
     sys.stderr.write("\n")
     return samples
+
+
+def show(report: dict[str, Any], *, json: bool) -> None:
+    """Print a report, a line for each figure or all as one JSON object."""
+    text = orjson.dumps(report).decode() if json else "\n".join(f"{k}: {v}" for k, v in report.items())
+    sys.stdout.write(f"{text}\n")
 
 
 def main() -> int:
@@ -182,10 +193,7 @@ def main() -> int:
         "memory_mib_per_minute": round(memory, 3),
         "lag_events_per_minute": round(lag, 1),
     }
-    text = (
-        orjson.dumps(report).decode() if options.json else "\n".join(f"{k}: {v}" for k, v in report.items())
-    )
-    sys.stdout.write(f"{text}\n")
+    show(report, json=options.json)
     return int(memory > MOST_MIB_A_MINUTE or lag > MOST_LAG_SHARE * rate)
 
 

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import orjson
@@ -26,7 +28,6 @@ from river import linear_model, preprocessing
 
 from benchmarks import steady
 from benchmarks.common import ROOT, Servers, servers
-from stream_app import Application
 from stream_app.adapters.kafka_admin import TopicAdmin
 from stream_app.embedded.ports import free_ports
 from topics.catalog import catalog
@@ -35,15 +36,11 @@ EVENTS = 100_000
 ALONE_S = 30.0
 TICK_S = 0.02
 
-other = Application(
+other = replace(
+    steady.app,
     name="bench-other",
-    task="binary",
     champion=lambda _: preprocessing.StandardScaler() | linear_model.Perceptron(),
-    labels=steady.app.labels,
-    features=steady.app.features,
-    dedupe=steady.app.dedupe,
-    ttl=steady.app.ttl,
-    limits=steady.app.limits,
+    challengers={},
 )
 
 
@@ -104,8 +101,7 @@ class Feeding(threading.Thread):
         """Until `ending`."""
         start_s, already = time.monotonic(), self.feeder.sent
         while not self.ending.is_set():
-            due = round(self.rate * (time.monotonic() - start_s))
-            self.feeder.send(max(0, due - (self.feeder.sent - already)))
+            self.feeder.keep_up(self.rate, start_s, already)
             time.sleep(TICK_S)
 
 
@@ -164,13 +160,10 @@ def main() -> int:
         "what_if_events_per_s": round(rate),
         **{
             when: watch.between(start, end)._asdict()
-            for when, start, end in zip(("before", "beside", "after"), marks, marks[1:], strict=False)
+            for when, (start, end) in zip(("before", "beside", "after"), pairwise(marks), strict=True)
         },
     }
-    text = (
-        orjson.dumps(report).decode() if options.json else "\n".join(f"{k}: {v}" for k, v in report.items())
-    )
-    sys.stdout.write(f"{text}\n")
+    steady.show(report, json=options.json)
     return int(rate < most)
 
 

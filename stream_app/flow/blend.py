@@ -51,12 +51,9 @@ def renew(core: Core, blend: BlendState) -> None:
     turn, left = divmod(blend.mixture.labels, every) if every else (0, 1)
     if left or core.app.swap.policy == "never":
         return
-    weights: dict[str, float] = {}
-    for slot in state.slots:
-        if slot.failed is None:
-            weight = blend.mixture.weight(slot.version)
-            weights[slot.origin] = max(weight, weights.get(slot.origin, 0.0))
-    heaviest = sorted(weights, key=lambda origin: (-weights[origin], origin))[:HEAVIEST]
+    living = [slot for slot in state.slots if slot.failed is None]
+    living.sort(key=lambda slot: (-blend.mixture.weight(slot.version), slot.origin))
+    heaviest = list(dict.fromkeys(slot.origin for slot in living))[:HEAVIEST]
     for version in lightest(core, 1):
         retire(core, version, "made room for a new model")
     why = f"a new model joins every {every:,} labels"

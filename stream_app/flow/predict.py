@@ -27,34 +27,41 @@ def serving_slots(core: Core, event_id: str, key: str, row: dict[str, Any], now_
         core.observer.asked(event_id, row)
     if core.blend is not None:
         return serving_blend(core, core.blend, event_id, key, row, now_ms)
-    counters = core.state.counters
     served: dict[int, Answer] = {}
     for slot, calls in core.serving_calls:
         answer = ask(core, slot, calls, row)
         served[slot.version] = answer
         if slot.name == core.state.serving:
-            prediction, probabilities = answer
-            prior = None
-            if prediction is None:
-                counters.cold += 1
-                prior = prior_of(core.state)
-            counters.predictions += 1
-            made = PredictionMade(
-                event_id,
-                key,
-                now_ms,
-                prediction,
-                probabilities,
-                slot.name,
-                slot.version,
-                slot.learned,
-                core.out.record.offset,
-                prior,
+            core.out.add(
+                made_of(core, event_id, key, row, now_ms, answer, slot.name, slot.version, slot.learned)
             )
-            if core.explain:
-                made.explanation = explained(core, row, answer)
-            core.out.add(made)
     return served
+
+
+def made_of(
+    core: Core,
+    event_id: str,
+    key: str,
+    row: dict[str, Any],
+    now_ms: int,
+    answer: Answer,
+    model: str,
+    version: int,
+    learned: int,
+) -> PredictionMade:
+    """The prediction that an answer is, counted, with what a cold one or the definition asks for."""
+    state, (prediction, probabilities), prior = core.state, answer, None
+    if prediction is None:
+        state.counters.cold += 1
+        prior = prior_of(state)
+    state.counters.predictions += 1
+    offset = core.out.record.offset
+    made = PredictionMade(
+        event_id, key, now_ms, prediction, probabilities, model, version, learned, offset, prior
+    )
+    if core.explain:
+        made.explanation = explained(core, row, answer)
+    return made
 
 
 def ask(core: Core, slot: Slot, calls: Calls, row: dict[str, Any]) -> Answer:
@@ -80,19 +87,9 @@ def serving_blend(
     for slot, calls in core.serving_calls:
         served[slot.version] = ask(core, slot, calls, row)
     served[SERVED] = answer = blend.answer(served, core.question)
-    prediction, probabilities = answer
-    prior = None
-    if prediction is None:
-        state.counters.cold += 1
-        prior = prior_of(state)
-    state.counters.predictions += 1
-    offset, version, learned = core.out.record.offset, state.served_version, state.champion.learned
-    made = PredictionMade(
-        event_id, key, now_ms, prediction, probabilities, BLEND, version, learned, offset, prior
-    )
+    version, learned = state.served_version, state.champion.learned
+    made = made_of(core, event_id, key, row, now_ms, answer, BLEND, version, learned)
     made.weights = carriers(core, blend, served)
-    if core.explain:
-        made.explanation = explained(core, row, answer)
     core.out.add(made)
     return served
 

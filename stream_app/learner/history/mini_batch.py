@@ -94,7 +94,7 @@ class Together:
 
         frame, target = pd.DataFrame.from_records(rows), pd.Series(labels, name="label")
         state = self.core.state
-        for slot, calls in list(self.core.learning_calls):
+        for slot, calls in self.core.learning_calls:  # a slot that fails is out of the next list
             if self.learns_many(slot, frame, target):
                 self.learn_together(slot, frame, target)
             else:

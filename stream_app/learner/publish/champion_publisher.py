@@ -197,7 +197,7 @@ class ChampionPublisher:
         calls = bind_published(copy, question)
         try:
             explained = [explain_published(copy, row, question, reply(calls, row)) for row in copy.rows]
-            version = copy.version if copy.weights is None else 0  # a blend is one, whoever joins it
+            version = copy.version if copy.weights is None else 0  # a blend goes on when a model joins it
             self.importance.add(version, [one for one in explained if one is not None])
         except Exception as error:  # no publication fails for what is only shown
             log.warning("champion not explained", shard=self.shard, error=f"{type(error).__name__}: {error}")
