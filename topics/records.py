@@ -66,7 +66,7 @@ class Model(msgspec.Struct, gc=False):
     version: int
 
 
-class Contribution(msgspec.Struct):
+class Contribution(msgspec.Struct, frozen=True):
     """What a feature, which had this value, did to an answer."""
 
     feature: str
@@ -74,7 +74,7 @@ class Contribution(msgspec.Struct):
     contribution: float
 
 
-class Explanation(msgspec.Struct):
+class Explanation(msgspec.Struct, frozen=True):
     """Why an answer was what it was: `base`, all contributions and `rest`, which is the others', are `sum`.
 
     `unit`: log-odds, probability, value or score; of classes the terms speak for `about`, of log-odds against

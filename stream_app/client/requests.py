@@ -16,35 +16,22 @@ import msgspec
 import orjson
 
 from stream_app.client.checks import check_id, encoded, encoded_key, epoch_ms
+from topics import records
 from topics.records import Model
 
 T = TypeVar("T")
 
 
-class Contribution(msgspec.Struct, frozen=True):
+class Contribution(records.Contribution, frozen=True):
     """What one feature does to an answer; `reason` says it in words."""
 
-    feature: str
-    value: Any
-    contribution: float
     reason: str
 
 
-class Explanation(msgspec.Struct, frozen=True):
-    """Why an answer is what it is: `base`, all contributions and `rest` add up to `sum`.
+class Explanation(records.Explanation, frozen=True):
+    """An explanation as the topic has it, with reasons; `about` and `against` are None for values."""
 
-    `unit`: log-odds, probability, value or score; of classes they speak for `about`, of log-odds against
-    `against`. `method`: linear, path, removal or blend. `exact`: they are all that the model computed, else
-    the effect of each feature.
-    """
-
-    method: str
-    exact: bool
-    unit: str
-    base: float
-    contributions: list[Contribution]
-    rest: float
-    sum: float
+    contributions: list[Contribution]  # type: ignore[assignment]
     about: Any = None
     against: Any = None
 
